@@ -4,7 +4,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
@@ -62,8 +62,14 @@ class StderrStream:
             sys.stderr.flush()
 
 
-def configure(server: "ServerSettings") -> None:
-    """Configure logging from the settings."""
+def configure(server: "ServerSettings", but: Container[str] = ()) -> None:
+    """Configure logging from the settings, without the lines of the events `but`."""
+
+    def leave_out(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+        if line["event"] in but:
+            raise structlog.DropEvent
+        return line
+
     level = logging.getLevelNamesMapping()[server.log_level.upper()]
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -79,7 +85,7 @@ def configure(server: "ServerSettings") -> None:
         plain = structlog.dev.plain_traceback
         renderers = [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, sort_keys=False)]
     structlog.configure(
-        processors=[limit_lines(), *processors, *renderers],
+        processors=[leave_out, limit_lines(), *processors, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, StderrStream())),
         cache_logger_on_first_use=True,

@@ -231,8 +231,8 @@ class ObjectForm(Struct, frozen=True):
         note: str | None = None,
     ) -> tuple[Document, bool]:
         """Write a checked value in place of the object `before`, and delete the draft that it was; return the object, and whether
-        it is new. If another one is stored, it is replaced, or a conditional write raises PreconditionFailed, as it does if the
-        stored draft is another one."""
+        it is new. If another one is stored, it is replaced, or a write that is conditional or has a draft raises
+        PreconditionFailed, as it does if the stored draft is another one."""
         while True:
             replaced = None if before is None else before.body
             if replaced is not None:
@@ -247,7 +247,7 @@ class ObjectForm(Struct, frozen=True):
                 is_written = await Documents(db).change(*place, replaced, body, now)
             if is_written:
                 return Document(place[2], self.numbered(body, version), now, now, version), before is None
-            if is_conditional:
+            if is_conditional or draft is not None:
                 raise PreconditionFailed
             before = await Documents(db).get(*place)
 

@@ -34,8 +34,6 @@ SWEEP_SECONDS = 600
 # Interval of log lines with the audit head. Entries removed from the end of the log since the last line are not
 # detected.
 HEAD_SECONDS = 3600
-# The first line comes after what a server and `bellcast demo` print when they start.
-FIRST_HEAD_SECONDS = 60
 
 # Deletes or changes at most `limit` rows; returns their number, some with the events of their changes.
 MaintenanceStep = Callable[..., Awaitable[int | tuple[int, list[Event]]]]
@@ -102,7 +100,7 @@ async def _retire_older(
 
 async def run(engines: Engines, store: StoreSettings, channels: ChannelConfig) -> None:
     """Run until cancelled, with the current retention of the settings."""
-    swept, headed = 0, engines.clock.now() - (HEAD_SECONDS - FIRST_HEAD_SECONDS) * 1000
+    swept = headed = 0
     while True:
         await _attempt("expire", expire(engines))
         if _is_due(headed, HEAD_SECONDS, engines.clock.now()):

@@ -127,7 +127,7 @@ PARAMETERS = {
     "address": "An address of the channel; e-mail in any case.",
     "state": "Only in this state.",
     "actor": "Only of this actor: the name of an operator, `key:<id>` or `project secret`.",
-    "outcome": "Only with this outcome: `refused` is any error but `password_required`, after which the console repeats the request.",
+    "outcome": "Only with this outcome: `refused` is any other error, also `internal`. After `password_required`, the console repeats the request.",
     "notification": "A notification's id: only of this one.",
     "run": "Only of this workflow run.",
     "count": "How many times.",

@@ -14,10 +14,12 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.server import maintenance as server_maintenance
 from bellcast.settings.groups import StoreSettings
+from tests.clock import FakeClock
 from tests.contexts import idle_context
 from tests.contract.app import App
 
-DAY = 24 * 3600
+HOUR = 3600
+DAY = 24 * HOUR
 KEPT = StoreSettings(retention=0, tombstones=0)
 
 
@@ -230,24 +232,23 @@ async def test_error_in_a_step_does_not_skip_the_later_steps(
     assert done == ["operators"]
 
 
-async def test_audit_head_follows_what_is_printed_at_the_start(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    slept, heads = list[float](), list[int]()
+async def test_audit_head_is_logged_at_the_start_and_every_hour(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, heads = FakeClock(app.now), list[int]()  # the store waits by the clock of the app
 
     async def note(_: object) -> None:
-        heads.append(len(slept))
+        heads.append(clock.now() - app.now)
 
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        app.clock.advance(seconds)
-        if len(slept) > 2 * server_maintenance.FIRST_HEAD_SECONDS:
+    async def sleep(_: float) -> None:
+        clock.advance(HOUR / 4)
+        if len(heads) == 3:
             raise asyncio.CancelledError
 
     monkeypatch.setattr(server_maintenance, "log_audit_head", note)
-    monkeypatch.setattr(app.clock, "sleep", sleep)
-    engines = idle_context(app.store, MemoryBroker(), app.clock, Ids().new)
+    monkeypatch.setattr(clock, "sleep", sleep)
+    engines = idle_context(app.store, MemoryBroker(), clock, Ids().new)
     with pytest.raises(asyncio.CancelledError):
         await server_maintenance.run(engines, KEPT, ChannelConfig(run_retention=0))
-    assert heads == [server_maintenance.FIRST_HEAD_SECONDS]
+    assert heads == [0, HOUR * 1000, 2 * HOUR * 1000]
 
 
 async def test_sweep_keeps_an_idempotency_key_until_it_expires(app: App) -> None:

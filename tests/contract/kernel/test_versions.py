@@ -1,7 +1,11 @@
 """Versions of objects: published in one transaction with their object and without their draft."""
 
-from bellcast.documents.store import Versions
-from bellcast.documents.types import StoredVersion, draft_kind
+import pytest
+
+from bellcast.documents.store import ObjectForm, Versions
+from bellcast.documents.types import Document, StoredVersion, draft_kind
+from bellcast.kernel.errors import PreconditionFailed
+from tests.clock import FakeClock
 from tests.store import Store
 
 A, B, C = b'{"a":1}', b'{"b":1}', b'{"c":1}'
@@ -41,6 +45,14 @@ async def test_publication_of_a_changed_object_or_draft_writes_nothing(store: St
     assert stored is not None
     assert (stored.body, stored.version) == (A, 1)
     assert len(await versions.infos("templates", "", "x", 10)) == 1
+
+
+async def test_write_of_a_changed_draft_is_refused(store: Store, clock: FakeClock) -> None:
+    await store.documents.put(draft_kind("templates"), "", "x", B, 1)
+    form, draft = ObjectForm(is_versioned=True), Document("x", A, 1, 1)
+    with pytest.raises(PreconditionFailed):
+        await form.write(store.engine, clock, ("templates", "", "x"), {"a": 1}, None, draft=draft)
+    assert await store.documents.get("templates", "", "x") is None
 
 
 async def test_earlier_version_is_restored_and_the_next_one_has_a_new_number(store: Store) -> None:

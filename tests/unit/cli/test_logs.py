@@ -50,6 +50,13 @@ def test_json_log_has_one_object_per_line(capsys):
     assert "ValueError: wrong by 18" in lines[2]["exception"]
 
 
+def test_events_are_left_out(capsys):
+    logs.configure(ServerSettings(log_format="json"), but=("audit_head",))
+    for event in ("audit_head", "began"):
+        structlog.get_logger("ours").info(event)
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["began"]
+
+
 def test_event_that_a_client_repeats_is_logged_in_part_and_says_how_much_was_skipped():
     now = [0.0]
     limit = logs.limit_lines(lambda: now[0])

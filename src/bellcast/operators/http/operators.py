@@ -190,8 +190,8 @@ async def reset_mfa(call: ResourceCall[None]) -> bool:
 
 class AuditQuery(TimeRangeQuery, frozen=True, kw_only=True):
     """A page of the audit log, newest first; with `tenant`, only the entries about it. `actor` is the name of an operator,
-    `key:<id>` or `project secret`; `text` is a part of the actor or of the request's path. The case of letters is ignored (on
-    SQLite: of ASCII letters)."""
+    `key:<id>` or `project secret`, exactly; `text` is a part of the actor or of the request's path, in which the case of letters
+    is ignored (on SQLite: of ASCII letters)."""
 
     limit: ListLimit = 50
     after: str | None = None

@@ -234,7 +234,7 @@ async def cancel(call: ResourceCall[CancelRequest]) -> Cancelled:
 
 
 class WorkflowKind(kinds.Kind[Any], frozen=True, kw_only=True, eq=False):
-    """Workflows, whose definitions are checked as a whole."""
+    """Workflows. Each definition is checked as a whole."""
 
     def item(self, document: Document, tenant: str) -> dict[str, Any]:
         return workflow_catalog.stored(document, tenant).item

@@ -32,7 +32,7 @@ ORIGINS = {
     "browser": "The browser client reports it as `error.code` of a `Refused`; the server does not send it.",
     "clients": "The clients report it; the server does not send it.",
 }
-# A request whose `errors` name a field.
+# A refusal with `errors`, which name a field.
 EXAMPLE = Invalid.of("title", "must have at most 200 characters")
 # The groups of the page with all errors: those of requests, and the codes of each origin.
 GROUPS = {"rest": "REST", "close": "Live connections", "browser": "Browser client", "clients": "Clients and templates"}
