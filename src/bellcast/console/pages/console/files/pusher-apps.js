@@ -13,7 +13,6 @@ import { BUILDERS, OWNERS } from './roles.js';
 import { go } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
-import { amountOf } from './traffic.js';
 
 /** Timeout of the browser's own attempt. */
 const BROWSER_MS = 10_000;
@@ -34,20 +33,10 @@ const originsOf = (one) => one.origins.join(', ') || 'the origins that the setti
 /** What a state means for the clients of an app. */
 const HEADLINES = { active: ['ok', 'Clients can connect'], disabled: ['wait', 'Disabled: its clients are refused until it is enabled'], overridden: ['warn', 'Not used: the app of this project has the same id or key'] };
 
-/** Connections that are counted of a tenant, and tenants whose connections are read. */
-const MAX_CONNECTIONS = 200, MAX_TENANTS = 20;
-/** Read the connections of each app that has a tenant for itself: a connection names its tenant, but not its app. */
-const readUse = (rows) => Promise.all(Object.values(Object.groupBy(rows, ({ tenant }) => tenant ?? '')).filter(({ length }) => length === 1).slice(0, MAX_TENANTS).map(async ([one]) => {
-  const read = (query) => get(withQuery('/v1/connections', { protocol: 'pusher', tenant: one.tenant, ...query }));
-  const [{ connections: open, next }, { connections: [closed] }] = await Promise.all([read({ limit: MAX_CONNECTIONS }), read({ state: 'closed', limit: 1 })]);
-  one.use = { value: open.length, exact: next === null, last_at: (open[0] ?? closed)?.connected_at };
-}));
-
 export const pusherApps = {
-  path: '/v1/pusher-apps', rows: 'apps', isTall: true, readMore: readUse, link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp,
+  path: '/v1/pusher-apps', rows: 'apps', isTall: true, link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp,
   columns: [
     { name: 'App', kind: 'title', lead: (one) => html`<${Sign} icon="push" tone=${toneOf(one.key)} />`, of: nameOf, text: (one) => html`<code>${one.key}</code>` }, { name: 'State', of: (one) => stated(one.state), show: (state) => state, width: '8rem' },
-    { name: 'Connections', kind: 'number', of: ({ use }) => use && amountOf(use), by: ({ use }) => use?.value, width: '8rem' }, { name: 'Last connection', kind: 'time', of: ({ use }) => use?.last_at, width: '8rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Pusher’s clients and SDKs connect with the key of an app. An application or a tenant that needs channels and credentials of its own gets its own app.',
