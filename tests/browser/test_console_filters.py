@@ -131,6 +131,24 @@ def test_runs_are_filtered_by_the_channel_and_the_provider_of_their_messages(
     expect(rows).to_have_text(["mailing"])
 
 
+def test_announcement_says_its_audience_of_which_only_its_page_reads_one_row(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    for topic, name in (("harvest", "fay"), ("harvest", "fin"), ("harvest-late", "fay")):
+        owner.send("PUT", f"/v1/topics/{topic}/subscriptions/{name}", {})
+    owner.send("POST", "/v1/notifications", {"to": {"topic": "harvest"}, "title": "Apples", "type": "harvested"})
+    page = open_console("/account")
+    reads: list[str] = []
+    page.on("request", lambda request: reads.append(request.url) if "/v1/topics" in request.url else None)
+    go(page, "/announcements?type=harvested")
+    expect(page.get_by_role("row").filter(has_text="Apples")).to_contain_text("not delivered yet")
+    assert reads == []
+    page.get_by_role("link", name="Apples").click()
+    expect(page.get_by_role("region", name="State")).to_contain_text("2 recipients")
+    (url,) = reads
+    assert parse_qs(urlsplit(url).query) == {"prefix": ["harvest"], "limit": ["1"]}
+
+
 def test_announcements_of_a_recipient_are_filtered_by_their_state(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

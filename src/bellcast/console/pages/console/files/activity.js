@@ -9,7 +9,7 @@ import { Loaded, Together, refresh, useLoad, useOpened } from './load.js';
 import { histogramOf } from './histogram.js';
 import { CancelEdit, edit, endEdit } from './new-object.js';
 import { More, To } from './object-parts.js';
-import { Delivered, Reach, readAudiences } from './reach.js';
+import { Delivered, Reach, readAudience } from './reach.js';
 import { Named, RECIPIENT_COLUMN, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Type } from './parts.js';
@@ -36,7 +36,7 @@ export const notifications = {
 };
 
 export const announcements = {
-  path: '/v1/announcements', rows: 'announcements', link: (one) => path`/announcements/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient'], isTall: true, readMore: readAudiences,
+  path: '/v1/announcements', rows: 'announcements', link: (one) => path`/announcements/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient'], isTall: true,
   // An announcement has a state in each inbox.
   filters: [RECIPIENT, TYPE, TAG, { ...STATE, needs: 'recipient' }, RANGE],
   columns: [
@@ -58,7 +58,7 @@ export function Notification({ page }) {
   const url = withQuery(path`/v1/notifications/${page.key}`, tenant);
   const found = useLoad(async (signal) => {
     const one = await get(url, signal);
-    await readAudiences([one]);
+    await readAudience(one);
     return one;
   }, [url]);
   useOpened(found.value);

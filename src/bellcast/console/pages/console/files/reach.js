@@ -9,27 +9,22 @@ import { get, withQuery } from './server.js';
 
 await loadStyle('reach.css');
 
-/** Topics and tenants of which the recipients are read. */
-const MAX_AUDIENCES = 200;
-
-/** Add how many recipients announcements are for to their reach: those of a tenant, or the subscribers of the topic that a role is too. It is the number of now. */
-export async function readAudiences(rows) {
-  const reached = rows.filter(({ audience, reach, tenant }) => audience && reach && tenant !== '*'), ofTopics = reached.filter(({ audience }) => audience.topic || audience.role);
-  const read = (some, name) => (some.length > 0 ? get(withQuery(`/v1/${name}`, { tenant: name === 'topics' ? '*' : null, limit: MAX_AUDIENCES })).then((found) => found[name], () => []) : []);
-  const [topics, tenants] = await Promise.all([read(ofTopics, 'topics'), read(reached.filter((one) => !ofTopics.includes(one)), 'tenants')]);
-  for (const { audience: { topic, role }, tenant, reach } of reached) {
-    const size = topic || role ? topics.find((one) => one.tenant === tenant && one.topic === (topic ?? `role.${role}`))?.subscribers : tenants.find(({ key }) => key === tenant)?.recipients;
-    // Some may have left since.
-    if (size) reach.size = Math.max(size, reach.inboxes);
-  }
+/** Add how many recipients an announcement is for to its reach, if that is one row of the server: of its tenant, or of the topic that a role is too. It is the number of now. */
+export async function readAudience({ audience, reach, tenant }) {
+  if (!audience || !reach || tenant === '*') return;
+  const topic = audience.topic ?? (audience.role && `role.${audience.role}`), read = (path, query) => get(withQuery(path, { tenant, ...query })).catch(() => ({}));
+  // A name is the first one that begins with it.
+  const size = topic ? (await read('/v1/topics', { prefix: topic, limit: 1 })).topics?.find((one) => one.topic === topic)?.subscribers : tenant && (await read('/v1/tenants')).tenants?.[0]?.recipients;
+  // Some may have left since.
+  if (size) reach.size = Math.max(size, reach.inboxes);
 }
 
 const amountOf = (value, exact) => `${number(value)}${exact ? '' : '+'}`;
 
 /** In a row: to how many it was delivered, and how many read it. */
-export const Delivered = ({ of: { inboxes, read, exact, size } }) => (inboxes === 0
-  ? html`<span class="muted">${size ? `0 of ${number(size)} delivered` : 'not delivered yet'}</span>`
-  : html`<span class="reached"><${Lines} isKept of=${`${amountOf(inboxes, exact)}${size ? ` of ${number(size)}` : ''} delivered`} note=${`${amountOf(read, exact)} read`} /></span>`);
+export const Delivered = ({ of: { inboxes, read, exact } }) => (inboxes === 0
+  ? html`<span class="muted">not delivered yet</span>`
+  : html`<span class="reached"><${Lines} isKept of=${`${amountOf(inboxes, exact)} delivered`} note=${`${amountOf(read, exact)} read`} /></span>`);
 
 /** As the first sentence of its page, with a bar. It is a success if half of the recipients have read it. */
 export function Reach({ of: { inboxes, seen, read, exact, size } }) {
