@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 from tests.browser.console import DESKTOP, Console, wait_loaded
 from tests.browser.test_accessibility import violations
@@ -38,10 +39,13 @@ def test_list_that_the_server_does_not_search_is_searched_in_its_rows(open_conso
     page.route("**/v1/keys?*", keys_after)
     page.goto("/console/keys")
     expect(page.locator(".row-link")).to_have_count(2)
+    export = page.get_by_role("button", name="Export")
+    expect(export).to_be_visible()
     search = page.get_by_role("searchbox", name="Search API keys")
     search.fill("report")
     expect(page.locator(".row-link")).to_have_text(["Reports"])
     expect(page).to_have_url(re.compile("find=report"))
+    expect(export).to_have_count(0)  # it would have all rows
     is_paged = True
     page.reload()
     expect(search).to_have_value("report")
@@ -52,6 +56,14 @@ def test_list_that_the_server_does_not_search_is_searched_in_its_rows(open_conso
     search.fill("nothing")
     expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
     assert violations(page) == []
+
+
+@pytest.mark.parametrize(("kind", "label"), [("tenants", "Key begins with"), ("topics", "Name begins with")])
+def test_long_lists_are_searched_by_the_server(open_console: Callable[..., Page], kind: str, label: str) -> None:
+    page = open_console(f"/{kind}", viewport=DESKTOP)
+    with page.expect_request(re.compile(rf"/v1/{kind}\?.*prefix=sought")):
+        page.get_by_role("searchbox", name=label).fill("sought")
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
 
 
 def test_list_without_a_search_is_searched_by_a_recipient(open_console: Callable[..., Page], owner: Console) -> None:

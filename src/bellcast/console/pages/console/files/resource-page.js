@@ -90,7 +90,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}${isEmpty && !isFiltered ? ' bare' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
       <header class="heading"><div class="titles"><${Siblings} />${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${Total} of=${list} scope=${resource.scope} /><${Siblings} isAfter /><${Fresh} of=${list} /></div>
-        <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${!(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
+        <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${sought || !(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Filters} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} />
       ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
@@ -194,7 +194,7 @@ function Fresh({ of: { fresh, isMany, first } }) {
   }}><${Icon} name="up" /> ${number(fresh)}${isMany ? '+' : ''}<span> new</span></button>`;
 }
 
-/** While it is hidden, it keeps its room: the other tools do not move when the rows arrive. */
+/** While it is hidden, it keeps its room: the other tools do not move when the rows arrive. The server, which exports, does not know a search of the rows here. */
 function Export({ resource, parameters, isHidden }) {
   const [problem, setProblem] = useState(null);
   const name = resource.path.split('/').at(-1);

@@ -3,7 +3,7 @@
  */
 import { BrandFields } from './brand.js';
 import { Charts } from './charts.js';
-import { CREATED, findIn } from './filters.js';
+import { CREATED } from './filters.js';
 import { count, many, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
@@ -71,7 +71,7 @@ const newButton = (page) => page.may(BUILDERS) && page.me.tenants === null && ht
 
 export const tenants = {
   path: '/v1/tenants', rows: 'tenants', isTall: true, link: (one) => path`/tenants/${one.key}`, isOfServer: true, tools: newButton, create: NewTenant,
-  filters: [findIn('tenants'), { name: 'prefix', label: 'Key begins with' }, CREATED],
+  filters: [{ name: 'prefix', label: 'Key begins with', isSearch: true }, CREATED],
   views: [['New this week', { range: '7d' }]],
   columns: [
     { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name ?? one.key} />`, of: (one) => one.name ?? one.key, text: (one) => [one.name && one.key, ...limitsOf(one)].filter(Boolean).join(' · '), width: 'minmax(10rem, 1fr)' },

@@ -5,7 +5,6 @@ import { Person } from './caller.js';
 import { dialectName, dialectOf, shortName } from './dialects.js';
 import { html, useState } from './html.js';
 import { Confirm } from './dialogs.js';
-import { findIn } from './filters.js';
 import { count, many, number, parsed } from './format.js';
 import { Loaded, Paged, Together, loadStyle, useLoad } from './load.js';
 import { Headline } from './object-parts.js';
@@ -34,7 +33,7 @@ const order = (one, other) => other.followers - one.followers || other.subscribe
 
 export const topics = {
   path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, isDense: true, order,
-  filters: [findIn('topics'), { name: 'prefix', label: 'Name begins with' }],
+  filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
   columns: [
     { name: 'Topic', kind: 'title', of: (one) => html`<span title=${aboutOf(one.topic)}>${one.topic}</span>` }, { name: 'Tenant', of: (one) => one.tenant },
     { name: 'Connected', kind: 'number', of: (one) => one.followers > 0 && number(one.followers), share: (one) => one.followers, width: WIDTH }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), by: (one) => one.present || null, width: '5rem' }, { name: 'Subscribers', kind: 'number', of: (one) => one.subscribers > 0 && many(one.subscribers), share: (one) => one.subscribers, width: WIDTH },
