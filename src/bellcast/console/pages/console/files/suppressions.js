@@ -17,8 +17,6 @@ import { AtOnce, say } from './toast.js';
 import { FEW, MessageRows } from './traffic.js';
 
 const CHANNELS = ['email', 'sms', 'push', 'chat'];
-/** Bounced messages in which the answers of providers are looked for. */
-const MAX_BOUNCED = 50;
 /** What the reports of providers mean, and what to do; other reasons were entered. */
 const REASONS = {
   bounce: { word: 'bounced', kind: 'bad', verdict: 'It bounced', advice: 'correct it at the recipient, or free it' },
@@ -30,19 +28,10 @@ const urlOf = (one) => withQuery(path`/v1/suppressions/${one.channel}/${one.addr
 /** A button that frees an address at once. Undo suppresses it again, for the same reason. */
 const Free = ({ of: one }) => html`<${AtOnce} word="Free this address" done=${`${one.address} is free: messages are sent to it again.`} act=${() => request('DELETE', urlOf(one)).then(refresh)} undo=${() => request('PUT', urlOf(one), { reason: one.reason }).then(refresh)} />`;
 
-/** Add what providers answered to the rows of addresses that bounced, if that was of late. */
-async function readAnswers(rows) {
-  if (!rows.some(({ reason }) => reason === 'bounce')) return;
-  const { messages } = await get(withQuery('/v1/messages', { state: 'bounced', tenant: shownTenant() || '*', limit: MAX_BOUNCED })).catch(() => ({ messages: [] }));
-  for (const row of rows) row.answer = messages.find(({ to, channel, tenant }) => to?.toLowerCase() === row.address && channel === row.channel && tenant === row.tenant)?.reason;
-}
-
-const newestFirst = (one, other) => (one.created_at < other.created_at ? 1 : -1);
-
 export const suppressions = {
-  path: '/v1/suppressions', rows: 'suppressions', readMore: readAnswers, order: newestFirst, link: (one) => path`/suppressions/${one.channel}/${one.address}`, tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Search addresses', isSearch: true }],
+  path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Search addresses', isSearch: true }],
   columns: [
-    { name: 'Address', kind: 'title', lead: (one) => html`<${ChannelSign} of=${one.channel} />`, of: (one) => one.address, text: (one) => one.answer ?? (REASONS[one.reason] || one.reason === 'manual' ? null : one.reason) },
+    { name: 'Address', kind: 'title', lead: (one) => html`<${ChannelSign} of=${one.channel} />`, of: (one) => one.address, text: (one) => (REASONS[one.reason] || one.reason === 'manual' ? null : one.reason) },
     { name: 'Reason', of: (one) => html`<span class=${`chip ${REASONS[one.reason]?.kind ?? 'tone-grey'}`}>${REASONS[one.reason]?.word ?? 'manual'}</span>`, width: '7rem' }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
   ],
   actions: (one, page) => page.may(BUILDERS) && html`<${Free} of=${one} />`,
