@@ -382,15 +382,23 @@ def test_failing_webhook_lists_its_attempts_and_resends_an_event(
         {**first, "event": "e1", "error": "HTTP 503", "next_at": next_at},
     ]
     resent: list[Any] = []
+    reads: list[int] = []
 
     def resend(route: Route) -> None:
         resent.append(route.request.post_data_json)
-        listed.insert(0, {**first, "event": "e2", "at": "2026-01-02T00:00:00Z", "status": 204, "error": None})
+        reads.clear()
         route.fulfill(status=202, json={"event": "e2"})
+
+    def attempts(route: Route) -> None:
+        reads.append(len(listed))
+        # Another node has it, and stores it after some seconds.
+        if resent and reads == [3, 3, 3]:
+            listed.insert(0, {**first, "event": "e2", "at": "2026-01-02T00:00:00Z", "status": 204, "error": None})
+        route.fulfill(json={"attempts": listed})
 
     page = open_console("/account")
     page.route(f"**/v1/webhooks/{made['id']}*", lambda route: route.fulfill(json=failing))
-    page.route("**/attempts*", lambda route: route.fulfill(json={"attempts": listed}))
+    page.route("**/attempts*", attempts)
     page.route("**/resend*", resend)
     go(page, f"/webhooks/{made['id']}")
     expect(page.get_by_role("region", name="State")).to_contain_text("This URL does not accept eventsHTTP 503, since")

@@ -7,7 +7,7 @@ import { findIn } from './filters.js';
 import { count, fullTime, relativeTime } from './format.js';
 import { shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
-import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
+import { Loaded, Together, loadStyle, refresh, useEvery, useLoad } from './load.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
 import { Headline, Lines, More, ShownOnce, Sign, stated } from './object-parts.js';
 import { Card, Choices, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
@@ -126,15 +126,21 @@ const HEADLINES = {
 /** How far back events are sent again, in hours. */
 const SPANS = { 1: 'the last hour', 24: 'the last 24 hours', 168: 'the last 7 days', 720: 'the last 30 days' };
 
-/** How long a delivery that is sent again takes to appear among the attempts. */
-const RESENT_MS = 1000;
+/** What is sent again is looked for in this time, and at most so long: an endpoint has 15 s, and another node stores its attempts every 5 s. */
+const POLL_MS = 1000, WAIT_MS = 20_000;
 
 /** The last attempts, each event with a button that sends it again, and a way to send the events of some hours again. They come last on the page. */
 function Deliveries({ page, one }) {
-  const [result, setResult] = useState('');
+  const [result, setResult] = useState(''), [awaited, setAwaited] = useState({ until: 0 });
   const tenant = page.query.get('tenant'), list = withQuery(page.url('/failures'), { webhook: page.key, tenant });
   const found = useLoad((signal) => Promise.all([get(apiPath(page, KIND, '/attempts'), signal), get(withQuery('/v1/failures', { webhook: page.key, tenant, limit: 1 }), signal)]), [page.path]);
-  return html`<${Loaded} of=${found}>${([{ attempts }, { total }]) => html`<${Card} title="Last deliveries">${attempts.length > 0 ? html`<ul class="rows-of deliveries">${attempts.map((attempt, index) => html`<${Delivery} key=${attempt.event + attempt.at} page=${page} of=${attempt} isLast=${attempts.findIndex(({ event }) => event === attempt.event) === index} isActive=${one.active} reload=${() => setTimeout(found.reload, RESENT_MS)} />`)}</ul>` : html`<p class="muted">No event was sent in the last 30 days.</p>`}
+  const newest = (id) => found.value?.[0].attempts.find(({ event }) => event === id)?.at;
+  // Of a replay, which has many events, none is the last one.
+  const resent = (event = null) => setAwaited({ event, since: newest(event), until: Date.now() + WAIT_MS });
+  useEvery(POLL_MS, () => {
+    if (Date.now() < awaited.until && !found.isLoading && newest(awaited.event) === awaited.since) found.reload();
+  });
+  return html`<${Loaded} of=${found}>${([{ attempts }, { total }]) => html`<${Card} title="Last deliveries">${attempts.length > 0 ? html`<ul class="rows-of deliveries">${attempts.map((attempt, index) => html`<${Delivery} key=${attempt.event + attempt.at} page=${page} of=${attempt} isLast=${attempts.findIndex(({ event }) => event === attempt.event) === index} isActive=${one.active} resent=${resent} />`)}</ul>` : html`<p class="muted">No event was sent in the last 30 days.</p>`}
     ${total.value > 0 && html`<p><a href=${list}>${amountOf(total)} ${total.value === 1 ? 'event was' : 'events were'} given up</a></p>`}
     ${page.may(BUILDERS) && html`<${Form} isInline isSecondary button="Replay…" send=${async ({ hours }) => {
     const since = new Date(Date.now() - hours * HOUR_MS).toISOString(), replay = (query) => request('POST', withQuery(path`/v1/webhooks/${page.key}/replay`, { tenant, ...query }), { since });
@@ -143,17 +149,17 @@ function Deliveries({ page, one }) {
     if (events > 0) ask({ label: `Replay ${count(events, 'event')}`, word: 'Replay', about: 'They keep their ids, so that a receiver can ignore those that it has.', act: async () => {
       const { replayed } = await replay({});
       setResult(`${count(replayed, 'event is', 'events are')} sent again.`);
-      setTimeout(found.reload, RESENT_MS);
+      resent();
     } });
   }}><${Field} label="Events of" name="hours" options=${Object.keys(SPANS)} words=${SPANS} defaultValue="24" /><//><p role="status">${result}</p>`}<//>`}<//>`;
 }
 
 /** One attempt: how the webhook responded, and when it is tried again, unless a later one says so. */
-function Delivery({ page, of: one, isLast, isActive, reload }) {
+function Delivery({ page, of: one, isLast, isActive, resent }) {
   const isWaiting = isLast && Date.parse(one.next_at) > Date.now();
   const resend = async () => {
     await request('POST', apiPath(page, KIND, '/resend'), { event: one.event });
-    reload();
+    resent(one.event);
   };
   const more = [!one.status && one.error, isLast && one.number > 1 && `Attempt ${one.number}`, isWaiting && `Next attempt ${relativeTime(one.next_at)}`].filter(Boolean).join(' · ');
   return html`<li><${State} of=${one.status ?? 'failed'} kind=${one.error ? 'bad' : 'ok'} /><code>${one.type}</code><small class="muted">${one.ms < 1000 ? `${one.ms} ms` : `${(one.ms / 1000).toFixed(1)} s`}</small><${Time} at=${one.at} />
