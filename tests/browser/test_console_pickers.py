@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from tests.browser.console import Console, wait_loaded
 from tests.browser.test_accessibility import violations
 from tests.browser.test_console import WATCH_SHIFTS
@@ -77,3 +77,22 @@ def test_chip_of_a_recipient_has_its_name_and_moves_nothing(open_console: Callab
     wait_loaded(page)
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert page.evaluate("shifts") == []
+
+
+def test_other_fields_keep_what_is_typed_while_a_key_is_examined(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/examined", {"name": "Ida"})
+    page = open_console("/schedules?edit=new")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright wraps functions only
+        held.append(route)
+
+    page.route(re.compile(r"/v1/recipients\?.*keys=examined"), hold)
+    page.get_by_label("To", exact=True).fill("examined")
+    with page.expect_request(re.compile(r"/v1/recipients\?.*keys=examined")):
+        page.get_by_label("Title").fill("Again")
+    held[0].continue_()
+    expect(page.get_by_role("list", name="Chosen recipients").get_by_role("listitem")).to_have_count(1)
+    expect(page.get_by_label("Title")).to_have_value("Again")

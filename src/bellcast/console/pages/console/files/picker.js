@@ -96,7 +96,8 @@ export function Picker({ kind, chosen, change, tenant, isMany = false, max = Inf
     setText(rest);
     setOpen(false);
     say('');
-    change(keys);
+    // The newest: other fields may have changed while the server was read.
+    now.current.change(keys);
     // The form sees the change of an input only.
     setTimeout(() => input.current?.dispatchEvent(new Event('input', { bubbles: true })));
   };
@@ -117,7 +118,7 @@ export function Picker({ kind, chosen, change, tenant, isMany = false, max = Inf
     say(unknown.length > 0 ? newcomer?.(unknown[0]) ?? `There is no ${kind} ${unknown[0]}. Choose one from the list.` : isMissing ? `Choose a ${kind}.` : '');
     return unknown.length === 0 && !isMissing;
   };
-  now.current = { chosen, typed, decide, required };
+  now.current = { chosen, typed, decide, required, change };
   if (settle) settle.current = () => now.current.decide(true);
   // What is typed is examined before the form is sent.
   useEffect(() => {
