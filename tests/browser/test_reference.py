@@ -80,6 +80,23 @@ def test_reference_sends_the_example_of_a_notification(open_console: Callable[..
     expect(page.get_by_text(re.compile(r"^201 Created .*s$"))).to_be_visible()
 
 
+def test_reference_begins_with_the_menu_and_shows_filled_responses(
+    chromium: Browser, bellcast_server: ServerProcess
+) -> None:
+    context = chromium.new_context(viewport=DESKTOP)
+    page = context.new_page()
+    page.goto(f"{bellcast_server.url}/docs")
+    page.get_by_role("main").get_by_role("link", name="Send a notification").click()
+    example = page.get_by_role("region", name="Example of a response")
+    expect(example).to_contain_text('"notifications": [\n    {')
+    search = page.get_by_label("Search operations").bounding_box()
+    first = page.get_by_role("link", name="Introduction").bounding_box()
+    assert search
+    assert first
+    assert first["y"] - (search["y"] + search["height"]) < 32
+    context.close()
+
+
 def test_search_key_works_as_soon_as_the_menu_is_there(chromium: Browser, bellcast_server: ServerProcess) -> None:
     page = chromium.new_page()
     page.add_init_script("""new MutationObserver((_, observer) => {

@@ -268,6 +268,10 @@ def test_brand_that_is_hard_to_read_says_so_and_is_checked_again_when_it_is_save
         dialog.get_by_role("button", name=name).bounding_box()["x"] for name in ("Cancel", "Save for all e-mails")
     ]
     assert places == sorted(places)
+    page.set_viewport_size({"width": 1280, "height": 640})
+    expect(dialog.get_by_role("button", name="Save for all e-mails")).to_be_in_viewport(
+        ratio=1
+    )  # also where the fields scroll
     dialog.get_by_label("Colour", exact=True).fill("#ffee00")
     expect(dialog.get_by_text("A link on white has a contrast of 1.2; at least 4.5 is readable.")).to_be_visible()
     with page.expect_response("**/templates/pale/check*"):

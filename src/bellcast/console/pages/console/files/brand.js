@@ -49,7 +49,7 @@ function readIn(name, brand) {
 }
 
 const Contrast = ({ of: [what, ratio] }) => (ratio < READABLE
-  ? html`<p class="hint warn">${what} has a contrast of ${ratio.toFixed(1)}; at least ${READABLE} is readable.</p>`
+  ? html`<p class="hint warn"><${Icon} name="warn" /> ${what} has a contrast of ${ratio.toFixed(1)}; at least ${READABLE} is readable.</p>`
   : html`<p class="hint muted"><${Icon} name="ok" /> ${what}: ${ratio.toFixed(1)}</p>`);
 
 /** The fields of a brand; `change` gets it without empty values. `name` is shown in e-mails of a brand without one. */
@@ -63,10 +63,10 @@ export function BrandFields({ brand, change, name: usual = '', isDisabled = fals
   return html`<div class="brand-fields"><div class="brand-inputs">
     <fieldset><legend>Identity</legend>${text('name', 'Name in e-mails', { hint: usual && `Empty: ${usual}` })}${text('logo_url', 'Logo', { hint: 'The https URL of a picture' })}</fieldset>
     <fieldset class="brand-look"><legend>Look</legend>
-    ${COLORS.map(([name, label, otherwise, hint]) => html`<div key=${name} class="brand-color"><input type="color" aria-label=${`Choose: ${label}`} value=${long(usable(brand[name], otherwise))} disabled=${isDisabled} onInput=${set(name)} /><${Field} label=${label} hint=${hint} name=${`brand-${name}`} value=${brand[name] ?? ''} placeholder=${otherwise} pattern="#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})" onInput=${set(name)} ...${shared} />${readIn(name, brand).map((one) => html`<${Contrast} key=${one[0]} of=${one} />`)}</div>`)}
-    <${Field} label="Corners" hint="The radius of buttons, 0 to 40 px" name="brand-radius" type="number" min="0" max=${MAX_RADIUS} step="1" placeholder="8" value=${brand.radius ?? ''} onInput=${set('radius')} ...${shared} />
+    ${COLORS.map(([name, label, otherwise, hint]) => html`<div key=${name} class="brand-color"><input type="color" aria-label=${`Choose: ${label}`} value=${long(usable(brand[name], otherwise))} disabled=${isDisabled} onInput=${set(name)} /><${Field} label=${label} hint=${hint} name=${`brand-${name}`} value=${brand[name] ?? ''} placeholder=${otherwise} pattern="#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})" onInput=${set(name)} ...${shared} /></div>`)}
+    <${Field} label="Corners" hint="Buttons, 0 to 40 px" name="brand-radius" type="number" min="0" max=${MAX_RADIUS} step="1" placeholder="8" value=${brand.radius ?? ''} onInput=${set('radius')} ...${shared} />
     <${Field} label="Font" name="brand-font" options=${['', ...Object.keys(FONTS).slice(1)]} words=${FONT_WORDS} defaultValue=${brand.font ?? ''} onChange=${set('font')} disabled=${isDisabled} /></fieldset>
-    <fieldset class="brand-footer"><legend>Footer</legend>${text('footer', 'Closing line', { isLong: true, rows: 2 })}${text('address', 'Postal address')}</fieldset></div>
+    <fieldset class="brand-footer"><legend>Footer</legend>${text('footer', 'Closing line', { isLong: true, rows: 1 })}${text('address', 'Postal address')}</fieldset></div>
     <${Sample} brand=${brand} name=${brand.name || usual} /></div>`;
 }
 
@@ -88,5 +88,6 @@ function Sample({ brand, name }) {
     <div class="brand-sample" role="img" aria-label="A message with this brand" style=${{ background: isDark ? DARK.page : background, color: isDark ? DARK.text : text, fontFamily: FONTS[brand.font] ?? FONTS.system }}>
     ${name && html`<b class="brand-name" style=${{ color: link }}>${name}</b>`}
     <div class="brand-card" style=${{ background: isDark ? DARK.card : '#ffffff' }}><b>New booking</b><p>Saturday at 14:00, for two.</p><span class="brand-button" style=${button}>Open</span></div>
-    <small style=${{ color: muted }}>${[brand.footer, brand.address].filter(Boolean).map((line) => html`<span key=${line}>${line}</span>`)}<span><u>Unsubscribe</u> · <u>Preferences</u></span></small></div></div>`;
+    <small style=${{ color: muted }}>${[brand.footer, brand.address].filter(Boolean).map((line) => html`<span key=${line}>${line}</span>`)}<span><u>Unsubscribe</u> · <u>Preferences</u></span></small></div>
+    ${COLORS.flatMap(([field]) => readIn(field, brand)).map((one) => html`<${Contrast} key=${one[0]} of=${one} />`)}</div>`;
 }

@@ -57,15 +57,19 @@ export function reader(schemas) {
     return found;
   }
 
-  /** A value with the required fields. */
-  function example(schema, depth = 0) {
-    const one = resolve(variants(schema).find((inner) => !isNull(inner)) ?? schema);
-    if (one.anyOf ?? one.oneOf) return example(one, depth);
+  /** A value with the required fields; if it is filled, with an item in each list, and a field of objects without required ones. */
+  function example(schema, { isFilled = false, depth = 0 } = {}) {
+    const inner = { isFilled, depth: depth + 1 };
+    const one = resolve(variants(schema).find((each) => !isNull(each)) ?? schema);
+    if (one.anyOf ?? one.oneOf) return example(one, { isFilled, depth });
     if (one.default !== undefined) return one.default;
     if ('const' in one) return one.const;
     if (one.enum) return one.enum[0];
-    if (one.type === 'array') return one.minItems && depth < MAX_DEPTH ? [example(one.items ?? {}, depth + 1)] : [];
-    if (one.type === 'object') return depth < MAX_DEPTH ? Object.fromEntries((one.required ?? []).map((name) => [name, example(one.properties?.[name] ?? {}, depth + 1)])) : {};
+    if (one.type === 'array') return (isFilled || one.minItems) && depth < MAX_DEPTH ? [example(one.items ?? {}, inner)] : [];
+    if (one.type === 'object') {
+      const names = one.required?.length || !isFilled ? one.required ?? [] : Object.keys(one.properties ?? {}).slice(0, 1);
+      return depth < MAX_DEPTH ? Object.fromEntries(names.map((name) => [name, example(one.properties?.[name] ?? {}, inner)])) : {};
+    }
     if (one.format === 'date-time') return '2030-01-01T12:00:00Z';
     return { string: 'text', integer: one.minimum ?? 0, number: one.minimum ?? 0, boolean: false }[one.type] ?? null;
   }

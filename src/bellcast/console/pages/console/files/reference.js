@@ -40,6 +40,9 @@ function parsed({ info, paths, components, tags }) {
   return { info, read: reader(components.schemas), operations, groups: tags.map((one) => ({ ...one, link: `/${one.name}`, operations: operations.filter(({ group }) => group === one.name) })) };
 }
 
+/** The operations with which most integrations begin. */
+const USED = ['/post/v1/notifications', '/put/v1/recipients/{key}', '/post/v1/tokens', '/get/v1/inbox', '/post/v1/workflows/{key}/trigger'];
+
 const Method = ({ of }) => html`<span class=${`method ${of.toLowerCase()}`}>${of === 'DELETE' ? 'DEL' : of}</span>`;
 
 function Reference({ of }) {
@@ -115,12 +118,14 @@ function Start({ of, isUnknown }) {
       <div><dt>Authentication</dt><dd><code>Authorization: Bearer …</code> with an API key, the project secret, or a recipient's session token</dd></div>
       <div><dt>Errors</dt><dd><code>application/problem+json</code>: <a href=${`${ROOT}/errors`}>all errors, with cause and fix</a></dd></div>
       <div><dt>For machines</dt><dd><a href=${`${ROOT}/openapi.json`}>openapi.json</a></dd></div>
-      ${conventions.length > 0 && html`<div class="whole"><dt>Conventions</dt><dd><ul>${conventions.flatMap((text) => text.split(/(?<=\.)\s+/)).map((text) => html`<li key=${text}>${prose(text)}</li>`)}</ul></dd></div>`}</dl>
-    <ul class="groups">${of.groups.map((one) => html`<li key=${one.name}><a href=${`#${one.link}`}>${one.name}</a><span class="count">${one.operations.length}</span><p class="muted">${one.description}</p></li>`)}</ul></article>`;
+      ${conventions.length > 0 && html`<div><dt>Conventions</dt><dd><ul>${conventions.flatMap((text) => text.split(/(?<=\.)\s+/)).map((text) => html`<li key=${text}>${prose(text)}</li>`)}</ul></dd></div>`}</dl>
+    <h2>Most used</h2><${Operations} of=${USED.flatMap((link) => of.operations.filter((one) => one.link === link))} /></article>`;
 }
 
 const Group = ({ of }) => html`<article><${Heading} title=${of.name} note=${html`<span class="muted">${count(of.operations.length, 'operation')}</span>`} /><p>${of.description}</p>
-  <ul class="operations">${of.operations.map((one) => html`<li key=${one.link}><${Method} of=${one.method} /><a class="row-link" href=${`#${one.link}`}>${one.summary}</a><code class="muted">${one.path}</code></li>`)}</ul></article>`;
+  <${Operations} of=${of.operations} /></article>`;
+
+const Operations = ({ of }) => html`<ul class="operations">${of.map((one) => html`<li key=${one.link}><${Method} of=${one.method} /><a class="row-link" href=${`#${one.link}`}>${one.summary}</a><code class="muted">${one.path}</code></li>`)}</ul>`;
 
 /** A description goes on in a new paragraph with a parameter. */
 const PARAGRAPHS = /\n\n|(?<=\.) (?=With `|`)/;
@@ -165,10 +170,10 @@ function requestOf({ method, path, parameters }, { values, body }, type) {
   return { method, url: `${location.origin}${ROOT}${target}${query.size ? `?${query}` : ''}`, headers: Object.fromEntries(given('header').map(({ name }) => [name, values[name]])), type, body };
 }
 
-/** A response with the fields that are always there; null without a body of JSON. */
+/** A response with an item in each list; null without a body of JSON. */
 function exampleOf({ responses }, read) {
   const found = Object.entries(responses).map(([status, { content }]) => [status, content?.['application/json']?.schema]).find(([status, schema]) => status < 300 && schema);
-  return found ? { status: found[0], text: JSON.stringify(read.example(found[1]), null, 2) } : null;
+  return found ? { status: found[0], text: JSON.stringify(read.example(found[1], { isFilled: true }), null, 2) } : null;
 }
 
 /** Code of the request, and the request itself with its response. */
