@@ -66,7 +66,7 @@ export const recipients = {
     { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name || one.key} />`, of: (one) => html`<span title=${one.key}>${one.name || one.key}</span>` },
     { name: 'E-mail', of: (one) => one.email, width: 'minmax(12rem, .95fr)' },
     { name: 'Language', of: (one) => one.locale, width: '4.5rem' },
-    { name: 'Unread', kind: 'number', of: (one) => one.unread > 0 && number(one.unread), share: (one) => one.unread, width: '7rem' },
+    { name: 'Unread', kind: 'number', of: (one) => one.unread > 0 && number(one.unread), by: (one) => one.unread, width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],

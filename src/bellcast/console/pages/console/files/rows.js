@@ -51,7 +51,7 @@ export const moveInRows = (step) => document.querySelector('.table[data-keys]')?
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: (row: any) => boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, by?: (row: any) => any, width?: string}[]} table.columns `by` is the value by which rows are sorted, if it is not the one that is shown; `lead` is a sign before a title, `text` follows it in grey; on a phone, one that is wrapped is shown as a whole; on a narrow list, a value that `isLabeled` is followed by the name; a `share` is a bar directly before the value, as long as its part of the greatest one of all rows, unless that is too short
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: (row: any) => boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, by?: (row: any) => any, width?: string}[]} table.columns `by` is the value by which rows are sorted, if it is not the one that is shown; `lead` is a sign before a title, `text` follows it in grey; on a phone, one that is wrapped is shown as a whole; on a narrow list, a value that `isLabeled` is followed by the name; a `share` is a bar directly before the value, as long as its part of the greatest one of all rows, unless that is small
  * @param {{name: string | null, choose: (name: string | null) => void}} [table.sort] by which column the rows are sorted, if they can be
  * @param {any} [table.pinned] the open object, if it is none of the rows: it is above them, null while it is read
  * @param {any[][]} table.chunks the rows, as the server sent them
@@ -123,24 +123,25 @@ function Chunk({ rows, isNeeded, isOnly, children }) {
 
 function Row({ row, index, columns, most, heading, href, actions, isOpen }) {
   const menu = actions?.(row);
-  // On a narrow list, the first line has the title, its state and the time; the second one has all others, on a very narrow one the same three in all rows.
-  const second = columns.filter((one) => one !== timeOf(columns) && !['title', 'state'].includes(one.kind));
-  const spare = [...second.filter(isCounted), ...second.filter((one) => !isCounted(one))].slice(3);
-  const filled = second.filter((one) => !isNothing(one, row));
+  // On a narrow list, the first line has the title, its state and the time; the second one has all others, on a very narrow one only the first, the tenant, and what comes next in rank.
+  const filled = columns.filter((one) => one !== timeOf(columns) && !['title', 'state'].includes(one.kind) && !isNothing(one, row));
+  const ranks = filled.toSorted((one, other) => rankOf(one, filled) - rankOf(other, filled)), spares = [null, null, null, 'spare', 'spare rest'];
   return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map((column) => {
     const { name, kind, of, share, show = kind === 'time' && of(row) && heading === dayName(of(row)) ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row);
     if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} href=${href} isOpen=${isOpen} />`;
     const place = filled.indexOf(column);
-    return html`<div key=${name} role="cell" class=${['cell', kind, isNothing(column, row) && 'none', place >= 0 && 'second', place > 0 && 'next', spare.includes(column) && 'spare'].filter(Boolean).join(' ')} style=${share && { '--length': most.get(column).length }} data-unit=${isCounted(column) ? unitOf(column, row) : null}>${share?.(row) * SHARES >= most.get(column)?.share && html`<span class="share" style=${{ '--part': share(row) / most.get(column).share }}></span>`}${isEmpty(value) ? '' : share && typeof value === 'string' ? html`<span class="amount">${show(value)}</span>` : show(value)}</div>`;
+    return html`<div key=${name} role="cell" class=${['cell', kind, isNothing(column, row) && 'none', place >= 0 && 'second', place > 0 && 'next', spares[Math.min(ranks.indexOf(column), 4)]].filter(Boolean).join(' ')} style=${share && { '--length': most.get(column).length }} data-unit=${isCounted(column) ? unitOf(column, row) : null}>${share?.(row) > 0 && most.get(column).share >= GREATEST && html`<span class="share" style=${{ '--part': share(row) / most.get(column).share }}></span>`}${isEmpty(value) ? kind === 'number' && most.size > 0 && '–' : share && typeof value === 'string' ? html`<span class="amount">${show(value)}</span>` : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }
 
-/** A bar of less than this part of the longest one, 4 of 64 px, is left out. */
-const SHARES = 16;
+/** Numbers that are all below this one have no bars. */
+const GREATEST = 10;
 
 /** On a narrow list, a number is followed by what it counts, "3 events in 24 h", and is left out if it is 0. */
 const isCounted = ({ kind, isLabeled = kind === 'number' }) => isLabeled;
 const countOf = (column, row) => Number(keyOf(column)(row));
+/** Which values of the second line stay when there is little room. */
+const rankOf = (column, filled) => (column === filled[0] ? 0 : /^Tenants?$/.test(column.name) ? 1 : column.kind === 'person' ? 2 : isCounted(column) ? 3 : 4);
 const isNothing = (column, row) => isEmpty(column.of(row)) || (isCounted(column) && countOf(column, row) === 0);
 const unitOf = (column, row) => column.name.toLowerCase().replace(',', ' in').replace(countOf(column, row) === 1 ? /s\b/ : '', '');
 

@@ -23,7 +23,7 @@ const COLUMNS = [
   { name: 'Key', kind: 'title', lead: (one) => html`<${Sign} icon="keys" tone=${one.is_current ? 1 : 'grey'} />`, of: nameOf, text: placeOf },
   { name: 'State', of: (one) => html`<${State} of=${one.is_current ? 'active' : 'in use'} kind=${one.is_current ? 'ok' : 'warn'} />`, show: (one) => one, width: '8rem' },
   { name: 'Use', of: useOf, width: '18rem' },
-  { name: 'Secrets', kind: 'number', of: (one) => number(one.secrets), share: (one) => one.secrets, width: '9rem' },
+  { name: 'Secrets', kind: 'number', of: (one) => number(one.secrets), by: (one) => one.secrets, width: '6rem' },
 ];
 
 /** Changing a key that the server generates, one of the credentials, and those that are set. */

@@ -76,7 +76,7 @@ export const tenants = {
   columns: [
     { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name ?? one.key} />`, of: (one) => one.name ?? one.key, text: (one) => [one.name && one.key, ...limitsOf(one)].filter(Boolean).join(' · '), width: 'minmax(10rem, 1fr)' },
     { name: 'State', of: stateOf, show: ([word, kind]) => html`<${State} of=${word} kind=${kind} />`, width: '10.5rem' },
-    { name: 'Sent today', kind: 'number', of: sent, by: (one) => one.sends_today, share: (one) => (hasBudget(one) ? 0 : one.sends_today ?? 0), width: '12rem' },
+    { name: 'Sent today', kind: 'number', of: sent, by: (one) => one.sends_today, width: '11rem' },
     { name: 'Recipients', kind: 'number', of: (one) => one.recipients > 0 && many(one.recipients), share: (one) => one.recipients, width: '9rem' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
