@@ -26,11 +26,17 @@ from bellcast.server.app import App
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import FAILING_MS, RETRIES_MS, Webhooks
 from bellcast.workflows.types.run_details import RunStatus
+from tests import engines
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED
+from tests.journey import operators
+from tests.journey import rest as rests
 from tests.journey.channels_app import app, eventually, session_of
+from tests.journey.rest import Rest
 from tests.store import FreshSqliteEngine, Store
 from tests.vendor_server import HANG, Request, VendorServer, raw_response, vendor_server
+
+WEBHOOK = {"url": "https://app.example.com/hook", "events": ["run.failed"]}
 
 
 async def create(client: httpx.AsyncClient, vendor: VendorServer, *events: str, **params: str) -> dict[str, Any]:
@@ -128,6 +134,23 @@ async def test_attempts_are_listed_and_an_event_is_resent_with_its_id(tmp_path: 
             assert (await client.post(target, json={"event": id})).status_code == 404
         assert (await client.post(f"{path}/resend", json={"event": event}, params={"tenant": "b"})).status_code == 404
         assert (await client.get("/v1/webhooks/other/attempts")).status_code == 404
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("event", ["a\x00b", "x" * 101])
+async def test_no_event_with_an_impossible_id_is_resent_on_postgresql(tmp_path: Path, event: str) -> None:
+    async with rests.opened(tmp_path, engine=engines.FreshPostgresEngine) as rest:
+        webhook = await rest.app.post("/v1/webhooks", json=WEBHOOK)
+        resent = await rest.app.post(f"/v1/webhooks/{webhook.json()['id']}/resend", json={"event": event})
+        assert (resent.status_code, [one["field"] for one in resent.json()["errors"]]) == (422, ["event"])
+
+
+@pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("support", 403), ("developer", 404)])
+async def test_only_operators_who_build_resend_an_event(rest: Rest, cheap_hashes: None, role: str, status: int) -> None:
+    webhook = await rest.app.post("/v1/webhooks", json=WEBHOOK)
+    operator = await operators.signed_in(rest, "otto", role)
+    resent = await operator.post(f"/v1/webhooks/{webhook.json()['id']}/resend", json={"event": "unknown"})
+    assert resent.status_code == status, resent.text
 
 
 async def test_cancelled_run_and_its_messages_are_reported(tmp_path: Path) -> None:
