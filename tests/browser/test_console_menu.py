@@ -290,3 +290,15 @@ def test_palette_finds_only_what_exists(open_console: Callable[..., Page], owner
     expect(found).to_have_text([re.compile("^Run ")])
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(rf"/runs/{owner.run}"))
+
+
+def test_address_without_a_page_offers_the_page_that_is_meant(open_console: Callable[..., Page]) -> None:
+    page = open_console("/workflow-runs")
+    meant = page.get_by_role("link", name=re.compile("^Open "))
+    expect(meant).to_have_text("Open Workflow runs")
+    assert violations(page) == []
+    meant.click()
+    expect(page.locator("h1")).to_have_text("Workflow runs")
+    go(page, "/zebra")
+    expect(page.get_by_role("button", name="Find a page")).to_be_visible()
+    expect(meant).to_have_count(0)

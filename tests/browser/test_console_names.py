@@ -96,7 +96,7 @@ def test_lists_show_names_and_the_key_where_there_is_room(open_console: Callable
     expect(page.locator(".preview").filter(has_text="For Bea Birch to Bea Birch").first).to_be_visible()
     with websocket(owner.server, "u-2", claims={"tenant": "acme"}):
         page.goto("/console/connections?tenant=acme&recipient=u-2")
-        expect(page.locator(".chunk .title")).to_have_text("BBBea Birchu-2")
+        expect(page.locator(".chunk .title .row-link")).to_have_text("Bea Birch")
 
 
 def test_facts_of_an_object_name_its_tenant(open_console: Callable[..., Page], named: Console) -> None:

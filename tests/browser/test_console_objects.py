@@ -282,12 +282,17 @@ def test_owner_connects_an_agent(open_console: Callable[..., Page], owner: Conso
 def test_key_gets_an_end_in_the_console(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/keys?new=yes")
     page.get_by_label("Name", exact=True).fill("for a month")
-    page.get_by_label("Expires").select_option("after 30 days")
+    ends, warning = page.get_by_label("Expires"), page.get_by_text("If it leaks, it works until it is revoked.")
+    expect(ends).to_have_value("365d")
+    ends.select_option("never")
+    expect(warning).to_be_visible()
+    ends.select_option("after 30 days")
+    expect(warning).to_have_count(0)
     page.get_by_role("button", name="Create key").click()
     expect(page.get_by_text("Copy the key of for a month now")).to_be_visible()
     (key,) = (one for one in owner.send("GET", "/v1/keys")["keys"] if one["name"] == "for a month")
-    created, ends = (datetime.fromisoformat(key[name]) for name in ("created_at", "expires_at"))
-    assert ends - created == timedelta(days=30)
+    created, end = (datetime.fromisoformat(key[name]) for name in ("created_at", "expires_at"))
+    assert end - created == timedelta(days=30)
 
 
 @pytest.mark.thorough

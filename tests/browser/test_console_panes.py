@@ -46,6 +46,21 @@ def test_button_of_the_whole_page_leads_back_beside_the_list(open_console: Calla
     expect(page.locator(".row-link").first).to_be_visible()
 
 
+def test_row_without_a_second_line_is_in_the_middle_of_its_place(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("POST", "/v1/keys", {"name": "of all", "scopes": ["send"]})
+    page = open_console("/audit", viewport=DESKTOP)
+    page.locator(".row-link").first.click()
+    expect(page.locator(".pane h1")).to_be_visible()
+    from_middle = """(row) => {
+      const [of, title] = [row, row.querySelector('.row-link')].map((one) => one.getBoundingClientRect());
+      return Math.abs(of.top + of.height / 2 - title.top - title.height / 2);
+    }"""
+    row = page.locator(".chunk .row").filter(has_text="created an API key").first
+    assert row.evaluate(from_middle) <= 2
+
+
 def test_provider_is_paused_and_active_again_by_undo(open_console: Callable[..., Page], owner: Console) -> None:
     body = {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"}
     owner.send("PUT", "/v1/providers/undone", body)

@@ -201,7 +201,7 @@ def test_list_of_runs_shows_the_steps_with_their_states(open_console: Callable[.
     wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "waiting", lambda: "it does not wait")
     page = open_console("/runs?workflow=chained", viewport={"width": 1140, "height": 800})
     row = page.get_by_role("row").filter(has_text="chained")
-    expect(row.get_by_role("img", name="5 steps: inbox done, delay waiting, inbox pending")).to_be_visible()
+    expect(row.get_by_role("img", name="5 steps: inbox done, delay waiting, inbox not reached")).to_be_visible()
     expect(row.locator(".chain .avatar")).to_have_count(5)
     expect(row).to_contain_text(re.compile(r"pause until \w+ \d+ \w+ \d\d:\d\d"))
     assert page.locator(".table .row").evaluate_all("all => all.every((one) => one.scrollWidth <= one.clientWidth)")

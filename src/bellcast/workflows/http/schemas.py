@@ -63,7 +63,11 @@ CONTROLS: dict[str, dict[str, JsonSchema]] = {
         "timezone": {"x-widget": "timezone", "x-label": "Time zone", "examples": ["Europe/Vienna"]},
         **CONTENT,
     },
-    "EventSource": {"if": {"x-widget": "condition", "x-label": "Only if"}, **CONTENT},
+    "EventSource": {
+        "topic": {"x-widget": "place", "x-label": "Published"},
+        "if": {"x-widget": "condition", "x-label": "Only if"},
+        **CONTENT,
+    },
 }
 STEPS: JsonSchema = {"type": "array", "minItems": 1, "maxItems": MAX_STEPS, "items": {"$ref": "#/$defs/step"}}
 

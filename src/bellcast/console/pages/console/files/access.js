@@ -40,7 +40,8 @@ const newButton = (target, text) => (page) => html`<a class="button primary" hre
 
 /** What an agent's key may do by default, and for how long. */
 const AGENT = { scopes: ['agent', 'read', 'observe'], ttl: '90d' };
-const TTLS = { '': 'never', '30d': 'after 30 days', '90d': 'after 90 days', '365d': 'after a year' };
+const TTLS = { '30d': 'after 30 days', '90d': 'after 90 days', '365d': 'after a year', '': 'never' };
+const YEAR = '365d';
 const agentButton = (page) => html`<a class="button" href=${withQuery(page.url('/keys'), { new: 'agent', tenant: shownTenant() })}>Connect an agent</a>`;
 
 const keyButtons = (page) => html`${agentButton(page)}${newButton('/keys', 'New key')(page)}`;
@@ -115,7 +116,13 @@ function NewKey({ page }) {
     refresh();
   }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" hint=${`The app or person that uses the key, such as “${isAgent ? 'support agent' : 'booking service'}”. The audit log shows it.`} /><${Scopes} key=${isAgent} all=${scopes} first=${isAgent ? AGENT.scopes : ['send']} hasPresets=${!isAgent} />
     <${TenantsField} />
-    <${Field} label="Expires" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${isAgent ? AGENT.ttl : ''} hint="It can be revoked at any time." /><//>`;
+    <${Expires} key=${isAgent} first=${isAgent ? AGENT.ttl : YEAR} /><//>`;
+}
+
+/** When a key ends. */
+function Expires({ first }) {
+  const [ttl, setTtl] = useState(first);
+  return html`<${Field} label="Expires" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${first} onChange=${({ currentTarget }) => setTtl(currentTarget.value)} hint="It can be revoked at any time." warning=${ttl === '' ? 'If it leaks, it works until it is revoked.' : undefined} />`;
 }
 
 /** The scopes of a key, one by one or by a preset. */

@@ -20,6 +20,8 @@ import { Shell, isMenuOpen, ownPages, pageUrl } from './shell.js';
 const CHORD_MS = 1000;
 /** The module of a page is loaded again after this time while the server cannot be reached. */
 const RETRY_MS = 3000;
+/** A page is probably meant if its slash and its first three letters are right. */
+const LIKE = 4;
 /** Objects that the palette offers before something is typed. */
 const RECENT = 6;
 
@@ -145,10 +147,18 @@ function Page() {
   // An editor keeps its text while the query has another view of it, and a form while its rows are filtered or a chart has another time range.
   const view = source?.kind === 'list' ? page.path : here.value.pathname + (here.value.searchParams.has('edit') ? '?edit' : [...here.value.searchParams].filter(([name]) => !FILTERS.includes(name)));
   useArrival(view, page);
-  if (!page) return html`<${Heading} title="Not found" /><${Empty} icon="search" text=${`No such page. The console has nothing at ${local}.`}><button type="button" class="primary" onClick=${openPalette}>Find a page</button><//>`;
+  if (!page) return html`<${Nowhere} local=${local} />`;
   const refusal = refusalOf(page, me.value, isObject);
   if (refusal) return html`<${Heading} title=${page.title} /><${Empty} icon="lock" text=${refusal}><a class="button primary" href=${pageUrl('/')}>Open the Overview</a><//>`;
   return html`<${Outdated} />${source === page.detail && html`<a class="quiet back-link" aria-label=${`Back to ${page.title}`} href=${pageUrl(page.path)}><${Icon} name="back" /><span>${page.title}</span></a>`}<${Source} key=${view} source=${source} page=${contextOf(page, isObject)} />`;
+}
+
+/** No page, and the one that is probably meant: that of which the path or the title begins as this path does, such as `/workflow`. */
+function Nowhere({ local }) {
+  const shared = (text) => [...text].findIndex((letter, index) => letter !== local[index]) + 1 || text.length + 1;
+  const near = ({ path, title }) => Math.max(shared(path), shared(`/${title.toLowerCase().replace(/ /g, '-')}`));
+  const [nearest] = ownPages().toSorted((one, other) => near(other) - near(one)), isMeant = near(nearest) > LIKE;
+  return html`<${Heading} title="Not found" /><${Empty} icon="search" text=${`No such page. The console has nothing at ${local}.`}>${isMeant && html`<a class="button primary" href=${pageUrl(nearest.path)}>Open ${nearest.title}</a> `}<button type="button" class=${isMeant ? null : 'primary'} onClick=${openPalette}>Find a page</button><//>`;
 }
 
 /** What a page gets: the operator, the URL, and how to move. */

@@ -8,9 +8,8 @@ import { RecipientsField } from './recipients-field.js';
 import { Segments } from './segments.js';
 import { get } from './server.js';
 import { TimeInput } from './time-field.js';
-import { DAYS, NextTimes } from './cron-times.js';
+import { DAYS } from './cron-times.js';
 import { Cron, Fields, pick } from './workflow-inspector.js';
-import { valueAt } from './workflow-model.js';
 
 /** Fields that the control of another one changes, and whose errors are shown there. */
 const SHOWN_AT = { required: 'channels', at: 'cron' };
@@ -113,9 +112,8 @@ function Times({ attributes, values, draft, value: cron, change, field }) {
   const timeInput = html`<${TimeInput} ...${attributes} required aria-label="Time" value=${time} change=${(at) => setCron(at, kind === 'daily' ? null : day ?? 1)} />`;
   return html`<${Segments} label="When" options=${WHEN} value=${kind} choose=${choose} />
     <div class="times">${kind === 'once' ? html`<${Once} attributes=${attributes} at=${values.at} change=${(at) => replace({ at })} />`
-      : kind === 'cron' ? html`<${Cron} attributes=${{ ...attributes, 'aria-label': 'Cron expression' }} ...${{ value: cron, change, values, field }} />`
-      : html`${kind === 'weekly' && html`<select aria-label="Day" value=${day ?? 1} onChange=${({ currentTarget: { value: next } }) => setCron(time, next)}>${DAY_NAMES.map((name, index) => html`<option key=${name} value=${index}>${name}</option>`)}</select>`}${timeInput}`}</div>
-    ${['daily', 'weekly'].includes(kind) && html`<${NextTimes} cron=${cron} zone=${valueAt(values, 'timezone') ?? 'UTC'} />`}`;
+      : kind === 'cron' ? html`<${Cron} attributes=${{ ...attributes, 'aria-label': 'Cron expression' }} ...${{ value: cron, change, values, field }} hasTimes=${false} />`
+      : html`${kind === 'weekly' && html`<select aria-label="Day" value=${day ?? 1} onChange=${({ currentTarget: { value: next } }) => setCron(time, next)}>${DAY_NAMES.map((name, index) => html`<option key=${name} value=${index}>${name}</option>`)}</select>`}${timeInput}`}</div>`;
 }
 
 /** A local time in the zone of the schedule, or a text with an offset. */
@@ -124,4 +122,17 @@ function Once({ attributes, at = '', change }) {
   return html`<input ...${attributes} aria-label="Date and time" type=${isLocal ? 'datetime-local' : 'text'} required value=${isLocal ? at.slice(0, 16) : at} onInput=${({ currentTarget: { value } }) => change(isLocal && value ? `${value}:00` : value)} />`;
 }
 
-const WIDGETS = { channels: Channels, times: Times, recipients: RecipientsField };
+const PLACES = [['recipient', 'To a recipient'], ['topic', 'On a topic']];
+
+/** What the events of a source are published to. */
+function Place({ attributes, label, value, change }) {
+  const [place, setPlace] = useState(value === undefined ? 'recipient' : 'topic');
+  const choose = (next) => {
+    setPlace(next);
+    change(undefined);
+  };
+  return html`<${Segments} label=${label} options=${PLACES} value=${place} choose=${choose} />
+    ${place === 'topic' && html`<input ...${attributes} required aria-label="Topic" placeholder="order-{id}" autoComplete="off" spellcheck=${false} value=${value ?? ''} onInput=${({ currentTarget: { value: topic } }) => change(topic || undefined)} />`}`;
+}
+
+const WIDGETS = { channels: Channels, times: Times, recipients: RecipientsField, place: Place };

@@ -2,6 +2,7 @@
  * What recipients see of a type, a schedule or an event source, beside the form that defines it.
  */
 import { BellRow } from './bell-row.js';
+import { NextTimes } from './cron-times.js';
 import { html } from './html.js';
 import { To, isRequired } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
@@ -31,7 +32,10 @@ const addressOf = ({ topic }) => (topic ? { topic: topic.replace(/\{(\w+)\}/g, '
 /** The event that an app publishes for it. */
 const Published = ({ of: values }) => html`<p>Your app publishes</p><pre tabIndex="0"><code>${`POST /v1/events\n${JSON.stringify({ ...addressOf(values), name: values.event || 'order.paid', data: dataIn(values) }, null, 2)}`}</code></pre>`;
 
-const PARTS = { type: ['In the preferences of recipients', Preference], schedule: ['What it sends', Sent], source: ['From the event to the notification', Published, Sent] };
+/** When a schedule sends next. */
+const Times = ({ of: { cron, timezone = 'UTC' } }) => cron && html`<p><${NextTimes} cron=${cron} zone=${timezone} /></p>`;
+
+const PARTS = { type: ['In the preferences of recipients', Preference], schedule: ['What it sends', Sent, Times], source: ['From the event to the notification', Published, Sent] };
 
 /** @param {{kind: {name: string}, values: any}} of */
 export function DefinitionPreview({ kind, values }) {

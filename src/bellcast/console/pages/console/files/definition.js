@@ -6,7 +6,7 @@ import { Confirm } from './dialogs.js';
 import { useLoad } from './load.js';
 import { ManagedBanner, isLocked, sourceOf } from './managed.js';
 import { More } from './object-parts.js';
-import { Facts, Heading, Icon, Opening, Snippet } from './parts.js';
+import { Facts, Heading, Icon, Id, Opening, Snippet } from './parts.js';
 import { deleteObject } from './toast.js';
 import { valuesOf, yamlOf } from './yaml.js';
 import { BUILDERS } from './roles.js';
@@ -27,13 +27,14 @@ const isOver = ({ at, last_at: last }) => Boolean(at && last);
 /**
  * @param {object} definition
  * @param {{name: string, path: string}} definition.kind as in `edit.js`
+ * @param {(one: any) => string} [definition.title] its key is below another title than the key
  * @param {(one: any, tag: string) => any} [definition.headline] what it does, or why it fails; `tag` is the ETag
  * @param {(one: any) => [string, any][]} definition.facts
  * @param {(one: any, tag: string) => any} [definition.more] what its menu has before “Delete”
  * @param {(one: any) => any} [definition.loss] what follows when it is deleted
  * @param {(one: any, tag: string) => any} [definition.children] further parts
  */
-export function Definition({ page, kind, headline, facts, more, loss, children }) {
+export function Definition({ page, kind, title = ({ name, key }) => name ?? key, headline, facts, more, loss, children }) {
   const one = useLoad(async (signal) => {
     const found = await getTagged(apiPath(page, kind), signal);
     await readTenantsOf(found.value, signal);
@@ -41,10 +42,10 @@ export function Definition({ page, kind, headline, facts, more, loss, children }
   }, [page.path, page.query.get('tenant')]);
   const mayEdit = page.may(BUILDERS);
   return html`<${Opening} page=${page} of=${one}>${({ value, tag }) => html`
-    <${Heading} title=${value.name ?? value.key}>${mayEdit && html`${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.name ?? value.key, listUrl(page), isOver(value) ? null : valuesOf(value))} />`}<//>`}<//>
+    <${Heading} title=${title(value)} note=${title(value) !== value.key && html`<${Id} of=${value.key} />`}>${mayEdit && html`${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.name ?? value.key, listUrl(page), isOver(value) ? null : valuesOf(value))} />`}<//>`}<//>
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     ${headline?.(value, tag)}
-    <${Facts} of=${[['Key', value.name && html`<code>${value.key}</code>`], ...facts(value), ['Tenant', value.tenant]]} />
+    <${Facts} of=${[...facts(value), ['Tenant', value.tenant]]} />
     ${children?.(value, tag)}
     <${Yaml} of=${value} />`}<//>`;
 }

@@ -32,6 +32,7 @@ export function outcomeOfStep(step, run) {
   const [, last] = ENDED.exec(step.reason ?? '') ?? [];
   if (last) return { word: 'not reached', kind: 'info', text: `The run ended at ${last}` };
   if (step.state === 'failed') return { word: 'failed', kind: kindOf('failed'), text: failureOf(step.reason) };
+  if (step.state === 'pending') return { word: 'not reached', kind: kindOf(step.state), text: '' };
   const sent = channels.find(({ message }) => message && step.messages.includes(message));
   const skipped = step.reason && channels.find(({ channel, outcome, rule }) => channel === step.type && outcome === 'skip' && rule === step.reason);
   if (step.reason === 'condition') return { word: step.state, kind: kindOf(step.state), text: untrue(step, run) || reasonOf(step) };

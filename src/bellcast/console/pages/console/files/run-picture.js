@@ -14,7 +14,7 @@ function stateOf(step, run) {
   const seconds = started && ended ? (new Date(ended) - new Date(started)) / 1000 : 0;
   const { word, kind, text } = outcomeOfStep(step, run);
   const first = word[0].toUpperCase() + word.slice(1);
-  const words = { done: seconds >= 1 ? `Done after ${duration(seconds * 1000)}` : first, waiting: due ? `Waits until ${dayTime(due)}` : 'Waits', running: 'Runs now', pending: 'Not reached yet' };
+  const words = { done: seconds >= 1 ? `Done after ${duration(seconds * 1000)}` : first, waiting: due ? `Waits until ${dayTime(due)}` : 'Waits', running: 'Runs now' };
   const shown = `${text && word === 'simulated' ? text : `${words[state] ?? first}${text ? `: ${text}` : ''}`}${attempts > 1 ? `, ${attempts} attempts` : ''}`;
   return { state, kind: state === 'done' ? kind : KIND_OF_STATE[state] ?? 'info', shown: text && word === 'simulated' ? first : shown, text: shown };
 }

@@ -52,7 +52,7 @@ const reasonOf = ({ reason }) => {
 export const runs = {
   histogram: histogramOf('runs', 'run'), path: '/v1/runs', rows: 'runs', readMore: readNames, link: (one) => path`/runs/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient', 'trigger'],
   filters: [WORKFLOW, RECIPIENT, { name: 'trigger', label: 'Trigger', isHidden: true }, CHANNEL, PROVIDER, { name: 'state', label: 'State', options: ['running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'] },
-    { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'] }, RANGE],
+    { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'], words: { pending: 'not reached' } }, RANGE],
   views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],
   columns: [
     { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => reasonOf(one) ?? waitOf(one), isWrapped: (one) => one.state === 'failed' },

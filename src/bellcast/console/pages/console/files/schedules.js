@@ -26,6 +26,7 @@ const KIND = {
 const ruleOf = (one) => (one.cron ? html`<span title=${one.cron}>${cronText(one.cron)}</span>` : 'Once');
 /** What it sends. */
 const effectOf = (one) => (one.workflow ? `workflow ${one.workflow}` : one.notification?.title);
+const titleOf = (one) => effectOf(one) ?? one.key;
 const recipientOf = (one) => (one.workflow ? one.to : one.notification?.to);
 
 /** A schedule of recipients' own time zones has none. */
@@ -49,7 +50,7 @@ export const schedules = {
   path: '/v1/schedules', rows: 'schedules', readMore: (rows) => readNames(rows.filter((one) => typeof recipientOf(one) === 'string').map((one) => ({ tenant: one.tenant, recipient: recipientOf(one) }))), isTall: true, order: byNext, link: (one) => path`/schedules/${one.key}`, tools: (page) => newLink(page, KIND),
   filters: [findIn('schedules')],
   columns: [
-    { name: 'Schedule', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'schedules'} tone=${toneOf(one.notification?.type ?? one.workflow ?? one.key)} />`, of: (one) => effectOf(one) ?? one.key, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<code>${one.key}</code>`) },
+    { name: 'Schedule', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'schedules'} tone=${toneOf(one.notification?.type ?? one.workflow ?? one.key)} />`, of: titleOf, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<code>${one.key}</code>`) },
     { name: 'Next', of: nextOf, by: (one) => one.next_at, show: (next) => next, width: '8.25rem' },
     { name: 'Repeats', of: (one) => html`<${Lines} isKept of=${ruleOf(one)} note=${placeOf(one)} />`, show: (rule) => rule, width: '12rem' }, { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`, show: (to) => to, width: '9rem' },
     { name: 'Tenant', of: (one) => one.tenant },
@@ -70,7 +71,7 @@ export function Schedule({ page }) {
     refresh();
   };
   const actions = (one, tag) => html`${!one.active && html`<${Resume} name=${one.key} set=${activate(one, tag)} />`}<${Confirm} label=${`Run now: ${one.key}`} word="Run now" about="It sends once, now. Its next times stay." act=${run} />`;
-  return html`<${Definition} page=${page} kind=${KIND} headline=${(one, tag) => html`<${SaysWhen} one=${one} fixes=${page.may(BUILDERS) && actions(one, tag)} />`} facts=${(one) => [['Sends', effectOf(one)], ['To', recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Time zone', one.timezone], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
+  return html`<${Definition} page=${page} kind=${KIND} title=${titleOf} headline=${(one, tag) => html`<${SaysWhen} one=${one} fixes=${page.may(BUILDERS) && actions(one, tag)} />`} facts=${(one) => [['To', recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Time zone', one.timezone], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
     more=${(one, tag) => one.active && html`<${Pause} name=${one.key} set=${activate(one, tag)} />`} loss=${(one) => (one.active && one.next_at ? html`It would send next <${At} of=${one} at=${one.next_at} />, ${fromNow(one.next_at)}.` : 'It sends nothing now.')}>
     ${(one) => one.active && one.next_at && one.cron && html`<${Card} title=${html`Next times${zoneOf(one) && html` <span class="tag">${cityOf(zoneOf(one))}</span>`}`}><ol class="rows-of">${(next.value?.times ?? Array(SHOWN).fill('')).map((at, index) => html`<li key=${index}>${at && html`<${At} of=${one} at=${at} /><span class="muted grow">${isElsewhere(one, at) && zonedHour(at)}</span><span class="muted">${fromNow(at)}</span>`}</li>`)}</ol><//>`}<//>`;
 }

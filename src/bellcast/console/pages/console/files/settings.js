@@ -111,7 +111,7 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
     event.preventDefault();
     if (event.target === event.currentTarget.querySelector(':is(input, select, textarea):invalid')) event.target.focus();
     examine(event.target);
-  }}>${groups.length === 0 && html`<${Empty} icon="settings" text=${text ? 'No setting matches.' : NONE[show]}><button type="button" onClick=${() => setQuery({ find: null, show: null }, { isQuiet: true })}>Show all settings</button><//>`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}${isOfOwners(all) && html` <small>owners only</small>`}</h2>
+  }}>${groups.length === 0 && html`<${Empty} icon="settings" text=${text ? 'No setting matches.' : NONE[show]}><button type="button" onClick=${() => setQuery({ find: null, show: null }, { isQuiet: true })}>Show all settings</button><//>`}${groups.map(([group, title, all]) => html`<section key=${group} id=${group} aria-label=${title}><h2>${title}${isOfOwners(all) && html` <${OwnersOnly} />`}</h2>
       ${all.map((one) => html`<${Setting} key=${one.name} one=${one} isMarked=${one.is_owner_only && !isOfOwners(all)} value=${entered[one.name] ?? one.value} isLocked=${!mayChange(one)} error=${wrong[one.name]} change=${(value) => setEntered({ ...entered, [one.name]: value })} />`)}</section>`)}
       ${(changed.length > 0 || problem) && html`<div class="save"><button type="submit" class="primary" disabled=${isSaving || changed.length === 0}>Save ${count(changed.length, 'change')}</button><button type="button" onClick=${() => {
     setEntered({});
@@ -129,7 +129,7 @@ function Setting({ one, isMarked, value, isLocked, error, change }) {
   const isUrl = /^an http/.test(one.expects), pattern = isUrl ? 'https?://.+' : /^a whole number/.test(one.expects) ? '\\d+' : null;
   const attributes = { id, name: one.name, value, 'aria-describedby': `${id}-${error ? 'error' : 'hint'}`, 'aria-invalid': error ? 'true' : null, ...(pattern && { pattern }), onInput: ({ currentTarget }) => change(currentTarget.value) };
   const isRow = one.group === 'limits'; // a number, of which its name says enough
-  return html`<div class=${`setting${isRow ? ' limit' : ''}`} data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${isLocked ? null : id}>${labelOf(one)} <code>${one.name}</code>${isMarked && html`<small>owners only</small>`}</label>
+  return html`<div class=${`setting${isRow ? ' limit' : ''}`} data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${isLocked ? null : id}>${labelOf(one)} <code>${one.name}</code>${isMarked && html`<${OwnersOnly} />`}</label>
       <small class="muted" id=${`${id}-hint`} title=${isRow ? one.description.replaceAll('`', '') : null}>${prose(one.description)}${expected(one)}</small></div>
     <div><div class="unit">${isLocked ? html`<p class="locked" id=${id}><${Icon} name="lock" /><span title=${value}>${brief(value)}</span></p>` : choices?.[0] === 'on' ? html`<input ...${attributes} type="checkbox" class="switch" value="on" checked=${value === 'on'} onInput=${({ currentTarget }) => change(currentTarget.checked ? 'on' : 'off')} /><span>${value === 'on' ? 'On' : 'Off'}</span>` : choices ? html`<select ...${attributes}>${choices.map((choice) => html`<option key=${choice} value=${choice} selected=${choice === value}>${choice}</option>`)}</select>` : html`<input ...${attributes} autocomplete="off" spellcheck=${false} placeholder=${one.default || (isUrl ? 'https://…' : 'none')} />`}${unit && html`<span class="muted">${unit}</span>`}</div>${error && html`<small class="error" id=${`${id}-error`} role="alert">${error}</small>`}
       ${SOURCES[one.source] && html`<small class="muted"><${Tag}>${one.locked ? `set by ${one.locked_by}` : SOURCES[one.source]}<//>${one.default && ` default ${brief(one.default)}`}${!isLocked && value !== one.default && html` <button type="button" class="copy" aria-label=${`Reset ${labelOf(one)}`} onClick=${() => change(one.default)}>Reset</button>`}</small>`}</div></div>`;
@@ -141,10 +141,13 @@ function brief(value) {
   return all.length > MAX_LISTED ? `${all.slice(0, MAX_LISTED).join(', ')} and ${count(all.length - MAX_LISTED, 'other')}` : all.join(', ') || 'none';
 }
 
+/** What only owners change. */
+const OwnersOnly = () => html`<small class="of-owners" title="Owners change it; developers see it."><${Icon} name="lock" />owners only</small>`;
+
 /** The brand of the default tenant: JSON, as fields. */
 function BrandSetting({ one, isMarked, value, isLocked, change }) {
   const brand = brandOf(value);
-  return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>${labelOf(one)} <code>brand</code>${isMarked && html`<small>owners only</small>`}</b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
+  return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>${labelOf(one)} <code>brand</code>${isMarked && html`<${OwnersOnly} />`}</b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
     <${BrandFields} brand=${brand} isDisabled=${isLocked} change=${(next) => change(Object.keys(next).length === 0 ? one.default : JSON.stringify(next))} /></div>`;
 }
 

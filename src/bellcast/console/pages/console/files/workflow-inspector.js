@@ -191,9 +191,9 @@ const Select = ({ attributes, schema, value, change }) => html`<select ...${attr
 
 const Whole = ({ attributes, schema, value, change }) => html`<input ...${attributes} type="number" min=${schema.minimum} max=${schema.maximum} value=${value ?? ''} onInput=${({ currentTarget: { value: text } }) => change(text === '' ? undefined : Number(text))} />`;
 
-export function Cron({ attributes, value, change, values, field }) {
+export function Cron({ attributes, value, change, values, field, hasTimes = true }) {
   return html`<input ...${attributes} class="code" autoComplete="off" spellcheck=${false} placeholder="0 8 * * 1-5" value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />
-    <${NextTimes} cron=${value} zone=${valueAt(values, field.replace(/cron$/, 'timezone')) ?? 'recipient'} />`;
+    ${hasTimes && html`<${NextTimes} cron=${value} zone=${valueAt(values, field.replace(/cron$/, 'timezone')) ?? 'recipient'} />`}`;
 }
 
 /** The 400 names of zones are added when the field is first used. */

@@ -19,8 +19,8 @@ const MAX_STEPS = 5;
 const MAX_FAILED = 100;
 
 /** The steps as icons, those of branches as one; those of a run with their states. A number never stands for only one. */
-const isUnreached = (state, reason) => state === 'pending' || reason?.startsWith('ended: ');
-export const Chain = ({ of: steps, max }) => html`<span class="chain" role="img" aria-label=${`${count(steps.length, 'step')}: ${steps.map(({ type, state }) => (state ? `${type} ${state}` : type)).join(', ')}`}>${steps.slice(0, steps.length > max + 1 ? max : steps.length).map(({ type, state, reason }, index) => html`<span key=${index} class=${`avatar tone-${typeOf({ type }).tone}`} title=${state && `${type}: ${isUnreached(state, reason) ? 'not reached' : state}`} data-state=${isUnreached(state, reason) ? 'pending' : state}><${Icon} name=${typeOf({ type }).icon} /></span>`)}${steps.length > max + 1 && html`<small>+${steps.length - max}</small>`}</span>`;
+const UNREACHED = 'not reached', wordOf = ({ state, reason }) => (state === 'pending' || reason?.startsWith('ended: ') ? UNREACHED : state);
+export const Chain = ({ of: steps, max }) => html`<span class="chain" role="img" aria-label=${`${count(steps.length, 'step')}: ${steps.map((step) => (step.state ? `${step.type} ${wordOf(step)}` : step.type)).join(', ')}`}>${steps.slice(0, steps.length > max + 1 ? max : steps.length).map((step, index) => html`<span key=${index} class=${`avatar tone-${typeOf(step).tone}`} title=${step.state && `${step.type}: ${wordOf(step)}`} data-state=${wordOf(step) === UNREACHED ? 'pending' : step.state}><${Icon} name=${typeOf(step).icon} /></span>`)}${steps.length > max + 1 && html`<small>+${steps.length - max}</small>`}</span>`;
 
 const KIND = { name: 'workflow', path: '/workflows' };
 
