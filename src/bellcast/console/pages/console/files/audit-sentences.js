@@ -61,8 +61,8 @@ const PHRASES = {
 const PAST = { begin: 'began', cancel: 'cancelled', read: 'read', reset: 'reset', retry: 'retried', run: 'ran', send: 'sent', set: 'set', verify: 'verified', write: 'wrote' };
 const pastOf = (verb) => PAST[verb] ?? `${verb.replace(/e$/, '')}ed`;
 
-/** A part of a path as it was entered. */
-function decoded(text) {
+/** A part of a path as it was entered. Some entries have the path as it was sent. */
+export function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {

@@ -1,7 +1,7 @@
 /**
  * The audit log: who did or tried what, with names in place of ids, and the fields that changed.
  */
-import { actsOf, changesOf, isObject, isQuestion, partsOf, recipientOf, sentenceOf } from './audit-sentences.js';
+import { actsOf, changesOf, decoded, isObject, isQuestion, partsOf, recipientOf, sentenceOf } from './audit-sentences.js';
 import { CallerAvatar } from './caller.js';
 import { RANGE } from './filters.js';
 import { count, number } from './format.js';
@@ -124,7 +124,7 @@ const OBJECTS = { connections: 1, keys: 1, messages: 1, notifications: 1, operat
 
 /** The page of the object that an entry is about; null without one, or after it was deleted. */
 function objectOf({ action, target, outcome }) {
-  const [, kind, ...rest] = partsOf(target)[0].split('/').slice(1), names = rest.slice(0, OBJECTS[kind]).map(encodeURIComponent);
+  const [, kind, ...rest] = partsOf(target)[0].split('/').slice(1), names = rest.slice(0, OBJECTS[kind]).map((part) => encodeURIComponent(decoded(part)));
   const isWhole = rest.length === OBJECTS[kind], isDeleted = action.startsWith('DELETE ') && isWhole && outcome === 'ok';
   if (isDeleted) return null;
   if (action.includes('{') && names.length === OBJECTS[kind]) return `/${[kind, ...names].join('/')}`;
