@@ -36,14 +36,14 @@ const ADDRESSES = {
 };
 
 /** The fields, with a warning below an address that cannot be used. */
-function Profile({ one = {}, first, fields = FIELDS }) {
+function Profile({ one = {}, first }) {
   const [entered, setEntered] = useState(one);
   const field = ([label, name, more]) => {
     const [form, warning] = ADDRESSES[name] ?? [], value = (entered[name] ?? '').trim();
     const hint = value ? { locale: languageOf, timezone: timeIn }[name]?.(value) : EXAMPLES[name];
     return html`<${Field} key=${name} label=${label} name=${name} autocomplete="off" defaultValue=${one[name] ?? ''} autofocus=${name === first} onInput=${({ currentTarget: { value: text } }) => setEntered((last) => ({ ...last, [name]: text }))} hint=${hint} warning=${form && (value === '' || form.test(value) ? '' : warning)} ...${more} />`;
   };
-  return html`${fields.filter(([, name]) => LONG.includes(name)).map(field)}<div class="two-up">${fields.filter(([, name]) => !LONG.includes(name)).map(field)}</div><datalist id="time-zones">${Intl.supportedValuesOf('timeZone').map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>`;
+  return html`${FIELDS.filter(([, name]) => LONG.includes(name)).map(field)}<div class="two-up">${FIELDS.filter(([, name]) => !LONG.includes(name)).map(field)}</div><datalist id="time-zones">${Intl.supportedValuesOf('timeZone').map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>`;
 }
 
 /** Maximum rows of each list on the page; the linked lists contain all. */
@@ -81,8 +81,8 @@ function NewRecipient({ page }) {
     go(inTenant(page, path`/recipients/${key.trim()}`, { tenant }));
   };
   return html`<${Heading} title="New recipient" /><p class="muted">Recipients are created by the first send to them too. Create one here to enter its addresses before.</p><${Form} isGuarded button="Create recipient" send=${create} more=${cancel(page)}>
-    <${KeyFields} maxlength="200" hint="The id of the user in your app."><${TenantField} /><//>
-    <${Profile} fields=${FIELDS.slice(1)} /><//>`;
+    <${KeyFields} hasName=${false} maxlength="200" hint="The id of the user in your app."><${TenantField} /><//>
+    <${Profile} /><//>`;
 }
 
 /** The lists with what a recipient has, and what one row of them is. */

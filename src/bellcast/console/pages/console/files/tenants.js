@@ -90,7 +90,7 @@ function NewTenant({ page }) {
     refresh();
     page.go(page.url(path`/tenants/${key.trim()}`));
   };
-  return html`<${Heading} title="New tenant" /><p class="muted">Tenants are created by the first send to them too. Create one here to set its brand and limits before.</p><${Form} isGuarded button="Create tenant" send=${create} more=${cancel(page)}><${KeyFields} nameHint="Shown in the console, and in e-mails without a brand." hint="The id of the customer in your app." /><//>`;
+  return html`<${Heading} title="New tenant" /><p class="muted">Tenants are created by the first send to them too. Create one here to set its brand and limits before.</p><${Form} isGuarded button="Create tenant" send=${create} more=${cancel(page)}><${KeyFields} hasName=${false} hint="The id of the customer in your app." /><${Field} label="Name" name="name" maxlength="500" autocomplete="off" hint="Shown in the console, and in e-mails without a brand." /><//>`;
 }
 
 export function Tenant({ page }) {
