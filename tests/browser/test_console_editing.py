@@ -168,7 +168,7 @@ def test_new_object_is_named_in_one_row_and_leads_back(open_console: Callable[..
         # Hidden, and at another place, until the form is complete.
         expect(page.get_by_label("Key", exact=True)).to_be_visible()
         key, tenant = (page.get_by_label(name, exact=True).bounding_box() for name in ("Key", "Tenant"))
-        assert (key["y"], key["width"] > 1.5 * tenant["width"]) == (tenant["y"], True), path
+        assert (key["y"], key["width"] > 2 * tenant["width"]) == (tenant["y"], True), path
         page.get_by_role("link", name=f"Back to {path.title()}").click()
         expect(page.locator("h1")).to_have_text(path.title())
 
@@ -195,6 +195,12 @@ def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]
     expect(preview).to_contain_text("New bookings")
     expect(preview.get_by_role("listitem")).to_have_text(["Inbox on", "E-mail always"])
     assert violations(page) == []
+
+
+def test_key_of_a_new_type_is_derived_from_its_name(open_console: Callable[..., Page]) -> None:
+    page = open_console("/types?edit=new")
+    page.get_by_label("Name", exact=True).fill("Zoë’s bookings")
+    expect(page.get_by_label("Key", exact=True)).to_have_value("zoes-bookings")
 
 
 def edit_sending_to(page: Page, owner: Console, kind: str, key: str, to: Any) -> None:
@@ -253,10 +259,10 @@ def test_audience_of_a_schedule_is_chosen_with_suggestions(open_console: Callabl
     to.press("Enter")
     chosen = page.get_by_role("list", name="Chosen recipients")
     expect(chosen.get_by_title("suggested-two")).to_contain_text("Sue")
-    to.fill("suggested-one, nobody-here")
+    to.fill("suggested-one, not-here")
     to.press("Enter")
-    expect(page.get_by_role("alert").filter(has_text="There is no recipient nobody-here.")).to_be_visible()
-    expect(to).to_have_value("nobody-here")
+    expect(page.get_by_role("alert").filter(has_text="There is no recipient not-here.")).to_be_visible()
+    expect(to).to_have_value("not-here")
     to.fill("")
     expect(chosen.get_by_title("suggested-one")).to_contain_text("Sue")
     view = page.get_by_role("group", name="View")
@@ -273,6 +279,44 @@ def test_audience_of_a_schedule_is_chosen_with_suggestions(open_console: Callabl
         expect(text).to_have_value(re.compile(stored))
         view.get_by_role("button", name="Form").click()
     assert violations(page) == []
+
+
+def test_text_with_variables_stays_one_while_it_is_written_again(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/account")
+    edit_sending_to(page, owner, "sources", "to-rewritten", "{{ event.data.customer }}")
+    to = page.get_by_label("To", exact=True)
+    to.press("Control+a")
+    page.keyboard.type("{{ topic.user }}")
+    expect(to).to_have_value("{{ topic.user }}")
+    expect(to).to_be_focused()
+    to.fill("")
+    page.keyboard.type("{{ event.data.payer }}")
+    review(page)
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("h1")).to_have_text("to-rewritten")
+    assert owner.send("GET", "/v1/sources/to-rewritten")["notification"]["to"] == "{{ event.data.payer }}"
+
+
+def test_source_of_all_tenants_may_send_to_a_recipient_that_the_default_one_does_not_have(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/support-elsewhere?tenant=acme", {})
+    page = open_console("/account")
+    edit_sending_to(page, owner, "sources", "to-elsewhere", {"var": "event.data.customer"})
+    page.get_by_label("Kind of To").select_option("Recipients")
+    page.get_by_label("To", exact=True).fill("support-elsewhere")
+    review(page)
+    problem = page.get_by_role("alert").filter(
+        has_text="There is no recipient support-elsewhere in the default tenant."
+    )
+    expect(problem).to_be_visible()
+    assert violations(page) == []
+    review(page)
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("h1")).to_have_text("to-elsewhere")
+    assert owner.send("GET", "/v1/sources/to-elsewhere")["notification"]["to"] == "support-elsewhere"
 
 
 def test_form_says_that_its_first_change_removes_the_comments_of_the_yaml(open_console: Callable[..., Page]) -> None:

@@ -115,7 +115,7 @@ export function Picker({ kind, chosen, change, tenant, isMany = false, max = Inf
     if (parts.length > 0) set((isMany ? [...new Set([...before, ...known])].slice(0, max) : known), unknown.join(', '));
     const isMissing = isSent && required && now.current.chosen.length === 0 && unknown.length === 0;
     if (isSent) refused.current = unknown.join();
-    say(unknown.length > 0 ? newcomer?.(unknown[0]) ?? `There is no ${kind} ${unknown[0]}. Choose one from the list.` : isMissing ? `Choose a ${kind}.` : '');
+    say(unknown.length > 0 ? newcomer ? newcomer(unknown[0]) : `There is no ${kind} ${unknown[0]}. Choose one from the list.` : isMissing ? `Choose a ${kind}.` : '');
     return unknown.length === 0 && !isMissing;
   };
   now.current = { chosen, typed, decide, required, change };

@@ -37,25 +37,29 @@ function useTopics(isShown, typed, tenant) {
   return found;
 }
 
+/** A source without a tenant sends in the tenant of each event, where others exist than in the default one. */
+const elsewhere = (key) => `There is no recipient ${key} in the default tenant. Press again if the tenants of the events have it.`;
+
 /** @param {{attributes: any, label: string, value: any, values: any, draft: any, change: (value: any) => void}} of a widget of the form */
 export function RecipientsField({ attributes, label, value, values, draft, change }) {
-  const [isJson, setJson] = useState(false);
+  // A text and JSON keep their kind while they are written, whatever they begin with.
+  const [kept, keep] = useState(null);
   const [problem, setProblem] = useState('');
-  const id = useId(), isOfEvent = 'event' in values, kind = isJson ? 'json' : kindOf(value);
+  const id = useId(), isOfEvent = 'event' in values, newcomer = isOfEvent && !draft.tenant && elsewhere, kind = kept === 'json' || (kept === 'text' && typeof (value ?? '') === 'string') ? kept : kindOf(value);
   const text = typeof value === 'string' ? value : value?.[kind] ?? '', topics = useTopics(kind === 'topic', text, draft.tenant);
   const choose = (next) => {
     setProblem('');
-    setJson(next === 'json');
+    keep(next);
     if (next !== 'json') change(EMPTY[next]);
   };
   const shown = Object.entries(KINDS).filter(([name]) => (name === 'var' ? isOfEvent || kind === 'var' : name !== 'text' || kind === 'text'));
   const named = { ...attributes, 'aria-label': label, 'aria-describedby': problem ? `${id}-problem` : attributes['aria-describedby'] };
   const picker = (of, chosen, set, more) => html`<${Picker} key=${of} kind=${of} chosen=${chosen} change=${set} onProblem=${setProblem} attributes=${named} ...${more} />`;
   return html`<div class="recipients-field"><select aria-label=${`Kind of ${label}`} disabled=${attributes.disabled} value=${kind} onChange=${({ currentTarget }) => choose(currentTarget.value)}>${shown.map(([name, words]) => html`<option key=${name} value=${name} selected=${name === kind}>${words}</option>`)}</select>
-    ${kind === 'recipients' ? picker('recipient', [value ?? []].flat().filter(Boolean), (keys) => change(keys.length > 1 ? keys : keys[0]), { isMany: true, tenant: draft.tenant })
+    ${kind === 'recipients' ? picker('recipient', [value ?? []].flat().filter(Boolean), (keys) => change(keys.length > 1 ? keys : keys[0]), { isMany: true, tenant: draft.tenant, newcomer })
       : kind === 'tenant' ? picker('tenant', [text].filter(Boolean), ([key = '']) => change({ tenant: key }))
-      : kind === 'json' ? html`<${Json} attributes=${named} value=${value} change=${(next) => { setJson(true); change(next); }} />`
-      : kind !== 'all' && html`<input ...${named} class=${['var', 'text'].includes(kind) ? 'code' : null} list=${kind === 'topic' ? id : null} autoComplete="off" autocapitalize="none" spellcheck=${false} value=${text} onInput=${({ currentTarget }) => change(kind === 'text' ? currentTarget.value : { [kind]: currentTarget.value })} />`}</div>
+      : kind === 'json' ? html`<${Json} attributes=${named} value=${value} change=${(next) => { keep('json'); change(next); }} />`
+      : kind !== 'all' && html`<input ...${named} class=${['var', 'text'].includes(kind) ? 'code' : null} list=${kind === 'topic' ? id : null} autoComplete="off" autocapitalize="none" spellcheck=${false} value=${text} onInput=${({ currentTarget }) => { keep(kind); change(kind === 'text' ? currentTarget.value : { [kind]: currentTarget.value }); }} />`}</div>
     <datalist id=${id}>${topics.map(({ topic }) => html`<option key=${topic} value=${topic} />`)}</datalist>
-    ${problem && html`<small class="error" id=${`${id}-problem`} role="alert">${problem}</small>`}`;
+    ${problem && html`<small class=${newcomer && kind === 'recipients' ? 'warn' : 'error'} id=${`${id}-problem`} role="alert">${problem}</small>`}`;
 }
