@@ -10,6 +10,8 @@ from tests.browser.console import Console
 from tests.browser.template_editor import BLOCKS, BUTTON, COLUMNS, HEADING, LIST, TEXT, block, place, saved, unbroken
 from tests.browser.test_accessibility import violations
 
+from bellcast.templates import markdown
+
 
 def test_blocks_are_changed_by_keyboard_and_each_change_is_announced(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
@@ -83,6 +85,64 @@ def test_text_of_a_block_is_drawn_as_it_is_read_until_it_is_edited(
     expect(drawn).to_be_visible()
     assert block(page, 4).bounding_box() == below
     assert violations(page) == []
+
+
+def test_first_press_of_a_text_selects_by_dragging_and_by_a_double_click(
+    owner: Console, open_console: Callable[..., Page]
+) -> None:
+    text = "Meet {{ recipient.name | default('you') }} at noon"
+    blocks = [{"type": "text", "text": text}, {"type": "divider"}]
+    owner.send("PUT", "/v1/templates/pressed", {"email": {"subject": "Hi", "blocks": blocks}})
+    page = open_console("/templates/pressed?edit=yes", viewport={"width": 1280, "height": 900})
+    field, shown = block(page, 0).get_by_role("textbox", name="Text"), block(page, 0).locator(".drawn")
+    expect(shown).to_have_text("Meet name at noon")
+    places = """(one) => [...one.querySelectorAll('span')].map((part) => {
+      const { left, right, top, bottom } = part.getBoundingClientRect();
+      return [left, right, (top + bottom) / 2];
+    })"""
+    selected = "(one) => one.value.slice(one.selectionStart, one.selectionEnd)"
+    (left, right, y), (tag_left, tag_right, _), (_, end, _) = shown.evaluate(places)
+    for x, word in ((end - 4, "noon"), ((tag_left + tag_right) / 2, unbroken(text)[5:-8])):
+        page.mouse.dblclick(x, y)
+        expect(field).to_be_focused()
+        assert field.evaluate(selected) == word
+        page.get_by_label("Subject").focus()
+        expect(shown).to_be_visible()
+    page.mouse.move(left + 1, y)
+    page.mouse.down()
+    page.mouse.move(right - 8, y, steps=4)
+    page.mouse.up()
+    assert field.evaluate(selected).strip() in ("Mee", "Meet")
+
+
+def test_text_of_a_block_has_the_markup_of_the_server(owner: Console, open_console: Callable[..., Page]) -> None:
+    texts = [
+        *("**bold** and __bold__", "*a* _b_ *c*_", "**bold *and italic* too**", "`**code** <b>`", "***both***"),
+        *("[l](https://x.example/?a=1&b)", "[**l**](/b/7)", "[a] (b) [c](d e)", "[](x) [open](", "*é*é _é_é *é*."),
+        *(
+            "2 * 3 * 4, snake_case_name, ** open",
+            "**open *inner* `x",
+            "_a_b __c__d",
+            "*a\nb* **c\nd**",
+            "` ` ``",
+            "**a****b**",
+        ),
+    ]
+    blocks = [{"type": "text", "text": text} for text in texts]
+    owner.send("PUT", "/v1/templates/marked", {"email": {"subject": "Hi", "blocks": blocks}})
+    page = open_console("/templates/marked?edit=yes")
+    expect(block(page, len(texts) - 1).locator(".drawn")).to_be_visible()
+    names = {"strong": "b", "em": "i", "a": "u"}
+    for number, text in enumerate(texts):
+        written = re.sub(
+            r"<(/?)(strong|em|a)\b[^>]*>",
+            lambda tag: f"<{tag[1]}{names[tag[2]]}>",
+            markdown.to_html(text, "https://app.example"),
+        )
+        shown = block(page, number).locator(".drawn").inner_html()
+        assert re.sub(r"</?span[^>]*>| data-at=\"\d+\"", "", shown).strip() == re.sub(
+            r"</?p[^>]*>|<br>", "", written
+        ), text
 
 
 @pytest.mark.thorough

@@ -22,7 +22,7 @@ function keepTokens(input) {
 }
 
 /** Tokens, code, links, bold and italic texts, by the same rules and with the same maximum length as on the server; of a text without markup, TOKEN finds the tokens. */
-const MARKUP = new RegExp(`${TOKEN.source}|\`([^\`\\n]+)\`|\\[([^\\]\\n]{1,999})\\]\\((?:\\{\\{(?:(?!\\}\\}).)*\\}\\}|(?!\\{\\{)[^()\\s])+\\)|(\\*\\*|__)(?=\\S)([^\\n]{0,999}?\\S)\\4|(\\*|_)(?=[^\\s*_])([^\\n]{0,999}?[^\\s*_])\\6(?!\\w)`, 'g');
+const MARKUP = new RegExp(`${TOKEN.source}|\`([^\`\\n]+)\`|\\[([^\\]\\n]{1,999})\\]\\((?:\\{\\{(?:(?!\\}\\}).)*\\}\\}|(?!\\{\\{)[^()\\s])+\\)|(\\*\\*|__)(?=\\S)([^\\n]{0,999}?\\S)\\4|(\\*|_)(?=[^\\s*_])([^\\n]{0,999}?[^\\s*_])\\6(?![\\p{L}\\p{N}])`, 'gu');
 
 /** The sign of an item of a list. */
 const BULLET = /(?<=^[ \t]*)[-*+](?=[ \t])/gm;
@@ -31,13 +31,13 @@ const BULLET = /(?<=^[ \t]*)[-*+](?=[ \t])/gm;
 const tokenName = (token) => (token.startsWith('{%') ? token.slice(2, -2) : token.slice(2, -2).split('|')[0].split('.').pop()).replaceAll(/^-?\s*|\s*-?$/g, '');
 
 /** A text as it is read: variables as tags, and its markup. Each part has its place in the text, a tag that of its end. */
-export function drawn(text, isMarked, start = 0) {
+export function textParts(text, isMarked, start = 0) {
   const parts = [];
   let end = 0;
   const plain = (to) => { if (to > end) parts.push(html`<span data-at=${start + end}>${text.slice(end, to)}</span>`); };
   for (const { 0: whole, 1: kind, 2: code, 3: link, 5: bold, 7: italic, index } of text.matchAll(isMarked ? MARKUP : TOKEN)) {
     plain(index);
-    const inner = (of, mark) => drawn(of, true, start + index + mark);
+    const inner = (of, mark) => textParts(of, true, start + index + mark);
     end = index + whole.length;
     parts.push(kind ? html`<span class="tag" data-at=${start + end}>${tokenName(whole)}</span>` : code ? html`<code data-at=${start + index + 1}>${code}</code>` : link ? html`<u>${inner(link, 1)}</u>` : bold ? html`<b>${inner(bold, 2)}</b>` : html`<i>${inner(italic, 1)}</i>`);
   }
@@ -45,18 +45,30 @@ export function drawn(text, isMarked, start = 0) {
   return parts;
 }
 
-/** Put the cursor where a press meets the drawn text, which is shorter than the text of the field. */
-function placeCursor(event) {
-  const { currentTarget: input, clientX, clientY, button } = event, text = input.nextElementSibling;
-  if (document.activeElement === input || button !== 0 || !text || !document.caretPositionFromPoint) return;
-  text.style.pointerEvents = 'auto';
+/** The place in a field where a press meets its text as it is read, which is shorter than the text of the field; null if the field shows its own. */
+function placeOf({ currentTarget: input, clientX, clientY }) {
+  const shown = input.nextElementSibling;
+  if (document.activeElement === input || !shown || !document.caretPositionFromPoint) return null;
+  shown.style.pointerEvents = 'auto';
   const { offsetNode, offset } = document.caretPositionFromPoint(clientX, clientY) ?? {};
-  text.style.pointerEvents = '';
+  shown.style.pointerEvents = '';
   const part = offsetNode?.parentElement?.closest('[data-at]');
-  const at = part && text.contains(part) ? Number(part.dataset.at) + (part.matches('.tag') ? 0 : offset) : input.value.length;
-  event.preventDefault();
-  input.focus({ preventScroll: true });
-  input.setSelectionRange(at, at);
+  return part && shown.contains(part) ? Number(part.dataset.at) + (part.matches('.tag') ? 0 : offset) : input.value.length;
+}
+
+/** A word or a token. */
+const WORD = new RegExp(`${TOKEN.source}|[\\p{L}\\p{N}_]+`, 'gu');
+const wordAt = (text, at) => [...text.matchAll(WORD)].map(({ 0: word, index }) => [index, index + word.length]).find(([start, end]) => start <= at && at <= end);
+
+/** After the first press of a field, the cursor is where it met the text, or selects the word of a double click. What was selected by dragging stays. */
+function usePress() {
+  const place = useRef(null);
+  const begin = (event) => { if (event.detail === 1) place.current = event.button === 0 ? placeOf(event) : null; };
+  const end = ({ currentTarget: input, detail }) => {
+    const at = place.current, range = at === null ? null : detail === 2 ? wordAt(input.value, at) : detail === 1 && input.selectionStart === input.selectionEnd && [at, at];
+    if (range) input.setSelectionRange(...range);
+  };
+  return { onMouseDown: begin, onMouseUp: end };
 }
 
 /** Maximum variables in a list below a text. */
@@ -103,8 +115,8 @@ export function TextInput({ label, value: stored, set: store, problem, isLong = 
     input.current.parentElement.dataset.edited = '';
   };
   const id = useMemo(() => `t${Math.random().toString(36).slice(2)}`, []);
-  const shown = useMemo(() => !isCode && drawn(isMarked ? value.replaceAll(BULLET, '•') : value, isMarked), [value, isMarked]);
-  const completion = useCompletion({ id, input, set, variables });
+  const shown = useMemo(() => !isCode && textParts(isMarked ? value.replaceAll(BULLET, '•') : value, isMarked), [value, isMarked]);
+  const press = usePress(), completion = useCompletion({ id, input, set, variables });
   const change = (event) => {
     focus();
     const { currentTarget: one } = event;
@@ -112,7 +124,7 @@ export function TextInput({ label, value: stored, set: store, problem, isLong = 
     set(one.value);
     completion.look();
   };
-  const shared = { id, ref: input, value, readOnly: isReadOnly, dir: 'auto', spellcheck: !isCode, autocomplete: 'off', 'aria-invalid': problem ? 'true' : null, 'aria-describedby': problem ? `${id}-problem` : null, onFocus: focus, onMouseDown: placeCursor, onInput: change, ...completion.attributes, ...attributes };
+  const shared = { id, ref: input, value, readOnly: isReadOnly, dir: 'auto', spellcheck: !isCode, autocomplete: 'off', 'aria-invalid': problem ? 'true' : null, 'aria-describedby': problem ? `${id}-problem` : null, onFocus: focus, ...press, onInput: change, ...completion.attributes, ...attributes };
   return html`<div class=${`field text-input${isCode ? ' code' : ''}`}><div class="label-line"><label for=${id} class=${isQuiet ? 'hidden' : null}>${label}</label>${insert && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => { focus(); insert(text); }} />`}</div>
     <div class=${`grows ${attributes.class ?? ''}`} data-text=${isLong ? `${value}\n` : ''}>${isLong ? html`<textarea rows="1" ...${shared}></textarea>` : html`<input ...${shared} />`}${!isCode && html`<div class="drawn" dir="auto" aria-hidden="true">${shown}${isLong && '\n'}</div>`}</div>${completion.list}
     ${problem ? html`<small class="error" id=${`${id}-problem`}>${problem}</small>` : hint && html`<small class="muted hint">${hint}</small>`}</div>`;
