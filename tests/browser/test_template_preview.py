@@ -109,16 +109,23 @@ def test_test_message_suggests_the_recipients_of_the_last_sends(
 ) -> None:
     owner.send("PUT", "/v1/templates/suggested", {"email": {"subject": "x", "text": "Hello {{ data.client }}"}})
     owner.send("PUT", "/v1/types/suggested", {"template": "suggested"})
+    owner.send("PUT", "/v1/recipients/alice", {"name": "Alice of the last send"})
     for to in ("alice", "eve@example.com"):
         owner.send(
             "POST", "/v1/notifications", {"to": to, "type": "suggested", "title": "x", "data": {"client": "Eve"}}
         )
     page = open_console("/templates/suggested")
     expect(page.frame_locator("iframe").get_by_text("Hello Ann Lind")).to_be_visible()
-    options = page.locator("#template-recipients option")
-    assert options.evaluate_all("options => options.map((one) => one.value)") == ["alice"]
     page.get_by_role("button", name="Test…").click()
-    assert page.get_by_label("To recipient").get_attribute("list") == "template-recipients"
+    to = page.get_by_role("combobox", name="To recipient")
+    to.fill("alice of the last")
+    found = page.get_by_role("listbox", name="Found recipients")
+    expect(found.get_by_role("option")).to_have_text([re.compile("Alice of the last send")])
+    to.press("Enter")
+    expect(to).to_have_value("Alice of the last send")
+    to.fill("eve")
+    page.get_by_role("button", name="Send test").click()
+    expect(to).to_have_accessible_description("There is no recipient eve. Choose one from the list.")
     expect(page.get_by_role("button", name="Send me a test")).to_be_visible()
     expect(page.get_by_role("heading", name="Test message")).to_have_css("clip-path", "none")
     assert violations(page) == []

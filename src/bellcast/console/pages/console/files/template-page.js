@@ -6,11 +6,13 @@ import { Confirm } from './dialogs.js';
 import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
 import { count, parsed } from './format.js';
-import { html, useMemo, useState } from './html.js';
+import { html, useEffect, useMemo, useState } from './html.js';
 import { useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { More } from './object-parts.js';
 import { Card, Field, Form, Heading, Opening, State } from './parts.js';
+import { PickerField } from './picker.js';
+import { nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { scopeOf, tenantOf } from './router.js';
 import { Segments } from './segments.js';
@@ -56,18 +58,20 @@ function Shown({ page, one, url, editor, isOwn, mayChange, tenant }) {
   const preview = usePreview({ path: url, values, shown, locale, recipient, mayRender: mayChange });
   // Keys that the server masks belong to no recipient.
   const recipients = [...new Set(shown.samples.map((one) => one.recipient))].filter((key) => key && !key.includes('•'));
+  useEffect(() => { readNames(recipients.map((key) => ({ ...tenant, recipient: key }))); }, [recipients.join()]);
+  const picked = { kind: 'recipient', ...tenant, more: recipients.map((key) => ({ key, name: nameOf({ ...tenant, recipient: key }) })) };
   const tools = html`<${Segments} label="Channel" options=${channels.map((name) => [name, CHANNELS[name]])} value=${channel} choose=${setChannel} />${languages.length > 1 && html`<${Segments} label="Language" options=${languages.map((name) => [name, name || 'Default', languageName(name)])} value=${locale} choose=${setLocale} />`}`;
   const tested = mayChange ? PARTS.filter((name) => name !== 'inbox' && one[name]) : [];
-  const more = html`<${Field} label="As this recipient sees it" placeholder="Key of a recipient" list="template-recipients" autocomplete="off" spellcheck=${false} defaultValue=${recipient} onChange=${({ currentTarget }) => setRecipient(currentTarget.value.trim())} />`;
-  return html`<div class="template-page"><datalist id="template-recipients">${recipients.map((key) => html`<option key=${key} value=${key} />`)}</datalist><section class="panel" aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
-      <${Preview} ...${{ channel, locale, published: mayChange ? null : one, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key, tools, more: mayChange && more, end: tested.length > 0 && html`<${Drawer} label="Test message" word="Test…">${(close) => html`<${Test} ...${{ page, channels: tested, url, tenant, shown, close, wanted: preview.parts?.email && preview.wanted }} />`}<//>` }} /></section>
+  const more = html`<${PickerField} label="As this recipient sees it" none="No recipient" ...${picked} onChoose=${([key = '']) => setRecipient(key)} />`;
+  return html`<div class="template-page"><section class="panel" aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
+      <${Preview} ...${{ channel, locale, published: mayChange ? null : one, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key, tools, more: mayChange && more, end: tested.length > 0 && html`<${Drawer} label="Test message" word="Test…">${(close) => html`<${Test} ...${{ page, channels: tested, url, tenant, shown, picked, close, wanted: preview.parts?.email && preview.wanted }} />`}<//>` }} /></section>
     <${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: mayChange && setVersion }} /><//></div>`;
 }
 
 /** A message to a recipient's address, with the data of the preview. Without a provider it is simulated, and its page shows its HTML. */
-function Test({ page, channels, url, tenant, shown: { data }, close, wanted }) {
+function Test({ page, channels, url, tenant, shown: { data }, picked, close, wanted }) {
   const [message, setMessage] = useState(null);
   return html`<div>${wanted && html`<p class="choice"><${SendTest} path=${url} wanted=${wanted} /></p><p class="muted">Or to a recipient</p>`}<${Form} button="Send test" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async ({ channel, to }) => setMessage((await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} })).message)}>
-      <${Field} label="Channel" name="channel" options=${channels} words=${CHANNELS} defaultValue=${channels[0]} /><${Field} label="To recipient" name="to" required list="template-recipients" autocomplete="off" spellcheck=${false} hint="To the recipient’s address, regardless of preferences, with the data of the preview." />
+      <${Field} label="Channel" name="channel" options=${channels} words=${CHANNELS} defaultValue=${channels[0]} /><${PickerField} label="To recipient" name="to" required ...${picked} hint="To the recipient’s address, regardless of preferences, with the data of the preview." />
   <p role="status">${message && html`<${State} of="queued" /> <a href=${withQuery(page.url(path`/messages/${message}`), tenant)}>Open the message</a>`}</p><//></div>`;
 }
