@@ -146,12 +146,16 @@ def test_trigger_creates_a_recipient_only_at_the_second_click(
     recipient.fill("newcomer")
     trigger = page.get_by_role("button", name="Trigger", exact=True)
     expect(trigger).to_have_class("primary")
-    trigger.click()
+    page.get_by_role("button", name="Show what would be sent").click()
+    expect(page.get_by_text("There is no recipient newcomer yet.")).to_be_visible()
+    trigger.dblclick()
+    expect(recipient).to_be_focused()
     expect(page.get_by_text("There is no recipient newcomer yet.")).to_be_visible()
     assert violations(page) == []
     assert owner.send("GET", "/v1/runs?workflow=simple")["runs"] == []
     trigger.click()
     expect(page.get_by_role("link", name="Open the run")).to_be_visible()
+    assert len(owner.send("GET", "/v1/runs?workflow=simple")["runs"]) == 1
 
 
 def test_list_of_workflows_has_their_drafts_and_unusual_states(

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Page, Route, expect
-from tests.browser.console import Console, wait_loaded
+from playwright.sync_api import Browser, Page, Route, expect
+from tests.browser.console import Console, state_of_operator, wait_loaded
 from tests.browser.test_accessibility import violations
 from tests.browser.test_console import WATCH_SHIFTS
 
@@ -17,6 +17,9 @@ def test_tenants_of_a_key_are_chosen_by_name_and_unknown_ones_refused(
     page = open_console("/keys?new=yes")
     page.get_by_label("Name", exact=True).fill("picked")
     tenants, chosen = page.get_by_label("Tenants", exact=True), page.get_by_role("list", name="Chosen tenants")
+    wait_loaded(page)
+    read: list[str] = []
+    page.on("request", lambda one: read.append(one.url) if "/v1/tenants?" in one.url else None)
     tenants.press_sequentially("aurora pick")
     tenants.press("Enter")  # before the list has come
     expect(chosen.get_by_title("picked-one")).to_contain_text("Aurora Picked")
@@ -33,6 +36,9 @@ def test_tenants_of_a_key_are_chosen_by_name_and_unknown_ones_refused(
     expect(page.locator("h1")).to_have_text("Key created")
     (made,) = [one for one in owner.send("GET", "/v1/keys?tenant=*")["keys"] if one["name"] == "picked"]
     assert made["tenants"] == ["picked-one", "picked-two"]
+    # Each tenant that is listed is counted: names are read once, and what is typed is read by its first letters.
+    assert sum("limit=200" in one for one in read) <= 1
+    assert any("limit=8&prefix=aurora" in one for one in read)
     owner.send("DELETE", f"/v1/keys/{made['id']}")
 
 
@@ -48,6 +54,72 @@ def test_name_typed_fast_is_no_key_of_a_trigger(open_console: Callable[..., Page
     page.get_by_role("button", name="Trigger", exact=True).click()
     expect(page.get_by_role("link", name="Open the run")).to_be_visible()
     assert [one["recipient"] for one in owner.send("GET", "/v1/runs?workflow=fast")["runs"]] == ["fast-1"]
+
+
+def test_second_press_while_a_key_is_examined_creates_no_second_one(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/tenants/pressed", {})
+    page = open_console("/keys?new=yes")
+    page.get_by_label("Name", exact=True).fill("pressed twice")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright wraps functions only
+        held.append(route)
+
+    made: list[str] = []
+    page.on("request", lambda one: made.append(one.url) if one.method == "POST" else None)
+    page.route("**/v1/tenants?*", hold)
+    page.get_by_label("Tenants", exact=True).fill("pressed")
+    create = page.get_by_role("button", name="Create key")
+    with page.expect_request("**/v1/tenants?*"):
+        create.click()
+    create.click()
+    for route in held:
+        route.continue_()
+    page.unroute("**/v1/tenants?*")
+    expect(page.locator("h1")).to_have_text("Key created")
+    assert len(made) == 1
+    for one in owner.send("GET", "/v1/keys?tenant=pressed")["keys"]:
+        owner.send("DELETE", f"/v1/keys/{one['id']}")
+
+
+def test_tenant_of_an_operator_is_found_among_others_that_begin_with_its_key(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser
+) -> None:
+    keys = [*(f"north-{number}" for number in range(1, 10)), "north"]
+    for key in keys:
+        owner.send("PUT", f"/v1/tenants/{key}", {})
+    page = open_console("/schedules?edit=new", state=state_of_operator(owner, chromium, "nora", "developer", keys))
+    page.get_by_label("Kind of To").select_option("A whole tenant")
+    to = page.get_by_label("To", exact=True)
+    to.fill("north")
+    expect(page.get_by_role("listbox", name="Found tenants").get_by_role("option").first).to_have_text(
+        re.compile("north$")
+    )
+    to.press("Tab")
+    expect(to).to_have_attribute("title", "north")
+    expect(to).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_test_event_is_published_in_the_tenant_that_an_operator_of_several_chooses(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser
+) -> None:
+    for tenant in ("probe-one", "probe-two"):
+        owner.send("PUT", f"/v1/tenants/{tenant}", {})
+    owner.send("PUT", "/v1/recipients/only-in-two?tenant=probe-two", {})
+    notification = {"to": "{{ event.data.customer }}", "title": "Probed"}
+    owner.send("PUT", "/v1/sources/probed", {"event": "order.probed", "notification": notification})
+    state = state_of_operator(owner, chromium, "petra", "developer", ["probe-one", "probe-two"])
+    page = open_console("/sources/probed?tenant=probe-one", state=state)
+    page.get_by_text("Publish a test event").click()
+    page.get_by_label("Tenant", exact=True).select_option("probe-two")
+    page.get_by_label("Recipient", exact=True).fill("only-in-two")
+    page.get_by_label("Data as JSON").fill('{"customer": "rita"}')
+    page.get_by_role("button", name="Publish event").click()
+    expect(page.get_by_text("The source made “Probed” for rita.")).to_be_visible()
+    made = owner.send("GET", "/v1/notifications?tenant=probe-two&recipient=rita")["notifications"]
+    assert [one["title"] for one in made] == ["Probed"]
 
 
 def test_chosen_tenant_is_taken_back(open_console: Callable[..., Page], owner: Console) -> None:

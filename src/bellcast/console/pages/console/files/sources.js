@@ -15,7 +15,7 @@ import { PickerField } from './picker.js';
 import { shownTenant } from './router.js';
 import { sampleOf } from './sample-data.js';
 import { path, request, withQuery } from './server.js';
-import { TenantField } from './tenant-field.js';
+import { TenantField, firstTenant } from './tenant-field.js';
 import { amountOf, rowOf, useRecent } from './traffic.js';
 
 const KIND = {
@@ -95,11 +95,11 @@ async function newestOf(one, recipient, tenant) {
   return newest && { id: newest.id, href: withQuery(path`/${rows}/${newest.id}`, { tenant }), words: one.workflow ? `a run of ${one.workflow}` : `“${newest.title}”` };
 }
 
-/** Publish an event, and return what the source made of it; undefined if that is nothing, or not known. */
-async function tried(one, event) {
-  const recipient = recipientIn(one, event), tenant = event.tenant ?? one.notification?.tenant;
+/** Publish an event in a tenant, and return what the source made of it; undefined if that is nothing, or not known. */
+async function tried(one, event, of) {
+  const recipient = recipientIn(one, event), tenant = of || one.notification?.tenant;
   const before = recipient && await newestOf(one, recipient, tenant);
-  await request('POST', '/v1/events', event);
+  await request('POST', withQuery('/v1/events', { tenant: of }), event);
   for (let look = 0; recipient && look < LOOKS; look++) {
     const newest = await newestOf(one, recipient, tenant);
     if (newest?.id !== before?.id) return { ...newest, recipient };
@@ -114,13 +114,13 @@ const Made = ({ page, made }) => (made?.id ? html`The source made <a href=${page
 /** Publishes an event as an app would: it reaches connected clients, and sends what the source sends. */
 function Try({ page, one }) {
   const [result, setResult] = useState(null);
-  const [tenant, setTenant] = useState(shownTenant()), of = one.tenant || tenant;
+  const [tenant, setTenant] = useState(firstTenant()), of = one.tenant || tenant;
   if (!page.may(BUILDERS)) return null;
   const example = JSON.stringify(exampleOf(one), null, 2), place = one.topic ? 'topic' : 'recipient';
   return html`<details class="panel"><summary>Publish a test event</summary><p class="muted">As your app would: clients ${one.topic ? 'on the topic' : 'of the recipient'} receive the event, and the source sends.</p><${Form} button="Publish event" send=${async ({ data, ...entries }) => {
     setResult(null);
     const address = entries[place].trim();
-    setResult({ address, made: await tried(one, { [place]: address, name: one.event, data: parsed(data), ...(of && { tenant: of }) }) });
+    setResult({ address, made: await tried(one, { [place]: address, name: one.event, data: parsed(data) }, of) });
     refresh(); // it has one event more
   }}><div class="columns">${one.topic ? html`<${Field} label="Topic" name="topic" required defaultValue=${one.topic.includes('{') ? '' : one.topic} hint=${one.topic.includes('{') && html`Such as <code>${one.topic.replace(/\{\w+\}/g, '4711')}</code>.`} autocomplete="off" spellcheck=${false} />` : html`<${PickerField} key=${of} kind="recipient" label="Recipient" name="recipient" required tenant=${of} />`}${!one.tenant && html`<${TenantField} onChoose=${([key = '']) => setTenant(key)} />`}</div>
     <${Field} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, example.split('\n').length)} defaultValue=${example} /><//><p role="status">${result && html`Published to ${result.address}. <${Made} page=${page} made=${result.made} /> <a href=${withQuery(page.url('/live'), { text: one.event })}>Follow it live</a>`}</p></details>`;

@@ -13,9 +13,9 @@ const names = new Map();
 /** Raised when names were read. */
 const version = signal(0);
 
-/** Read the tenants whose keys begin with a text, and keep their names. */
-export async function readTenants(prefix, signal) {
-  const { tenants } = await get(withQuery('/v1/tenants', { limit: MAX_TENANTS, prefix }), signal);
+/** Read tenants by the beginning of their keys, and keep their names. */
+export async function readTenants(prefix, signal, limit = MAX_TENANTS) {
+  const { tenants } = await get(withQuery('/v1/tenants', { limit, prefix }), signal);
   for (const { key, name } of tenants) names.set(key, name);
   version.value += 1;
   return tenants.map(({ key }) => key);
