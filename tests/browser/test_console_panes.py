@@ -218,6 +218,10 @@ def test_page_of_a_source_has_its_last_events(open_console: Callable[..., Page],
     last = page.locator(".panel").filter(has=page.get_by_role("heading", name="Last events"))
     expect(last.get_by_role("listitem")).to_have_text([re.compile("^till")])
     assert violations(page) == []
+    state = page.get_by_role("region", name="State")
+    expect(state).to_contain_text("1 event in 24 hours")
+    go(page, "/sources/paid?tenant=acme")  # the events of one tenant are not counted
+    expect(state).to_contain_text("ActiveEach paid on till")
     owner.send("DELETE", "/v1/sources/paid")
 
 

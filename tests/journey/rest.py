@@ -61,7 +61,7 @@ from bellcast.settings import Settings
 from bellcast.settings.database import GROUPS, DatabaseSettings
 from bellcast.settings.groups import StoreSettings
 from bellcast.webhooks.webhooks import Webhooks
-from bellcast.workflows.event_reactions import Sources
+from bellcast.workflows.event_reactions import SOURCES, Sources
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.triggers import Triggers
@@ -206,7 +206,7 @@ async def opened(
     )
     triggers = Triggers(router, workflow_catalog, clock)
     schedules = Schedules(lambda: engines, triggers, limits)
-    sources = Sources(lambda: engines, triggers, limits, Recorder(store, clock, USES, SourceUse))
+    sources = Sources(lambda: engines, triggers, limits, Recorder(store, clock, USES, SOURCES, SourceUse))
     engines = idle_context(
         db=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources, feed=feed
     )

@@ -2,7 +2,13 @@
 
 from datetime import datetime
 
+from bellcast.documents import recorder
+from bellcast.documents.recorder import Recorder
+from bellcast.inbox.quotas import Quotas
 from bellcast.kernel import times
+from bellcast.kernel.errors import Unavailable
+from bellcast.server.nodes import NodeSettings
+from tests.journey.channels_app import app
 from tests.journey.rest import fields, refused
 
 BODY = {
@@ -60,7 +66,7 @@ async def test_sources_are_listed_with_their_recent_events(rest):
 
     async def recent(tenant):
         listed = (await rest.app.get("/v1/sources", params={"tenant": tenant})).json()["sources"]
-        return {one["key"]: one["recent_events"] for one in listed}
+        return {one["key"]: one.get("recent_events") for one in listed}
 
     never = {"value": 0, "exact": True, "last_at": None}
     assert await recent("*") == {"leads": never, "own": never}
@@ -75,8 +81,59 @@ async def test_sources_are_listed_with_their_recent_events(rest):
         "leads": {"value": 3, "exact": True, "last_at": last},
         "own": {"value": 1, "exact": True, "last_at": last},
     }
-    assert [(await recent(tenant))["leads"]["value"] for tenant in ("", "acme")] == [1, 2]
+    # The project's source counts the events of all tenants, which a list of one tenant does not show.
+    assert [(await recent(tenant))["leads"] for tenant in ("", "acme")] == [(await recent("*"))["leads"], None]
     rest.clock.advance(82_800)  # 23 hours: the first hour is over
     assert (await recent("*"))["leads"] == {"value": 1, "exact": True, "last_at": last}
     rest.clock.advance(3_600)
     assert (await recent("*"))["leads"] == {"value": 0, "exact": False, "last_at": last}
+
+
+async def test_recent_events_are_those_of_this_source_and_end_with_it(rest, monkeypatch):
+    monkeypatch.setattr(recorder, "MAX_WAITING_OBJECTS", 1)
+    event = {"topic": "private-provider.alice", "name": "lead.assigned", "data": {"client": "Bob", "total": 100}}
+    await rest.app.put("/v1/sources/leads", json=BODY)
+    await rest.app.put("/v1/sources/leads", json=BODY, params={"tenant": "acme"})
+
+    async def recent():
+        listed = (await rest.app.get("/v1/sources", params={"tenant": "*"})).json()["sources"]
+        return [(one["recent_events"]["value"], one["recent_events"]["exact"]) for one in listed]
+
+    assert (await rest.app.post("/v1/events", json=event)).status_code == 202
+    assert await recent() == [(1, True), (0, True)]
+    assert (await rest.app.post("/v1/events", json=event | {"tenant": "acme"})).status_code == 202
+    assert await recent() == [(1, False), (0, False)]  # the second was dropped
+    await rest.app.delete("/v1/sources/leads")
+    await rest.app.put("/v1/sources/leads", json=BODY)
+    assert await recent() == [(0, False), (0, False)]
+
+
+async def test_events_are_stored_at_the_end_when_other_nodes_know_of_it(tmp_path, monkeypatch):
+    event = {"topic": "private-provider.alice", "name": "lead.assigned", "data": {"client": "Bob", "total": 100}}
+    steps = []
+
+    def note(owner, name, step):
+        run = getattr(owner, name)
+
+        async def noted(*arguments):
+            steps.append(step(arguments))
+            await run(*arguments)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    async def fail(*_):
+        raise Unavailable
+
+    async with app(tmp_path) as (server, client):
+        assert (await client.put("/v1/sources/leads", json=BODY)).status_code == 201
+        assert (await client.post("/v1/events", json=event)).status_code == 202
+        note(Recorder, "flush", lambda _: "records")
+        note(NodeSettings, "remove", lambda _: "settings")
+        note(server.broker, "publish", lambda events: type(events[0]).__name__)
+        monkeypatch.setattr(Quotas, "save", fail)
+    monkeypatch.undo()
+    assert steps[-2:] == ["records", "records"]
+    assert steps.index("settings") < steps.index("NodeLeft") < steps.index("records")
+    async with app(tmp_path) as (_, client):
+        (listed,) = (await client.get("/v1/sources")).json()["sources"]
+        assert listed["recent_events"]["value"] == 1

@@ -2,6 +2,16 @@
 -- One object.
 SELECT body, created_at, updated_at, version FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key
 
+-- name: documents_find @sqlite
+-- Objects of one kind by their tenants and keys.
+SELECT d.tenant, d.key, d.body FROM json_each(:places) one
+JOIN documents d ON d.kind = :kind AND d.tenant = one.value ->> 0 AND d.key = one.value ->> 1
+
+-- name: documents_find @postgres
+-- Objects of one kind by their tenants and keys.
+SELECT d.tenant, d.key, d.body FROM json_array_elements(:places::json) AS one (value)
+JOIN documents d ON d.kind = :kind AND d.tenant = one.value ->> 0 AND d.key = one.value ->> 1
+
 -- name: documents_newest
 -- Objects of one kind by key, the last first, before the key :before, created in a time range.
 SELECT key, body, created_at, updated_at, version FROM documents

@@ -1,27 +1,27 @@
-"""What objects did, collected in memory and stored in the background: a write every few seconds, however much they do."""
+"""What objects did, collected in memory and stored in the background: a transaction every few seconds, however much they do."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
+from functools import partial
 from typing import Generic, Protocol, Self, TypeVar
 
 import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.documents.store import Documents
+from bellcast.documents.store import Documents, Owned
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.identities import EVERY_TENANT
 
 log = structlog.get_logger(__name__)
 
 # A process that dies loses what was recorded since the last flush, and others see it after the next one.
 FLUSH_SECONDS = 5.0
-# Maximum objects that a flush writes: 20 writes a second, 1 % of what SQLite can do. The others wait for the next one.
+# Objects of a transaction, which blocks other writers for about 10 ms. A flush has as many as it needs, one after the other.
 FLUSHED_OBJECTS = 100
-# Maximum objects that wait. Beyond, what others do is not recorded.
+# Maximum objects that wait. Beyond, what others do is dropped.
 MAX_WAITING_OBJECTS = 1_000
-# Attempts of a write: nodes that record about the same object write it in turn.
-MAX_WRITES = 10
 
 
 class Record(Protocol):
@@ -31,37 +31,36 @@ class Record(Protocol):
 
 
 R = TypeVar("R", bound=Record)
+# The place of all that was dropped. No object has an empty key.
+DROPPED: Owned = (EVERY_TENANT, "")
 
 
 class Recorder(Struct, Generic[R], eq=False):
-    """Records of the type `type`, which are stored as objects of a kind under the tenant and the key of what they are about."""
+    """Records of the type `type`, which are stored as objects of a kind, under the tenants and keys of the objects of the kind `about`."""
 
     db: Engine
     clock: Clock
     kind: str
+    about: str
     type: type[R]
-    _waiting: dict[tuple[str, str], R] = {}
+    _waiting: dict[Owned, R] = {}
+    _flushed: dict[Owned, R] = {}  # while they are written
 
     def add(self, tenant: str, key: str, record: R) -> None:
         """Add to what an object did. Writes nothing yet."""
-        known = self._waiting.get((tenant, key))
-        if known is not None:
-            self._waiting[tenant, key] = known.plus(record)
-        elif len(self._waiting) < MAX_WAITING_OBJECTS:
-            self._waiting[tenant, key] = record
+        place = (tenant, key)
+        if place not in self._waiting and len(self._waiting) >= MAX_WAITING_OBJECTS:
+            place = DROPPED
+        _add(self._waiting, place, record)
 
-    async def find(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], R]:
+    async def find(self, places: Collection[Owned]) -> dict[Owned, R]:
         """Return the records of objects, by tenant and key, with what this process has not stored yet."""
-        named = [(self.kind, tenant, key) for tenant, key in places]
-        stored = await Documents(self.db).several(named)
-        found: dict[tuple[str, str], R] = {}
-        for kind, tenant, key in named:
-            document, waiting = stored.get((kind, tenant, key)), self._waiting.get((tenant, key))
-            if document is not None:
-                record = msgspec.json.decode(document.body, type=self.type)
-                found[tenant, key] = record if waiting is None else record.plus(waiting)
-            elif waiting is not None:
-                found[tenant, key] = waiting
+        # Read memory before the store: what is stored meanwhile is counted twice for a moment, and never missing.
+        unstored = [{place: one[place] for place in places if place in one} for one in (self._flushed, self._waiting)]
+        stored = await Documents(self.db).bodies(self.kind, places)
+        found = {place: msgspec.json.decode(body, type=self.type) for place, body in stored.items()}
+        for place, record in (*unstored[0].items(), *unstored[1].items()):
+            _add(found, place, record)
         return found
 
     async def forget(self, tenant: str, key: str) -> None:
@@ -76,20 +75,37 @@ class Recorder(Struct, Generic[R], eq=False):
             await self.flush()
 
     async def flush(self) -> None:
-        """Store what was recorded first. What cannot be stored is dropped, so that memory is bounded."""
-        for place in list(self._waiting)[:FLUSHED_OBJECTS]:
+        """Store what was recorded. What cannot be stored waits for the next flush."""
+        if DROPPED in self._waiting:
+            log.warning(
+                "records_dropped", kind=self.kind, limit=f"{MAX_WAITING_OBJECTS} objects in {FLUSH_SECONDS:.0f} s"
+            )
+        places = sorted(self._waiting)
+        for begin in range(0, len(places), FLUSHED_OBJECTS):
+            self._flushed = {
+                place: self._waiting.pop(place)
+                for place in places[begin : begin + FLUSHED_OBJECTS]
+                if place in self._waiting
+            }
             try:
-                await self._store(*place)
+                changes = {place: partial(_total, record) for place, record in self._flushed.items()}
+                await Documents(self.db).combine(self.kind, self.about, changes, self.clock.now())
             except BellcastError as error:
-                log.warning("record_not_stored", kind=self.kind, key=place[1], reason=error.detail)
-
-    async def _store(self, tenant: str, key: str) -> None:
-        documents, record = Documents(self.db), self._waiting.pop((tenant, key), None)
-        if record is None:  # deleted meanwhile
-            return
-        for _ in range(MAX_WRITES):
-            document = await documents.get(self.kind, tenant, key)
-            before = None if document is None else document.body
-            total = record if before is None else msgspec.json.decode(before, type=self.type).plus(record)
-            if await documents.change(self.kind, tenant, key, before, msgspec.json.encode(total), self.clock.now()):
+                log.warning("records_not_stored", kind=self.kind, reason=error.detail)
+                for place, record in self._waiting.items():
+                    _add(self._flushed, place, record)
+                self._waiting = self._flushed
                 return
+            finally:
+                self._flushed = {}
+
+
+def _add(records: dict[Owned, R], place: Owned, record: R) -> None:
+    known = records.get(place)
+    records[place] = record if known is None else known.plus(record)
+
+
+def _total(record: R, before: bytes | None) -> bytes:
+    """Return the body of a stored record after what this process recorded."""
+    stored = None if before is None else msgspec.json.decode(before, type=type(record))
+    return msgspec.json.encode(record if stored is None else stored.plus(record))

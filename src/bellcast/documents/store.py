@@ -2,7 +2,7 @@
 
 import asyncio
 import difflib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
@@ -24,6 +24,8 @@ from bellcast.kernel.errors import Conflict, PreconditionFailed
 MAX_COMPARED = 200
 # Objects per read of all.
 READ_OBJECTS = 100
+# Tenant and key of an object of a kind.
+Owned: TypeAlias = tuple[str, str]
 # Kind, tenant and key of an object.
 Place: TypeAlias = tuple[str, str, str]
 # Writes one object, and returns False, and writes nothing, if it has changed; or appends to the audit log.
@@ -71,6 +73,27 @@ class Documents(StoreTable):
             if found:
                 result[kind, tenant, key] = _document(key, *found[0])
         return result
+
+    @read_in_background
+    def bodies(self, kind: str, places: Collection[Owned]) -> Script[dict[Owned, bytes]]:
+        """Return the bodies of the objects of a kind with these tenants and keys that exist."""
+        found = yield Statement("documents_find", {"kind": kind, "places": columns.to_json([*places])})
+        return {(tenant, key): body.encode() for tenant, key, body in found}
+
+    @write(locks=lambda kind, about, changes, now: [lock_of(kind, *place) for place in changes])
+    def combine(
+        self, kind: str, about: str, changes: Mapping[Owned, Callable[[bytes | None], bytes]], now: int
+    ) -> Script[None]:
+        """Replace bodies by what these functions return for them (None: there is none), of those with the tenant and key of an
+        object of the kind `about`. One without a key is about no object."""
+        params = {"places": columns.to_json([*changes])}
+        known = {(tenant, key) for tenant, key, _ in (yield Statement("documents_find", {"kind": about, **params}))}
+        stored = yield Statement("documents_find", {"kind": kind, **params})
+        before = {(tenant, key): body.encode() for tenant, key, body in stored}
+        for place, change in changes.items():
+            tenant, key = place
+            if place in known or not key:
+                yield from put({"kind": kind, "tenant": tenant, "key": key}, change(before.get(place)), now)
 
     @read
     def page(self, kind: str, tenant: str, after: str, limit: int) -> Script[list[Document]]:

@@ -473,11 +473,13 @@ class App:
                     await self._live.close()
                     with contextlib.suppress(BellcastError):
                         await self._parts.quotas.save()
-                        await self._parts.channels.webhooks.recorder.flush()
-                        await self._parts.workflows.sources.recorder.flush()
+                    with contextlib.suppress(BellcastError):
                         await self._node_settings.remove()
                     await self.hub.members.send()
                     await self.broker.publish(NodeLeft(self.hub.members.id))
+                    # Last, because what is lost here was only for lists.
+                    await self._parts.channels.webhooks.recorder.flush()
+                    await self._parts.workflows.sources.recorder.flush()
             except TimeoutError:
                 reason = f"the store or the broker did not respond within {STOP_SECONDS:.0f} s"
                 log.warning("work_not_finished", reason=reason)

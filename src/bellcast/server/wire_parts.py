@@ -62,7 +62,7 @@ from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import schedule_firing, schedules
 from bellcast.workflows.calls import StepCalls
-from bellcast.workflows.event_reactions import Sources
+from bellcast.workflows.event_reactions import SOURCES, Sources
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.flows import Workflows
 from bellcast.workflows.run_steps import RunSteps
@@ -212,7 +212,7 @@ class WorkflowParts:
         jobs.register(run_commits.FANOUT_JOB_KIND, executor.run_fanout)
         self.schedules = Schedules(engines, self.triggers, limits)
         self.tasks = ScheduledTasks(self.schedules, defined.tasks, jobs)
-        self.sources = Sources(engines, self.triggers, limits, Recorder(db, clock, USES, SourceUse))
+        self.sources = Sources(engines, self.triggers, limits, Recorder(db, clock, USES, SOURCES, SourceUse))
         jobs.register(schedules.JOB_KIND, partial(schedule_firing.run, self.schedules), is_timed=True)
 
     async def define(self) -> None:

@@ -65,8 +65,8 @@ class Attempts(Struct, frozen=True):
     last: tuple[StoredAttempt, ...] = ()
 
     def plus(self, later: "Attempts") -> "Attempts":
-        """Add attempts, which another node may have made before these."""
-        return Attempts(tuple(sorted((*self.last, *later.last), key=lambda one: one.at))[-MAX_ATTEMPTS:])
+        """Add attempts, which another node may have made before these, and some of which may be known."""
+        return Attempts(tuple(sorted({*self.last, *later.last}, key=lambda one: (one.at, one.number)))[-MAX_ATTEMPTS:])
 
 
 class RecentEvent(NamedTuple):

@@ -119,7 +119,7 @@ class Webhooks(WebhookSink):
         self._jobs = jobs
         self._known = ShortCache[str, list[tuple[str, Webhook]]](clock)  # by owner
         self.attempts: Counter[str] = Counter()  # by outcome
-        self.recorder = Recorder(db, clock, ATTEMPTS, Attempts)
+        self.recorder = Recorder(db, clock, ATTEMPTS, KIND, Attempts)
 
     # --- events
 

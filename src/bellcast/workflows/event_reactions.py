@@ -3,9 +3,7 @@
 The rules of each tenant are cached for CACHE_SECONDS, so that publishing its events reads them once a second, and no others."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,7 +19,7 @@ from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel.call_batcher import shared
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.events import LiveEvent
-from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
+from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.templates.rendering import BackgroundCompiler, Renderer, TemplateError
 from bellcast.templates.tenant_budget import budget_of
@@ -78,7 +76,7 @@ class Sources(Struct, eq=False):
         """Return whether a source matches one of the events, or a workflow waits for its name."""
         for event in events:
             sources, is_awaited = await self._applying(event)
-            if is_awaited or any(values_of(source, event) is not None for _, source in sources):
+            if is_awaited or any(values_of(source, event) is not None for _, _, source in sources):
                 return True
         return False
 
@@ -86,19 +84,24 @@ class Sources(Struct, eq=False):
         """Commit the reactions to events: sends and triggers of sources, and the end of waits."""
         for number, event in enumerate(events):
             sources, is_awaited = await self._applying(event)
-            for name, source in sources:
-                await self._apply(name, source, event, None if key is None else f"{OWN_KEY}{name} {number} {key}")
+            for owner, name, source in sources:
+                own_key = None if key is None else f"{OWN_KEY}{name} {number} {key}"
+                await self._apply(owner, name, source, event, own_key)
             if is_awaited:
                 await self._end_waits(event)
 
     # --- rules
 
-    async def _applying(self, event: LiveEvent) -> tuple[list[tuple[str, EventSource]], bool]:
-        """Return the sources for this event name that apply in the event's tenant, with their keys, and whether a workflow
-        that runs there waits for it."""
+    async def _applying(self, event: LiveEvent) -> tuple[list[tuple[str, str, EventSource]], bool]:
+        """Return the sources for this event name that apply in the event's tenant, with their owners and keys, and whether a
+        workflow that runs there waits for it."""
         project = await self._current(PROJECT)
         own = project if event.tenant == PROJECT else await self._current(event.tenant)
-        sources = [one for one in {**project.sources, **own.sources}.items() if one[1].event == event.name]
+        sources = [
+            (event.tenant if key in own.sources else PROJECT, key, source)
+            for key, source in {**project.sources, **own.sources}.items()
+            if source.event == event.name
+        ]
         return sources, any(names is None or event.name in names for names in (project.awaited, own.awaited))
 
     async def _current(self, tenant: str) -> Rules:
@@ -137,46 +140,29 @@ class Sources(Struct, eq=False):
 
     # --- sends and triggers
 
-    async def _apply(self, key: str, source: EventSource, event: LiveEvent, own_key: str | None) -> None:
+    async def _apply(self, owner: str, key: str, source: EventSource, event: LiveEvent, own_key: str | None) -> None:
         """Send or trigger, if the event matches. A failing rule does not affect others."""
+        reason = None
         try:
             values = values_of(source, event)
-            if values is not None:
-                self._count(key, event.tenant)
-                await self._fire(source, event.tenant, values, own_key)
+            if values is None:
+                return
+            await self._fire(source, event.tenant, values, own_key)
         except BellcastError as error:
             if error.is_server_error:
                 raise
             reason = error.reason
         except (TemplateError, msgspec.ValidationError, RecursionError) as error:
             reason = str(error)
-        else:
+        # Not after an error of the server: the event is published again.
+        self.recorder.add(owner, key, SourceUse.of_event(self.engines().clock.now()))
+        if reason is None:
             return
         log.warning("event_source_failed", source=key, event_name=event.name, reason=reason)
         # Store the error for the event's tenant, because it may contain data of the event.
         engines = self.engines()
         body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
         await Documents(engines.db).put(ERRORS, event.tenant, key, body, engines.clock.now())
-
-    def _count(self, key: str, tenant: str) -> None:
-        use = SourceUse.of_event(self.engines().clock.now())
-        self.recorder.add(tenant, key, use)
-        own = self._rules.get(tenant)
-        if tenant == PROJECT or own is None or key not in own.sources:  # the project's source
-            self.recorder.add(EVERY_TENANT, key, use)
-
-    async def uses(
-        self, places: Iterable[tuple[str, str]], tenants: Sequence[str] | None
-    ) -> dict[tuple[str, str], SourceUse]:
-        """Return the use of the sources that have had an event, by their owners and keys. Those of the project are used by the
-        events of these tenants; None: of all."""
-        named = {(owner, key): [(of, key) for of in _users(owner, tenants)] for owner, key in places}
-        found = await self.recorder.find(dict.fromkeys(chain.from_iterable(named.values())))
-        return {
-            place: reduce(SourceUse.plus, used)
-            for place, of in named.items()
-            if (used := [found[one] for one in of if one in found])
-        }
 
     async def last_failures(self, tenant: str, keys: Sequence[str]) -> dict[str, SourceFailure]:
         """Return the last failures of sources with events of this tenant, of those that have failed."""
@@ -230,10 +216,6 @@ class Sources(Struct, eq=False):
             if len(page) < WAKE_BATCH_ROWS:
                 return
             after = (page[-1].run, page[-1].step)
-
-
-def _users(owner: str, tenants: Sequence[str] | None) -> Sequence[str]:
-    return (owner,) if owner != PROJECT else (EVERY_TENANT,) if tenants is None else tenants
 
 
 def _numbers_as_text(to: Any) -> Any:

@@ -1,10 +1,15 @@
 """What objects did is stored in the background, on every engine, and by several nodes."""
 
+import asyncio
+
 import pytest
+from structlog.testing import capture_logs
 
 from bellcast.documents import recorder
 from bellcast.documents.recorder import Recorder
+from bellcast.kernel.errors import Unavailable
 from bellcast.webhooks.types import ATTEMPTS, MAX_ATTEMPTS, Attempts, StoredAttempt
+from bellcast.webhooks.webhooks import KIND
 from tests.clock import FakeClock
 from tests.store import Store
 
@@ -16,7 +21,12 @@ def attempts(*at: int) -> Attempts:
 
 
 def node(store: Store, clock: FakeClock) -> Recorder[Attempts]:
-    return Recorder(store, clock, ATTEMPTS, Attempts)
+    return Recorder(store.engine, clock, ATTEMPTS, KIND, Attempts)
+
+
+async def make(store: Store, *places: tuple[str, str]) -> None:
+    for place in places:
+        await store.documents.put(KIND, *place, b"{}", 1)
 
 
 async def last(one: Recorder[Attempts]) -> list[int]:
@@ -25,6 +35,7 @@ async def last(one: Recorder[Attempts]) -> list[int]:
 
 
 async def test_records_of_nodes_are_combined_and_bounded(store: Store, clock: FakeClock) -> None:
+    await make(store, PLACE)
     here, there = node(store, clock), node(store, clock)
     assert await last(here) == []
     here.add(*PLACE, attempts(1))
@@ -41,33 +52,55 @@ async def test_records_of_nodes_are_combined_and_bounded(store: Store, clock: Fa
     assert await last(here) == []
 
 
-async def test_write_is_repeated_if_another_node_writes_first(
-    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here, there, change = node(store, clock), node(store, clock), store.documents.change
-    here.add(*PLACE, attempts(1))
-    there.add(*PLACE, attempts(2))
-
-    async def change_later(*args: object) -> bool:
-        monkeypatch.setattr(type(store.documents), "change", staticmethod(change))
-        await there.flush()
-        return await change(*args)
-
-    monkeypatch.setattr(type(store.documents), "change", staticmethod(change_later))
-    await here.flush()
-    assert await last(here) == [1, 2]
+async def test_nodes_store_records_of_the_same_objects_at_the_same_time(store: Store, clock: FakeClock) -> None:
+    nodes, places = [node(store, clock) for _ in range(4)], [PLACE, ("acme", "w2")]
+    await make(store, *places)
+    for number, one in enumerate(nodes):
+        for place in places:
+            one.add(*place, attempts(number))
+    await asyncio.gather(*(one.flush() for one in nodes))
+    assert await node(store, clock).find(places) == dict.fromkeys(places, attempts(*range(4)))
 
 
-async def test_flush_is_bounded_and_the_others_wait(
+async def test_flush_stores_all_and_what_is_beyond_the_limit_is_dropped(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "FLUSHED_OBJECTS", 2)
     monkeypatch.setattr(recorder, "MAX_WAITING_OBJECTS", 3)
-    here, places = node(store, clock), [("", f"w{number}") for number in range(4)]
-    for place in places:
-        here.add(*place, attempts(1))
+    here, places = node(store, clock), [("", f"w{number}") for number in range(5)]
+    await make(store, *places)
+    for number, place in enumerate(places):
+        here.add(*place, attempts(number))
+    assert [*await here.find(places)] == places[:3]
+    with capture_logs() as logged:
+        await here.flush()
+    found = await node(store, clock).find([*places, recorder.DROPPED])
+    assert found.pop(recorder.DROPPED) == attempts(3, 4)
+    assert sorted(found) == places[:3]
+    assert [line["event"] for line in logged] == ["records_dropped"]
+
+
+async def test_record_that_cannot_be_stored_waits(store: Store, clock: FakeClock) -> None:
+    await make(store, PLACE)
+    here, write = node(store, clock), store.engine.write
+
+    async def fail(*_: object) -> None:
+        here.add(*PLACE, attempts(2))
+        raise Unavailable
+
+    here.add(*PLACE, attempts(1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store.engine, "write", fail)
+        await here.flush()
+    assert store.engine.write == write
+    assert await last(here) == [1, 2]
     await here.flush()
-    assert [*await node(store, clock).find(places)] == places[:2]
-    assert [*await here.find(places)] == places[:3]  # the fourth had no room
+    assert await last(node(store, clock)) == [1, 2]
+
+
+async def test_record_of_an_object_that_was_deleted_is_not_stored(store: Store, clock: FakeClock) -> None:
+    here = node(store, clock)
+    here.add(*PLACE, attempts(1))
     await here.flush()
-    assert [*await node(store, clock).find(places)] == places[:3]
+    await make(store, PLACE)
+    assert await last(here) == []

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from bellcast.documents.recorder import DROPPED
 from bellcast.kernel import times
 from bellcast.kernel.errors import FieldError
 from bellcast.rest import kinds, objects
@@ -34,17 +35,26 @@ async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[s
 
 async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
     ctx[WorkflowCatalog].forget()  # which counts changes
+    for owner, key, is_deleted in changed:
+        if is_deleted:
+            await ctx[Sources].recorder.forget(owner, key)
 
 
 class SourceKind(kinds.Kind[event_source.EventSource], frozen=True, kw_only=True, eq=False):
-    """Sources, which are listed with their recent events."""
+    """Sources, which are listed with their recent events. Those of the project have the events of all tenants, which only a list
+    that includes the project shows."""
 
     async def describe_list(
         self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
     ) -> dict[tuple[str, str], dict[str, Any]]:
-        found, now = await ctx[Sources].uses(versions, tenants), ctx.engines.clock.now()
-        shown = {place: Recent(*use.in_day(now), times.to_rfc3339(use.last_at)) for place, use in found.items()}
-        return {place: {"recent_events": shown.get(place, Recent(0, exact=True, last_at=None))} for place in versions}
+        places = [place for place in versions if tenants is None or place[0] in tenants]
+        found, now = await ctx[Sources].recorder.find([*places, DROPPED]), ctx.engines.clock.now()
+        is_complete = DROPPED not in found or found[DROPPED].in_day(now) == (0, True)
+        shown = {place: Recent(0, exact=is_complete, last_at=None) for place in places}
+        for place, use in found.items():
+            value, is_exact = use.in_day(now)
+            shown[place] = Recent(value, is_exact and is_complete, times.to_rfc3339(use.last_at))
+        return {place: {"recent_events": shown[place]} for place in places}
 
 
 KIND = SourceKind(

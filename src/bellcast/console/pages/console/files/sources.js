@@ -63,7 +63,7 @@ function Use({ of: one }) {
   const found = useLoad((signal) => rowOf('sources', one, { text: one.key, tenant: shownTenant() || '*' }, signal), [one.key, one.tenant]);
   const recent = found.value?.recent_events, what = html`Each <${Type} of=${one.event} /> ${placeOf(one)} ${one.workflow ? html`starts ${effectOf(one)}` : 'sends this'}${recipientOf(one) && html` to <${Receiver} of=${recipientOf(one)} />`}.`;
   if (stateOf({ ...one, recent_events: recent }) === 'failing') return html`<${Headline} kind="bad" note=${html`${one.last_error} <${Time} at=${one.last_error_at} />. ${what}`}>The last event could not be used<//>`;
-  return html`<${Headline} kind=${recent?.value > 0 ? 'ok' : 'open'} note=${what}>${recent?.value === 0 ? html`No event in 24 hours${recent.last_at && html`, last <${Time} at=${recent.last_at} />`}` : html`${recent ? amountOf(recent) : '…'} ${recent?.value === 1 ? 'event' : 'events'} in 24 hours${recent && html`, last <${Time} at=${recent.last_at} />`}`}<//>`;
+  return html`<${Headline} kind=${recent?.value > 0 ? 'ok' : 'open'} note=${what}>${recent?.value === 0 ? html`No event in 24 hours${recent.last_at && html`, last <${Time} at=${recent.last_at} />`}` : found.value && !recent ? 'Active' : html`${recent ? amountOf(recent) : '…'} ${recent?.value === 1 ? 'event' : 'events'} in 24 hours${recent && html`, last <${Time} at=${recent.last_at} />`}`}<//>`;
 }
 
 export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${Use} key=${one.key} of=${one} />`}
