@@ -27,7 +27,7 @@ from bellcast.kernel.db import columns
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.sqlite_connection import SqliteConnection, connect
-from bellcast.preferences.types import Channel, Priority
+from bellcast.preferences.types import Priority
 from bellcast.recipients.store import ensure
 from bellcast.workflows import definitions
 from bellcast.workflows.store import run_commits
@@ -145,6 +145,13 @@ def _inboxes(tenant: str, keys: Sequence[str], now: int) -> Script[list[PastInbo
     return [PastInbox(tenant, key, number) for key, number, *_ in found]
 
 
+class _PastRun(NamedTuple):
+    """A run and its e-mail, which a failed run lacks."""
+
+    run: StoredRun
+    mail: StoredMessage | None
+
+
 class _Past:
     """Creates rows. `begin` is the start of the period in UTC milliseconds."""
 
@@ -173,8 +180,8 @@ class _Past:
         yield Statement("inbox_write_state", many=[head])
         # Each inbox starts at a different offset, so that short inboxes are spread over the whole period.
         runs = {row["id"]: self._run(inbox, row) for row in added[inbox.number % self._run_every :: self._run_every]}
-        yield Statement("run_insert", many=[run_commits.run_params(run) for run, _ in runs.values()])
-        sent = [mail for _, mail in runs.values() if mail is not None] + [
+        yield Statement("run_insert", many=[run_commits.run_params(past.run) for past in runs.values()])
+        sent = [past.mail for past in runs.values() if past.mail is not None] + [
             self._message(inbox, row)
             for row in added[inbox.number % self._message_every :: self._message_every]
             if row["id"] not in runs
@@ -183,10 +190,8 @@ class _Past:
             "message_insert", many=[messages.new_message_params(one) | {"state": "sending"} for one in sent]
         )
         yield Statement("message_update", many=[messages.update_params(one) for one in sent])
-        decisions = [
-            _decision(one.tenant, one.recipient, one.notification or "", one.channel, one.id, one.created_at)
-            for one in sent
-        ] + [_decision(inbox.tenant, inbox.key, row, "inbox", None, run.created_at) for row, (run, _) in runs.items()]
+        decisions = [_decision(inbox, one.notification or "", one.created_at, one) for one in sent]
+        decisions += [_decision(inbox, row, past.run.created_at) for row, past in runs.items()]
         yield Statement("decision_insert", many=[msgspec.structs.asdict(one) for one in decisions])
 
     def numbers(self) -> Script[None]:
@@ -306,8 +311,8 @@ class _Past:
             rounds=int(outcome.state == "failed"),
         )
 
-    def _run(self, inbox: PastInbox, row: dict[str, Any]) -> tuple[StoredRun, StoredMessage | None]:
-        """Return the run that sent a notification, and its e-mail, which a failed run lacks."""
+    def _run(self, inbox: PastInbox, row: dict[str, Any]) -> _PastRun:
+        """Return the run that sent a notification."""
         began, ended = row["created_at"], row["created_at"] + self._random.randrange(50, 5_000)
         reason = self._random.choice(RUN_REASONS) if self._random.random() < FAILED_RUNS else None
         self._count("runs", began, inbox)
@@ -338,7 +343,7 @@ class _Past:
             ended_at=ended,
             body=run_states.encode(ended_state),
         )
-        return run, mail
+        return _PastRun(run, mail)
 
 
 def _growth(notifications: int) -> float:
@@ -365,17 +370,16 @@ def _numbers_of(step: int, at: int, body: str) -> dict[str, Any]:
 _SHARES = [outcome.share for outcome in OUTCOMES]
 
 
-def _decision(
-    tenant: str, recipient: str, notification: str, channel: Channel, message: str | None, decided_at: int
-) -> NewDecision:
+def _decision(inbox: PastInbox, notification: str, at: int, mail: StoredMessage | None = None) -> NewDecision:
+    """Return the decision to send a notification by an e-mail, or to the inbox."""
     return NewDecision(
-        tenant=tenant,
+        tenant=inbox.tenant,
         notification=notification,
-        recipient=recipient,
-        channel=channel,
+        recipient=inbox.key,
+        channel="inbox" if mail is None else mail.channel,
         outcome="send",
-        message=message,
-        decided_at=decided_at,
+        message=None if mail is None else mail.id,
+        decided_at=at,
     )
 
 

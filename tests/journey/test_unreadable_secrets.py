@@ -111,6 +111,7 @@ async def test_webhook_of_another_key_fails_with_the_reason_and_is_tried_again(t
                 webhook = await world.get(f"/v1/webhooks/{id}")
                 assert "secret was encrypted with another BELLCAST_ENCRYPTION_KEY" in webhook["last_error"]
                 assert (webhook["active"], vendor.requests) == (True, [])
+                assert (await world.get(f"/v1/webhooks/{id}/attempts"))["attempts"] == []
         assert {one["log_level"] for one in logs if one["event"] == "webhook_unusable"} == {"error"}
         async with opened(tmp_path, LATER, environment=OWN) as world:
             await world.run_due()

@@ -130,6 +130,9 @@ async def test_attempts_are_listed_and_an_event_is_resent_with_its_id(tmp_path: 
         entries = (await client.get("/v1/audit")).json()["entries"]
         (changes,) = (one["changes"] for one in entries if one["action"].endswith("/resend") and one["outcome"] == "ok")
         assert changes == [{"field": "event", "from": None, "to": event}]
+        await client.patch(path, json={"events": ["run.*"]})
+        other = await client.post(f"{path}/resend", json={"event": event})
+        assert (other.status_code, "does not subscribe to preferences.changed" in other.json()["detail"]) == (409, True)
         for target, id in ((f"{path}/resend", "unknown"), ("/v1/webhooks/other/resend", event)):
             assert (await client.post(target, json={"event": id})).status_code == 404
         assert (await client.post(f"{path}/resend", json={"event": event}, params={"tenant": "b"})).status_code == 404

@@ -296,16 +296,21 @@ async def attempts(call: ResourceCall[None]) -> WebhookAttempts | None:
 async def resend(call: ResourceCall[ResendRequest]) -> Resent | None:
     """Deliver an event again.
 
-    It has the same `webhook-id` as before, a new signature, and is tried as often as a new event. A webhook that is not
-    active receives none: activate it first."""
+    It has the same `webhook-id` as before, a new signature, and is tried as often as a new event. It is refused (409) if the
+    webhook is not active, or does not subscribe to the type of the event."""
     webhooks, (id,), event = call.ctx[Webhooks], call.key, call.body.event
     webhook = await webhooks.get(call.tenant, id)
     if webhook is None:
         return None
     if not webhook.active:
         raise Conflict("The webhook is not active: activate it first.")
-    if not await webhooks.resend(call.tenant, id, event, is_dry_run=call.is_dry_run):
+    found = await webhooks.find_event(call.tenant, event)
+    if found is None:
         raise NotFound("There is no event with this id: it may be older than the retention time.")
+    if not webhook.wants(found.type):
+        raise Conflict(f"The webhook does not subscribe to {found.type}: add the type to its events first.")
+    if not call.is_dry_run:
+        await webhooks.resend(call.tenant, id, found)
     audit.note_change(call.request, "event", None, event)
     return Resent(event)
 

@@ -66,7 +66,9 @@ class Attempts(Struct, frozen=True):
 
     def plus(self, later: "Attempts") -> "Attempts":
         """Add attempts, which another node may have made before these, and some of which may be known."""
-        return Attempts(tuple(sorted({*self.last, *later.last}, key=lambda one: (one.at, one.number)))[-MAX_ATTEMPTS:])
+        return Attempts(
+            tuple(sorted({*self.last, *later.last}, key=lambda one: (one.at, one.event, one.number)))[-MAX_ATTEMPTS:]
+        )
 
 
 class RecentEvent(NamedTuple):

@@ -88,11 +88,11 @@ MAX_ERROR = 500
 
 class EndpointResponse(NamedTuple):
     """How a webhook responded to a request: the error, if it did not accept the event, the status, if there is one, and after
-    how many milliseconds."""
+    how many milliseconds, None if no request was made."""
 
     error: str | None
     status: int | None
-    ms: int
+    ms: int | None
 
 
 class Webhooks(WebhookSink):
@@ -219,6 +219,8 @@ class Webhooks(WebhookSink):
     def _record(
         self, delivery: WebhookDelivery, event: WebhookEvent, response: EndpointResponse, next_at: int | None
     ) -> None:
+        if response.ms is None:
+            return
         attempt = StoredAttempt(
             event=event.id,
             type=event.type,
@@ -251,7 +253,7 @@ class Webhooks(WebhookSink):
             return EndpointResponse(error.detail[:MAX_ERROR], None, self._real_clock.now() - begun)
         except ValueError as error:  # the secret cannot be decrypted: another node may have its key
             log.error("webhook_unusable", webhook=delivery.webhook, tenant=delivery.tenant, reason=str(error))  # noqa: TRY400  the message is enough
-            return EndpointResponse(f"the webhook's secret {error}", None, 0)
+            return EndpointResponse(f"the webhook's secret {error}", None, None)
         refusal = None if 200 <= response.status < 300 else f"HTTP {response.status}"
         return EndpointResponse(refusal, response.status, self._real_clock.now() - begun)
 
@@ -337,14 +339,14 @@ class Webhooks(WebhookSink):
         found = await self.recorder.find([(tenant, id)])
         return [*reversed(found.get((tenant, id), Attempts()).last)]
 
-    async def resend(self, tenant: str, id: str, event: str, *, is_dry_run: bool = False) -> bool:
-        """Deliver an event of the tenant again, with its id; False if it is not stored any longer."""
+    async def find_event(self, tenant: str, event: str) -> WebhookEvent | None:
+        """Return a stored event that a webhook of the tenant may receive."""
         found = await WebhookEvents(self._db).find(event)
-        if found is None or tenant not in (EVERY_TENANT, found.tenant):
-            return False
-        if not is_dry_run:
-            await self._add_deliveries([(tenant, id, event)])
-        return True
+        return None if found is None or tenant not in (EVERY_TENANT, found.tenant) else found
+
+    async def resend(self, tenant: str, id: str, event: WebhookEvent) -> None:
+        """Deliver an event to a webhook again, with its id."""
+        await self._add_deliveries([(tenant, id, event.id)])
 
     async def _matching(self, tenant: str, type: str) -> list[tuple[str, str]]:
         """Return the owners and ids of the active webhooks that match events of this type and tenant."""
