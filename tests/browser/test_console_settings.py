@@ -209,7 +209,7 @@ def test_pusher_apps_are_listed_without_reading_connections(open_console: Callab
     go(page, "/pusher-apps")
     expect(page.locator(".row-link").first).to_be_visible()
     assert [url for url in urls if "/v1/pusher-apps" in url]
-    assert not [url for url in urls if "/v1/connections" in url]
+    assert not [url for url in urls if "protocol=pusher" in url]
 
 
 @pytest.mark.thorough
