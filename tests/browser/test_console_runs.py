@@ -157,6 +157,7 @@ def test_explanations_are_shown_whatever_words_the_server_chooses(
     expect(reasons).to_have_text(
         ["Simulated: no SMS provider is set up", "E-mails are switched off for worded Why, and repair"]
     )
+    expect(page.locator(".row[data-open] .preview")).to_have_text("1 of 2 steps")
     page.goto(f"{owner.server.url}/console/recipients/worded")
     outcome = page.get_by_role("region", name="Outcome")
     expect(outcome.get_by_role("heading")).to_have_text("Simulated: no SMS provider is set up")

@@ -5,7 +5,7 @@ import { html, useRef, useState } from './html.js';
 import { Confirm } from './dialogs.js';
 import { withTimes } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { duration, weekdayTime } from './format.js';
+import { count, duration, weekdayTime } from './format.js';
 import { histogramOf } from './histogram.js';
 import { Loaded, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { teaser } from './object-parts.js';
@@ -43,6 +43,12 @@ function waitOf({ state, steps }) {
   return step && html`<${Tag}>${step.key}<//>${isTimed && ` until ${weekdayTime(step.due_at)}`}`;
 }
 
+/** How much of a run that has completed was done: its conditions may have skipped steps. */
+function doneOf({ state, steps }) {
+  const done = steps.filter((one) => one.state === 'done').length;
+  return state === 'completed' && (done < steps.length ? `${done} of ${count(steps.length, 'step')}` : steps.length > 1 && `all ${steps.length} steps`);
+}
+
 /** Why a run failed, in a few words. */
 const reasonOf = ({ reason }) => {
   const [variable] = missingOf(reason) ?? [];
@@ -55,7 +61,7 @@ export const runs = {
     { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'], words: { pending: 'not reached' } }, RANGE],
   views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => reasonOf(one) ?? waitOf(one), isWrapped: (one) => one.state === 'failed' },
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => reasonOf(one) || waitOf(one) || doneOf(one), isWrapped: (one) => one.state === 'failed' },
     { name: 'Steps', of: (one) => one.steps, show: (steps) => html`<${Chain} of=${steps} max=${4} />`, width: '7.25rem' }, { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
     RECIPIENT_COLUMN, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
   ],
