@@ -378,7 +378,7 @@ def test_connections_are_counted_by_protocol_above_their_list(
         expect(page.get_by_role("region", name="Open connections by protocol")).to_contain_text(
             re.compile(r"Native over WebSocket \d")
         )
-        page.get_by_role("button", name="Recently closed").click()
+        page.get_by_role("button", name="Closed", exact=True).click()
         expect(page.get_by_role("region", name="Open connections by protocol")).to_have_count(0)
 
 
@@ -396,7 +396,7 @@ def test_closed_connection_moves_to_the_recently_closed_with_its_reason(
         close = page.get_by_role("button", name="Close the connection")
         confirm(close)
         expect(page.get_by_text("No connections yet").or_(page.get_by_text("Nothing matches"))).to_be_visible()
-    page.get_by_role("button", name="Recently closed").click()
+    page.get_by_role("button", name="Closed", exact=True).click()
     expect(page.get_by_text("reconnect requested (1012)").first).to_be_visible()
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
 

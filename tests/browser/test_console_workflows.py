@@ -240,7 +240,7 @@ def test_connections_page_lists_open_and_closed_connections(operator: Operator, 
     with connected(owner, "present"):
         operator.open("Connections")
         expect(operator.page.get_by_role("link", name="present", exact=True)).to_be_visible()
-    operator.click(operator.page.get_by_role("button", name="Recently closed"))
+    operator.click(operator.page.get_by_role("button", name="Closed", exact=True))
     expect(operator.page.get_by_role("row").filter(has_text="present").first).to_contain_text("(10")
 
 

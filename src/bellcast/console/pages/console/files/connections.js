@@ -38,14 +38,14 @@ const close = async (one) => {
 export const connections = {
   path: '/v1/connections', rows: 'connections', readMore: readNames, link: (one) => path`/connections/${one.id}`, isNewestFirst: true, pinsOpened: true, isDense: true, above: Protocols,
   filters: [RECIPIENT, { name: 'topic', label: 'Topic', of: (one) => one.topics }, { name: 'protocol', label: 'Protocol', options: ['native', 'pusher', 'socketio'], words: { native: 'Native', pusher: 'Pusher', socketio: 'Socket.IO' } }, { name: 'node', label: 'Node' }, { name: 'state', label: 'State', options: ['closed'], words: { closed: 'recently closed' }, isHidden: true }, RANGE],
-  views: [['Native', { protocol: 'native' }], ['Socket.IO', { protocol: 'socketio' }], ['Pusher', { protocol: 'pusher' }], ['Recently closed', { state: 'closed' }]],
+  views: [['Native', { protocol: 'native' }], ['Socket.IO', { protocol: 'socketio' }], ['Pusher', { protocol: 'pusher' }], ['Closed', { state: 'closed' }]],
   columns: (page) => [
     { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} ...${one.recipient ? { of: one.recipient, name: nameOf(one) } : { of: '', icon: 'account', tone: 'grey' }} />`, of: (one) => nameOf(one) ?? 'anonymous', text: (one) => [one.origin, one.address, !one.recipient && !one.origin && !one.address && one.id.slice(0, ID_LENGTH)].filter(Boolean).join(', ') },
     { name: 'Protocol', of: (one) => html`<${Dialect} of=${one} />`, width: '13rem' }, isClosed(page) ? { name: 'Cause', of: (one) => closingOf(one).replaceAll('_', ' '), width: '15rem' } : { name: 'Topics', of: (one) => one.topics.join(', '), width: '11rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     isClosed(page) ? { name: 'Closed', kind: 'time', of: (one) => one.closed_at } : { name: 'Since', kind: 'time', of: (one) => one.connected_at },
   ],
   actions: (one, page) => !isClosed(page) && page.may(CONTENT) && html`<a class="option" href=${withQuery(page.url('/live'), { connection: one.id, tenant: one.tenant })}>Trace</a><${Confirm} label=${`Close the connection ${one.id}`} word="Close" about=${CLOSING} act=${() => close(one)} />`,
-  note: 'Recently closed are the last 1,000 of each node, from memory.',
+  note: 'Closed connections: the last 1,000 of each node, from memory.',
   none: (page) => (isClosed(page) ? { text: 'No closed connections yet. Closed connections appear here, with the reason.' }
     : { text: 'No connections yet. Browsers and apps appear here while they have a connection.', command: '<bellcast-bell server="…" token="…"></bellcast-bell>' }),
 };

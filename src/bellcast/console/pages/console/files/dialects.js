@@ -12,4 +12,4 @@ export const shortName = (one) => dialectName(one).replace(/^Native over | over 
 /** The name of the dialect's colour. */
 export const dialectOf = ({ protocol, transport }) => (protocol === 'native' ? transport : protocol);
 /** The same with the colour of the dialect. */
-export const Dialect = ({ of }) => html`<span class=${`dialect ${dialectOf(of)}`}>${dialectName(of)}</span>`;
+export const Dialect = ({ of }) => html`<span class=${`dialect ${dialectOf(of)}`} data-short=${shortName(of)}>${dialectName(of)}</span>`;

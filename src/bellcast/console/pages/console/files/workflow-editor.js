@@ -72,7 +72,7 @@ function Editor({ page, tenant, found }) {
     one.freeKey = (key) => freeKey(one.values.value, key);
     if (found.inherited && !found.draft && one.isNew.value && !one.values.value.steps) one.change(valuesOf(found.inherited));
     const starter = stepsOfStarter(page.query.get('starter'));
-    if (starter && page.may(BUILDERS) && innerWidth >= READ_ONLY_PX && one.isNew.value && !one.values.value.steps) one.change({ ...one.values.value, steps: starter });
+    if (starter && page.may(BUILDERS) && one.isNew.value && !one.values.value.steps) one.change({ ...one.values.value, steps: starter });
     return one;
   }, []);
   useEffect(() => { if (page.query.has('starter')) setQuery({ starter: null }, { isQuiet: true }); }, []);

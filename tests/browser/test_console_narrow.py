@@ -1,0 +1,66 @@
+"""What has its own place on a narrow screen: the filters of a list, the facts of its rows, and the buttons of forms."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from tests.browser.console import DESKTOP, Console
+from tests.browser.shop import PHONE
+
+TABLET = {"width": 820, "height": 1100}
+
+
+def box(of: Locator) -> dict[str, float]:
+    expect(of).to_be_visible()
+    place = of.bounding_box()
+    assert place is not None
+    return {**place, "bottom": place["y"] + place["height"]}
+
+
+def test_filter_is_beside_the_search_on_a_phone(open_console: Callable[..., Page]) -> None:
+    page = open_console("/connections", viewport=PHONE)
+    filters = page.get_by_role("search", name="Filters")
+    search, more, views = (
+        box(one)
+        for one in (
+            filters.get_by_role("button", name="Search by recipient"),
+            filters.get_by_role("button", name="Add a filter"),
+            filters.get_by_role("group", name="Views"),
+        )
+    )
+    assert (more["y"], more["bottom"]) == (search["y"], search["bottom"])
+    assert views["y"] >= search["bottom"]
+    assert views["height"] < 60  # one line
+
+
+@pytest.mark.parametrize("viewport", [PHONE, TABLET], ids=["phone", "tablet"])
+def test_second_line_of_a_row_begins_without_a_separator(
+    open_console: Callable[..., Page], owner: Console, viewport: dict[str, int]
+) -> None:
+    owner.send("PUT", "/v1/topics/separated/subscriptions/alice?tenant=acme", {})
+    page = open_console("/topics?search=separated", viewport=viewport)
+    cells = page.get_by_role("row").filter(has=page.get_by_role("link", name="separated")).locator(".second:visible")
+    expect(cells.first).to_be_visible()
+    separators = cells.evaluate_all(
+        "(cells) => cells.toSorted((one, other) => one.getBoundingClientRect().x - other.getBoundingClientRect().x)"
+        ".map((cell) => getComputedStyle(cell, '::before').content)"
+    )
+    assert separators == ["none", *['"·"'] * (len(separators) - 1)]
+
+
+@pytest.mark.parametrize("viewport", [PHONE, TABLET, DESKTOP], ids=["phone", "tablet", "desktop"])
+def test_buttons_of_a_new_object_are_at_the_bottom(open_console: Callable[..., Page], viewport: dict[str, int]) -> None:
+    page = open_console("/tenants?new=yes", viewport=viewport)
+    button = box(page.get_by_role("button", name="Create tenant"))
+    assert viewport["height"] - 24 <= button["bottom"] <= viewport["height"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
+def test_workflow_is_begun_with_steps_on_a_phone(open_console: Callable[..., Page]) -> None:
+    page = open_console("/workflows?edit=new", viewport=PHONE)
+    page.get_by_label("Key", exact=True).fill("begun-on-a-phone")
+    page.get_by_role("radio", name="Notify").check(force=True)
+    page.get_by_role("button", name="Create workflow").click()
+    expect(page.get_by_text("On a small screen a workflow can be read.")).to_be_visible()
+    expect(page.locator(".step-card").filter(has_text="Bell")).to_be_visible()
