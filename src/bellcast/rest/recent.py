@@ -20,10 +20,11 @@ CACHE_SECONDS, MAX_CACHED = 5.0, 20
 
 class Recent(Struct, frozen=True):
     """How many there were in the last 24 hours, a lower bound if it is not `exact`, and the time of the last one. Lists repeat
-    counts after five seconds. The newest 20,000 sends of all tenants are counted. The events of a source are counted by the
-    hour, without those of the hour in which the 24 hours began. Each process stores its own every five seconds, and loses those
-    that it has not stored if it is killed. It counts the events of 1,000 sources between two writes; after more, no count of a day
-    is `exact`. The project's sources count the events of all tenants, and only lists that include the project have the field."""
+    counts after five seconds, except those of event sources. The newest 20,000 sends of all tenants are counted. The events of a
+    source are counted by the hour, without those of the hour in which the 24 hours began. Each process stores its own every five
+    seconds, and loses those that it has not stored if it is killed. It counts the events of 1,000 sources between two writes;
+    after more, no count of a day is `exact`. The project's sources count the events of all tenants, and only lists that include
+    the project have the field."""
 
     value: int
     exact: bool
