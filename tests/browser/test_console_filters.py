@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Page, Route, expect
-from tests.browser.console import Console, add_filter, change_filter, go, used_filter, wait_loaded
+from playwright.sync_api import Browser, Page, Route, expect
+from tests.browser.console import Console, add_filter, change_filter, go, state_of_operator, used_filter, wait_loaded
 from tests.browser.shop import wait_until
 from tests.browser.test_accessibility import violations
 
@@ -260,3 +260,19 @@ def test_menu_at_the_edge_of_a_small_window_stays_within_it(open_console: Callab
         assert (box["x"] >= 0, box["y"] >= 0) == (True, True)
         assert (box["x"] + box["width"] <= 390, box["y"] + box["height"] <= 420) == (True, True)
         page.keyboard.press("Escape")
+
+
+def test_recipient_of_a_filter_has_the_name_of_the_tenant_that_is_listed(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser
+) -> None:
+    for tenant, name in (("", "Ada of none"), ("chips", "Ada of chips")):
+        owner.send("PUT", f"/v1/recipients/chip-ada?tenant={tenant}", {"name": name})
+    page = open_console("/connections?recipient=chip-ada")  # of all tenants, where the key can be that of several
+    expect(used_filter(page, "Recipient", "chip-ada")).to_be_visible()
+    go(page, "/messages?recipient=chip-ada")  # of the default tenant
+    expect(used_filter(page, "Recipient", "Ada of none")).to_be_visible()
+    go(page, "/connections?recipient=chip-ada&tenant=chips")
+    expect(used_filter(page, "Recipient", "Ada of chips")).to_be_visible()
+    state = state_of_operator(owner, chromium, "chipper", "support", ["chips"])
+    page = open_console("/connections?recipient=chip-ada", state=state)
+    expect(used_filter(page, "Recipient", "Ada of chips")).to_be_visible()

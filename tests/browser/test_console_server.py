@@ -418,3 +418,24 @@ def test_charts_of_a_row_are_aligned(open_console: Callable[..., Page]) -> None:
         page.set_viewport_size({"width": width, "height": 900})
         tops = page.locator(".chart").evaluate_all(distance)
         assert max(tops) - min(tops) <= 1, width
+
+
+def test_failures_are_those_of_their_list_and_compared_with_no_other_number(
+    open_console: Callable[..., Page],
+) -> None:
+    step, total = 900_000, {"value": 20_000, "exact": False}
+    latest = time.time_ns() // 1_000_000 // step * step
+    metrics = ["connections", "sends", "publishes", "deliveries", "refusals", "failures"]
+    points = [[at, *[number] * 6] for at, number in ((latest - 86_400_000, 7), (latest, 8))]
+    statuses = [200]
+    page = open_console("/account")
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json={"metrics": metrics, "points": points}))
+    page.route(
+        "**/v1/failures?*",
+        lambda route: route.fulfill(status=statuses[-1], json={"failures": [], "next": None, "total": total}),
+    )
+    go(page, "/?range=24h")
+    expect(page.get_by_role("img", name="Failures: 20,000+ listed in 24 hours", exact=True)).to_be_visible()
+    statuses.append(403)  # the charts do not depend on the list
+    go(page, "/?range=7d")
+    expect(page.get_by_role("img", name=re.compile("^Failures: 15 in 7 days"))).to_be_visible()

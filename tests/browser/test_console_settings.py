@@ -34,7 +34,7 @@ def test_owner_changes_a_setting_and_restores_it(open_console: Callable[..., Pag
     url.fill("ftp://keys")
     assert url.evaluate("input => input.validity.patternMismatch")  # before the password is requested
     url.fill("")
-    page.get_by_label("limit_tags").fill("9")
+    page.get_by_label("limit_tags").fill(" 9 ")  # as it was copied
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text(f"Revision {revision + 1}")).to_be_visible()
     expect(page.get_by_label("limit_tags")).to_have_value("9")

@@ -91,6 +91,14 @@ def test_missing_object_leads_to_its_list(open_console: Callable[..., Page]) -> 
     expect(page).to_have_url(re.compile("/console/requests$"))
 
 
+def test_object_that_cannot_be_read_now_keeps_its_key_as_title(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    page.route("**/v1/types/unread*", lambda route: route.fulfill(status=503, json=PROBLEM))
+    go(page, "/types/unread")
+    expect(page.get_by_role("alert").filter(has_text="The store is away.")).to_be_visible()
+    expect(page.get_by_role("heading", level=1, name="unread", exact=True)).to_be_visible()
+
+
 # The pages are divided into this many tests. The frame of all is the same, so that a run checks the first.
 PARTS = 2
 

@@ -73,9 +73,9 @@ export function Charts({ page, tenant, connections, shown = USE }) {
       // The current interval is the last one; it began at most one step ago.
       const end = Math.floor(Date.now() / stepMs) * stepMs + stepMs;
       const query = withQuery('/v1/stats/series', { metrics: shown.map((one) => one.metric).join(','), step, from: new Date(end - 2 * length).toISOString() });
-      const [{ metrics, points }, failed] = await Promise.all([get(tenant === undefined ? query : `${query}&${new URLSearchParams({ tenant })}`, signal), shown === USE && get(withQuery('/v1/failures', { tenant: tenant ?? '*', limit: 1, from: new Date(Date.now() - length).toISOString() }), signal)]);
+      const [{ metrics, points }, failed] = await Promise.all([get(tenant === undefined ? query : `${query}&${new URLSearchParams({ tenant })}`, signal), shown === USE && get(withQuery('/v1/failures', { tenant: tenant ?? '*', limit: 1, from: new Date(Date.now() - length).toISOString() }), signal).catch(() => null)]);
       const isYoung = !chosen && '1h' in ranges && name !== '1h' && points.length > 0 && points[0][0] > Date.now() - HOUR_MS;
-      return isYoung ? read('1h') : { name, metrics, points, end, failures: failed?.total?.value };
+      return isYoung ? read('1h') : { name, metrics, points, end, listed: { failures: failed?.total } };
     };
     try {
       return await read(chosen in ranges ? chosen : '24h');
@@ -93,7 +93,7 @@ export function Charts({ page, tenant, connections, shown = USE }) {
     <${Loaded} of=${series}>${(value) => {
     if (value === null) return html`<${Empty} text="Statistics are turned off." command="BELLCAST_STATS=on bellcast serve" />`;
     if (value.points.length === 0) return html`<${Empty} icon="live" text=${tenant === undefined ? 'The first numbers appear a minute after the start.' : 'There are no numbers for this tenant. They appear a minute after its first event, if it is among the 100 busiest tenants of a node.'} />`;
-    return html`<div class="charts">${shown.map((one) => html`<${Chart} key=${one.metric + name} one=${one} series=${value} range=${range} current=${{ connections, failures: value.failures }[one.metric]} open=${open && ((from, to) => open(one, from, to))} />`)}</div>`;
+    return html`<div class="charts">${shown.map((one) => html`<${Chart} key=${one.metric + name} one=${one} series=${value} range=${range} current=${{ connections }[one.metric]} listed=${value.listed[one.metric]} open=${open && ((from, to) => open(one, from, to))} />`)}</div>`;
   }}<//></section>`;
 }
 
@@ -138,17 +138,17 @@ export function useSelection(last, open, indexAt) {
   return { selection, intervalAt, drag, attributes: { tabIndex: 0, 'aria-describedby': 'selection', onPointerDown: press, onPointerUp: release, onPointerCancel: clear, onBlur: clear, onKeyDown: keys } };
 }
 
-/** `current` is the value now, of a metric that has one. `open` shows the events between two times; false without permission. */
-function Chart({ one, series: { metrics, points: rows, end }, range, current, open }) {
+/** `current` is the value now, of a metric that has one; `listed` counts the rows of its list, which has others than the numbers before. `open` shows the events between two times; false without permission. */
+function Chart({ one, series: { metrics, points: rows, end }, range, current, listed, open }) {
   const { length, stepMs } = range, count = Math.round(length / stepMs), last = count - 1, begin = end - length;
-  const about = current !== undefined && one.headline === newest ? 'now' : one.about(range), when = length > DAY_MS ? dayOf : hourOf;
+  const about = current !== undefined && one.headline === newest ? 'now' : `${listed ? 'listed ' : ''}${one.about(range)}`, when = length > DAY_MS ? dayOf : hourOf;
   const column = metrics.indexOf(one.metric) + 1;
   const points = rows.map((row) => [row[0], row[column]]).filter(([, value]) => value !== null);
   const today = points.filter(([at]) => at >= begin);
   const before = points.filter(([at]) => at < begin).map(([at, value]) => [at + length, value]);
   const [newer, other] = [today, before].map((part) => (part.length === 0 ? '–' : one.show(one.headline(part.map(([, value]) => value)))));
   // The average of the current interval is that of a part of it.
-  const headline = current === undefined ? newer : one.show(current);
+  const headline = listed ? `${one.show(listed.value)}${listed.exact ? '' : '+'}` : current === undefined ? newer : one.show(current), isCompared = before.length > 0 && !listed;
   const values = points.map(([, value]) => value).sort((first, second) => first - second), top = highest(values);
   const usual = values[Math.floor(values.length * USUAL) - 1], isCut = usual > MANY && top > OUTLIER * usual, peak = isCut ? usual : top;
   // A flat line at zero is at the bottom. A duration is charted up to a round number above its highest value.
@@ -165,9 +165,9 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, op
     if (open) drag(event);
   };
   const selected = selection.isShown && between(selection).map(dayTime).join(' to ');
-  const readout = selected || (before.length === 0 ? about : `${about} · ${other} before`);
+  const readout = selected || (isCompared ? `${about} · ${other} before` : about);
   const [cursor] = pointed ? place(pointed) : [], earlier = pointed && before.find(([at]) => at === pointed[0]);
-  const label = `${one.title}: ${headline} ${about}${before.length === 0 ? '' : `, ${range.before} ${other}`}`;
+  const label = `${one.title}: ${headline} ${about}${isCompared ? `, ${range.before} ${other}` : ''}`;
   return html`<section class=${`panel chart ${one.isBad && top > 0 ? 'bad' : ''}`}><h3>${one.title}${one.note && html` <small>${one.note}</small>`}</h3><p class="value">${headline}</p>
     <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${top > 0 && html`<span class="peak muted" aria-hidden="true" title=${isCut && 'Higher than the chart, so that the other values can be seen'}>${isCut ? '▲ max ' : isDuration ? '' : 'max '}${one.show(isDuration && !isCut ? scale : top)}</span>`}</div>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => { pointedAt.value = null; }} ...${open && attributes}>

@@ -6,23 +6,23 @@ import { RECIPIENT, TYPING_MS, beginOf, wordOf } from './filters.js';
 import { timeSpan } from './format.js';
 import { Field, Form, Icon, Popup } from './parts.js';
 import { setQuery, shownTenant } from './router.js';
-import { remember, remembered } from './session.js';
+import { me, remember, remembered } from './session.js';
 
 /** Lists without a search for text are searched by a recipient, at the same place. */
 const FIND = 'Search by recipient';
 
-/** @param {{filters: any[], query: Record<string, string>, chosen: {from: string, to: string} | null, rows: any[], view?: Record<string, string>}} of `rows` are the loaded ones, and their values are suggested; the filters of the `view` that is shown are no chips; `children` follow the search */
-export function FilterBar({ filters, query, chosen, rows, view = {}, children }) {
+/** @param {{filters: any[], query: Record<string, string>, chosen: {from: string, to: string} | null, rows: any[], tenant?: string, view?: Record<string, string>}} of `rows` are the loaded ones, and their values are suggested; `tenant` is what they are read of, `*` for all; the filters of the `view` that is shown are no chips; `children` follow the search */
+export function FilterBar({ filters, query, chosen, rows, tenant: read = shownTenant() || '*', view = {}, children }) {
   const chips = filters.filter(({ name, isSearch }) => query[name] && !isSearch && !view[name]);
   const free = filters.filter((one) => !chips.includes(one) && !one.isSearch && !one.isHidden);
   const apply = (name, value) => setQuery({ [name]: value, ...(name === 'range' && { from: null, to: null }) });
   const search = filters.find(({ isSearch }) => isSearch), person = !search && filters.find((one) => one === RECIPIENT);
-  // The name of a recipient is read before its chip is shown, so that the chip has its width at once.
-  const recipient = chips.includes(RECIPIENT) && query.recipient, tenant = shownTenant(), [named, setNamed] = useState({});
+  // The name of a recipient is read before its chip is shown, so that the chip has its width at once. A key of all tenants has none.
+  const tenant = read === '*' && me.value.tenants?.length === 1 ? me.value.tenants[0] : read, recipient = tenant !== '*' && chips.includes(RECIPIENT) && query.recipient, [named, setNamed] = useState({});
   useEffect(() => {
-    if (recipient) import('./recipient-names.js').then(({ nameOf, readNames }) => readNames([{ tenant, recipient }]).then(() => setNamed({ of: recipient, name: nameOf({ tenant, recipient }) })));
+    if (recipient) import('./recipient-names.js').then(({ nameOf, readNames }) => readNames([{ tenant, recipient }]).then(() => nameOf({ tenant, recipient }))).catch(() => recipient).then((name) => setNamed({ of: recipient, name }));
   }, [recipient, tenant]);
-  const isWaiting = recipient && named.of !== recipient ? { visibility: 'hidden' } : null, valueOf = (one) => (one === RECIPIENT && !isWaiting ? named.name : wordOf(one, query[one.name]));
+  const isWaiting = recipient && named.of !== recipient ? { visibility: 'hidden' } : null, valueOf = (one) => (one === RECIPIENT && recipient && !isWaiting ? named.name : wordOf(one, query[one.name]));
   useEffect(() => { if (!chooser.value) import('./filter-chooser.js').then(({ Chooser }) => { chooser.value = Chooser; }); }, []);
   return html`<div class="filters" role="search" aria-label="Filters">
     ${search && html`<${Search} key=${search.name} filter=${search} value=${query[search.name]} />`}${person && html`<${Popup} isStart hasText buttonClass="find add-filter" label=${FIND} button=${html`<${Icon} name="search" /> ${FIND}`}>
@@ -66,7 +66,7 @@ const chooser = signal(null);
 const LateChooser = (props) => chooser.value && html`<${chooser.value} ...${props} />`;
 
 /** The filters of a list, and filters with names: those of the list, and those that the operator saved in this browser. */
-export function Filters({ list, views = [], filters, query, chosen, rows }) {
+export function Filters({ list, views = [], filters, query, chosen, rows, tenant }) {
   const saved = useSignal(remembered(`views${list}`, []));
   const store = (all) => {
     saved.value = all;
@@ -84,5 +84,5 @@ export function Filters({ list, views = [], filters, query, chosen, rows }) {
       store([...saved.value.filter(([one]) => one !== name.trim()), [name.trim(), used]]);
       close();
     }}><${Field} label="Name of the view" name="name" required maxlength="40" autocomplete="off" /><//>`}<//>`}</div>`;
-  return (filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${rows} view=${shown?.[1]}>${named}<//>`;
+  return (filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${rows} tenant=${tenant} view=${shown?.[1]}>${named}<//>`;
 }

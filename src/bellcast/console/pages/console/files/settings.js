@@ -126,7 +126,7 @@ const isOfOwners = (all) => all.every((one) => one.is_owner_only);
 function Setting({ one, isMarked, value, isLocked, error, change }) {
   const id = `setting-${one.name}`, choices = choicesOf(one), unit = unitOf(one, value);
   if (one.name === 'brand') return html`<${BrandSetting} ...${{ one, isMarked, value, isLocked, change }} />`;
-  const isUrl = /^an http/.test(one.expects), pattern = isUrl ? 'https?://.+' : /^a whole number/.test(one.expects) ? '\\d+' : null;
+  const isUrl = /^an http/.test(one.expects), pattern = isUrl ? '\\s*https?://.+' : /^a whole number/.test(one.expects) ? '\\s*\\d+\\s*' : null; // blanks are removed
   const attributes = { id, name: one.name, value, 'aria-describedby': `${id}-${error ? 'error' : 'hint'}`, 'aria-invalid': error ? 'true' : null, ...(pattern && { pattern }), onInput: ({ currentTarget }) => change(currentTarget.value) };
   const isRow = one.group === 'limits'; // a number, of which its name says enough
   return html`<div class=${`setting${isRow ? ' limit' : ''}`} data-changed=${value.trim() !== one.value ? 'yes' : null}><div><label for=${isLocked ? null : id}>${labelOf(one)} <code>${one.name}</code>${isMarked && html`<${OwnersOnly} />`}</label>
