@@ -61,7 +61,7 @@ const PHRASES = {
 const PAST = { begin: 'began', cancel: 'cancelled', read: 'read', reset: 'reset', retry: 'retried', run: 'ran', send: 'sent', set: 'set', verify: 'verified', write: 'wrote' };
 const pastOf = (verb) => PAST[verb] ?? `${verb.replace(/e$/, '')}ed`;
 
-/** A part of a path as it was entered. Some entries have the path as it was sent. */
+/** A part of a path as it was entered, or as it was sent if that cannot be decoded. */
 export function decoded(text) {
   try {
     return decodeURIComponent(text);
@@ -70,16 +70,17 @@ export function decoded(text) {
   }
 }
 
-/** The path of an entry, which the server has decoded, and its query as it was sent. What a tool was given has none. */
+/** The path of an entry, as it was sent, and its query. What a tool was given has none. */
 export function partsOf(target) {
   const [path, ...query] = target.startsWith('/') ? target.split('?') : [''];
   return [path, new URLSearchParams(query.join('?'))];
 }
 
-/** The recipient that a request is about. */
+/** The recipient that a request is about. The parameters of a query are decoded already. */
 export function recipientOf({ target, tenant }) {
-  const [path, query] = partsOf(target), [, key] = /\/v1\/recipients\/([^/]+)/.exec(path) ?? /\/subscriptions\/([^/]+)$/.exec(path) ?? [null, query.get('recipient')];
-  return key && key !== 'bulk' ? { tenant: tenant ?? query.get('tenant'), recipient: key } : null;
+  const [path, query] = partsOf(target), [, part] = /\/v1\/recipients\/([^/]+)/.exec(path) ?? /\/subscriptions\/([^/]+)$/.exec(path) ?? [];
+  const key = part ? decoded(part) : query.get('recipient');
+  return key && part !== 'bulk' ? { tenant: tenant ?? query.get('tenant'), recipient: key } : null;
 }
 
 /** A phrase with the names of a path. A server below a path has more parts before those of the route. */
