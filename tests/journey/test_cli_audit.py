@@ -13,6 +13,9 @@ def test_audit_is_listed_and_verified(bellcast_server):
     entry = next(one for one in listed if one["target"] == f"/v1/keys/{id}")
     assert entry["actor"] == "project secret"
     assert f"/v1/keys/{id}\tok" in bellcast("audit", "list", **project).out
+    searched = ("audit", "list", "--text", id, "--actor", "project secret", "--json")
+    assert [one["number"] for one in bellcast(*searched, "--outcome", "ok", **project).json] == [entry["number"]]
+    assert bellcast(*searched, "--outcome", "refused", **project).json == []
     assert bellcast("audit", "verify", "--json", **project).json["checked"] >= 2
     genuine = f"{entry['number']}:{entry['mac']}"
     assert bellcast("audit", "verify", "--head", genuine, **project).status == 0

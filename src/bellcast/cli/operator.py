@@ -108,9 +108,16 @@ def list_entries(
     client: "options.Bellcast",
     limit: console.LimitOption = 50,
     tenant: Annotated[str | None, options.option("TENANT", "Entries about this tenant only.")] = None,
+    actor: Annotated[str | None, options.option("NAME", "Entries of this operator or key:<id> only.")] = None,
+    outcome: Annotated[
+        str | None, options.option("ok|refused|password_required", "Entries with this outcome only.")
+    ] = None,
+    text: Annotated[str | None, options.option("TEXT", "Entries with this part of the actor or the path only.")] = None,
 ) -> Iterator[Any]:
     """List the newest entries."""
-    entries = request(client, "GET", "/v1/audit", limit=limit, tenant=tenant)["entries"]
+    entries = request(client, "GET", "/v1/audit", limit=limit, tenant=tenant, actor=actor, outcome=outcome, text=text)[
+        "entries"
+    ]
     yield entries
     columns = ("at", "actor", "action", "target", "outcome")
     console.show(tuple(str(one[name]) for name in columns) for one in entries)
