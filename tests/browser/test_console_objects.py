@@ -1,5 +1,6 @@
 """Notifications, messages, topics, types and keys in the console's pages."""
 
+import json
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -477,3 +478,40 @@ def test_email_is_light_in_a_dark_console(open_console: Callable[..., Page], own
         heading = page.frame_locator("iframe").get_by_role("heading", name="See you")
         colour = heading.evaluate("one => getComputedStyle(one).color")
         assert max(map(int, re.findall(r"\d+", colour))) < 100  # dark letters on light paper
+
+
+STREAM = """
+const original = window.fetch;
+window.fetch = (url, options) => {
+  if (!String(url).includes('/v1/feed')) return original(url, options);
+  const body = new ReadableStream({ start: (controller) => { window.feed = controller; } });
+  options.signal.addEventListener('abort', () => window.feed.error(new DOMException('Closed', 'AbortError')));
+  window.feedSignal = options.signal;
+  return Promise.resolve(new Response(body));
+};
+"""
+
+
+def test_last_events_of_a_source_are_shown_whenever_they_arrive_and_end_with_the_feed(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    source = {"event": "seat.taken", "topic": "hall", "notification": {"to": "sol", "title": "Taken"}}
+    owner.send("PUT", "/v1/sources/streamed", source)
+    page = open_console("/account", is_alone=True)
+    page.add_init_script(STREAM)
+    page.clock.install()
+    page.goto("/console/sources/streamed")
+    # The page does not wait for the feed.
+    expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
+    page.wait_for_function("window.feed !== undefined")
+    rows = page.locator(".panel").filter(has=page.get_by_role("heading", name="Last events")).get_by_role("listitem")
+    for number, name in enumerate(("seat.taken", "seat.freed", "seat.taken")):
+        event = {"at": "2026-01-01T00:00:00Z", "topic": f"hall-{number}", "detail": {"id": str(number), "name": name}}
+        frame = f"event: publish\ndata: {json.dumps(event)}\n\n"
+        page.evaluate("(text) => window.feed.enqueue(new TextEncoder().encode(text))", frame)
+        expect(rows).to_have_count(1 if number < 2 else 2)
+    expect(rows.locator("code")).to_have_text(["hall-2", "hall-0"])
+    assert not page.evaluate("window.feedSignal.aborted")
+    page.clock.run_for(6_000)
+    assert page.evaluate("window.feedSignal.aborted")
+    expect(rows).to_have_count(2)
