@@ -211,3 +211,31 @@ def test_checklist_of_another_operator_is_its_own(page: Page, server: ServerProc
     assert page.request.post("/v1/session", data=body, headers={"origin": server.url}).ok
     page.goto("/console/setup?provider=private-provider.7")
     expect_line(page, "Dashboards auto-refresh on events", "waiting")
+
+
+def test_first_steps_that_are_done_are_folded_however_long_their_checks_take(page: Page) -> None:
+    at = "2026-01-01T12:00:00Z"
+    connection = {
+        "id": "c",
+        "tenant": "",
+        "recipient": "ruth",
+        "protocol": "websocket",
+        "topics": [],
+        "connected_at": at,
+    }
+    notification = {"id": "n", "tenant": "", "recipient": "ruth", "title": "Hello", "created_at": at}
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright wraps functions only
+        held.append(route)
+
+    page.route("**/v1/connections?*", lambda route: route.fulfill(json={"connections": [connection]}))
+    page.route("**/v1/notifications?*", hold)
+    with page.expect_request(re.compile("/v1/pusher-apps")):
+        page.reload()
+    with page.expect_request(re.compile("/v1/pusher-apps")):
+        pass  # the next round of checks began meanwhile
+    for route in held:
+        route.fulfill(json={"notifications": [notification]})
+    expect(page.locator("summary").filter(has_text="First steps")).to_contain_text("3 of 3 done")
+    expect(page.get_by_role("region", name="First steps")).to_have_count(0)

@@ -98,8 +98,9 @@ function Checklist({ page, title: heading, name, lines, round, canReset, note, s
     if (isPersistent) remember(page, { ...remembered(page), [`${name} ${title}`]: text });
     setSeen((last) => ({ ...last, [title]: { text } }));
   };
-  const isFirst = useRef(true);
+  const isFirst = useRef(true), unmounted = useRef(null);
   useLayoutEffect(() => {
+    if (!isKnown && !isFirst.current) return undefined; // an event does not cut off the first checks, by which the steps are folded
     const abort = new AbortController(), checks = [];
     for (const { title, isPersistent, check } of lines) {
       const kept = isPersistent && remembered(page)[`${name} ${title}`];
@@ -122,9 +123,12 @@ function Checklist({ page, title: heading, name, lines, round, canReset, note, s
         openLoads.value -= 1;
       });
     }
+    if (isFirst.current) unmounted.current = () => abort.abort();
+    else return () => abort.abort();
     isFirst.current = false;
-    return () => abort.abort();
+    return undefined;
   }, [round]);
+  useEffect(() => () => unmounted.current(), []);
   const reset = () => {
     remember(page, Object.fromEntries(Object.entries(remembered(page)).filter(([key]) => !key.startsWith(name))));
     setSeen({});
