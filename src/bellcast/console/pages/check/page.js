@@ -11,7 +11,6 @@ document.getElementById('copy').addEventListener('click', ({ target }) => {
 
 const steps = document.getElementById('steps');
 const form = document.querySelector('form');
-const SIGNS = { ok: '✓ ', failed: '✕ ', skipped: '· ' };
 
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
@@ -28,7 +27,10 @@ form.addEventListener('submit', async (event) => {
 function item(one) {
   const element = document.createElement('li');
   element.className = one.state;
-  element.append(line('b', SIGNS[one.state] + one.step), line('', ` ${one.detail}`));
+  const name = line('b', one.step), sign = line('', `${one.state}: `);
+  sign.className = 'sign';
+  name.prepend(sign);
+  element.append(name, line('', ` ${one.detail}`));
   if (one.fix) element.append(document.createElement('br'), line('i', one.fix));
   return element;
 }
