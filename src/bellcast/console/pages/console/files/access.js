@@ -92,7 +92,7 @@ function KeyVerdict({ of: one }) {
   if (one.revoked_at) return html`<${Headline} kind="bad" note=${html`Since <${Moment} at=${one.revoked_at} />. Requests with this key are refused.`}>Revoked<//>`;
   const end = one.expires_at ? html`${isOver(one) ? 'It ended' : 'It ends'} <${Moment} at=${one.expires_at} />.` : 'It ends when it is revoked.';
   if (isOver(one)) return html`<${Headline} kind="bad" note=${html`${end} Requests with this key are refused.`}>Expired<//>`;
-  return one.used_at ? html`<${Headline} kind="ok" note=${end}>Last used <${Time} at=${one.used_at} /><//>` : html`<${Headline} kind="open" note=${end}>Never used<//>`;
+  return one.used_at ? html`<${Headline} kind="ok" note=${html`Last used <${Time} at=${one.used_at} />. ${end}`}>Active<//>` : html`<${Headline} kind="open" note=${end}>Never used<//>`;
 }
 
 /** The last requests with a key, if this node has some in memory: that it has none says nothing about the key. They come last, so that nothing moves when they arrive. */

@@ -24,11 +24,13 @@ import { TenantField } from './tenant-field.js';
 import { deleteObject, say } from './toast.js';
 
 /** The fields of a recipient, beside its key. */
-const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel' }], ['Language', 'locale', { spellcheck: false }], ['Time zone', 'timezone', { list: 'time-zones', spellcheck: false }]];
+const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel' }], ['Language', 'locale', { list: 'languages', spellcheck: false }], ['Time zone', 'timezone', { list: 'time-zones', spellcheck: false }]];
 /** What is said below an empty field. */
 const EXAMPLES = { phone: 'Such as +442079460000.', locale: 'Such as de-AT.', timezone: 'Such as Europe/Vienna.' };
+/** Languages that are offered; others can be typed. */
+const LANGUAGES = ['ar', 'cs', 'da', 'de', 'de-AT', 'de-CH', 'en', 'en-GB', 'en-US', 'es', 'fi', 'fr', 'it', 'ja', 'ko', 'nl', 'no', 'pl', 'pt', 'pt-BR', 'ru', 'sv', 'tr', 'uk', 'zh'];
 /** Fields of the whole width: their values are long. */
-const LONG = ['name', 'email'];
+const LONG = ['name', 'email', 'phone'];
 /** Why an address is skipped although it is stored. The server has the last word: these find what is typed wrong. */
 const ADDRESSES = {
   email: [/^[^\s@]+@[^\s@]+$/, 'This is not an e-mail address. It is stored, but e-mails to it are skipped.'],
@@ -43,7 +45,7 @@ function Profile({ one = {}, first }) {
     const hint = value ? { locale: languageOf, timezone: timeIn }[name]?.(value) : EXAMPLES[name];
     return html`<${Field} key=${name} label=${label} name=${name} autocomplete="off" defaultValue=${one[name] ?? ''} autofocus=${name === first} onInput=${({ currentTarget: { value: text } }) => setEntered((last) => ({ ...last, [name]: text }))} hint=${hint} warning=${form && (value === '' || form.test(value) ? '' : warning)} ...${more} />`;
   };
-  return html`${FIELDS.filter(([, name]) => LONG.includes(name)).map(field)}<div class="two-up">${FIELDS.filter(([, name]) => !LONG.includes(name)).map(field)}</div><datalist id="time-zones">${Intl.supportedValuesOf('timeZone').map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>`;
+  return html`${FIELDS.filter(([, name]) => LONG.includes(name)).map(field)}<div class="two-up">${FIELDS.filter(([, name]) => !LONG.includes(name)).map(field)}</div><datalist id="time-zones">${Intl.supportedValuesOf('timeZone').map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist><datalist id="languages">${LANGUAGES.map((tag) => html`<option key=${tag} value=${tag}>${languageOf(tag)}</option>`)}</datalist>`;
 }
 
 /** Maximum rows of each list on the page; the linked lists contain all. */

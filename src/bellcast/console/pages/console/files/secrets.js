@@ -60,7 +60,7 @@ export function EncryptionKeys() {
       <div class=${older > 0 || status ? 'actions foot' : null}>${older > 0 && html`<${Confirm} isPrimary label="Re-encrypt all secrets" word="Re-encrypt all" act=${rotate} />`}<span class="muted" role="status">${status}</span></div>
       ${older > 0 && html`<section class="resource"><div class="list"><${Rows} label="Keys" isTall columns=${COLUMNS} chunks=${[used]} isOpen=${() => false} /></div></section>`}
       <${Card} title="Change the key"><ol class="numbered">${stepsOf(current).map(([title, what, line]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p>${line && html`<${Snippet} of=${line} copied=${inTerminal(line)} />`}</li>`)}</ol><//>
-      ${unused.length > 0 && html`<details class="panel"><summary>${count(unused.length, 'key')} without a secret</summary><${Facts} of=${unused.map((one) => [nameOf(one), html`${placeOf(one)}, ${useOf(one)}`])} /></details>`}`;
+      ${unused.length > 0 && html`<details class="panel"><summary>${count(unused.length, 'older key')}, not used any longer</summary><${Facts} of=${unused.map((one) => [nameOf(one), html`${placeOf(one)}, ${useOf(one)}`])} /></details>`}`;
   }}<//><//>`;
 }
 

@@ -26,12 +26,12 @@ const LIMITS = [
 /** Seconds of the units of a duration. */
 const UNITS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
 
-/** What the server uses for an empty limit, such as `Server: 100.` */
+/** What the server uses for an empty limit, such as `100`. */
 function usualOf(setting, settings) {
-  if (setting === undefined) return 'Usually 1.';
+  if (setting === undefined) return '1';
   const [, amount, unit] = /^(\d+)([a-z]?)$/.exec(settings.find(({ name }) => name === setting)?.value) ?? [];
   if (amount === undefined) return '';
-  return `Server: ${amount === '0' ? 'unlimited' : number(unit ? (amount * UNITS[unit]) / UNITS.d : Number(amount))}.`;
+  return amount === '0' ? 'unlimited' : number(unit ? (amount * UNITS[unit]) / UNITS.d : Number(amount));
 }
 
 /** From this part of its daily limit on, a tenant is near it. */
@@ -147,8 +147,8 @@ function LimitForm({ page, one, tag, listed }) {
   const server = useLoad((signal) => get('/v1/settings', signal));
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS)), today = sentToday({ ...one, sends_today: listed.value?.tenants[0]?.sends_today });
   const used = (name) => name === 'sends_per_day' && today && html` <b>${today} sent today.</b>${hasBudget(one) && html`<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${listed.value?.tenants[0]?.sends_today ?? 0}></progress>`}`;
-  return html`<p class="muted">An empty field has the value of the server. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" more=${discard} send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
-    ${open.map(([name, label, hint, setting]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} hint=${html`${hint}${used(name)} ${usualOf(setting, server.value?.settings ?? [])}`} />`)}<//>`;
+  return html`<p class="muted">An empty field has the value of the server, in grey. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" more=${discard} send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
+    ${open.map(([name, label, hint, setting]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} placeholder=${usualOf(setting, server.value?.settings ?? [])} hint=${html`${hint}${used(name)}`} />`)}<//>`;
 }
 
 function Brand({ page, one, tag }) {

@@ -63,10 +63,10 @@ function Events({ selected = [] }) {
     const hints = Object.fromEntries($defs.WebhookRequest.properties.events.items.oneOf.filter((one) => one.const).map((one) => [one.const, one.description]));
     const types = Object.keys(hints);
     const recount = ({ currentTarget }) => setChosen([...currentTarget.querySelectorAll(':checked')].map((one) => one.value));
-    return html`<div class="event-groups" onChange=${recount}><fieldset class="choices"><legend>Events</legend><${All} value="*" ...${{ whole, setWhole }}>Every event<//><p class="muted">A group that is chosen as a whole includes types that are added later.</p></fieldset>${[...new Set(types.map(groupOf))].map((group) => {
+    return html`<div class="event-groups" onChange=${recount}><fieldset class="choices"><legend>Events</legend><${All} value="*" ...${{ whole, setWhole }}>Every event<//><p class="muted">Or choose groups, which include types that are added later, or open a group and choose some of its types.</p></fieldset>${[...new Set(types.map(groupOf))].map((group) => {
       const own = types.filter((type) => groupOf(type) === group), name = GROUPS[group] ?? group, isWhole = hasAll || whole.includes(`${group}.*`);
-      return html`<div key=${group} class="event-group"><span class="muted">${isWhole ? 'all' : `${own.filter((type) => chosen.includes(type)).length} of ${own.length}`}</span><${Choices} label=${html`<span class="hidden">${name}</span>`} name="events" ...${{ hints, selected }} options=${own} isDisabled=${isWhole}>
-        <${All} value=${`${group}.*`} ...${{ whole, setWhole }} isDisabled=${hasAll}>${name}<//><//></div>`;
+      return html`<fieldset key=${group} class="event-group choices" aria-label=${name}><${All} value=${`${group}.*`} ...${{ whole, setWhole }} isDisabled=${hasAll}>${name}<//>
+        <details open=${own.some((type) => selected.includes(type))}><summary><span class="hidden">Events of ${name}: </span>${isWhole ? 'all' : `${own.filter((type) => chosen.includes(type)).length} of ${own.length}`}</summary><${Choices} label=${html`<span class="hidden">Events of ${name}</span>`} name="events" ...${{ hints, selected }} options=${own} isDisabled=${isWhole} /></details></fieldset>`;
     })}</div>`;
   }}<//>`;
 }

@@ -100,7 +100,7 @@ function TriggerForm({ page, one, url, tenant, example, close }) {
     setRun((await request('POST', url('/trigger'), entered(values))).run);
     refresh();
   };
-  const others = html`<button type="button" onClick=${close}>Cancel</button><button type="button" onClick=${simulate}>Show what would be sent</button>`;
+  const others = html`<button type="button" onClick=${simulate}>Show what would be sent</button><button type="button" onClick=${close}>Cancel</button>`;
   return html`<div ref=${place}><${Form} button="Trigger" more=${others} send=${trigger}>
       <${PickerField} kind="recipient" label="Recipient" name="to" required first=${[page.query.get('to')].filter(Boolean)} tenant=${tenant.tenant} settle=${settle} newcomer=${(key) => `There is no recipient ${key} yet. Trigger again to create it, without an address.`} /><div class="sampled"><${Field} key=${times} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, data.split('\n').length)} defaultValue=${data} /><${SampleChoice} workflow=${one.key} tenant=${tenant.tenant} change=${(chosen) => setData({ data: chosen ? JSON.stringify(chosen, null, 2) : example, times: times + 1 })} /></div>
       <details><summary>From your app or a terminal</summary><${Snippet} what="the command" of=${command(one.key, data, tenant)} /></details>
