@@ -230,6 +230,11 @@ export function Picker({ kind, chosen, change, tenant, isMany = false, max = Inf
     if (part) return choose(part.key);
     setOpen(true);
   };
+  // Not for the button of the form, which examines it too, and which a refusal would move away from the pointer.
+  const leave = ({ relatedTarget }) => {
+    setOpen(false);
+    if (typed && !problem && relatedTarget?.type !== 'submit') decide(false);
+  };
   const take = async () => {
     if (current) return choose(current.key);
     // The list of what was typed fast has not come yet.
@@ -250,7 +255,7 @@ export function Picker({ kind, chosen, change, tenant, isMany = false, max = Inf
     ${single && html`<${Avatar} of=${single} name=${nameFor(single)} icon=${icon} />`}
     <input ...${attributes} ref=${input} role="combobox" aria-autocomplete="list" aria-expanded=${String(Boolean(isShown))} aria-controls=${isShown ? id : null} aria-activedescendant=${isShown && current ? `${id}-${suggestions.active}` : null} aria-invalid=${problem ? 'true' : attributes['aria-invalid']} aria-required=${required ? 'true' : null}
       autocomplete="off" autocapitalize="none" spellcheck=${false} placeholder=${chosen.length === 0 ? none : ''} value=${shown} title=${single ?? null} disabled=${isDisabled || (isMany && chosen.length >= max)}
-      onInput=${enter} onKeyDown=${keys} onClick=${() => setOpen(true)} onFocus=${({ currentTarget }) => single && currentTarget.select()} onBlur=${() => { setOpen(false); if (typed && !problem) decide(false); }} />
+      onInput=${enter} onKeyDown=${keys} onClick=${() => setOpen(true)} onFocus=${({ currentTarget }) => single && currentTarget.select()} onBlur=${leave} />
     ${single && single !== shown && !icon && html`<small aria-hidden="true">${single}</small>`}
     <${List} of=${suggestions} ...${{ id, kind, panel, isShown, choose }} /></div>`;
 }
