@@ -449,7 +449,7 @@ def test_topic_has_cards_only_for_what_it_has(open_console: Callable[..., Page],
     expect(pane.get_by_text("private", exact=True)).to_be_visible()
     verdict = pane.get_by_role("region", name="State")
     expect(verdict).to_have_text("No connection follows it1 recipient subscribes to it")
-    sections = ["No connection follows it", "Event history", "Subscribers", "Publish"]
+    sections = ["No connection follows it", "Subscribers", "Publish"]
     expect(pane.get_by_role("heading", level=2)).to_have_text(sections)
 
 
@@ -522,7 +522,13 @@ def test_topics_have_bars_that_can_be_seen_directly_before_their_numbers(open_co
     page = open_console("/account", viewport=DESKTOP)
     names = {"busy": (40, 180), "quiet": (0, 2)}
     found = [
-        {"topic": name, "tenant": None, "followers": followers, "present": 0, "subscribers": subscribers}
+        {
+            "topic": name,
+            "tenant": "acme" if followers else None,
+            "followers": followers,
+            "present": 0,
+            "subscribers": subscribers,
+        }
         for name, (followers, subscribers) in names.items()
     ]
     page.route("**/v1/topics?*", lambda route: route.fulfill(json={"topics": found, "next": None}))
@@ -533,4 +539,5 @@ def test_topics_have_bars_that_can_be_seen_directly_before_their_numbers(open_co
     assert [round(one.evaluate(gap)) for one in busy.locator(".share").all()] == [8, 8]
     expect(quiet.locator(".share")).to_have_count(1)
     expect(quiet.get_by_role("cell", name="–")).to_have_count(1)
+    expect(quiet.get_by_role("cell", name="Default tenant")).to_be_visible()
     expect(quiet.get_by_role("link", name="quiet", exact=True)).to_be_visible()

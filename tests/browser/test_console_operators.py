@@ -268,7 +268,7 @@ def test_actions_of_a_quiet_operator_are_not_denied_beyond_what_was_searched(
     owner.send("DELETE", f"/v1/operators/{quiet}")
 
 
-def test_pane_of_a_key_begins_with_its_last_use(open_console: Callable[..., Page], owner: Console) -> None:
+def test_pane_of_a_key_begins_with_its_state_and_last_use(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/tenants/acme", {"name": "Acme Ltd"})
     key = owner.send("POST", "/v1/keys", {"name": "verdict", "scopes": ["read", "observe"], "tenants": ["acme"]})
     page = open_console(f"/keys/{key['id']}", viewport=DESKTOP)
@@ -356,7 +356,7 @@ def test_owner_encrypts_the_secrets_again(open_console: Callable[..., Page], own
     page.reload()
     expect(page.get_by_role("heading", name="3 secrets cannot be decrypted")).to_be_visible()
     expect(change).to_have_text(["Generate a new key", "Restart the servers"])
-    page.get_by_text("1 key without a secret").click()
+    page.get_by_text("1 older key, not used any longer").click()
     expect(page.locator("details .facts")).to_have_text(
         "project secretof the credentials, for secrets of older versions"
     )

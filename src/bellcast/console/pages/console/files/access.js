@@ -45,8 +45,9 @@ const YEAR = '365d';
 const agentButton = (page) => html`<a class="button" href=${withQuery(page.url('/keys'), { new: 'agent', tenant: shownTenant() })}>Connect an agent</a>`;
 
 const keyButtons = (page) => html`${agentButton(page)}${newButton('/keys', 'New key')(page)}`;
+const ALL_TENANTS = 'all tenants';
 /** The tenants of a key or an operator, by name. */
-const tenantsOf = ({ tenants }) => tenants?.map(tenantName).join(', ') ?? 'all tenants';
+const tenantsOf = ({ tenants }) => tenants?.map(tenantName).join(', ') ?? ALL_TENANTS;
 const readNamesOf = (rows) => readTenantNames(rows.flatMap(({ tenants }) => tenants ?? []));
 /** All rows of a list, with the names of their tenants. */
 async function readNamed(name, query, signal) {
@@ -63,7 +64,7 @@ export const keys = {
   columns: [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: (state) => html`<${State} of=${state} kind=${state === 'active' ? 'ok' : 'info'} />`, width: '6rem' },
     { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<span class="tags">${scopes.map((scope) => html`<${Tag} key=${scope}>${scope}<//>`)}</span>`, width: '14rem' },
-    { name: 'Tenants', of: (one) => (one.tenants ? tenantsOf(one) : 'all'), width: '9rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at, show: (at) => html`until <${Time} at=${at} />`, width: '8rem' },
+    { name: 'Tenants', of: tenantsOf, show: (text) => html`<span class="value">${text === ALL_TENANTS ? html`all<span class="spare"> tenants</span>` : text}</span>`, width: '9rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at, show: (at) => html`until <${Time} at=${at} />`, width: '8rem' },
   ],
   actions: (one) => !one.revoked_at && html`<${Revoke} of=${one} />`,
   none: { text: 'No API keys yet. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },
@@ -80,7 +81,7 @@ export function ApiKey({ page }) {
   return html`<${Opening} page=${page} of=${all}>${(keys) => {
     const one = keys.find(({ id }) => id === page.key);
     if (!one) return html`<${Heading} title="API key" /><${Empty} icon="search" text="Not found. There is no key with this id." />`;
-    return html`<${Heading} title=${one.name}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.name })}>Requests</a>`}<${More} of=${one.name}>${!one.revoked_at && html`<${Revoke} of=${one} />`}<//><//>
+    return html`<${Heading} title=${one.name}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.name })}>Requests</a>`}${!one.revoked_at && html`<${Revoke} of=${one} />`}<//>
       <${KeyVerdict} of=${one} />
       <${Facts} of=${[['Scopes', one.scopes.map((scope, index) => html`${index > 0 && html`<br />`}<${Tag}>${scope}<//> ${SCOPES[scope]}`)], ['Tenants', tenantsOf(one)], ['Created', html`<${Moment} at=${one.created_at} />`], ['Id', html`<${Id} of=${one.id} />`]]} />
       ${page.mayOpen('/requests') && html`<${LatestRequests} page=${page} of=${{ key: one.name, tenant: '*' }} />`}`;

@@ -41,7 +41,7 @@ export const announcements = {
   filters: [RECIPIENT, TYPE, TAG, { ...STATE, needs: 'recipient' }, RANGE],
   columns: [
     { name: 'Announcement', kind: 'title', of: (one) => one.title || one.id, text: (one) => one.body }, { name: 'Type', kind: 'type', of: (one) => one.type, width: '7.5rem' },
-    { name: 'Audience', of: (one) => html`<${To} of=${one.audience} />`, show: (audience) => audience, width: '9.5rem' }, { name: 'Reach', of: ({ reach }) => reach && html`<${Delivered} of=${reach} />`, show: (reach) => reach, by: ({ reach }) => reach?.inboxes, width: '10.5rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant) }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
+    { name: 'Audience', of: (one) => html`<${To} of=${one.audience} />`, show: (audience) => audience, width: '8.5rem' }, { name: 'Reach', of: ({ reach }) => reach && html`<${Delivered} of=${reach} />`, show: (reach) => reach, by: ({ reach }) => reach?.inboxes, width: '8.5rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant) }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'No announcements yet. Notifications to a topic, a role or everyone appear here.', command: 'bellcast notify --all "Maintenance at 22:00"' },
 };

@@ -11,8 +11,8 @@ import { me, remember, remembered } from './session.js';
 /** Lists without a search for text are searched by a recipient, at the same place. */
 const FIND = 'Search by recipient';
 
-/** @param {{filters: any[], query: Record<string, string>, chosen: {from: string, to: string} | null, rows: any[], tenant?: string, view?: Record<string, string>}} of `rows` are the loaded ones, and their values are suggested; `tenant` is what they are read of, `*` for all; the filters of the `view` that is shown are no chips; `children` follow the search */
-export function FilterBar({ filters, query, chosen, rows, tenant: read = shownTenant() || '*', view = {}, children }) {
+/** @param {{filters: any[], query: Record<string, string>, chosen: {from: string, to: string} | null, rows: any[], tenant?: string, view?: Record<string, string>}} of `rows` are the loaded ones, and their values are suggested; `tenant` is what they are read of, `*` for all; the filters of the `view` that is shown are no chips; `children` follow the search, `saving` the filters */
+export function FilterBar({ filters, query, chosen, rows, tenant: read = shownTenant() || '*', view = {}, saving, children }) {
   const chips = filters.filter(({ name, isSearch }) => query[name] && !isSearch && !view[name]);
   const free = filters.filter((one) => !chips.includes(one) && !one.isSearch && !one.isHidden);
   const apply = (name, value) => setQuery({ [name]: value, ...(name === 'range' && { from: null, to: null }) });
@@ -41,7 +41,7 @@ export function FilterBar({ filters, query, chosen, rows, tenant: read = shownTe
         close();
         apply(name, value);
       }} />`}<//>`}
-    ${chips.length > 1 && html`<button type="button" class="quiet" onClick=${() => setQuery(Object.fromEntries([...filters.map(({ name }) => [name, null]), ['from', null], ['to', null]]))}>Clear all</button>`}
+    ${chips.length > 1 && html`<button type="button" class="quiet" onClick=${() => setQuery(Object.fromEntries([...filters.map(({ name }) => [name, null]), ['from', null], ['to', null]]))}>Clear all</button>`}${saving}
   </div>`;
 }
 
@@ -78,11 +78,11 @@ export function Filters({ list, views = [], filters, query, chosen, rows, tenant
   const shown = chosen ? null : all.find(([, filter]) => JSON.stringify(Object.entries(filter).sort()) === JSON.stringify(Object.entries(used).sort()));
   const show = (filter) => setQuery({ from: null, to: null, ...Object.fromEntries(names.map((name) => [name, filter[name] ?? null])) });
   const isNew = Object.keys(used).length > 0 && !shown;
+  const saving = isNew && html`<${Popup} isStart hasText buttonClass="quiet" label="Save view" button="Save view">${(close) => html`<${Form} button="Save" send=${async ({ name }) => {
+    store([...saved.value.filter(([one]) => one !== name.trim()), [name.trim(), used]]);
+    close();
+  }}><${Field} label="Name of the view" name="name" required maxlength="40" autocomplete="off" /><//>`}<//>`;
   const named = (all.length > 1 || isNew) && html`<div class="views" role="group" aria-label="Views">${all.map((one) => html`<span key=${one[0]}><button type="button" aria-pressed=${String(one === shown)} onClick=${() => show(one[1])}>${one[0]}</button>${one === shown && saved.value.includes(one)
-    && html`<button type="button" class="quiet" aria-label=${`Delete the view ${one[0]}`} onClick=${() => store(saved.value.filter((other) => other !== one))}><${Icon} name="close" /></button>`}</span>`)}
-    ${isNew && html`<${Popup} isStart hasText buttonClass="quiet" label="Save view" button="Save view">${(close) => html`<${Form} button="Save" send=${async ({ name }) => {
-      store([...saved.value.filter(([one]) => one !== name.trim()), [name.trim(), used]]);
-      close();
-    }}><${Field} label="Name of the view" name="name" required maxlength="40" autocomplete="off" /><//>`}<//>`}</div>`;
-  return (filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${rows} tenant=${tenant} view=${shown?.[1]}>${named}<//>`;
+    && html`<button type="button" class="quiet" aria-label=${`Delete the view ${one[0]}`} onClick=${() => store(saved.value.filter((other) => other !== one))}><${Icon} name="close" /></button>`}</span>`)}</div>`;
+  return (filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${rows} tenant=${tenant} view=${shown?.[1]} saving=${saving}>${named}<//>`;
 }

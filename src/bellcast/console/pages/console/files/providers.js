@@ -71,7 +71,7 @@ export const providers = {
   columns: [
     { name: 'Provider', kind: 'title', lead: (one) => html`<${Mark} of=${vendorOf(one) ?? VENDORS.apprise} />`, of: (one) => one.key, text: (one) => [vendorOf(one)?.name, aboutOf(one)].filter(Boolean).join(' · ') }, { name: 'State', of: stateOf, show: (state) => html`<${State} of=${state} kind=${toneOf[state] ?? (state.startsWith('100') ? 'bad' : 'warn')} />`, width: '6.5rem' },
     { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '8rem' }, { name: 'Limit', of: (one) => one.rate && `${one.rate} a second`, width: '6rem' },
-    { name: 'Failed, 24 h', isLabeled: true, of: ({ recent_messages: recent }) => recent?.value > 0 && `${recent.failed > 0 ? number(recent.failed) : 'none'} of ${amountOf(recent)}`, by: ({ recent_messages: recent }) => recent?.failed, width: '8rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all', width: '7rem' }, { name: 'Last message', kind: 'time', of: ({ recent_messages: recent }) => recent?.last_at },
+    { name: 'Failed, 24 h', isLabeled: true, of: ({ recent_messages: recent }) => recent?.value > 0 && `${recent.failed > 0 ? number(recent.failed) : 'none'} of ${amountOf(recent)}`, by: ({ recent_messages: recent }) => recent?.failed, width: '8rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all tenants', width: '7rem' }, { name: 'Last message', kind: 'time', of: ({ recent_messages: recent }) => recent?.last_at },
   ],
   note: 'A tenant’s own providers of a channel replace those of all tenants.',
   none: { text: 'No providers yet. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.yaml', tools: newButton },

@@ -69,7 +69,7 @@ export const recipients = {
     { name: 'E-mail', of: (one) => one.email, width: 'minmax(12rem, .95fr)' },
     { name: 'Language', of: (one) => one.locale, width: '4.5rem' },
     { name: 'Unread', kind: 'number', of: (one) => one.unread > 0 && number(one.unread), by: (one) => one.unread, width: '5rem' },
-    { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
+    { name: 'Tenant', of: (one) => one.tenant, none: 'Default tenant' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'No recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"', tools: newButton },

@@ -40,12 +40,15 @@ function aboutOf({ code, errors, detail, body, tenant }) {
 /** The recipient that called, and the one to whom it sent. */
 const peopleOf = ({ tenant, recipient, code, body }) => [recipient, !code && typeof body?.to === 'string' && body.to].filter(Boolean).map((one) => ({ tenant, recipient: one }));
 
+/** Ids in a path are cut in the middle: what follows them says more. */
+const ID = /([0-9a-f]{4})[0-9a-f]{4}-[0-9a-f-]{23}([0-9a-f]{4})/g;
+
 export const requests = {
   path: '/v1/requests', rows: 'requests', scope: 'In the memory of this node', readMore: (rows) => readNames(rows.flatMap(peopleOf)), link: (one) => path`/requests/${one.id}`, isNewestFirst: true, pinsOpened: true, isDense: true, groupOf, histogram: histogramOf('requests', 'request', 'accent', { metric: 'refusals', word: 'refused' }), histograms: { status: { '4xx': histogramOf('refusals', 'refused request', 'warn') } },
   filters: [findIn('requests'), { name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
   views: [['Refused', { status: '4xx' }], ['Failed', { status: '5xx' }]],
   columns: [
-    { name: 'Request', kind: 'title', of: (one) => html`<${Status} of=${one} /> <code class="muted method">${one.method}</code> ${one.path}`, text: aboutOf },
+    { name: 'Request', kind: 'title', of: (one) => html`<${Status} of=${one} /> <code class="muted method">${one.method}</code> <span title=${one.path}>${one.path.replace(ID, '$1…$2')}</span>`, text: aboutOf },
     { name: 'By', kind: 'person', of: (one) => (one.key ?? one.operator ?? one.recipient) && one, show: (one) => (one.key ?? one.operator ? html`<${Caller} name=${one.operator} keyName=${one.key} />` : html`<${Named} of=${one} />`), width: '9.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => duration(one.ms), share: ({ ms }) => Math.sqrt(ms), width: '9.5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at, show: (at) => html`<time dateTime=${at} title=${fullTime(at)}>${secondOf(at)}</time>`, width: '4.5rem' },
   ],

@@ -265,7 +265,7 @@ function NoMatch({ page, resource, query, text = 'Nothing matches these filters.
   const used = page.me.tenants === null && !shownTenant(page.query) && resource.single?.find((name) => query[name]);
   const label = used && resource.filters.find(({ name }) => name === used).label.toLowerCase();
   const clear = () => setQuery({ from: null, to: null, ...Object.fromEntries((resource.filters ?? []).map(({ name }) => [name, null])) });
-  return html`<${Empty} icon="search" text=${`${text}${label ? ` The ${label} was searched without a tenant: if it has one, choose it in the menu.` : ''}`}><button type="button" onClick=${clear}>Clear the filters</button><//>`;
+  return html`<${Empty} icon="search" text=${`${text}${label ? ` The ${label} was searched without a tenant: if it has one, choose it in the menu.` : ''}`}><button type="button" onClick=${clear}>Clear the filters</button>${page.me.tenants?.length !== 1 && shownTenant(page.query) && !resource.isOfTenant && html` <button type="button" onClick=${() => setQuery({ tenant: null })}>In all tenants</button>`}<//>`;
 }
 
 /** The object that is open, beside the list or alone. */

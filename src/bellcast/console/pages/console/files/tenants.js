@@ -70,7 +70,7 @@ function limitsOf({ settings }) {
 const newButton = (page) => page.may(BUILDERS) && page.me.tenants === null && html`<a class="button primary" href=${withQuery(page.url('/tenants'), { new: 'yes' })}><${Icon} name="plus" /> New tenant</a>`;
 
 export const tenants = {
-  path: '/v1/tenants', rows: 'tenants', isTall: true, link: (one) => path`/tenants/${one.key}`, isOfServer: true, tools: newButton, create: NewTenant,
+  path: '/v1/tenants', rows: 'tenants', link: (one) => path`/tenants/${one.key}`, isOfServer: true, tools: newButton, create: NewTenant,
   filters: [{ name: 'prefix', label: 'Key begins with', isSearch: true }, CREATED],
   views: [['New this week', { range: '7d' }]],
   columns: [

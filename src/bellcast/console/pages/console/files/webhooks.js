@@ -39,7 +39,7 @@ export const webhooks = {
   path: '/v1/webhooks', rows: 'webhooks', isTall: true, filters: [findIn('webhooks')], link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook,
   columns: [
     { name: 'URL', kind: 'title', lead: () => html`<${Sign} icon="webhooks" tone="grey" />`, of: (one) => namesOf(one.url)[0], text: (one) => namesOf(one.url)[1] }, { name: 'State', of: (one) => html`<${Lines} isKept of=${stated(stateOf(one))} note=${one.failing_since && html`<span class="bad">${troubleOf(one)}</span>`} />`, by: stateOf, show: (state) => state, width: '9rem' },
-    { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} />`, width: '15rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all' : one.tenant), width: '6rem' }, { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), by: ({ recent_events: recent }) => recent?.value, width: '6rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
+    { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} />`, width: '15rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant), width: '6rem' }, { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), by: ({ recent_events: recent }) => recent?.value, width: '6rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
   ],
   none: { text: 'No webhooks yet. A webhook tells one of your servers what happened: messages that bounced, notifications that were read.', command: 'bellcast webhook create https://app.example.com/hooks', tools: newButton },
 };
@@ -112,7 +112,7 @@ export function Webhook({ page }) {
       <${More} of="this webhook">${value.active && html`<${Pause} name="The webhook" set=${set} />`}<${Confirm} label="Rotate secret" word="Rotate secret" about="Requests are signed with a new secret, which is shown once." act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} />
         <${Confirm} isDanger label="Delete this webhook" word="Delete" about="The URL receives no further events, and its secret is deleted." act=${() => deleteObject(apiPath(page, KIND), 'the webhook', listUrl(page))} /><//>`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
-    ${isEdited ? html`<${Together}><${Form} isGuarded isEdit key=${value.url + value.events} button="Save" send=${save} more=${html`<${CancelEdit} />`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['URL', html`<${Id} of=${value.url} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`], ['Id', html`<${Id} of=${value.id} />`]]} />
+    ${isEdited ? html`<${Together}><${Form} isGuarded isEdit key=${value.url + value.events} button="Save" send=${save} more=${html`<${CancelEdit} />`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['URL', html`<${Id} of=${value.url} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all tenants' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`], ['Id', html`<${Id} of=${value.id} />`]]} />
     <${Together}><${Deliveries} key=${value.id} page=${page} one=${value} /><//>`}`}<//>`;
 }
 
@@ -140,7 +140,7 @@ function Deliveries({ page, one }) {
   useEvery(POLL_MS, () => {
     if (Date.now() < awaited.until && !found.isLoading && newest(awaited.event) === awaited.since) found.reload();
   });
-  return html`<${Loaded} of=${found}>${([{ attempts }, { total }]) => html`<${Card} title="Last deliveries">${attempts.length > 0 ? html`<ul class="rows-of deliveries">${attempts.map((attempt, index) => html`<${Delivery} key=${attempt.event + attempt.at} page=${page} of=${attempt} isLast=${attempts.findIndex(({ event }) => event === attempt.event) === index} isActive=${one.active} resent=${resent} />`)}</ul>` : html`<p class="muted">No event was sent in the last 30 days.</p>`}
+  return html`<${Loaded} of=${found}>${([{ attempts }, { total }]) => html`<${Card} title="Last deliveries">${attempts.length > 0 ? html`<ul class="rows-of deliveries">${[...new Set(attempts.map(({ event }) => event))].map((event) => html`<${Delivery} key=${event} page=${page} of=${attempts.filter((attempt) => attempt.event === event)} isActive=${one.active} resent=${resent} />`)}</ul>` : html`<p class="muted">No event was sent in the last 30 days.</p>`}
     ${total.value > 0 && html`<p><a href=${list}>${amountOf(total)} ${total.value === 1 ? 'event was' : 'events were'} given up</a></p>`}
     ${page.may(BUILDERS) && html`<${Form} isInline isSecondary button="Replay…" send=${async ({ hours }) => {
     const since = new Date(Date.now() - hours * HOUR_MS).toISOString(), replay = (query) => request('POST', withQuery(path`/v1/webhooks/${page.key}/replay`, { tenant, ...query }), { since });
@@ -154,15 +154,18 @@ function Deliveries({ page, one }) {
   }}><${Field} label="Events of" name="hours" options=${Object.keys(SPANS)} words=${SPANS} defaultValue="24" /><//><p role="status">${result}</p>`}<//>`}<//>`;
 }
 
-/** One attempt: how the webhook responded, and when it is tried again, unless a later one says so. */
-function Delivery({ page, of: one, isLast, isActive, resent }) {
-  const isWaiting = isLast && Date.parse(one.next_at) > Date.now();
+const Response = ({ of: one }) => html`<${State} of=${one.status ?? 'failed'} kind=${one.error ? 'bad' : 'ok'} />`;
+const Took = ({ of: { ms } }) => html`<small class="muted">${ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`}</small>`;
+
+/** An event: how the webhook responded to its last attempt, and when it is tried again; the earlier attempts are folded. */
+function Delivery({ page, of: [one, ...earlier], isActive, resent }) {
+  const isWaiting = Date.parse(one.next_at) > Date.now();
   const resend = async () => {
     await request('POST', apiPath(page, KIND, '/resend'), { event: one.event });
     resent(one.event);
   };
-  const more = [!one.status && one.error, isLast && one.number > 1 && `Attempt ${one.number}`, isWaiting && `Next attempt ${relativeTime(one.next_at)}`].filter(Boolean).join(' · ');
-  return html`<li><${State} of=${one.status ?? 'failed'} kind=${one.error ? 'bad' : 'ok'} /><code>${one.type}</code><small class="muted">${one.ms < 1000 ? `${one.ms} ms` : `${(one.ms / 1000).toFixed(1)} s`}</small><${Time} at=${one.at} />
-    ${!isLast ? html`<small class="muted">attempt ${one.number}</small>` : isActive && page.may(BUILDERS) && html`<button type="button" class="quiet" aria-label=${`Resend ${one.type} of ${fullTime(one.at)}`} onClick=${() => perform(resend, `${one.type} is sent again.`)}>Resend</button>`}
-    ${more && html`<small class="reason muted">${more}</small>`}</li>`;
+  const more = [!one.status && one.error, one.number > 1 && `Attempt ${one.number}`, isWaiting && `Next attempt ${relativeTime(one.next_at)}`].filter(Boolean).join(' · ');
+  return html`<li><${Response} of=${one} /><code>${one.type}</code><${Took} of=${one} /><${Time} at=${one.at} />
+    ${isActive && page.may(BUILDERS) && html`<button type="button" class="quiet" aria-label=${`Resend ${one.type} of ${fullTime(one.at)}`} onClick=${() => perform(resend, `${one.type} is sent again.`)}>Resend</button>`}
+    ${earlier.length > 0 ? html`<details class="reason"><summary>${more || count(earlier.length, 'earlier attempt')}</summary><ul class="rows-of">${earlier.map((attempt) => html`<li key=${attempt.at + attempt.number}><${Response} of=${attempt} /><small class="muted">Attempt ${attempt.number}</small><${Took} of=${attempt} /><${Time} at=${attempt.at} /></li>`)}</ul></details>` : more && html`<small class="reason muted">${more}</small>`}</li>`;
 }
