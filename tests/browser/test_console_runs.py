@@ -328,3 +328,12 @@ def test_row_of_the_open_run_follows_it(open_console: Callable[..., Page], owner
     page.route("**/v1/runs?*", lambda route: route.abort())
     page.get_by_role("button", name="Refresh").click()
     expect(row).to_contain_text("cancelled")
+
+
+def test_names_of_recipients_are_whole_beside_an_open_run(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/recipients/whole-1", {"name": "Júlia Haddad Esposito"})
+    run = owner.send("POST", "/v1/workflows/evil/trigger", {"to": "whole-1", "data": {"a": "1"}})["run"]
+    page = open_console(f"/runs/{run}", viewport={"width": 1280, "height": 800})
+    name = page.locator(".row[data-open] .person .name")
+    expect(name).to_have_text("Júlia Haddad Esposito")
+    assert name.evaluate("(one) => one.scrollWidth <= one.clientWidth")

@@ -119,7 +119,7 @@ export function AuditEntry({ page }) {
 /** The request of an entry, or the tool and its arguments. */
 const requestOf = ({ action, target }) => `${action.includes(' /') ? action.split(' ')[0] : action} ${target}`;
 
-/** Kinds of objects whose pages have the path of the API, with the number of names in it. */
+/** Kinds of objects with pages at the path of the API, with the number of names in it. */
 const OBJECTS = { connections: 1, keys: 1, messages: 1, notifications: 1, operators: 1, providers: 1, recipients: 1, runs: 1, schedules: 1, sources: 1, suppressions: 2, templates: 1, tenants: 1, topics: 1, types: 1, webhooks: 1, workflows: 1, 'pusher-apps': 1 };
 
 /** The page of the object that an entry is about; null without one, or after it was deleted. */

@@ -7,7 +7,7 @@ import { useLoad } from './load.js';
 import { nameOf, readNames } from './recipient-names.js';
 import { get, withQuery } from './server.js';
 
-/** Runs whose data is offered. */
+/** Runs from which data is offered. */
 const MAX_RECENT = 10;
 
 /** @param {{workflow: string, tenant: string, change: (data: any) => void}} of `change` gets the data of a run, or null for the example */
