@@ -209,6 +209,8 @@ def edit_sending_to(page: Page, owner: Console, kind: str, key: str, to: Any) ->
     owner.send("PUT", f"/v1/{kind}/{key}", {**when, "notification": {"to": to, "title": "News"}})
     go(page, f"/{kind}/{key}?edit=yes")
     expect(page.get_by_role("heading", name=key)).to_be_visible()
+    # The form shows itself when all its parts are there. A key pressed before is lost.
+    expect(page.get_by_label("Kind of To")).to_be_visible()
 
 
 def test_preview_shows_an_audience_in_words(open_console: Callable[..., Page], owner: Console) -> None:
