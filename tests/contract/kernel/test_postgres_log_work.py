@@ -75,9 +75,9 @@ async def test_append_is_one_statement_with_a_stored_plan(
     statements.clear()
     for size in (1, 20):
         await log.append("", [NewEntry(topic_stream("", "a"), b"x", 10**6, 0)] * size, now=1)
-    assert statements == [postgres_log.APPEND] * 2
+    assert statements == [postgres_log.SQL["append"]] * 2
     async with log._connection() as connection:
-        plans = await connection.fetchrow(PLANS, postgres_log.APPEND)
+        plans = await connection.fetchrow(PLANS, postgres_log.SQL["append"])
     await log.close()
     await transport.close()
     assert dict(plans or {}) == {"generic_plans": 4, "custom_plans": 5}
@@ -90,7 +90,7 @@ async def test_trims_are_planned_once(server: engines.PostgresServer) -> None:
     for _ in range(8):  # each append trims: the topic keeps fewer than a trim may read per append
         await log.append("", [NewEntry(topic_stream("", "a"), b"x", 10**6, TRIM_READS)], now=1)
     async with log._connection() as connection:
-        plans = await connection.fetchrow(PLANS, postgres_log.TRIM)
+        plans = await connection.fetchrow(PLANS, postgres_log.SQL["trim"])
     await log.close()
     await transport.close()
     assert dict(plans or {}) == {"generic_plans": 3, "custom_plans": 5}

@@ -98,6 +98,17 @@ def load(dialect: str) -> dict[str, str]:
     return named | {each: one for name, text in lists for each, one in compose_list(name, text)}
 
 
+def of_file(package: str, name: str, **constants: str) -> dict[str, str]:
+    """Return the statements of a file that is not for the engines, without their comments: their parameters are numbered. The
+    constants are further fragments. Raises `ValueError` as `load` does."""
+    parts = HEAD.split(resources.files(package).joinpath(name).read_text(encoding="utf-8"))[1:]
+    texts = {(kind, name): body(text) for kind, name, _, text in zip(*[iter(parts)] * 4, strict=True)}
+    named, fragments = (
+        {name: one for (kind, name), one in texts.items() if kind == wanted} for wanted in ("name", "fragment")
+    )
+    return _include(fragments | constants, named)
+
+
 def _include(fragments: dict[str, str], texts: dict[str, str]) -> dict[str, str]:
     used: set[str] = set()
 

@@ -122,6 +122,15 @@ def test_fragment_of_a_dialect_replaces_the_common_one(tmp_path: Path, monkeypat
     assert statements.load("postgres")["a"].endswith("SELECT 1")
 
 
+def test_file_of_numbered_parameters_has_the_constants_of_its_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "-- fragment: own\n-- Own.\ntenant = $1 AND {{more}}\n\n-- name: a\n-- A.\nSELECT id FROM a WHERE {{own}}\n"
+    tmp_path.joinpath("own.sql").write_text(text)
+    monkeypatch.setattr(statements.resources, "files", lambda _: tmp_path)
+    assert statements.of_file("a", "own.sql", more="b") == {"a": "SELECT id FROM a WHERE tenant = $1 AND b"}
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
