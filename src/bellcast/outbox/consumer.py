@@ -14,7 +14,7 @@ import structlog
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable
-from bellcast.outbox import tables
+from bellcast.outbox import SQL, tables
 from bellcast.outbox.delivery import Delivery, OutboxRow
 
 log = structlog.get_logger(__name__)
@@ -38,25 +38,6 @@ SHUTDOWN_TIMEOUT = 3.0
 LOCK_TIMEOUT = "20s"
 # SET LOCAL, so that the setting does not leak to other users of a pooled connection.
 BEGIN_BATCH = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{LOCK_TIMEOUT}'"
-ROWS = """
-SELECT id, key::text, kind, payload::text FROM bellcast.outbox
-WHERE due_at <= now() ORDER BY due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
-"""
-# A number that a refused row has, after TRUNCATE … RESTART IDENTITY, is replaced by a free one.
-REFUSE = """
-WITH refusal AS (SELECT * FROM unnest($1::bigint[], $2::text[]) r (id, error)), deleted AS (
-  DELETE FROM bellcast.outbox o USING refusal r WHERE o.id = r.id RETURNING o.*, r.error
-)
-INSERT INTO bellcast.refused (id, key, kind, payload, written_at, error)
-SELECT CASE WHEN EXISTS (SELECT 1 FROM bellcast.refused r WHERE r.id = d.id)
-    THEN greatest((SELECT max(id) FROM bellcast.refused), (SELECT max(id) FROM deleted)) + row_number() OVER (ORDER BY d.id)
-    ELSE d.id END,
-  key, kind, payload, written_at, error FROM deleted d
-"""
-POSTPONE = """
-UPDATE bellcast.outbox o SET due_at = now() + make_interval(secs => r.seconds)
-FROM unnest($1::bigint[], $2::int[]) r (id, seconds) WHERE o.id = r.id
-"""
 
 
 class OutboxConsumer:
@@ -129,14 +110,14 @@ class OutboxConsumer:
         try:
             if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({tables.LOCK})"):
                 return False  # another node is consuming, and polls again before it waits
-            rows = [OutboxRow(*row) for row in await connection.fetch(ROWS, BATCH_ROWS)]
+            rows = [OutboxRow(*row) for row in await connection.fetch(SQL["rows"], BATCH_ROWS)]
             outcome = await self._delivery.deliver(rows)
             if outcome.sent:
                 await connection.execute("DELETE FROM bellcast.outbox WHERE id = ANY($1::bigint[])", outcome.sent)
             if outcome.postponed:
-                await connection.execute(POSTPONE, list(outcome.postponed), list(outcome.postponed.values()))
+                await connection.execute(SQL["postpone"], list(outcome.postponed), list(outcome.postponed.values()))
             if outcome.refused:
-                await connection.execute(REFUSE, list(outcome.refused), list(outcome.refused.values()))
+                await connection.execute(SQL["refuse"], list(outcome.refused), list(outcome.refused.values()))
                 for number, reason in outcome.refused.items():
                     log.warning("outbox_row_refused", row=number, reason=reason)
         finally:

@@ -11,6 +11,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, Invalid, NotFound
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
+from bellcast.outbox import SQL
 from bellcast.topics.types import EventDraft
 
 ChangeKind = Literal["insert", "update", "delete", "truncate"]
@@ -72,25 +73,6 @@ class TableInfo(Struct, frozen=True):
     key: tuple[str, ...]
 
 
-TABLE = """
-SELECT c.oid::regclass::text, n.nspname, c.relname, c.relkind::text,
-  ARRAY(SELECT a.attname::text FROM pg_attribute a
-        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
-  ARRAY(SELECT a.attname::text FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (number, place)
-        JOIN pg_attribute a ON a.attnum = k.number
-        WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid ORDER BY k.place)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid = to_regclass($1)
-"""
-WATCHED = """
-SELECT DISTINCT t.tgrelid::regclass::text,
-  convert_from(substring(t.tgargs FOR position('\\000'::bytea IN t.tgargs) - 1), getdatabaseencoding())
-FROM pg_trigger t WHERE t.tgname = ANY ($1) AND t.tgparentid = 0
-  AND t.tgfoid IN (to_regproc('bellcast.changed'), to_regproc('bellcast.emptied'))
-ORDER BY 1
-"""
-
-
 async def watch(connection: asyncpg.Connection, request: WatchRequest) -> TableWatch:
     """Create or replace the triggers of a table and return the resulting watch."""
     table = await _find(connection, request.table)
@@ -125,7 +107,7 @@ async def unwatch(connection: asyncpg.Connection, table: str) -> str:
 
 async def _drop(connection: asyncpg.Connection, name: str) -> bool:
     """Drop a table's triggers. Without triggers, it takes no lock: DROP TRIGGER waits for all readers of the table."""
-    watched = name in [one for one, _ in await connection.fetch(WATCHED, [TRIGGER, TRUNCATE_TRIGGER])]
+    watched = name in [one for one, _ in await connection.fetch(SQL["watched"], [TRIGGER, TRUNCATE_TRIGGER])]
     for trigger in (TRIGGER, TRUNCATE_TRIGGER) if watched else ():
         await connection.execute(f"DROP TRIGGER IF EXISTS {trigger} ON {name}")
     return watched
@@ -133,13 +115,13 @@ async def _drop(connection: asyncpg.Connection, name: str) -> bool:
 
 async def find_all(connection: asyncpg.Connection) -> dict[str, TableWatch]:
     """Return all watches by the table's current name."""
-    rows = await connection.fetch(WATCHED, [TRIGGER, TRUNCATE_TRIGGER])
+    rows = await connection.fetch(SQL["watched"], [TRIGGER, TRUNCATE_TRIGGER])
     return {name: msgspec.json.decode(argument, type=TableWatch) for name, argument in rows}
 
 
 async def _find(connection: asyncpg.Connection, table: str) -> TableInfo:
     try:
-        row = await connection.fetchrow(TABLE, table)
+        row = await connection.fetchrow(SQL["table"], table)
     except asyncpg.PostgresError:
         row = None  # not a valid name
     if row is None:

@@ -4,15 +4,15 @@ retry or discard."""
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from importlib import resources
 
 import asyncpg
 import msgspec
 from msgspec import Struct
 
+from bellcast.kernel.db.migrations import load
 from bellcast.kernel.db.postgres_connection import POSTGRES_ERRORS, UNAVAILABLE_ERRORS
 from bellcast.kernel.errors import Conflict, NotFound, Unavailable
-from bellcast.outbox import table_watch
+from bellcast.outbox import SQL, table_watch
 from bellcast.outbox.table_watch import TableWatch
 
 MIN_VERSION = 15
@@ -33,21 +33,6 @@ FUNCTIONS = (
 )
 # Maximum of refused rows shown: one bug in the app may cause thousands of similar rows.
 MAX_REFUSALS = 20
-BACKLOG = """
-SELECT count(*) FILTER (WHERE due_at <= now()),
-  extract(epoch FROM now() - min(greatest(written_at, due_at)) FILTER (WHERE due_at <= now()))::float8,
-  count(*) FILTER (WHERE due_at > now())
-FROM bellcast.outbox
-"""
-DISCARD = """
-WITH deleted AS (DELETE FROM bellcast.refused WHERE id = $1 OR $1 IS NULL RETURNING 1) SELECT count(*) FROM deleted
-"""
-RETRY = """
-WITH deleted AS (DELETE FROM bellcast.refused WHERE id = $1 OR $1 IS NULL RETURNING *), restored AS (
-  INSERT INTO bellcast.outbox (key, kind, payload, written_at)
-  SELECT key, kind, payload, written_at FROM deleted ORDER BY id RETURNING 1
-) SELECT count(*) FROM restored
-"""
 
 
 @asynccontextmanager
@@ -75,8 +60,7 @@ async def connected(url: str, **session: str) -> AsyncIterator[asyncpg.Connectio
 def migrations() -> list[str]:
     """Return the SQL of every migration, oldest first; the n-th migrates to version n. The outbox's tables are in the schema
     `bellcast`, with or without a store's tables."""
-    files = sorted(resources.files(__package__).iterdir(), key=lambda file: file.name)
-    return [file.read_text(encoding="utf-8") for file in files if file.name.endswith(".sql")]
+    return [*load(__package__).values()]
 
 
 def script(done: int = 0) -> str:
@@ -186,7 +170,7 @@ class Status(Backlog, frozen=True, kw_only=True):
 
 async def backlog(connection: asyncpg.Connection) -> Backlog:
     """Count the rows, in about 100 ms with a million of them."""
-    ((waiting, oldest, later),) = await connection.fetch(BACKLOG)
+    ((waiting, oldest, later),) = await connection.fetch(SQL["backlog"])
     refused = await connection.fetchval("SELECT count(*) FROM bellcast.refused")
     return Backlog(waiting, oldest, later, refused)
 
@@ -195,10 +179,7 @@ async def read_status(connection: asyncpg.Connection) -> Status:
     """Raises NotFound without an installed outbox."""
     await check_installed(connection)
     counts = await backlog(connection)
-    rows = await connection.fetch(
-        "SELECT id, kind, payload::text, written_at, error FROM bellcast.refused ORDER BY id DESC LIMIT $1",
-        MAX_REFUSALS,
-    )
+    rows = await connection.fetch(SQL["refusals"], MAX_REFUSALS)
     return Status(
         **msgspec.structs.asdict(counts),
         version=await version(connection),
@@ -210,7 +191,7 @@ async def read_status(connection: asyncpg.Connection) -> Status:
 async def end_refusals(connection: asyncpg.Connection, id: int | None, *, is_retry: bool) -> int:
     """Put one or all refused rows back at the end of the outbox with their keys, or delete them; return their number."""
     await check_installed(connection)
-    count = int(await connection.fetchval(RETRY if is_retry else DISCARD, id))
+    count = int(await connection.fetchval(SQL["retry" if is_retry else "discard"], id))
     if id is not None and count == 0:
         raise NotFound(f"There is no refused row {id}.")
     return count
