@@ -1,6 +1,7 @@
 """`bellcast demo`: one command starts two working servers, and leaves nothing behind."""
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -34,6 +35,13 @@ def read_introduction(process) -> tuple[dict[str, str], list[str]]:
     return urls, re.sub('"', "", line).split()[1:]
 
 
+def end_fork_server(process) -> int:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (found,) = (child for child in children if b"multiprocessing.forkserver" in Path(f"/proc/{child}/cmdline").read_bytes())
+    os.kill(int(found), signal.SIGTERM)
+    return int(found)
+
+
 def test_app_after_the_last_port_listens_on_a_free_one():
     app = DemoApp("Photo studio", "bellcast.examples.photo_studio")
     app.listen(65_536)
@@ -65,6 +73,9 @@ def test_demo_works_without_settings_and_leaves_nothing():
             with clara.stream("GET", "/api/notifications/stream") as stream:
                 frame = next(line for line in stream.iter_lines() if line.startswith("data:"))
                 assert '"unread":1' in frame
+                # A signal to the process group can end the fork server first.
+                state = Path(f"/proc/{end_fork_server(process)}/stat")
+                assert eventually(lambda: state.read_text().split()[2] == "Z")
                 result = end(process, signal.SIGINT)
     assert result.status == 0
     assert "its data was deleted" in result.err

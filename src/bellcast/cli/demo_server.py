@@ -1,5 +1,6 @@
 """The server of `bellcast demo`, in a process of its own, which the start page can kill, and which is then started again."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -59,6 +60,9 @@ class DemoServer:
             if url is not None and is_first and not self._is_stopped.is_set():
                 ready(url, setup_code)
                 is_first = False
+            # The pipe ends with the server. `join` would also return when a signal to all processes ends the fork server.
+            with contextlib.suppress(EOFError):
+                receiver.recv()
             self._process.join()
             if not self._is_stopped.is_set() and self._process.exitcode != -signal.SIGKILL:
                 raise CommandError(f"the server ended with status {self._process.exitcode}", "see the log above")
