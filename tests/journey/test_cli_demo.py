@@ -37,7 +37,9 @@ def read_introduction(process) -> tuple[dict[str, str], list[str]]:
 
 def end_fork_server(process) -> int:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    (found,) = (child for child in children if b"multiprocessing.forkserver" in Path(f"/proc/{child}/cmdline").read_bytes())
+    (found,) = (
+        child for child in children if b"multiprocessing.forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()
+    )
     os.kill(int(found), signal.SIGTERM)
     return int(found)
 
