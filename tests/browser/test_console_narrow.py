@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from tests.browser.console import DESKTOP, Console
+from tests.browser.console import DESKTOP, Console, wait_loaded
 from tests.browser.shop import PHONE
+from tests.browser.test_accessibility import violations
 
 TABLET = {"width": 820, "height": 1100}
 
@@ -64,3 +65,22 @@ def test_workflow_is_begun_with_steps_on_a_phone(open_console: Callable[..., Pag
     page.get_by_role("button", name="Create workflow").click()
     expect(page.get_by_text("On a small screen a workflow can be read.")).to_be_visible()
     expect(page.locator(".step-card").filter(has_text="Bell")).to_be_visible()
+
+
+def test_menu_is_folded_to_icons_until_it_has_the_pointer_or_the_focus(open_console: Callable[..., Page]) -> None:
+    page = open_console("/runs", viewport=TABLET)
+    menu, main = page.locator("#side"), page.locator("#main")
+    link = page.get_by_role("navigation", name="Pages").get_by_role("link", name="Recipients")
+    wait_loaded(page)
+    assert (box(menu)["width"], box(main)["x"]) == (56, 56)
+    assert violations(page, menu=True) == []
+    link.hover()
+    assert (box(menu)["width"], box(main)["x"]) == (228, 56)
+    link.click()
+    expect(page.locator("h1")).to_have_text("Recipients")
+    page.mouse.move(600, 600)
+    assert box(menu)["width"] == 56
+    page.keyboard.press("Shift+Tab")
+    assert box(menu)["width"] == 228
+    page.set_viewport_size({"width": 960, "height": 800})
+    assert box(main)["x"] == 228
