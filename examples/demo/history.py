@@ -67,9 +67,9 @@ DURATIONS = (1.0, 1.0, 0.5, 0.33, 0.15, 0.02)
 # Refused requests, per send.
 REFUSED = 0.01
 RUN_REASONS = (
-    "mail: data.customer is undefined",
-    "mail: the address was refused",
-    "call: the server responded with 503",
+    "invalid: data.customer.city: is missing: email.text of the template uses it without default()",
+    "HTTP status 422",
+    "HTTP status 503",
 )
 
 
@@ -320,8 +320,9 @@ class _Past:
             self._count("failures", began, inbox)
         id = ids.place(self._new_id(self._now), began)
         mail = self._message(inbox, row, id) if reason is None else None
-        times_of = {"started_at": began, "ended_at": ended}
-        steps = {"bell": StepState(state="done", notification=row["id"], decided=row["id"], **times_of)}
+        sent = began + min(self._random.randrange(3, 30), (ended - began) // 4)
+        bell, times_of = {"started_at": began, "ended_at": sent}, {"started_at": sent, "ended_at": ended}
+        steps = {"bell": StepState(state="done", notification=row["id"], decided=row["id"], **bell)}
         if mail is None:
             steps["mail"] = StepState(state="failed", reason=reason, **times_of)
         else:

@@ -80,7 +80,7 @@ def test_cause_of_several_tenants_is_one_row_and_its_failures_are_retried_togeth
     assert violations(page) == []
     failed = page.locator(".pane .rows-of li")
     expect(failed).to_have_text([re.compile("globex"), re.compile("globex"), re.compile("acme")])
-    page.get_by_role("button", name="Retry all", exact=True).click()
+    page.get_by_role("region", name="Outcome").get_by_role("button", name="Retry all…").click()
     expect(page.get_by_role("dialog").get_by_label("acme 1 failure")).to_be_checked()
     page.get_by_role("button", name="Cancel", exact=True).click()
     failed.nth(0).get_by_role("checkbox").check()
@@ -235,8 +235,8 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
 @pytest.mark.parametrize(
     ("cause", "primary"),
     [
-        ("451 4.7.1 Greylisted", "Retry all"),
-        ("552 5.2.2 Mailbox full", "Retry all"),
+        ("451 4.7.1 Greylisted", "Retry…"),
+        ("552 5.2.2 Mailbox full", "Retry…"),
         ("554 5.7.1 Message refused by policy", "Open the provider"),
         ("550 5.1.1 No such user here", "Correct the address"),
     ],
@@ -255,7 +255,7 @@ def test_retry_is_the_first_button_only_where_it_can_succeed(
     go(page, f"/failures/{quote(urlencode({'kind': 'message', 'cause': cause}), safe='')}?tenant=acme")
     outcome = page.get_by_role("region", name="Outcome")
     expect(outcome.locator(".primary")).to_have_text(primary)
-    expect(outcome.get_by_role("button", name="Retry all")).to_be_visible()
+    expect(outcome.get_by_role("button", name="Retry…")).to_be_visible()
     assert violations(page) == []
 
 
@@ -268,13 +268,13 @@ def test_effects_of_a_retry_of_one_cause_use_the_whole_dialog(open_console: Call
     effects = [{"kind": "message", "channel": "email", "count": 16}]
     page.route("**/v1/replays*", lambda route: route.fulfill(json={"matched": 16, "exact": True, "effects": effects}))
     go(page, "/failures/kind%3Dmessage%26channel%3Demail%26cause%3D550")
-    page.get_by_role("button", name="Retry all", exact=True).click()
+    page.get_by_role("region", name="Outcome").get_by_role("button", name="Retry all…").click()
     effect = page.get_by_role("dialog").get_by_role("listitem")
     expect(effect).to_have_text("Sends 16 e-mails again")
     assert effect.evaluate("(one) => one.getClientRects().length === 1 && one.offsetHeight < 30")
     effects.clear()  # they ended in the meantime
     page.get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="Retry all", exact=True).click()
+    page.get_by_role("region", name="Outcome").get_by_role("button", name="Retry all…").click()
     expect(page.get_by_role("button", name="Retry 16", exact=True)).to_be_visible()
 
 

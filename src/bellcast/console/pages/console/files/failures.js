@@ -2,11 +2,12 @@
  * Failures: messages, runs and jobs that failed permanently, by cause; those of one cause, and retries with their progress.
  */
 import { Confirm, Dialog } from './dialogs.js';
-import { CHANNEL, PROVIDER, RANGE, WORKFLOW, chosenRange, startOf } from './filters.js';
+import { CHANNEL, PROVIDER, RANGE, WORKFLOW, chosenRange, findIn, startOf } from './filters.js';
 import { count, number } from './format.js';
 import { histogramOf } from './histogram.js';
 import { html, useEffect, useState } from './html.js';
 import { Loaded, Paged, loadStyle, Skeleton, refresh, useEvery, useLoad } from './load.js';
+import { Channel, Sign } from './object-parts.js';
 import { CHANNEL_NAMES, failureOf, missingOf } from './outcomes.js';
 import { FIELDS, Tenants, causePath, failureText } from './overview.js';
 import { Heading, Icon, State, Time } from './parts.js';
@@ -18,11 +19,14 @@ import { tenantName } from './tenant-names.js';
 
 await loadStyle('failures.css');
 
-/** A cause is red for this time after its newest failure. */
-const RECENT_MS = 3_600_000;
+/** A cause is red for this time after its newest failure: the menu and the bars count the same. */
+const RECENT_MS = 24 * 3_600_000;
 /** Number of recent retries on the page. */
 const SHOWN_RETRIES = 5;
-const KINDS = { message: 'Message', run: 'Run', job: 'Job' };
+const KINDS = { message: ['messages', 'Message'], run: ['runs', 'Run'], job: ['jobs', 'Job'] };
+const KindOf = ({ of: { kind, channel } }) => (channel ? html`<${Channel} of=${channel} />` : html`<span class="person"><${Sign} icon=${KINDS[kind][0]} tone="grey" /><span class="name">${KINDS[kind][1]}</span></span>`);
+/** A cause as a title: some providers end theirs with a full stop. */
+const titleOf = (cause) => failureOf(cause)?.replace(/(?<!\.)\.$/, '');
 /** The server retries several thousand failures in this time. */
 const POLL_MS = 1000;
 
@@ -37,25 +41,30 @@ const MEANINGS = [
   [/\btls\b|certificate/i, 'The provider’s encryption or certificate does not match its URL: test the provider, then retry.', 'provider'],
   [/timed? ?out|unreachable|connection refused/i, 'The provider did not answer: retry when its test succeeds.'],
 ];
+/** The same for runs. */
+const RUN_MEANINGS = [
+  [/^HTTP status 5/, 'The server that the step calls could not answer: retry when it works again.'],
+  [/^HTTP status 4/, 'The server refused what the step sends: correct the step first, or the retry fails too.', 'workflow'],
+];
 /** A text that reads a variable which the data of its runs does not have. */
 const LACKING = /\bis (missing|undefined)\b/;
 
 /** What a cause means, and what to change first if a retry must fail again. */
 function adviceOf({ kind, cause }) {
   if (kind === 'run' && LACKING.test(cause)) return { meaning: `A retry fails again until the text has a default for ${missingOf(cause)?.[0] ?? 'it'}: a run keeps its data.`, first: 'workflow' };
-  const [, meaning, first] = (kind === 'message' && MEANINGS.find(([pattern]) => pattern.test(cause))) || [];
+  const [, meaning, first] = ({ message: MEANINGS, run: RUN_MEANINGS }[kind] ?? []).find(([pattern]) => pattern.test(cause)) ?? [];
   return { meaning, first };
 }
 
-/** The primary button where a retry must fail again: a link to what is wrong, if that is one object. */
+/** A link to what is wrong, if that is one object: the primary button where a retry must fail again, and the second one of runs, which only their workflow explains. */
 function FirstFix({ page, of: { first }, group, failures }) {
   const recipients = new Set(failures.map((one) => one.recipient)), [one] = failures, tenant = one?.tenant ?? '';
   const [word, target, more] = {
     workflow: ['Open the workflow', path`/workflows/${group.workflow}`, { edit: 'yes' }],
     provider: group.provider && ['Open the provider', path`/providers/${group.provider}`],
     address: recipients.size === 1 && one.recipient && ['Correct the address', path`/recipients/${one.recipient}`, { focus: 'address' }],
-  }[first] || [];
-  return word && html`<a class="button primary" href=${withQuery(page.url(target), { tenant, ...more })}>${word}</a>`;
+  }[first ?? (group.kind === 'run' && 'workflow')] || [];
+  return word && html`<a class=${first ? 'button primary' : 'button'} href=${withQuery(page.url(target), { tenant, ...more })}>${word}</a>`;
 }
 
 /** Rows of the same cause in several tenants as one, the most frequent first. */
@@ -76,14 +85,14 @@ function OverTime(props) {
 }
 
 export const failures = {
-  histogram: OverTime, path: '/v1/failures/causes', rows: 'causes', join, link: causePath, tools: (page, rows) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" isDisabled=${!rows} isFirst=${page.query.has('retry')} tenants=${shownTenant() ? [shownTenant()] : undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
-  filters: [{ name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
+  histogram: OverTime, path: '/v1/failures/causes', rows: 'causes', join, link: causePath, tools: (page, rows) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" isDisabled=${!rows || page.query.has('find')} isFirst=${page.query.has('retry')} tenants=${shownTenant() ? [shownTenant()] : undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
+  filters: [findIn('causes'), { name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [
-    { name: 'Kind', of: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind], width: '5rem' }, { name: 'Cause', kind: 'title', of: (one) => failureOf(one.cause), text: placeOf }, { name: 'Failures', kind: 'number', of: (one) => html`<b class=${Date.now() - Date.parse(one.newest.created_at) < RECENT_MS ? 'bad' : null}>${number(one.count)}</b>`, by: (one) => one.count, width: '5rem' },
+    { name: 'Kind', of: (one) => one, show: (one) => html`<${KindOf} of=${one} />`, by: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind][1], width: '6.5rem' }, { name: 'Cause', kind: 'title', of: (one) => titleOf(one.cause), text: placeOf }, { name: 'Failures', kind: 'number', of: (one) => html`<b class=${Date.now() - Date.parse(one.newest.created_at) < RECENT_MS ? 'bad' : null}>${number(one.count)}</b>`, by: (one) => one.count, width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenants.length > 0 && one.tenants, show: (tenants) => html`<${Tenants} of=${tenants} />` }, { name: 'Newest', kind: 'time', of: (one) => one.newest.created_at },
   ],
-  note: 'Messages that failed or bounced after all attempts, failed runs of workflows, and dead jobs. The cause is the reason without addresses, ids and long numbers.',
+  note: 'Messages that failed or bounced after all attempts, failed runs and dead jobs, by their reason without addresses and ids. Red: failed in the last 24 hours.',
   none: { icon: 'ok', text: 'No failures. Messages, runs and jobs that fail permanently appear here by their cause, with a button that retries them.' },
 };
 
@@ -108,10 +117,13 @@ export function Cause({ page }) {
   const mayRetry = page.may(BUILDERS);
   const select = (some) => ({ currentTarget: { checked } }) => setSelected((last) => new Map([...[...last].filter(([id]) => some.every((one) => one.id !== id)), ...(checked ? some.map((one) => [one.id, one.tenant ?? '']) : [])]));
   const linkOf = (one) => ({ message: path`/messages/${one.id}`, run: path`/runs/${one.id}` })[one.kind === 'job' ? one.job : one.kind];
-  return html`<${Heading} title=${failureOf(fields.cause)} /><${Loaded} of=${group}>${(one) => html`<section class=${`verdict ${one ? 'bad' : 'ok'}`} aria-label="Outcome"><${Icon} name=${one ? 'bad' : 'ok'} /><div><h2>${one ? failureText(one) : 'Nothing fails with this cause now'}</h2>
-      ${one && html`<p>The last one <${Time} at=${one.newest.created_at} />${one.count > 1 && html`, the first <${Time} at=${one.oldest_at} />`}. ${adviceOf(one).meaning}</p>${mayRetry && html`<div class="fixes"><${FirstFix} page=${page} of=${adviceOf(one)} group=${one} failures=${found.value?.failures ?? []} /><${Retry} isPrimary=${!adviceOf(one).first} isFirst=${page.query.has('retry')} word="Retry all" title=${`Retry ${count(one.count, 'failure')}`} tenants=${tenant.tenant === '*' ? undefined : [tenant.tenant]} body=${{ filter }} /></div>`}`}</div></section>`}<//>
+  return html`<${Heading} title=${titleOf(fields.cause)} /><${Loaded} of=${group}>${(one) => {
+    const advice = one && adviceOf(one), fix = one && html`<${FirstFix} page=${page} of=${advice} group=${one} failures=${found.value?.failures ?? []} />`;
+    return html`<section class=${`verdict ${one ? 'bad' : 'ok'}`} aria-label="Outcome"><${Icon} name=${one ? 'bad' : 'ok'} /><div><h2>${one ? failureText(one) : 'Nothing fails with this cause now'}</h2>
+      ${one && html`<p>The last one <${Time} at=${one.newest.created_at} />${one.count > 1 && html`, the first <${Time} at=${one.oldest_at} />`}. ${advice.meaning}</p>${mayRetry && html`<div class="fixes">${advice.first && fix}<${Retry} isPrimary=${!advice.first} isFirst=${page.query.has('retry')} word=${one.count > 1 ? 'Retry all…' : 'Retry…'} title=${`Retry ${count(one.count, 'failure')}`} tenants=${tenant.tenant === '*' ? undefined : [tenant.tenant]} body=${{ filter }} />${!advice.first && fix}</div>`}`}</div></section>`;
+  }}<//>
     <${Loaded} of=${found} skeleton=${html`<${Skeleton} />`}>${(response) => response.failures.length > 0 && html`<section class="panel failed"><${Paged} of=${response} rows="failures" read=${read}>${(all) => html`<header>${mayRetry && all.length > 1 && html`<input type="checkbox" class="check" aria-label=${`Select all ${number(all.length)}`} checked=${all.every(({ id }) => selected.has(id))} onChange=${select(all)} />`}<h2>Failures</h2>
-      ${selected.size > 1 && !mayRetry ? html`<span class="muted">Select one to retry.</span>` : selected.size > 0 && html`<${Retry} word=${`Retry ${number(selected.size)} selected`} title="Retry the selected failures" tenants=${[...new Set(selected.values())]} body=${{ ids: [...selected.keys()] }} />`}</header>
+      ${selected.size > 1 && !mayRetry ? html`<span class="muted">Select one to retry.</span>` : (selected.size > 0 || (mayRetry && all.length > 1)) && html`<${Retry} word=${selected.size > 0 ? `Retry ${number(selected.size)} selected…` : 'Retry selected…'} isDisabled=${selected.size === 0} title="Retry the selected failures" tenants=${[...new Set(selected.values())]} body=${{ ids: [...selected.keys()] }} />`}</header>
       <ul class="rows-of">${all.map((one) => html`<li key=${one.id}>${page.may(CONTENT) && html`<input type="checkbox" class="check" aria-label=${`Select ${one.recipient ?? one.id}`} checked=${selected.has(one.id)} onChange=${select([one])} />`}
         ${linkOf(one) && page.may(CONTENT) ? html`<a class="plain" title=${one.recipient} href=${inTenant(page, linkOf(one), one)}>${nameOf(one) ?? one.id}</a>` : html`<code>${one.recipient ?? one.id}</code>`}<span class="muted grow">${[tenant.tenant === '*' ? tenantName(one.tenant) : nameOf(one) !== one.recipient && one.recipient, one.reason !== fields.cause && failureOf(one.reason)].filter(Boolean).join(' · ')}</span><${Time} at=${one.created_at} /></li>`)}</ul>`}<//></section>`}<//>`;
 }

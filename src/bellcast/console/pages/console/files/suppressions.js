@@ -3,7 +3,7 @@
  */
 import { html } from './html.js';
 import { cancel } from './new-object.js';
-import { Channel, ChannelSign, Headline } from './object-parts.js';
+import { Channel, Headline } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { go, inTenant, shownTenant } from './router.js';
 import { refresh, useLoad } from './load.js';
@@ -23,16 +23,21 @@ const REASONS = {
   complaint: { word: 'complaint', kind: 'warn', verdict: 'Its owner complained of spam', advice: 'free it only if the recipient asks for it' },
   stop: { word: 'replied STOP', kind: 'tone-grey', verdict: 'The recipient replied STOP', advice: 'the reply START frees it' },
 };
+/** The reason in a word, or as it was entered. */
+const wordOf = ({ reason }) => REASONS[reason]?.word ?? (reason === 'manual' ? 'by hand' : reason);
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/suppressions'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Suppress an address</a>`;
 const urlOf = (one) => withQuery(path`/v1/suppressions/${one.channel}/${one.address}`, { tenant: one.tenant });
 /** A button that frees an address at once. Undo suppresses it again, for the same reason. */
 const Free = ({ of: one }) => html`<${AtOnce} word="Free this address" done=${`${one.address} is free: messages are sent to it again.`} act=${() => request('DELETE', urlOf(one)).then(refresh)} undo=${() => request('PUT', urlOf(one), { reason: one.reason }).then(refresh)} />`;
 
+/** Newest first, if all are loaded: the server lists them by address. */
+const newest = (one, other) => (one.created_at < other.created_at ? 1 : -1);
+
 export const suppressions = {
-  path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Search addresses', isSearch: true }],
+  path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Search addresses', isSearch: true }], order: newest,
   columns: [
-    { name: 'Address', kind: 'title', lead: (one) => html`<${ChannelSign} of=${one.channel} />`, of: (one) => one.address, text: (one) => (REASONS[one.reason] || one.reason === 'manual' ? null : one.reason) },
-    { name: 'Reason', of: (one) => html`<span class=${`chip ${REASONS[one.reason]?.kind ?? 'tone-grey'}`}>${REASONS[one.reason]?.word ?? 'manual'}</span>`, width: '7rem' }, { name: 'Channel', of: (one) => CHANNEL_NAMES[one.channel], width: '5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
+    { name: 'Address', kind: 'title', of: (one) => one.address },
+    { name: 'Reason', of: (one) => one, show: (one) => html`<span class=${`chip ${REASONS[one.reason]?.kind ?? 'tone-grey'}`} title=${REASONS[one.reason] ? null : one.reason}>${wordOf(one)}</span>`, by: wordOf, width: '12rem' }, { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '6.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
   ],
   actions: (one, page) => page.may(BUILDERS) && html`<${Free} of=${one} />`,
   note: 'Nothing is sent to these addresses until you free them. An address that bounces is added.',
@@ -50,7 +55,7 @@ export function Suppression({ page }) {
   }, [page.key, tenant]);
   return html`<${Opening} page=${page} of=${found}>${({ one, past }) => {
     if (!one) return html`<${Heading} title=${address} /><${Empty} icon="suppressions" text="This address is not suppressed. Messages are sent to it."><a class="button" href=${page.url('/suppressions')}>All suppressions</a><//>`;
-    const { kind, verdict = one.reason === 'manual' ? 'Suppressed by hand' : `Suppressed: ${one.reason}`, advice = 'free it' } = REASONS[one.reason] ?? {};
+    const { kind, verdict = one.reason === 'manual' ? 'Suppressed by hand' : `Suppressed by hand: ${one.reason}`, advice = 'free it' } = REASONS[one.reason] ?? {};
     const person = past?.person, isWrong = one.reason === 'bounce' && person;
     return html`<${Heading} title=${one.address} />
       <${Headline} kind=${['bad', 'warn'].includes(kind) ? kind : 'info'} note=${`Nothing is sent to this address. To send again, ${advice}.`} fixes=${page.may(BUILDERS) && html`${isWrong && html`<a class="button primary" href=${inTenant(page, withQuery(path`/recipients/${person.key}`, { focus: 'address' }), one)}>Correct the address</a>`}<${Free} of=${one} />`}>${verdict} <${Time} at=${one.created_at} /><//>
