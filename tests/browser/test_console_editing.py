@@ -197,10 +197,32 @@ def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]
     assert violations(page) == []
 
 
-def test_key_of_a_new_type_is_derived_from_its_name(open_console: Callable[..., Page]) -> None:
-    page = open_console("/types?edit=new")
-    page.get_by_label("Name", exact=True).fill("Zoë’s bookings")
-    expect(page.get_by_label("Key", exact=True)).to_have_value("zoes-bookings")
+def test_key_of_a_new_object_is_derived_from_what_names_it(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    for path, field, name, key in (
+        ("types", "Name", "Zoë’s bookings", "zoes-bookings"),
+        ("schedules", "Title", "Your weekly report", "your-weekly-report"),
+        ("sources", "Event", "order.paid", "order.paid"),
+    ):
+        go(page, f"/{path}?edit=new")
+        page.get_by_label(field, exact=True).fill(name)
+        expect(page.get_by_label("Key", exact=True)).to_have_value(key)
+
+
+def test_new_source_sends_to_the_recipient_of_its_event_unless_that_is_on_a_topic(
+    open_console: Callable[..., Page],
+) -> None:
+    page = open_console("/sources?edit=new")
+    to, published = page.get_by_label("To", exact=True), page.get_by_role("group", name="Published")
+    expect(to).to_have_value("event.recipient")
+    published.get_by_role("button", name="On a topic").click()
+    expect(to).to_have_value("")
+    published.get_by_role("button", name="To a recipient").click()
+    expect(to).to_have_value("event.recipient")
+    published.get_by_role("button", name="On a topic").click()
+    to.fill("event.data.customer")
+    published.get_by_role("button", name="To a recipient").click()
+    expect(to).to_have_value("event.data.customer")
 
 
 def edit_sending_to(page: Page, owner: Console, kind: str, key: str, to: Any) -> None:

@@ -15,6 +15,12 @@ import { Cron, Fields, pick } from './workflow-inspector.js';
 const SHOWN_AT = { required: 'channels', at: 'cron' };
 const shownAt = (field) => field.replace(/^\w+/, (name) => SHOWN_AT[name] ?? name);
 
+/** Fields of a notification that stay empty without a default. */
+const OPTIONAL = ['body'];
+
+/** A numbered part of the form. Its title is the visible label of its first field. */
+const Part = ({ title, children }) => html`<div class="form-part"><h2>${title}</h2>${children}</div>`;
+
 /** @param {{page: any, kind: any, draft: any}} of `draft` has the values, the errors of the server, and what changes them */
 export function DefinitionForm({ page, kind, draft }) {
   const schema = useLoad((signal) => get(`/v1/schemas/${kind.name}`, signal));
@@ -30,8 +36,8 @@ export function DefinitionForm({ page, kind, draft }) {
     const isShown = ({ field }) => shown.some((path) => field === path || field.startsWith(`${path}.`));
     // What was wrong with a notification is no error of a workflow.
     const errors = problems.filter((one) => !isShown(one) && !(content?.path === '' && one.field.startsWith('notification.')));
-    return html`<div class="definition-form"><${Fields} path="" properties=${pick(properties, kind.form)} ...${shared} />
-      ${content && html`<${Content} of=${content} draft=${draft}><${Fields} key=${content.path} path=${content.path} properties=${content.properties} ...${shared} /><//>`}
+    return html`<div class="definition-form">${kind.parts ? Object.entries(kind.parts).map(([title, names]) => html`<${Part} key=${title} title=${title}><${Fields} path="" properties=${pick(properties, names)} ...${shared} /><//>`) : html`<${Fields} path="" properties=${pick(properties, kind.form)} ...${shared} />`}
+      ${content && html`<${Content} of=${content} draft=${draft}><${Fields} key=${content.path} path=${content.path} properties=${content.properties} optional=${OPTIONAL} ...${shared} /><//>`}
       ${errors.length > 0 && html`<div role="alert"><ul class="error">${errors.map(({ field, message }) => html`<li key=${field + message}>${field && html`<code>${field}</code>`} ${message}</li>`)}</ul></div>`}
       ${others.length > 0 && html`<p class="muted">Also in the YAML: ${others.join(', ')}</p>`}</div>`;
   }}<//>`;
@@ -56,7 +62,7 @@ function Content({ of, draft, children }) {
     kept.current = chosen === 'workflow' ? { workflow, to, data } : { notification };
     draft.change(Object.fromEntries(Object.entries({ ...rest, ...other, ...before }).filter(([, value]) => value !== undefined)));
   };
-  return html`<fieldset class="definition-content"><legend class="hidden">What is sent</legend><div class="form-field"><div class="form-label" aria-hidden="true">Send a</div><${Segments} label="What is sent" options=${[['notification', 'Notification'], ['workflow', 'Workflow']]} value=${chosen} choose=${choose} /></div>${children}</fieldset>`;
+  return html`<${Part} title="What is sent"><${Segments} label="What is sent" options=${[['notification', 'Notification'], ['workflow', 'Workflow']]} value=${chosen} choose=${choose} />${children}<//>`;
 }
 
 const channelOf = (one) => one?.channel ?? one;
@@ -124,12 +130,18 @@ function Once({ attributes, at = '', change }) {
 
 const PLACES = [['recipient', 'To a recipient'], ['topic', 'On a topic']];
 
+/** The recipient of a source at first: that of the event. An event on a topic has none. */
+const OF_EVENT = 'event.recipient';
+
 /** What the events of a source are published to. */
-function Place({ attributes, label, value, change }) {
+function Place({ attributes, label, value, values, draft, change }) {
   const [place, setPlace] = useState(value === undefined ? 'recipient' : 'topic');
   const choose = (next) => {
     setPlace(next);
-    change(undefined);
+    const { topic, notification, to, ...rest } = values;
+    const [last, first] = next === 'topic' ? [OF_EVENT, ''] : ['', OF_EVENT];
+    const moved = (one) => (one?.var === last ? { var: first } : one);
+    draft.change({ ...rest, ...(notification && { notification: { ...notification, to: moved(notification.to) } }), ...(to && { to: moved(to) }) });
   };
   return html`<${Segments} label=${label} options=${PLACES} value=${place} choose=${choose} />
     ${place === 'topic' && html`<input ...${attributes} required aria-label="Topic" placeholder="order-{id}" autoComplete="off" spellcheck=${false} value=${value ?? ''} onInput=${({ currentTarget: { value: topic } }) => change(topic || undefined)} />`}`;

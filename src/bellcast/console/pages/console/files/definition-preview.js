@@ -8,18 +8,21 @@ import { To, isRequired } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Icon } from './parts.js';
 
+/** Titles that are shown until one is written. */
+const EXAMPLES = { source: 'Your order is paid', schedule: 'Your weekly report', type: 'New bookings' };
+
 /** The notification, or the workflow that sends its own. */
-function Sent({ of: { notification, workflow, to } }) {
+function Sent({ of: { notification, workflow, to }, example }) {
   const recipient = notification?.to ?? to;
   if (!notification) return html`<p>${workflow ? html`Starts the workflow <b>${workflow}</b>` : 'Starts a workflow'}${recipient && html` for <${To} of=${recipient} />`}.</p>`;
-  return html`<p>To ${recipient ? html`<${To} of=${recipient} />` : 'the recipient'}</p><${BellRow} of=${notification} />`;
+  return html`<p>To ${recipient ? html`<${To} of=${recipient} />` : html`<span class="muted">Alice Andersen</span>`}</p><${BellRow} of=${notification} example=${example} />`;
 }
 
 /** The row of a type in the preferences of recipients. */
-function Preference({ of }) {
+function Preference({ of, example }) {
   const { name, channels = [] } = of;
   const shown = Object.keys(CHANNEL_NAMES).filter((channel) => isRequired(of, channel) || channels.some((one) => (one.channel ?? one) === channel));
-  return html`<div class="preference"><p>${name || 'Name'}</p><ul>${shown.map((channel) => html`<li key=${channel}>${CHANNEL_NAMES[channel]}${isRequired(of, channel) ? html`<span class="muted"><${Icon} name="lock" /> always</span>` : html`<span class="ok"><${Icon} name="ok" /> on</span>`}</li>`)}</ul></div>
+  return html`<div class="preference"><p>${name || html`<span class="muted">${example}</span>`}</p><ul>${shown.map((channel) => html`<li key=${channel}>${CHANNEL_NAMES[channel]}${isRequired(of, channel) ? html`<span class="muted"><${Icon} name="lock" /> always</span>` : html`<span class="ok"><${Icon} name="ok" /> on</span>`}</li>`)}</ul></div>
     ${shown.length === 0 && html`<p class="muted">Each send names its channels.</p>`}`;
 }
 
@@ -40,5 +43,5 @@ const PARTS = { type: ['In the preferences of recipients', Preference], schedule
 /** @param {{kind: {name: string}, values: any}} of */
 export function DefinitionPreview({ kind, values }) {
   const [title, ...parts] = PARTS[kind.name];
-  return html`<aside class="definition-preview" aria-label="Preview"><h2>${title}</h2>${parts.map((Part, index) => html`<${Part} key=${index} of=${values} />`)}</aside>`;
+  return html`<aside class="definition-preview" aria-label="Preview"><h2>${title}</h2>${parts.map((Part, index) => html`<${Part} key=${index} of=${values} example=${EXAMPLES[kind.name]} />`)}</aside>`;
 }

@@ -20,7 +20,7 @@ import { TenantField } from './tenant-field.js';
 import { say } from './toast.js';
 import { tenantName } from './tenant-names.js';
 
-/** @typedef {{name: string, path: string, starter: object, note: string, form: string[], fields: [string, string][]}} Kind `path` is that of the API and of the page; `form` names the fields of the form, `fields` can be written */
+/** @typedef {{name: string, path: string, starter: object, note: string, form: string[], parts?: Record<string, string[]>, nameOf?: (values: any) => string, fields: [string, string][]}} Kind `path` is that of the API and of the page; `form` names the fields of the form, `parts` those of its parts by title, `nameOf` is what a key is derived from without a name, `fields` can be written */
 
 /** A link to the editor of an object, or of a tenant's override of it. */
 export function EditLink({ page, one, word = 'Edit', isPrimary = false }) {
@@ -161,7 +161,7 @@ function Editor({ page, kind, read }) {
     draft.clear();
     page.go(back());
   }} />` : html`<a class="button" href=${back()}>Cancel</a>`}>
-      <div class=${isYaml ? 'fields' : 'definition'}>${isNew && html`<${KeyFields} hasName=${hasName} name=${values?.name} nameHint=${kind.fields.find(([name]) => name === 'name')?.[1]} onName=${setName} pattern="[A-Za-z0-9_.\\-]+" title=${KEY_RULE} hint=${`In the API, such as ${kind.key}.`}><${TenantField} of=${own} none="All tenants" /><//>`}
+      <div class=${isYaml ? 'fields' : 'definition'}>${isNew && html`<${KeyFields} hasName=${hasName} name=${values && (kind.nameOf?.(values) ?? values.name)} nameHint=${kind.fields.find(([name]) => name === 'name')?.[1]} onName=${setName} pattern="[A-Za-z0-9_.\\-]+" title=${KEY_RULE} hint=${`In the API, such as ${kind.key}.`}><${TenantField} of=${own} none="All tenants" /><//>`}
       ${!isYaml ? html`<${DefinitionForm} page=${page} kind=${hasName ? { ...kind, above: 'name', form: kind.form.filter((name) => name !== 'name') } : kind} draft=${shared} /><${DefinitionPreview} kind=${kind} values=${values} />${problem?.errors.length === 0 && html`<p class="error" role="alert">${problem.message}</p>`}` : html`<div class="yaml-columns"><${YamlEditor} label="Definition as YAML" value=${text} problem=${problem} comments=${comments} change=${change} />
         <section aria-label="Fields"><h2>Fields</h2><dl>${kind.fields.map(([name, what]) => html`<div key=${name}><dt><code>${name}</code></dt><dd>${what}</dd></div>`)}</dl></section></div>`}</div>
       ${review && html`<section class="panel"><h2 tabIndex="-1" ref=${title}>${review.title}</h2>${!review.isSame && html`<${Difference} before=${review.before} after=${review.after} />`}</section>`}<//></div><//>`;

@@ -10,6 +10,8 @@ import { Json } from './workflow-inspector.js';
 
 const MAX_SUGGESTED = 8;
 const KINDS = { recipients: 'Recipients', topic: 'Followers of a topic', role: 'Recipients with a role', tenant: 'A whole tenant', all: 'Everyone', var: 'A variable', text: 'A text with variables', json: 'Other, as JSON' };
+/** What an empty input is for. */
+const PLACEHOLDERS = { topic: 'Choose a topic', role: 'admin', var: 'event.data.customer' };
 /** The value of a kind before something is entered. */
 const EMPTY = { recipients: undefined, topic: { topic: '' }, role: { role: '' }, tenant: { tenant: '' }, all: { all: true }, var: { var: '' }, text: '{{ }}' };
 
@@ -56,10 +58,10 @@ export function RecipientsField({ attributes, label, value, values, draft, chang
   const named = { ...attributes, 'aria-label': label, 'aria-describedby': problem ? `${id}-problem` : attributes['aria-describedby'] };
   const picker = (of, chosen, set, more) => html`<${Picker} key=${of} kind=${of} chosen=${chosen} change=${set} onProblem=${setProblem} attributes=${named} ...${more} />`;
   return html`<div class="recipients-field"><select aria-label=${`Kind of ${label}`} disabled=${attributes.disabled} value=${kind} onChange=${({ currentTarget }) => choose(currentTarget.value)}>${shown.map(([name, words]) => html`<option key=${name} value=${name} selected=${name === kind}>${words}</option>`)}</select>
-    ${kind === 'recipients' ? picker('recipient', [value ?? []].flat().filter(Boolean), (keys) => change(keys.length > 1 ? keys : keys[0]), { isMany: true, tenant: draft.tenant, newcomer })
+    ${kind === 'recipients' ? picker('recipient', [value ?? []].flat().filter(Boolean), (keys) => change(keys.length > 1 ? keys : keys[0]), { isMany: true, tenant: draft.tenant, newcomer, none: 'Choose recipients' })
       : kind === 'tenant' ? picker('tenant', [text].filter(Boolean), ([key = '']) => change({ tenant: key }))
       : kind === 'json' ? html`<${Json} attributes=${named} value=${value} change=${(next) => { keep('json'); change(next); }} />`
-      : kind !== 'all' && html`<input ...${named} class=${['var', 'text'].includes(kind) ? 'code' : null} list=${kind === 'topic' ? id : null} autoComplete="off" autocapitalize="none" spellcheck=${false} value=${text} onInput=${({ currentTarget }) => { keep(kind); change(kind === 'text' ? currentTarget.value : { [kind]: currentTarget.value }); }} />`}</div>
+      : kind !== 'all' && html`<input ...${named} class=${['var', 'text'].includes(kind) ? 'code' : null} list=${kind === 'topic' ? id : null} placeholder=${PLACEHOLDERS[kind]} autoComplete="off" autocapitalize="none" spellcheck=${false} value=${text} onInput=${({ currentTarget }) => { keep(kind); change(kind === 'text' ? currentTarget.value : { [kind]: currentTarget.value }); }} />`}</div>
     <datalist id=${id}>${topics.map(({ topic }) => html`<option key=${topic} value=${topic} />`)}</datalist>
     ${problem && html`<small class=${newcomer && kind === 'recipients' ? 'warn' : 'error'} id=${`${id}-problem`} role="alert">${problem}</small>`}`;
 }

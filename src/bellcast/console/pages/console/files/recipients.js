@@ -24,7 +24,7 @@ import { TenantField } from './tenant-field.js';
 import { deleteObject, say } from './toast.js';
 
 /** The fields of a recipient, beside its key. */
-const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel' }], ['Language', 'locale', { list: 'languages', spellcheck: false }], ['Time zone', 'timezone', { list: 'time-zones', spellcheck: false }]];
+const FIELDS = [['Name', 'name'], ['E-mail', 'email', { inputmode: 'email', spellcheck: false, autocapitalize: 'none' }], ['Phone', 'phone', { type: 'tel' }], ['Language', 'locale', { list: 'languages', spellcheck: false, placeholder: 'Tenant’s language' }], ['Time zone', 'timezone', { list: 'time-zones', spellcheck: false, placeholder: 'Tenant’s time zone' }]];
 /** What is said below an empty field. */
 const EXAMPLES = { phone: 'Such as +442079460000.', locale: 'Such as de-AT.', timezone: 'Such as Europe/Vienna.' };
 /** Languages that are offered; others can be typed. */

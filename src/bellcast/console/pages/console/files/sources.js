@@ -19,8 +19,8 @@ import { TenantField, firstTenant } from './tenant-field.js';
 import { amountOf, rowOf, useRecent } from './traffic.js';
 
 const KIND = {
-  name: 'source', path: '/sources', starter: { event: '', notification: { to: { var: '' }, title: '' } }, key: 'order-paid', form: ['event', 'topic', 'if'],
-  fields: [['event', 'The name of the event, such as order.paid.'], ['topic', 'Such as order-{id}. Without one: events to a recipient, not those on a topic.'], ['if', 'The condition that the data of the event must meet.'], ['notification', 'The notification to send: to, title, body, type and more.'], ['workflow', 'The workflow to trigger instead.'], ['to', 'The recipient of the workflow.'], ['data', 'The data of the workflow.']],
+  name: 'source', path: '/sources', starter: { event: '', notification: { to: { var: 'event.recipient' }, title: '' } }, key: 'order-paid', form: ['event', 'topic', 'if'], parts: { Event: ['event', 'topic'], Condition: ['if'] }, nameOf: (one) => one.event,
+  fields: [['event', 'The name of the event, such as order.paid.'], ['topic', 'Such as order-{id}. Without one: events to a recipient, not those on a topic.'], ['if', 'Without one, each such event sends.'], ['notification', 'The notification to send: to, title, body, type and more.'], ['workflow', 'The workflow to trigger instead.'], ['to', 'The recipient of the workflow.'], ['data', 'The data of the workflow.']],
   note: 'Each published event with this name sends the notification or triggers the workflow.',
 };
 

@@ -17,7 +17,7 @@ import { amountOf, rowOf } from './traffic.js';
 
 const KIND = {
   name: 'type', path: '/types', starter: { channels: ['inbox', 'email'] }, key: 'booking.created', form: ['name', 'channels', 'template'],
-  fields: [['name', 'What recipients see in their preferences, such as “New bookings”.'], ['channels', 'The channels it is sent to: inbox, email, sms, push, chat.'], ['template', 'The texts of its notifications, by channel and language.'], ['required', 'Channels that recipients cannot turn off; “true” means all.'], ['defaults', 'Channels that are on or off before a recipient chooses.'], ['data', 'A JSON Schema for the data of sends.'], ['data_check', 'What happens with invalid data: refuse or warn.']],
+  fields: [['name', 'What recipients see in their preferences, such as “New bookings”.'], ['channels', 'The channels it is sent to: inbox, email, sms, push, chat.'], ['template', 'The texts of its notifications. Without one, each send brings its own.'], ['required', 'Channels that recipients cannot turn off; “true” means all.'], ['defaults', 'Channels that are on or off before a recipient chooses.'], ['data', 'A JSON Schema for the data of sends.'], ['data_check', 'What happens with invalid data: refuse or warn.']],
   note: 'Sends of the type use its channels and template, unless they name their own. Recipients see its name in their preferences.',
 };
 

@@ -123,17 +123,17 @@ function Panel({ title, of, note, icon, tone, close, form, actions, children }) 
 }
 
 /** The fields of a schema below `path`. `widgets` are controls of one page. */
-export function Fields({ draft, page, path, properties, label = {}, hints = {}, isReadOnly, values, widgets }) {
+export function Fields({ draft, page, path, properties, label = {}, hints = {}, optional = [], isReadOnly, values, widgets }) {
   const variables = useMemo(() => textVariables(values), [values]);
   return Object.entries(properties).map(([name, schema]) => {
     const field = path ? `${path}.${name}` : name;
-    const shared = { key: name, name, field, schema, draft, page, values, variables, isReadOnly, widgets, hint: hints[field], label: label[name] ?? schema['x-label'] ?? name, value: valueAt(values, field), isRequired: false };
+    const shared = { key: name, name, field, schema, draft, page, values, variables, isReadOnly, widgets, hint: hints[field], label: label[name] ?? schema['x-label'] ?? name, value: valueAt(values, field), isRequired: false, isOptional: optional.includes(name) };
     return html`<${FormField} ...${shared} change=${(value) => draft.change(withValue(draft.values.value, field, value), field)} />`;
   });
 }
 
 /** A field with its label, its errors, and a switch between a value and a variable. */
-function FormField({ label, hint, name, field, schema, value, change, isReadOnly, draft, variables, widgets, ...more }) {
+function FormField({ label, hint, name, field, schema, value, change, isReadOnly, isOptional, draft, variables, widgets, ...more }) {
   const id = useId();
   const errors = draft.problems.value.filter((one) => one.field === field || (one.field.startsWith(`${field}.`) && !['branches', 'else'].includes(name)));
   const warnings = errors.length > 0 ? [] : draft.findings.value.filter((one) => one.field === field || (name === 'actions' && one.field.startsWith(`${field}.`)));
@@ -145,7 +145,7 @@ function FormField({ label, hint, name, field, schema, value, change, isReadOnly
   const isGroup = [Condition, Branches, DataSchema, Buttons].includes(Widget) || Widget === widgets?.[schema['x-widget']];
   return html`<div class="form-field" data-widget=${schema['x-widget']}>
     <div class="form-label">${isGroup ? html`<span id=${`${id}-label`}>${label}</span>` : html`<label for=${id}>${label}</label>`}
-      ${isTemplate && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => insertText({ input: document.getElementById(id), set: change }, text)} />`}
+      ${isOptional && html`<small class="muted">optional</small>`}${isTemplate && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => insertText({ input: document.getElementById(id), set: change }, text)} />`}
       ${canRefer && !isReadOnly && html`<button type="button" class="quiet form-switch" aria-pressed=${String(isReference)} title="Use a variable" onClick=${() => change(isReference ? '' : { var: 'data.' })}>{x}<span class="hidden"> Use a variable for ${label}</span></button>`}</div>
     <${Widget} attributes=${attributes} label=${label} id=${id} name=${name} schema=${schema} value=${value} change=${change} field=${field} draft=${draft} isReadOnly=${isReadOnly} ...${more} />${hint && !widgets?.[schema['x-widget']] && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}
     ${errors.length > 0 && html`<p class="error" id=${`${id}-errors`}>${errors.map((one) => `${one.field === field ? '' : `${one.field.slice(field.length + 1)} `}${one.message}`).join('; ')}</p>`}
@@ -154,7 +154,7 @@ function FormField({ label, hint, name, field, schema, value, change, isReadOnly
 
 const orNothing = (text) => (text === '' ? undefined : text);
 
-const Text = ({ attributes, value, change, list }) => html`<input ...${attributes} list=${list} autoComplete="off" spellcheck=${false} value=${typeof value === 'string' || typeof value === 'number' ? value : value === undefined || value === null ? '' : JSON.stringify(value)} onInput=${(event) => change(orNothing(event.currentTarget.value))} />`;
+const Text = ({ attributes, value, change, list, placeholder }) => html`<input ...${attributes} list=${list} placeholder=${placeholder} autoComplete="off" spellcheck=${false} value=${typeof value === 'string' || typeof value === 'number' ? value : value === undefined || value === null ? '' : JSON.stringify(value)} onInput=${(event) => change(orNothing(event.currentTarget.value))} />`;
 
 /** The icon of a notification: a name, an emoji or the address of a picture. */
 const IconName = ({ attributes, value, change }) => html`<${Text} attributes=${attributes} value=${value} change=${change} />${!attributes.disabled && html`<${IconChoice} value=${value} choose=${change} />`}`;
@@ -211,7 +211,7 @@ const keyOf = (plural) => function KeyOf({ attributes, value, change, page, draf
   const list = useLoad((signal) => get(withQuery(`/v1/${plural}`, { tenant: draft.tenant, limit: 100 }), signal), [plural]);
   const found = list.value?.[plural] ?? [];
   const isOfStep = stepPathOf(field) !== null;
-  return html`<${Text} attributes=${attributes} value=${value} change=${change} list=${`keys-of-${plural}`} /><datalist id=${`keys-of-${plural}`}>${found.map((one) => html`<option key=${one.key} value=${one.key} />`)}</datalist>
+  return html`<${Text} attributes=${attributes} value=${value} change=${change} list=${`keys-of-${plural}`} placeholder=${isOfStep || plural === 'workflows' ? `Choose a ${plural.slice(0, -1)}` : 'None'} /><datalist id=${`keys-of-${plural}`}>${found.map((one) => html`<option key=${one.key} value=${one.key} />`)}</datalist>
     ${plural === 'templates' && value && html`<div class="form-hints"><a href=${withQuery(page.url(path`/templates/${value}`), { ...scopeOf(page), ...(isOfStep && !isReadOnly && { edit: 'yes', ...cameFrom(page, valueAt(values, field.replace(/\.template$/, '')).key) }) })}>Open the template</a></div>`}
     ${plural === 'templates' && isOfStep && !isReadOnly && html`<${value ? InsteadOfContent : AsTemplate} path=${field.replace(/\.template$/, '')} values=${values} draft=${draft} page=${page} input=${attributes.id} />`}`;
 };
