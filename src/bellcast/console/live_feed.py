@@ -174,8 +174,9 @@ class LiveFeed(Struct, eq=False):
             return []
         rings = [ring for kind, ring in self._rings.items() if wanted.kinds is None or kind in wanted.kinds]
         made = ((kept if isinstance(kept, FeedEvent) else kept() for kept in reversed(ring)) for ring in rings)
-        newest = merge(*made, key=lambda event: event.at, reverse=True)
-        return list(islice((event for event in newest if wanted.matches(event)), last))[::-1]
+        # At the same time, which a test clock keeps, every kind has its turn.
+        newest = merge(*map(enumerate, made), key=lambda one: (one[1].at, -one[0]), reverse=True)
+        return list(islice((event for _, event in newest if wanted.matches(event)), last))[::-1]
 
     def remove(self, watcher: Watcher) -> None:
         """Unregister a closed watcher. Safe to call twice."""

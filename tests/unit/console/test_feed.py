@@ -108,6 +108,17 @@ def test_recent_events_are_those_of_all_rings_in_order(feed: LiveFeed, clock: Fa
     assert len(feed.recent(filter_of(["request"], None), 200)) == KEPT_EVENTS
 
 
+def test_recent_events_at_one_time_are_of_all_kinds(feed: LiveFeed, clock: FakeClock) -> None:
+    """A test clock stands still."""
+    for number in range(KEPT_EVENTS):
+        feed.emit(event(clock, text=f"request {number}"))
+    for number in range(3):
+        feed.emit(event(clock, "send", text=f"send {number}"))
+    recent = feed.recent(EVERYTHING, KEPT_EVENTS)
+    assert [one.text for one in recent if one.kind == "send"] == [f"send {number}" for number in range(3)]
+    assert [one.text for one in recent if one.kind == "request"][-1] == f"request {KEPT_EVENTS - 1}"
+
+
 async def test_events_beyond_the_rate_are_counted_by_kind_in_the_next_second(feed: LiveFeed, clock: FakeClock) -> None:
     watcher = feed.watch(EVERYTHING)
     for number in range(500):
