@@ -115,12 +115,12 @@ def list_entries(
     text: Annotated[str | None, options.option("TEXT", "Entries with this part of the actor or the path only.")] = None,
 ) -> Iterator[Any]:
     """List the newest entries."""
-    entries = request(client, "GET", "/v1/audit", limit=limit, tenant=tenant, actor=actor, outcome=outcome, text=text)[
-        "entries"
-    ]
-    yield entries
+    page = request(client, "GET", "/v1/audit", limit=limit, tenant=tenant, actor=actor, outcome=outcome, text=text)
+    if page["scanned_until"] is not None:
+        console.note("Only the newest entries were searched: there may be older ones that match.")
+    yield page["entries"]
     columns = ("at", "actor", "action", "target", "outcome")
-    console.show(tuple(str(one[name]) for name in columns) for one in entries)
+    console.show(tuple(str(one[name]) for name in columns) for one in page["entries"])
 
 
 @options.command(audit)

@@ -1,6 +1,6 @@
 """What objects did, collected in memory and stored in the background: a transaction every few seconds, however much they do."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -30,8 +30,17 @@ class Record(Protocol):
     def plus(self, later: Self, /) -> Self: ...
 
 
+class Dropped(Struct, frozen=True):
+    """When records were dropped last (UTC milliseconds). Earlier versions stored the records themselves."""
+
+    last_at: int = 0
+
+    def plus(self, later: "Dropped") -> "Dropped":
+        return Dropped(max(self.last_at, later.last_at))
+
+
 R = TypeVar("R", bound=Record)
-# The place of all that was dropped. No object has an empty key.
+# The place of what was dropped. No object has an empty key.
 DROPPED: Owned = (EVERY_TENANT, "")
 
 
@@ -45,13 +54,15 @@ class Recorder(Struct, Generic[R], eq=False):
     type: type[R]
     _waiting: dict[Owned, R] = {}
     _flushed: dict[Owned, R] = {}  # while they are written
+    _dropped_at: int = 0  # since the last flush
 
     def add(self, tenant: str, key: str, record: R) -> None:
         """Add to what an object did. Writes nothing yet."""
         place = (tenant, key)
         if place not in self._waiting and len(self._waiting) >= MAX_WAITING_OBJECTS:
-            place = DROPPED
-        _add(self._waiting, place, record)
+            self._dropped_at = self.clock.now()
+        else:
+            _add(self._waiting, place, record)
 
     async def find(self, places: Collection[Owned]) -> dict[Owned, R]:
         """Return the records of objects, by tenant and key, with what this process has not stored yet."""
@@ -62,6 +73,11 @@ class Recorder(Struct, Generic[R], eq=False):
         for place, record in (*unstored[0].items(), *unstored[1].items()):
             _add(found, place, record)
         return found
+
+    async def dropped_at(self) -> int:
+        """Return when a process dropped records last (UTC milliseconds), 0 for never."""
+        stored = await Documents(self.db).bodies(self.kind, [DROPPED])
+        return max(self._dropped_at, *(msgspec.json.decode(body, type=Dropped).last_at for body in stored.values()), 0)
 
     async def forget(self, tenant: str, key: str) -> None:
         """Delete the record of an object that was deleted."""
@@ -76,10 +92,14 @@ class Recorder(Struct, Generic[R], eq=False):
 
     async def flush(self) -> None:
         """Store what was recorded. What cannot be stored waits for the next flush."""
-        if DROPPED in self._waiting:
+        if last := self._dropped_at:
             log.warning(
                 "records_dropped", kind=self.kind, limit=f"{MAX_WAITING_OBJECTS} objects in {FLUSH_SECONDS:.0f} s"
             )
+            if not await self._store({DROPPED: Dropped(last)}):
+                return
+            if self._dropped_at == last:
+                self._dropped_at = 0
         places = sorted(self._waiting)
         for begin in range(0, len(places), FLUSHED_OBJECTS):
             self._flushed = {
@@ -88,16 +108,23 @@ class Recorder(Struct, Generic[R], eq=False):
                 if place in self._waiting
             }
             try:
-                changes = {place: partial(_total, record) for place, record in self._flushed.items()}
-                await Documents(self.db).combine(self.kind, self.about, changes, self.clock.now())
-            except BellcastError as error:
-                log.warning("records_not_stored", kind=self.kind, reason=error.detail)
-                for place, record in self._waiting.items():
-                    _add(self._flushed, place, record)
-                self._waiting = self._flushed
-                return
+                if not await self._store(self._flushed):
+                    for place, record in self._waiting.items():
+                        _add(self._flushed, place, record)
+                    self._waiting = self._flushed
+                    return
             finally:
                 self._flushed = {}
+
+    async def _store(self, records: Mapping[Owned, Record]) -> bool:
+        """Add to what is stored; return whether it was possible."""
+        changes = {place: partial(_total, record) for place, record in records.items()}
+        try:
+            await Documents(self.db).combine(self.kind, self.about, changes, self.clock.now())
+        except BellcastError as error:
+            log.warning("records_not_stored", kind=self.kind, reason=error.detail)
+            return False
+        return True
 
 
 def _add(records: dict[Owned, R], place: Owned, record: R) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -74,10 +75,31 @@ async def test_flush_stores_all_and_what_is_beyond_the_limit_is_dropped(
     assert [*await here.find(places)] == places[:3]
     with capture_logs() as logged:
         await here.flush()
-    found = await node(store, clock).find([*places, recorder.DROPPED])
-    assert found.pop(recorder.DROPPED) == attempts(3, 4)
-    assert sorted(found) == places[:3]
+    other = node(store, clock)
+    assert sorted(await other.find(places)) == places[:3]
     assert [line["event"] for line in logged] == ["records_dropped"]
+    assert await other.dropped_at() == clock.now()
+
+
+async def test_of_dropped_records_only_the_time_is_stored(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "MAX_WAITING_OBJECTS", 0)
+    here = node(store, clock)
+    assert await here.dropped_at() == 0
+    # As earlier versions stored it.
+    await store.documents.put(ATTEMPTS, *recorder.DROPPED, msgspec.json.encode(attempts(1)), 1)
+    assert await here.dropped_at() == 0
+    here.add(*PLACE, attempts(2))
+    assert await here.dropped_at() == clock.now()  # also before it is stored
+    await here.flush()
+    stored = await store.documents.get(ATTEMPTS, *recorder.DROPPED)
+    assert stored is not None
+    assert msgspec.json.decode(stored.body) == {"last_at": clock.now()}
+    dropped_at = clock.now()
+    clock.advance(60)
+    await here.flush()
+    assert await node(store, clock).dropped_at() == dropped_at
 
 
 async def test_record_that_cannot_be_stored_waits(store: Store, clock: FakeClock) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bellcast.documents.recorder import DROPPED
 from bellcast.kernel import times
 from bellcast.kernel.errors import FieldError
 from bellcast.rest import kinds, objects
@@ -48,8 +47,8 @@ class SourceKind(kinds.Kind[event_source.EventSource], frozen=True, kw_only=True
         self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
     ) -> dict[tuple[str, str], dict[str, Any]]:
         places = [place for place in versions if tenants is None or place[0] in tenants]
-        found, now = await ctx[Sources].recorder.find([*places, DROPPED]), ctx.engines.clock.now()
-        is_complete = DROPPED not in found or found[DROPPED].in_day(now) == (0, True)
+        recorder, now = ctx[Sources].recorder, ctx.engines.clock.now()
+        found, is_complete = await recorder.find(places), await recorder.dropped_at() < now - times.DAY_MS
         shown = {place: Recent(0, exact=is_complete, last_at=None) for place in places}
         for place, use in found.items():
             value, is_exact = use.in_day(now)
