@@ -314,6 +314,10 @@ def test_rows_are_grouped_by_day_without_columns_that_are_empty(open_console: Ca
     page.reload()
     # A day that has few rows keeps its name between others.
     expect(days).to_have_text(["Today", "Yesterday", "Tuesday 3 Mar", "Monday 2 Mar"])
+    rows[5:] = rows_at("03T09", "02T15", *(f"01T{hour}" for hour in range(15, 9, -1)))
+    page.reload()
+    # Two of them have the heading of the month, with all before.
+    expect(days).to_have_text(["Today", "Yesterday", "March 2026"])
 
 
 # Whether the values of a row's second line are preceded by a point, and whether those of its first line are.

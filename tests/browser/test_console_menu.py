@@ -169,7 +169,7 @@ def test_restricted_developer_reads_limits_and_cannot_change_them(
     owner.send("PUT", "/v1/tenants/acme", {"name": "Acme", "settings": {"sends_per_day": 5000}})
     state = state_of_operator(owner, chromium, "bound-to-acme", "developer", ["acme"])
     page = open_console("/tenants/acme", state=state)
-    expect(page.locator("li, p").filter(has_text="sent today")).to_contain_text("of 5,000")
+    expect(page.get_by_role("region", name="Usage")).to_contain_text("of 5,000 sent today")
     parts = page.get_by_role("navigation", name="Parts of this page")
     parts.get_by_role("link", name="Limits and retention").click()
     expect(page.get_by_role("region", name="Limits and retention")).to_contain_text("5,000")

@@ -84,10 +84,11 @@ def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
     sent = "async (row) => (await import('/console/tenants.js')).tenants.columns.find(({ name }) => name === 'Sent today').of(row)"
     assert page.evaluate(sent, {"settings": {}, "sends_today": 0}) is None
     page.get_by_role("link", name="larch").click()
-    today = page.locator("li, p").filter(has_text="sent today")
-    expect(today).to_have_text("1+sent today")
+    page.get_by_role("link", name="Limits and retention").click()
+    limits = page.get_by_role("region", name="Limits and retention")
+    expect(limits).to_contain_text("about 1 today")
     page.goto("/console/tenants/maple")
-    expect(today).to_contain_text(re.compile(r"^\d sent today of 5,000 recipients"))
+    expect(page.get_by_role("region", name="Usage")).to_contain_text(re.compile(r"\d of 5,000 sent today"))
     page.locator(".numbers").get_by_role("link", name="1 recipient", exact=True).click()
     expect(page).to_have_url(re.compile(r"/recipients\?tenant=maple$"))
     expect(page.locator(".row-link")).to_have_text(["Tessa of maple"])
@@ -147,7 +148,15 @@ def test_tenant_says_that_it_has_reached_its_daily_limit(open_console: Callable[
     page = open_console("/tenants?prefix=poplar")
     expect(page.get_by_role("row", name="poplar")).to_contain_text("daily limit reached")
     page.get_by_role("link", name="poplar").click()
-    expect(page.get_by_role("progressbar", name="Of the daily limit")).to_be_visible()
+    usage = page.get_by_role("region", name="Usage")
+    expect(usage.get_by_role("progressbar", name="Of the daily limit")).to_be_visible()
+    expect(usage).to_contain_text("1 of 1 sent today")
+    expect(usage).to_contain_text("daily limit reached")
+    page.get_by_role("link", name="Limits and retention").click()
+    limits = page.get_by_role("region", name="Limits and retention")
+    expect(limits.get_by_role("progressbar", name="Of the daily limit")).to_be_visible()
+    expect(limits).to_contain_text("1 stored now")
+    assert violations(page) == []
 
 
 def test_parts_of_a_tenant_have_urls_and_keep_what_is_not_saved(

@@ -41,9 +41,11 @@ function wordsOf(entry) {
 /** A changed value as a few words; null if it is longer. */
 function valueWords(value) {
   const text = value === null ? 'none' : typeof value === 'boolean' ? (value ? 'on' : 'off') : Array.isArray(value) && value.every((one) => typeof one !== 'object') ? value.join(', ') : typeof value === 'object' ? JSON.stringify(value) : String(value);
-  return text.length <= MAX_WORDS ? text : null;
+  return text.length <= MAX_WORDS && text !== TOO_LONG ? text : null;
 }
 const MAX_WORDS = 40;
+/** The log has this in place of a value that is too long for it. */
+const TOO_LONG = '…';
 const isBrief = ({ from, to }) => valueWords(from) !== null && valueWords(to) !== null;
 /** Changes in a row of the list. */
 const MAX_CHANGES = 3;
@@ -132,7 +134,7 @@ function objectOf({ action, target, outcome }) {
   return of && path`/recipients/${of.recipient}`;
 }
 
-const valueOf = (value) => (value === null ? '–' : typeof value === 'string' ? value : JSON.stringify(value, null, 2));
+const valueOf = (value) => (value === null ? '–' : value === TOO_LONG ? 'Too long for the log' : typeof value === 'string' ? value : JSON.stringify(value, null, 2));
 
 /** The kind and the name of the object that an entry is about. */
 function objectWords(one) {

@@ -234,11 +234,15 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
 
 /** A group has at least this number of rows: a heading takes the room of one. */
 const FEWEST = 3;
-/** The headings of rows: the day of their time, the month after the last day that has enough, and none if the groups have few on average, or all rows are of one month. */
+/** They have headings even with few rows. */
+const LAST_DAYS = ['Today', 'Yesterday'];
+/** The headings of rows: the day of their time, the month after two days that have few, and none if the groups have few on average, or all rows are of one month. */
 function byTime(columns, rows) {
   const { of } = columns.find(({ kind }) => kind === 'time'), dayOf = (row) => dayName(of(row)), all = rows.map(dayOf), counts = {};
   for (const day of all) counts[day] = (counts[day] ?? 0) + 1;
-  const days = ['Today', 'Yesterday', ...all.slice(0, all.findLastIndex((day) => counts[day] >= FEWEST) + 1)];
+  const each = Object.keys(counts), hasFew = (day) => !LAST_DAYS.includes(day) && !(counts[day] >= FEWEST);
+  const first = each.findIndex((day, index) => hasFew(day) && hasFew(each[index + 1]));
+  const days = [...LAST_DAYS, ...each.slice(0, first < 0 ? undefined : first)];
   const named = (row) => (days.includes(dayOf(row)) ? dayOf(row) : monthName(of(row)));
   const groups = new Set(rows.map(named));
   return rows.length >= FEWEST * groups.size && (groups.size > 1 || rows.some((row) => groups.has(dayOf(row)))) && named;

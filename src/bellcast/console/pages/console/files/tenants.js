@@ -18,10 +18,10 @@ import { say } from './toast.js';
 
 await loadStyle('tenants.css');
 
-/** The settings that the server uses: the name, label and meaning of each, and the setting of the server that applies while it is empty. */
+/** The settings that the server uses: the name, label, meaning and unit of each, and the setting of the server that applies while it is empty. */
 const LIMITS = [
-  ['sends_per_second', 'Sends per second', 'More are refused, and can be tried again.', 'limit_sends_per_second'], ['sends_per_day', 'Sends per day', 'Counted from midnight UTC.', 'limit_sends_per_day'],
-  ['weight', 'Weight', 'Its share when tenants compete.'], ['retention_days', 'Retention in days', 'Older notifications are deleted.', 'retention'],
+  ['sends_per_second', 'Sends per second', 'More are refused, and can be tried again.', 'per second', 'limit_sends_per_second'], ['sends_per_day', 'Sends per day', 'Counted from midnight UTC.', 'per day', 'limit_sends_per_day'],
+  ['weight', 'Weight', 'Its share when tenants compete: with 2, twice that of others.', ''], ['retention_days', 'Retention in days', 'Older notifications are deleted.', 'days', 'retention'],
 ];
 /** Seconds of the units of a duration. */
 const UNITS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
@@ -37,12 +37,6 @@ function usualOf(setting, settings) {
 /** From this part of its daily limit on, a tenant is near it. */
 const NEARLY = 0.8;
 const hasBudget = (one) => one.settings.sends_per_day > 0;
-/** Today's sends as text: a lower bound unless the tenant has a daily limit; null if it was not counted. */
-function sentToday(one) {
-  if (hasBudget(one)) return number(one.sends_today ?? 0);
-  return one.sends_today ? `${number(one.sends_today)}+` : one.sends_today === 0 ? '0' : null;
-}
-
 /** What a tenant does today: whether it sends, and how much of its daily limit is left. */
 function stateOf(one) {
   const part = hasBudget(one) ? (one.sends_today ?? 0) / one.settings.sends_per_day : 0;
@@ -100,7 +94,7 @@ export function Tenant({ page }) {
   return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Avatar} of=${one.key} name=${one.name ?? one.key} /><${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`}><a class="button" href=${withQuery(page.url('/live'), { tenant: one.key })}><${Icon} name="live" /> Live</a><//><${Together}><${Tabs} page=${page} of=${[
     ['usage', 'Usage', html`<${Usage} ...${{ page, one, listed, stats }} />`],
     page.may(BUILDERS) && ['brand', 'Brand', html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} />`],
-    page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${page.me.tenants === null ? LimitForm : LimitFacts} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag, listed }} />`],
+    page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${page.me.tenants === null ? LimitForm : LimitFacts} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag, listed, stats }} />`],
   ].filter(Boolean)} />${Object.keys(one.settings).length > 0 && html`<details class="panel"><summary>Settings as JSON</summary><p class="muted">All settings of the tenant, also those of your own apps.</p><${Json} what="the settings" of=${one.settings} /></details>`}<//>`}<//>`;
 }
 
@@ -118,15 +112,18 @@ function Tabs({ page, of }) {
     ${of.map(([id, name, content]) => html`<section key=${id} id=${`part-${id}`} aria-label=${name} hidden=${id !== shown}>${content}</section>`)}</div>`;
 }
 
-/** What the tenant stores, with links to its lists, and what it sends. */
+/** What the tenant stores, with links to its lists, how much of its daily limit is used, and what it sends. */
 function Usage({ page, one, listed, stats }) {
-  const counted = 'Since midnight UTC. Nodes report once a minute, and count their 100 busiest tenants.';
-  return html`<${Card}><${Loaded} of=${listed}>${({ tenants: [row] }) => {
-    const sent = sentToday({ ...one, sends_today: row?.sends_today });
-    return html`<${Loaded} of=${stats}>${(value) => html`<${StoredRows} page=${page} tenant=${one.key} of=${value} others=${{ connections: connectionsIn(value) }}>${!hasBudget(one) && sent && html`<li title=${counted}><b>${sent}</b><span>sent today</span></li>`}<//>
-      ${hasBudget(one) && html`<p title=${counted}><b>${sent ?? 'Not counted'}</b> sent today of ${count(one.settings.sends_per_day, 'recipient')}<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${row?.sends_today ?? 0}></progress></p>`}`}<//>`;
-  }}<//><//>
+  return html`<${Card}><${Loaded} of=${listed}>${({ tenants: [row] }) => html`<${Loaded} of=${stats}>${(value) => html`<${StoredRows} page=${page} tenant=${one.key} of=${value} />`}<//>
+      ${hasBudget(one) && html`<div class="budget"><${Today} of=${{ ...one, sends_today: row?.sends_today }} /></div>`}`}<//><//>
     <${Charts} page=${page} tenant=${one.key} connections=${connectionsIn(stats.value)} />`;
+}
+
+/** What was sent today: of a tenant with a daily limit exactly, and as a part of it. */
+function Today({ of: one }) {
+  if (!hasBudget(one)) return one.sends_today > 0 && html`about ${number(one.sends_today)} today`;
+  const [word, kind] = stateOf(one), all = one.settings.sends_per_day;
+  return html`<span><b>${number(one.sends_today ?? 0)}</b> of ${number(all)} sent today${['warn', 'bad'].includes(kind) && html` <${State} of=${word} kind=${kind} />`}</span><progress aria-label="Of the daily limit" class=${kind} max=${all} value=${one.sends_today ?? 0}></progress>`;
 }
 
 /** Merge into the tenant's settings as they were read, or with `isMine` into the current ones, because the API replaces all settings. */
@@ -143,12 +140,13 @@ const LimitFacts = ({ one }) => html`<${Facts} of=${LIMITS.map(([name, label]) =
 /** Takes the entries of a form back. */
 const discard = html`<button type="reset">Discard</button>`;
 
-function LimitForm({ page, one, tag, listed }) {
-  const server = useLoad((signal) => get('/v1/settings', signal));
-  const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS)), today = sentToday({ ...one, sends_today: listed.value?.tenants[0]?.sends_today });
-  const used = (name) => name === 'sends_per_day' && today && html` <b>${today} sent today.</b>${hasBudget(one) && html`<progress aria-label="Of the daily limit" max=${one.settings.sends_per_day} value=${listed.value?.tenants[0]?.sends_today ?? 0}></progress>`}`;
-  return html`<p class="muted">An empty field has the value of the server, in grey. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" more=${discard} send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
-    ${open.map(([name, label, hint, setting]) => html`<${Field} key=${name} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} placeholder=${usualOf(setting, server.value?.settings ?? [])} hint=${html`${hint}${used(name)}`} />`)}<//>`;
+/** The settings with what is used of each beside its field. */
+function LimitForm({ page, one, tag, listed, stats }) {
+  const server = useLoad((signal) => get('/v1/settings', signal)), stored = stats.value?.store.notifications;
+  const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
+  const used = { sends_per_day: listed.value && html`<${Today} of=${{ ...one, sends_today: listed.value.tenants[0]?.sends_today }} />`, retention_days: stored !== undefined && `${number(stored)}${stats.value.at_least.includes('notifications') ? '+' : ''} stored now` };
+  return html`<p class="muted">An empty field has the limit of the server, in grey. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" more=${discard} send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
+    ${open.map(([name, label, hint, unit, setting]) => html`<div key=${name} class="limit" data-unit=${unit}><${Field} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} placeholder=${usualOf(setting, server.value?.settings ?? [])} hint=${hint} /><div class="used">${used[name]}</div></div>`)}<//>`;
 }
 
 function Brand({ page, one, tag }) {
