@@ -6,11 +6,8 @@ from bellcast.channels.types import title_of
 from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.sends import SendRequest, SentItem
 from bellcast.kernel import times
-from bellcast.kernel.db import lists
 from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
-from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.db.script import Params, Row, Script, Statement
-from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.recipients.store import ensure
 
 # Filters that match none of these notifications.
@@ -46,33 +43,11 @@ def _outside(request: SendRequest) -> Iterator[Params]:
 def find(tenant: str, id: str) -> Script[SentItem | None]:
     """Return a notification that was not recalled."""
     found = yield Statement("outside_find", {"tenant": tenant, "id": id})
-    return _item(found[0]) if found else None
+    return item(found[0]) if found else None
 
 
-def page(params: Params) -> Script[tuple[list[SentItem], str | None]]:
-    """Return notifications, newest first, and the last examined id if more may follow. None of them has one of NO_FIELDS."""
-    if any(params[name] is not None for name in NO_FIELDS):
-        return [], None
-    name = _statement(params)
-    found, end = yield from lists.by_id(f"{name}_last", f"{name}_page", params)
-    return [_item(row) for row in found], end
-
-
-def count(params: Params) -> Script[ListTotal]:
-    """Return the number of notifications."""
-    if any(params[name] is not None for name in NO_FIELDS):
-        return ListTotal(0, exact=True)
-    name = _statement(params)
-    return (yield from lists.count_by_id(f"{name}_last", f"{name}_total", params))
-
-
-def _statement(params: Params) -> str:
-    if params["recipient"] is not None:
-        return "outside_of_recipient"
-    return "outside_of_all" if params["tenant"] == EVERY_TENANT else "outside_of_tenant"
-
-
-def _item(row: Row) -> SentItem:
+def item(row: Row) -> SentItem:
+    """Create an item from a row of a page."""
     *columns, tenant, key = row
     return SentItem(notification=notification(tuple(columns)), tenant=tenant, recipient=key, has_row=False)
 

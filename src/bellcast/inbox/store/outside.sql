@@ -31,7 +31,7 @@ outside_notifications o
 WHERE o.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
   AND o.id < :before AND o.id >= :since
 
--- fragment: outside_page
+-- fragment: outside_columns
 -- The columns of a page.
 SELECT o.id, o.type, o.title, o.created_at, o.tenant, (SELECT r.key FROM recipients r WHERE r.id = o.recipient) AS key
 
@@ -41,17 +41,17 @@ SELECT o.id, o.type, o.title, o.created_at, o.tenant, (SELECT r.key FROM recipie
 
 -- name: outside_find
 -- A notification of one tenant that is not in an inbox.
-{{outside_page}} FROM outside_notifications o WHERE o.id = :id AND o.tenant = :tenant
+{{outside_columns}} FROM outside_notifications o WHERE o.id = :id AND o.tenant = :tenant
 
--- name: outside_of_all_last
+-- name: outside_last
 -- The last notification of all tenants that one page compares with its filter.
 SELECT o.id FROM {{outside_of_all}} ORDER BY o.id DESC LIMIT 1 OFFSET :skipped
 
--- name: outside_of_all_page
+-- name: outside_page
 -- Notifications of all tenants that are not in an inbox, newest first.
-{{outside_page}} FROM {{outside_of_all}} AND {{outside_filter}} ORDER BY o.id DESC LIMIT :limit
+{{outside_columns}} FROM {{outside_of_all}} AND {{outside_filter}} ORDER BY o.id DESC LIMIT :limit
 
--- name: outside_of_all_total
+-- name: outside_total
 -- Number of notifications of all tenants that are not in an inbox.
 SELECT count(*) FROM {{outside_of_all}} AND {{outside_filter}}
 
@@ -61,7 +61,7 @@ SELECT o.id FROM {{outside_of_tenant}} ORDER BY o.id DESC LIMIT 1 OFFSET :skippe
 
 -- name: outside_of_tenant_page
 -- Notifications of a tenant that are not in an inbox, newest first.
-{{outside_page}} FROM {{outside_of_tenant}} AND {{outside_filter}} ORDER BY o.id DESC LIMIT :limit
+{{outside_columns}} FROM {{outside_of_tenant}} AND {{outside_filter}} ORDER BY o.id DESC LIMIT :limit
 
 -- name: outside_of_tenant_total
 -- Number of notifications of a tenant that are not in an inbox.
@@ -73,7 +73,7 @@ SELECT o.id FROM {{outside_of_recipient}} ORDER BY o.id DESC LIMIT 1 OFFSET :ski
 
 -- name: outside_of_recipient_page
 -- Notifications of a recipient that are not in an inbox, newest first.
-{{outside_page}} FROM {{outside_of_recipient}} AND {{outside_filter}} ORDER BY o.id DESC LIMIT :limit
+{{outside_columns}} FROM {{outside_of_recipient}} AND {{outside_filter}} ORDER BY o.id DESC LIMIT :limit
 
 -- name: outside_of_recipient_total
 -- Number of notifications of a recipient that are not in an inbox.

@@ -173,15 +173,11 @@ SELECT e.*, n.key, n.tenant FROM (
 ORDER BY n.id DESC
 
 -- name: sent_total
--- Number of notifications to named recipients of a tenant. The recipient of each is found by its number: a join might read all.
+-- Number of notifications to named recipients. The recipient of each is found by its number: a join might read all.
 SELECT count(*) FROM notifications n
 WHERE n.announcement IS NULL AND n.id < :before AND n.id >= :since
-  AND (SELECT r.tenant FROM recipients r WHERE r.id = n.recipient) = :tenant AND {{sent_filters}}
-
--- name: sent_of_all_total
--- Number of notifications to named recipients of all tenants.
-SELECT count(*) FROM notifications n
-WHERE n.announcement IS NULL AND n.id < :before AND n.id >= :since AND {{sent_filters}}
+  AND (CAST(:tenant AS TEXT) = '*' OR (SELECT r.tenant FROM recipients r WHERE r.id = n.recipient) = :tenant)
+  AND {{sent_filters}}
 
 -- name: sent_of_recipient_total
 -- Number of notifications to one recipient.

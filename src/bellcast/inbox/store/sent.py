@@ -1,7 +1,7 @@
 """Sent items as the server API sees them: find, edit and recall."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -22,10 +22,6 @@ from bellcast.kernel.ids import NEWEST
 from bellcast.webhooks.types import EventReport, no_report
 
 T = TypeVar("T")
-# Items of a search, newest first, and the id of the last examined one if more may follow.
-Found: TypeAlias = tuple[Sequence[SentItem], str | None]
-Search: TypeAlias = Callable[[Params], Script[Found]]
-Count: TypeAlias = Callable[[Params], Script[ListTotal]]
 # The key and the filters of both lists. Their items have several sources, which have statements of their own.
 LIST = KeysetList("sent", ("id",), tuple, is_newest_first=True, filters=("recipient", "type", "tag", "template"))
 NO_FILTERS: Params = dict.fromkeys(("recipient", "type", "tag", "template", "part"))
@@ -62,13 +58,14 @@ class SentItems(StoreTable):
     @read_in_background
     def notifications(self, query: ListQuery) -> Script[ListPage[SentItem]]:
         """Return notifications to named recipients, newest first. Examines a bounded number of rows."""
-        return _page(query, [(_in_inboxes, _count_in_inboxes), (outside.page, outside.count)])
+        has_outside = all(query.filters.get(name) is None for name in outside.NO_FIELDS)
+        return _page(query, (IN_INBOXES, OUTSIDE) if has_outside else (IN_INBOXES,))
 
     @read_in_background
     def announcements(self, query: ListQuery) -> Script[ListPage[SentItem]]:
         """Return announcements that were not recalled, newest first; the `part` is that in the inbox of the `recipient`.
         Examines a bounded number of rows."""
-        return _page(query, [(_announced, _count_announced)])
+        return _page(query, (ANNOUNCED,))
 
     @read_in_background
     def reach(self, announcements: Sequence[str]) -> Script[dict[str, Reach]]:
@@ -143,7 +140,22 @@ class SentItems(StoreTable):
         return ANNOUNCEMENT_INBOX if direct is None else int(direct[rows.RECIPIENT])
 
 
-def _page(query: ListQuery, sources: Sequence[tuple[Search, Count]]) -> Script[ListPage[SentItem]]:
+class SentSource(NamedTuple):
+    """Statements such as `sent_page`, and a function that converts their rows. With `by_owner`, those of one recipient or tenant
+    are others, such as `sent_of_recipient_page`."""
+
+    name: str
+    item: Callable[[Row], SentItem]
+    by_owner: bool = True
+
+    def statements(self, params: Params) -> str:
+        """Return the name with which those of the parameters begin."""
+        if self.by_owner and params["recipient"] is not None:
+            return f"{self.name}_of_recipient"
+        return f"{self.name}_of_tenant" if self.by_owner and params["tenant"] != EVERY_TENANT else self.name
+
+
+def _page(query: ListQuery, sources: Sequence[SentSource]) -> Script[ListPage[SentItem]]:
     """Return a page of the items of all sources and tenants. Its total has a bounded number of rows of each."""
     range = ids.id_range(query.after[0] if query.after else NEWEST, *query.created)
     # Null filters match everything; the tenant `*` means all.
@@ -151,18 +163,21 @@ def _page(query: ListQuery, sources: Sequence[tuple[Search, Count]]) -> Script[L
     named: list[Params] = [{**common, "tenant": tenant} for tenant in query.tenants or (EVERY_TENANT,)]
     parts = []
     for params in named:
-        for search, _ in sources:
-            items, end = yield from search(params)
-            parts.append((list(items), None if end is None else (end,)))
-    found, examined = lists.merge(parts, _key, query.limit, is_newest_first=True)
-    shown, has_next, total = found[: query.limit], len(found) > query.limit, None
+        for source in sources:
+            name = source.statements(params)
+            found, end = yield from (_of_tenant(params) if name == OF_TENANT else lists.by_id(name, params))
+            parts.append(([source.item(row) for row in found], None if end is None else (end,)))
+    items, examined = lists.merge(parts, _key, query.limit, is_newest_first=True)
+    shown, has_next, total = items[: query.limit], len(items) > query.limit, None
     if query.is_counted and query.after is None:
         total = ListTotal(len(shown), exact=examined is None)
         if has_next:
             counts = []
             for params in named:
-                for _, count in sources:
-                    counts.append((yield from count(params)))
+                for source in sources:
+                    name = source.statements(params)
+                    counted = _count_of_tenant(params) if name == OF_TENANT else lists.count_by_id(name, params)
+                    counts.append((yield from counted))
             total = ListTotal(sum(one.value for one in counts), exact=all(one.exact for one in counts))
     return ListPage(shown, _key(shown[-1]) if has_next else None, examined, total)
 
@@ -171,48 +186,25 @@ def _key(item: SentItem) -> RowKey:
     return (item.notification.id,)
 
 
-def _in_inboxes(params: Params) -> Script[Found]:
-    if params["recipient"] is not None:
-        rows, end = yield from lists.by_id("sent_of_recipient_last", "sent_of_recipient_page", params)
-    elif params["tenant"] == EVERY_TENANT:
-        rows, end = yield from lists.by_id("sent_last", "sent_page", params)
-    else:
-        rows, end = yield from _of_tenant(params)
-    return [_direct_item(tenant, tuple(columns)) for *columns, tenant in rows], end
-
-
-def _count_in_inboxes(params: Params) -> Script[ListTotal]:
-    if params["recipient"] is not None:
-        return (yield from lists.count_by_id("sent_of_recipient_last", "sent_of_recipient_total", params))
-    if params["tenant"] == EVERY_TENANT:
-        return (yield from lists.count_by_id("sent_last", "sent_of_all_total", params))
-    counted = yield from lists.count_by_id("sent_last", "sent_total", params)
-    if counted.exact or not (yield from _has_few_rows(params["tenant"])):
-        return counted
-    ((number,),) = yield Statement("sent_of_tenant_total", params, heavy=True)
-    return ListTotal(int(number), exact=True)
-
-
-def _announced(params: Params) -> Script[Found]:
-    rows, end = yield from lists.by_id("announced_last", "announced_page", params)
-    return [_announced_item(row) for row in rows], end
-
-
-def _count_announced(params: Params) -> Script[ListTotal]:
-    return lists.count_by_id("announced_last", "announced_total", params)
-
-
 def _of_tenant(params: Params) -> Script[tuple[Sequence[Row], str | None]]:
     """Return the newest notifications of one tenant, and the last examined id if more may follow.
 
     The index of notifications has no tenant. A tenant with a small share of them would need many pages of that index
     for its first rows, so if it has few rows, its inboxes are searched instead."""
-    found, until = yield from lists.newest("sent_last", "sent_page", params, lists.FIRST_SCANNED_ROWS)
+    found, until = yield from lists.newest("sent", params, lists.FIRST_SCANNED_ROWS)
     if until is None:
         return found, None
     if (yield from _has_few_rows(params["tenant"])):
         return (yield Statement("sent_of_tenant_page", params, heavy=True)), None
-    return (yield from lists.newest("sent_last", "sent_page", params, lists.MAX_SCANNED_ROWS))
+    return (yield from lists.newest("sent", params, lists.MAX_SCANNED_ROWS))
+
+
+def _count_of_tenant(params: Params) -> Script[ListTotal]:
+    counted = yield from lists.count_by_id("sent", params)
+    if counted.exact or not (yield from _has_few_rows(params["tenant"])):
+        return counted
+    ((number,),) = yield Statement("sent_of_tenant_total", params, heavy=True)
+    return ListTotal(int(number), exact=True)
 
 
 def _has_few_rows(tenant: str) -> Script[bool]:
@@ -259,3 +251,10 @@ def _announced_item(row: Row) -> SentItem:
         topic=topic,
         edited_at=edited_at,
     )
+
+
+IN_INBOXES = SentSource("sent", lambda row: _direct_item(row[-1], row[:-1]))
+OUTSIDE = SentSource("outside", outside.item)
+ANNOUNCED = SentSource("announced", _announced_item, by_owner=False)
+# The index of notifications has no tenant: these have a search of their own.
+OF_TENANT = "sent_of_tenant"

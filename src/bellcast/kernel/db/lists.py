@@ -260,27 +260,27 @@ def recent_counts(statement: str, since: int, tenants: Sequence[str] | None) -> 
 # --- lists of other statements, whose filters examine a bounded number of rows
 
 
-def by_id(last_row: str, page: str, params: Params) -> Script[tuple[Sequence[Row], str | None]]:
-    """Run the statement `page`, bounded by the id that the statement `last_row` finds. Return its rows, newest first,
-    and the last examined id if more may follow."""
-    first = yield from newest(last_row, page, params, FIRST_SCANNED_ROWS)
-    if first[1] is None:
-        return first
-    return (yield from newest(last_row, page, params, MAX_SCANNED_ROWS))
+def by_id(name: str, params: Params) -> Script[tuple[Sequence[Row], str | None]]:
+    """Run the statement `…_page`, bounded by the id that the statement `…_last` finds. Return its rows, newest first, and the last
+    examined id if more may follow."""
+    first = yield from newest(name, params, FIRST_SCANNED_ROWS)
+    return first if first[1] is None else (yield from newest(name, params, MAX_SCANNED_ROWS))
 
 
-def newest(last_row: str, page: str, params: Params, scanned: int) -> Script[tuple[Sequence[Row], str | None]]:
+def newest(name: str, params: Params, scanned: int) -> Script[tuple[Sequence[Row], str | None]]:
     """Like `by_id`, with one bound."""
     skipped = min(scanned, MAX_SCANNED_ROWS) - 1
-    last = yield Statement(last_row, {**params, "skipped": skipped}, heavy=True)
+    last = yield Statement(f"{name}_last", {**params, "skipped": skipped}, heavy=True)
     bound = last[0][0] if last else params["since"]
-    found = yield Statement(page, {**params, "since": bound}, heavy=True)
+    found = yield Statement(f"{name}_page", {**params, "since": bound}, heavy=True)
     return found, bound if last and len(found) < params["limit"] else None
 
 
-def count_by_id(last_row: str, total: str, params: Params) -> Script[ListTotal]:
-    """Count with the statement `total`, bounded by the id that the statement `last_row` finds. The count is exact if
-    there is no older row."""
-    last = yield Statement(last_row, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
-    ((number,),) = yield Statement(total, {**params, "since": last[0][0] if last else params["since"]}, heavy=True)
+def count_by_id(name: str, params: Params) -> Script[ListTotal]:
+    """Count with the statement `…_total`, bounded by the id that the statement `…_last` finds. The count is exact if there is no
+    older row."""
+    last = yield Statement(f"{name}_last", {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
+    ((number,),) = yield Statement(
+        f"{name}_total", {**params, "since": last[0][0] if last else params["since"]}, heavy=True
+    )
     return ListTotal(int(number), exact=not last)

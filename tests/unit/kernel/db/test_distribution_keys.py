@@ -57,7 +57,6 @@ EXCEPTIONS = {
     "sent_last": LISTING,
     "sent_page": LISTING,
     "sent_total": LISTING,
-    "sent_of_all_total": LISTING,
     "sent_of_tenant_size": OF_TENANT,
     "sent_of_tenant_page": OF_TENANT,
     "sent_of_tenant_total": OF_TENANT,
