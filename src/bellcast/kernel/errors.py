@@ -207,13 +207,13 @@ class Invalid(BellcastError):
 class IdempotencyMismatch(Invalid):
     """This Idempotency-Key was used with another body within the last 24 hours: use another key for another request."""
 
-    code = "idempotency_mismatch"
+    code, title = "idempotency_mismatch", "Idempotency key reused"
 
 
 class TemplateFailed(Invalid):
     """A template could not be rendered with this data, or took more than 0.25 s or 512 KiB."""
 
-    code = "template_error"
+    code, title = "template_error", "Template failed"
 
 
 class TooMany(BellcastError):
