@@ -61,7 +61,7 @@ function Objects({ page, of: objects }) {
 function Way() {
   const steps = [
     ['Pull', 'In an empty folder, or in that of your repository. One file for each object.', `BELLCAST_SECRET=… bellcast pull --url ${location.origin}${ROOT}`], ['Commit', 'The secrets of providers are not in the files.', 'git init && git add . && git commit -m "Objects of Bellcast"'],
-    ['Push', html`To another server, such as production. This locks the objects there, until an owner presses “Unlock”, unless <code>bellcast.yaml</code> has <code>lock: false</code>.`, 'BELLCAST_SECRET=… bellcast push --url https://other-server.example.com'],
+    ['Push', html`To another server, such as production. This locks the objects there, until an owner presses “Unlock”, unless <code>bellcast.yaml</code> has <code>lock: false</code>.`, 'BELLCAST_SECRET=… bellcast push --url https://other.example.com'],
   ];
   return html`<${Card} title="From this server to git, and to another server"><ol class="numbered git">${steps.map(([title, text, command]) => html`<li key=${title}><b>${title}</b><p class="muted">${text}</p><${Snippet} of=${command} /></li>`)}</ol>
     <p class="muted">Each <code>BELLCAST_SECRET</code> is that of the server in its line: <code>bellcast env --data FOLDER</code> prints it. Settings, such as the brand, are not in the files.</p><//>`;

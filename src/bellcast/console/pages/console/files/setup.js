@@ -100,7 +100,7 @@ function Checklist({ page, title: heading, name, lines, round, canReset, note, s
   };
   const isFirst = useRef(true), unmounted = useRef(null);
   useLayoutEffect(() => {
-    if (!isKnown && !isFirst.current) return undefined; // an event does not cut off the first checks, by which the steps are folded
+    if (!isKnown && !isFirst.current) return undefined; // an event does not cut off the first checks
     const abort = new AbortController(), checks = [];
     for (const { title, isPersistent, check } of lines) {
       const kept = isPersistent && remembered(page)[`${name} ${title}`];
@@ -134,15 +134,9 @@ function Checklist({ page, title: heading, name, lines, round, canReset, note, s
     setSeen({});
   };
   const done = lines.filter(({ title }) => seen[title]?.text).length;
-  // Steps that were done when the page opened are folded, so that the open ones lead; one that is done meanwhile stays in its place.
-  const wasDone = useRef(null);
-  if (isKnown && heading) wasDone.current ??= lines.map(({ title }) => title).filter((title) => seen[title]?.text);
-  const folded = lines.filter(({ title }) => wasDone.current?.includes(title)), first = lines.find(({ title, to }) => to && !seen[title]?.text);
-  useLayoutEffect(() => { if (isKnown) settled?.(folded.length === lines.length); }, [isKnown]);
-  const listOf = (some) => html`<ol class="checks">${some.map(({ title, hint, act, to, isPersistent }) => html`<li key=${title} class=${seen[title]?.text ? 'done' : null}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent), Boolean(seen[title]?.text))}</div>${to && !seen[title]?.text && html`<a class=${title === first.title ? 'button primary' : 'button'} href=${page.url(to[0])}>${to[1]}</a>`}</li>`)}</ol>`;
-  if (folded.length === lines.length) return html`<details class="panel"><summary>${heading} <${State} of=${`${done} of ${lines.length} done`} kind="ok" /></summary>${listOf(lines)}</details>`;
-  const list = html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress>${listOf(lines.filter((one) => !folded.includes(one)))}
-    ${folded.length > 0 && html`<details class="complete"><summary>${folded.length} done</summary>${listOf(folded)}</details>`}
+  const first = lines.find(({ title, to }) => to && !seen[title]?.text);
+  useLayoutEffect(() => { if (isKnown) settled?.(done === lines.length); }, [isKnown]);
+  const list = html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress><ol class="checks">${lines.map(({ title, hint, act, to, isPersistent }) => html`<li key=${title} class=${seen[title]?.text ? 'done' : null}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent), Boolean(seen[title]?.text))}</div>${to && !seen[title]?.text && html`<a class=${title === first.title ? 'button primary' : 'button'} href=${page.url(to[0])}>${to[1]}</a>`}</li>`)}</ol>
     ${canReset && html`<button type="button" onClick=${reset}>Start over</button>`}`;
   return heading ? html`<section class="panel" aria-label=${heading}>${list}${note}</section>` : list;
 }
@@ -208,9 +202,9 @@ function nextSteps(page) {
   return [
     { title: 'Add a provider', hint: 'Without one, e-mails, SMS and push messages are simulated.', to: ['/providers?new=yes', 'New provider'], check: any('/v1/providers', 'providers', 'provider') },
     { title: 'Write a workflow', hint: 'Delays, conditions and several channels.', to: ['/workflows?edit=new', 'New workflow'], check: any('/v1/workflows', 'workflows', 'workflow') },
-    { title: 'Allow the pages of your app', hint: 'Browsers elsewhere are refused once their origins are set.', to: ['/settings?find=origins', 'Allowed origins'], check: async (signal) => (await get('/v1/settings', signal)).settings.find(({ name }) => name === 'origins').value ? 'Origins are set.' : null },
+    { title: 'Allow the pages of your app', hint: 'Browsers elsewhere are refused once their origins are set, under Settings.', to: ['/settings?find=origins', 'Allowed origins'], check: async (signal) => (await get('/v1/settings', signal)).settings.find(({ name }) => name === 'origins').value ? 'Origins are set.' : null },
     { title: 'Give each of your servers a key', hint: 'With the scopes that it needs, instead of the project secret.', to: ['/keys?new=yes', 'New API key'], check: any('/v1/keys', 'keys', 'key') },
-    { title: 'Protect your account', hint: 'With an authenticator app or a passkey.', to: ['/account', 'Set up a second factor'], check: async () => (page.me.is_external ? 'Your identity provider protects it.' : page.me.has_mfa ? 'The second factor is on.' : null) },
+    { title: 'Protect your account', hint: 'With an authenticator app or a passkey, under Account.', to: ['/account', 'Set up a second factor'], check: async () => (page.me.is_external ? 'Your identity provider protects it.' : page.me.has_mfa ? 'The second factor is on.' : null) },
   ];
 }
 
@@ -250,23 +244,22 @@ function pusherLines(page, { admins, provider, assigned, updated, tenant }, even
 
 /** Symptoms of pages over Pusher's protocol, with their causes and the place of the fix. */
 export function Troubleshooting({ page }) {
-  const link = (path, text) => html`<a href=${page.url(path)}>${text}</a>`;
   const groups = { Connection: [
-    ['“Pusher connected” never appears', 'The page cannot reach the server, or connects to another host.', ['Set ', code('wsHost'), ' to this host without a scheme, ', code('wsPort'), ' or ', code('wssPort'), ', and ', code("enabledTransports: ['ws']"), '. Then ', link('/pusher-apps', 'Test connection'), ' shows the failing step.']],
-    ['Error 4001', 'No app has the key of the page.', ['Compare it with ', link('/pusher-apps', 'Pusher apps'), '.']],
-    ['Error 4003', 'Pusher or the app is switched off.', [link('/settings', 'Settings'), ': ', code('pusher_enabled'), '. Or enable the app: ', link('/pusher-apps', 'Pusher apps'), '.']],
-    ['Error 4009', 'The sign-in is wrong, or the page did not authorize in time.', 'Your auth endpoint signs with another secret: copy that of the app.'],
-    ['The connection is refused with 403', 'The origin of the page is not allowed.', [link('/live?kind=refused', 'Refused'), ' names the origin; add it to ', code('origins'), ' under ', link('/settings', 'Settings'), '.']],
-    ['It worked, and stopped after a minute', 'A proxy cuts idle connections.', ['Read the proxy’s timeout; pages ping after ', code('pusher_activity_timeout'), '.']],
+    ['“Pusher connected” never appears', 'The page connects to another host, or to none.', ['Set ', code('wsHost'), ' to this host without a scheme, ', code('wsPort'), ' or ', code('wssPort'), ', and ', code("enabledTransports: ['ws']"), '.']],
+    ['Error 4001', 'No app has the key of the page.', 'Compare it with the keys of your apps.', ['/pusher-apps', 'Pusher apps']],
+    ['Error 4003', 'Pusher or the app is switched off.', ['Switch on ', code('pusher_enabled'), ', or enable the app.'], ['/settings?find=pusher_enabled', 'Settings']],
+    ['Error 4009', 'The sign-in is wrong, or late.', 'Sign with the secret of this app in your auth endpoint.', ['/pusher-apps', 'Pusher apps']],
+    ['Refused with 403', 'The origin of the page is not allowed.', ['Add the origin, which Live names, to ', code('origins'), '.'], ['/live?kind=refused', 'Live']],
+    ['It stops after a minute', 'A proxy cuts idle connections.', ['Its timeout must exceed ', code('pusher_activity_timeout'), '.'], ['/settings?find=pusher_activity_timeout', 'Settings']],
   ], Subscriptions: [
-    ['pusher:subscription_error on a private channel', 'The auth endpoint fails, or signs with another secret.', 'Open the endpoint’s request in the network panel of the browser. It must return 200 and a signature of socket id and channel.'],
-    ['pusher:subscription_error on a public channel', 'Public channels must be declared.', ['Add it to ', code('public_topics'), ' under ', link('/settings', 'Settings'), '.']],
+    ['pusher:subscription_error on a private channel', 'The auth endpoint fails, or signs with another secret.', 'The request to the endpoint must return 200 and a signature of socket id and channel.'],
+    ['pusher:subscription_error on a public channel', 'Public channels must be declared.', ['Add it to ', code('public_topics'), '.'], ['/settings?find=public_topics', 'Settings']],
   ], Events: [
-    ['Connected, but no event arrives', 'The event goes to another channel, has another name, or comes from another app.', [link('/live?kind=publish', 'Published events'), ' show the channel, the name and the number of connections. 0: no page follows the channel.']],
-    ['The server SDK gets 401', 'Another secret, or a clock that differs by more than 10 minutes.', [link('/requests?status=401', 'Requests'), ' name the reason; ', link('/health', 'the doctor'), ' compares clocks.']],
+    ['Connected, but no event arrives', 'It has another channel, another name, or comes from another app.', 'Compare both in Live. “0 connections”: no page follows the channel.', ['/live?kind=publish', 'Live']],
+    ['The server SDK gets 401', 'Another secret, or a clock that differs by more than 10 minutes.', 'The request names the reason. The doctor under Health compares clocks.', ['/requests?status=401', 'Requests']],
   ] };
-  return html`<${Heading} title="Pusher troubleshooting" />
-    <div class="symptoms" aria-hidden="true"><p class="muted">Symptom</p><p class="muted">Cause</p><p class="muted">Fix</p></div>
-    ${Object.entries(groups).map(([group, rows]) => html`<h2 key=${group}>${group}</h2><ul class="checks symptoms" aria-label=${group}>${rows.map(([symptom, cause, fix]) => html`<li key=${symptom}><b>${symptom}</b><p class="muted"><span class="hidden">Cause: </span>${cause}</p><p><span class="hidden">Fix: </span>${fix}</p></li>`)}</ul>`)}
+  return html`<${Heading} title="Pusher troubleshooting" /><section class="panel tester" aria-label="Test"><p class="muted">Connects as your app does, and names the step that fails.</p><${PusherTest} /></section>
+    <div class="symptoms" aria-hidden="true"><p class="muted">Symptom</p><p class="muted">Cause</p><p class="muted">Fix</p><p class="muted">Where</p></div>
+    ${Object.entries(groups).map(([group, rows]) => html`<h2 key=${group}>${group}</h2><ul class="checks symptoms" aria-label=${group}>${rows.map(([symptom, cause, fix, to]) => html`<li key=${symptom} id=${/^Error (\d+)$/.exec(symptom)?.[1]}><b>${symptom}</b><p class="muted"><span class="hidden">Cause: </span>${cause}</p><p><span class="hidden">Fix: </span>${fix}</p>${to && html`<p class="actions"><a href=${page.url(to[0])}>${to[1]}</a></p>`}</li>`)}</ul>`)}
     <p class="muted">See also <a href=${`${page.root}/errors`} target="_blank" rel="noopener">all errors</a> of the server, and <a href=${`${page.root}/check`} target="_blank" rel="noopener">a test of your page</a> with a bell.</p>`;
 }
