@@ -353,13 +353,11 @@ def test_source_says_what_it_sends_and_publishes_a_test_event(
     page = open_console("/sources")
     row = page.get_by_role("row").filter(has_text="seated")
     expect(row).to_contain_text("table.seated on floor")
-    expect(row).to_contain_text("to the waiter of the event")
+    expect(row).to_contain_text("to its waiter")
     expect(row).to_contain_text("Table table is yours")
     row.get_by_role("link", name="seated").click()
     state = page.get_by_role("region", name="State")
-    expect(state).to_contain_text(
-        "No event in 24 hoursEach table.seated on floor sends this to the waiter of the event."
-    )
+    expect(state).to_contain_text("No event in 24 hoursEach table.seated on floor sends this to its waiter.")
     page.get_by_text("Publish a test event").click()
     data = page.get_by_label("Data as JSON")
     expect(data).to_have_value(re.compile(r'"waiter": .*"table": ', re.DOTALL))

@@ -61,7 +61,7 @@ def test_template_is_previewed_by_language_and_tested(open_console: Callable[...
     expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"name": "Ann Lind"'))
     expect(page.frame_locator("iframe").get_by_text("alert")).to_be_visible()
     expect(page.locator(".subject b")).to_have_text("Ann Lind")
-    page.get_by_role("group", name="Language").get_by_role("button", name="de", exact=True).click()
+    page.get_by_role("group", name="Language").get_by_role("button", name="German", exact=True).click()
     expect(page.locator(".subject b")).to_have_text("Hallo")
     page.get_by_role("button", name="Test…").click()
     page.get_by_label("To recipient").fill("evil")

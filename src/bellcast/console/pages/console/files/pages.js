@@ -48,7 +48,7 @@ export const PAGES = [
   { path: '/setup', icon: 'setup', group: 'Configure', title: 'Setup', show: view('./setup.js', 'Setup'), detail: view('./setup.js', 'Troubleshooting'), roles: BUILDERS, isOfServer: true },
   { path: '/settings', icon: 'settings', group: 'Configure', title: 'Settings', show: view('./settings.js', 'Settings'), roles: BUILDERS, isOfServer: true, letter: 's' },
   { path: '/providers', icon: 'providers', group: 'Configure', title: 'Providers', show: list('./providers.js', 'providers'), pane: view('./providers.js', 'Provider'), roles: ALL, letter: 'p', noun: 'provider' },
-  { path: '/pusher-apps', icon: 'push', group: 'Configure', title: 'Pusher apps', show: list('./pusher-apps.js', 'pusherApps'), pane: view('./pusher-apps.js', 'PusherApp'), roles: BUILDERS, isOfServer: true },
+  { path: '/pusher-apps', icon: 'app', group: 'Configure', title: 'Pusher apps', show: list('./pusher-apps.js', 'pusherApps'), pane: view('./pusher-apps.js', 'PusherApp'), roles: BUILDERS, isOfServer: true },
   { path: '/git', icon: 'branch', group: 'Configure', title: 'Git', show: view('./git.js', 'Git'), roles: BUILDERS, isOfServer: true },
   { path: '/webhooks', icon: 'webhooks', group: 'Configure', title: 'Webhooks', show: list('./webhooks.js', 'webhooks'), pane: view('./webhooks.js', 'Webhook'), roles: CONTENT, noun: 'webhook' },
   { path: '/keys', icon: 'keys', group: 'Access', title: 'API keys', show: list('./access.js', 'keys'), pane: view('./access.js', 'ApiKey'), roles: BUILDERS, letter: 'k', noun: 'API key' },

@@ -3,7 +3,7 @@
  */
 import { Code } from './code.js';
 import { Confirm } from './dialogs.js';
-import { toneOf } from './format.js';
+import { count, number, toneOf } from './format.js';
 import { html, useRef, useState } from './html.js';
 import { refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
@@ -33,11 +33,20 @@ const originsOf = (one) => one.origins.join(', ') || 'the origins that the setti
 /** What a state means for the clients of an app. */
 const HEADLINES = { active: ['ok', 'Clients can connect'], disabled: ['wait', 'Disabled: its clients are refused until it is enabled'], overridden: ['warn', 'Not used: the app of this project has the same id or key'] };
 
+/** A connection has a tenant, not an app: their number is known while one app has them all. */
+async function readConnections(apps) {
+  const active = apps.filter(({ state }) => state === 'active');
+  if (active.length !== 1) return;
+  const { connections } = await get(withQuery('/v1/stats', { tenant: '*' })).catch(() => ({}));
+  if (connections) active[0].connections = connections.filter(({ protocol }) => protocol === 'pusher').reduce((sum, { count }) => sum + count, 0);
+}
+
 export const pusherApps = {
-  path: '/v1/pusher-apps', rows: 'apps', isTall: true, link: (one) => path`/pusher-apps/${one.id}`, isOfServer: true, tools: newButton, create: NewApp,
-  columns: [
-    { name: 'App', kind: 'title', lead: (one) => html`<${Sign} icon="push" tone=${toneOf(one.key)} />`, of: nameOf, text: (one) => html`<code>${one.key}</code>` }, { name: 'State', of: (one) => stated(one.state), show: (state) => state, width: '8rem' },
-    { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
+  path: '/v1/pusher-apps', rows: 'apps', isTall: true, link: (one) => path`/pusher-apps/${one.id}`, readMore: readConnections, isOfServer: true, tools: newButton, create: NewApp,
+  columns: (page) => [
+    { name: 'App', kind: 'title', lead: (one) => html`<${Sign} icon="app" tone=${toneOf(one.key)} />`, of: nameOf, text: (one) => html`<code>${one.key}</code>` }, { name: 'State', of: (one) => stated(one.state), show: (state) => state, width: '7rem' },
+    { name: 'App id', of: (one) => one.id, show: (id) => html`<code class="value">${id}</code>`, width: '7rem' }, { name: 'Origins', of: (one) => one.origins.join(', ') || 'as in Settings', width: '12rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' },
+    { name: 'Connections', kind: 'number', of: ({ connections }) => connections !== undefined && html`<a class="plain" href=${page.url('/connections?protocol=pusher')}>${number(connections)}</a>`, by: ({ connections }) => connections }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Pusher’s clients and SDKs connect with the key of an app. An application or a tenant that needs channels and credentials of its own gets its own app.',
   none: { text: 'No Pusher apps yet.', tools: newButton },
@@ -45,7 +54,11 @@ export const pusherApps = {
 
 /** An app: the test of its connection, its name and origins, and its secret. */
 export function PusherApp({ page }) {
-  const url = path`/v1/pusher-apps/${page.key}`, found = useLoad((signal) => get(url, signal), [url]);
+  const url = path`/v1/pusher-apps/${page.key}`, found = useLoad(async (signal) => {
+    const [one, { apps }] = await Promise.all([get(url, signal), get('/v1/pusher-apps', signal)]);
+    await readConnections(apps);
+    return { ...one, connections: apps.find(({ id }) => id === one.id)?.connections };
+  }, [url]);
   const [made, setMade] = useState(null);
   return html`<${Opening} page=${page} of=${found}>${(one) => {
     const name = nameOf(one), isStored = one.source !== 'project' && page.may(BUILDERS);
@@ -61,7 +74,7 @@ export function PusherApp({ page }) {
       go(page.url('/pusher-apps'));
     }} /><//>`}<//>
       ${made && html`<${Credentials} of=${made} note="The previous secret stays valid for a day." />`}
-      <${Headline} kind=${HEADLINES[one.state]?.[0]} note=${one.state === 'active' && `With its key, from ${originsOf(one)}.`}>${HEADLINES[one.state]?.[1] ?? one.state}<//>
+      <${Headline} kind=${HEADLINES[one.state]?.[0]} note=${one.state === 'active' && html`With its key, from ${originsOf(one)}.${one.connections > 0 && html` <a href=${page.url('/connections?protocol=pusher')}>Show them</a>`}`}>${one.connections > 0 ? `${count(one.connections, 'client is', 'clients are')} connected` : HEADLINES[one.state]?.[1] ?? one.state}<//>
       <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Key', html`<${Id} of=${one.key} />`], ['Secret', one.source === 'project' ? html`<span class="id">printed by <code>bellcast env</code><${Copy} what="the command" text=${inTerminal('bellcast env')} /></span>` : 'shown when it was created'], ['Tenant', one.tenant], ['Old secret until', one.previous_until < '9000' && one.previous_until && html`<${Moment} at=${one.previous_until} />`], ['Created', one.created_at && html`<${Moment} at=${one.created_at} />`]]} />
       <${Card} title="Connect your app"><ol class="numbered"><li><b>In your pages</b><p class="muted">pusher-js connects to this server.</p><${PageCode} of=${one} /></li>
         <li><b>On your server</b><p class="muted">Laravel and other frameworks read these variables.</p><${Snippet} of=${environmentOf({ ...one, secret: '…' })} /></li>

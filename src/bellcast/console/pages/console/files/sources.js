@@ -42,14 +42,14 @@ const placeOf = ({ topic }) => (topic ? html`on ${topicOf(topic)}` : 'to a recip
 const stateOf = ({ last_error_at: failed, recent_events: recent }) => (failed && !(Date.parse(recent?.last_at) > Date.parse(failed)) ? 'failing' : 'active');
 /** The recipient; one that the event names in words, because it is none yet. */
 function Receiver({ of }) {
-  const [, root, name] = /^\{\{\s*(topic|event)\.([\w.]+)\s*\}\}$/.exec(of.var ? `{{ ${of.var} }}` : of) ?? [];
-  return name ? `the ${name.split('.').pop()} of the ${root}` : html`<${To} of=${of} />`;
+  const [, name] = /^\{\{\s*(?:topic|event)\.([\w.]+)\s*\}\}$/.exec(of.var ? `{{ ${of.var} }}` : of) ?? [];
+  return name ? `its ${name.split('.').pop()}` : html`<${To} of=${of} />`;
 }
 
 export const sources = {
   path: '/v1/sources', rows: 'sources', isTall: true, filters: [searchOf('event sources')], link: (one) => path`/sources/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
-    { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => html`<${Type} of=${one.event} /> ${placeOf(one)}`, isWrapped: (one) => Boolean(one.topic), width: 'minmax(10rem, 1.5fr)' }, { name: 'State', of: stateOf, show: stated, width: '6rem' },
+    { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => html`<${Type} of=${one.event} /> ${placeOf(one)}`, isWrapped: (one) => Boolean(one.topic), width: 'minmax(10rem, 1.5fr)' }, { name: 'State', of: (one) => stateOf(one) === 'failing' && 'failing', show: stated, width: '6rem' },
     { name: 'Sends', of: (one) => html`<${Lines} isKept of=${effectOf(one)} note=${recipientOf(one) && html`to <${Receiver} of=${recipientOf(one)} />`} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), share: ({ recent_events: recent }) => recent?.value ?? 0, width: '9.5rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
   ],

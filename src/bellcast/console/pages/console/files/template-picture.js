@@ -7,19 +7,27 @@ import { loadStyle } from './load.js';
 await loadStyle('template-picture.css');
 
 /** Characters of a line, lines of a text, blocks on a sheet, and characters of HTML that are read. */
-const LINE = 42, MAX_LINES = 3, MAX_BLOCKS = 6, MAX_HTML = 20_000;
+const LINE = 42, LEAST = 0.15, MAX_LINES = 5, MAX_BLOCKS = 6, MAX_HTML = 20_000;
+/** A text of two lines. */
+const FILLING = 'a'.repeat(LINE * 1.6);
 /** Messages without an e-mail, from above. */
 const MESSAGES = ['inbox', 'push', 'chat', 'sms'];
 
-const linesOf = (text = '') => Math.min(MAX_LINES, Math.max(1, Math.ceil(text.length / LINE)));
-const bars = (count) => html`<span class="lines">${Array.from({ length: count }, (_, index) => html`<i key=${index} class="of-text"></i>`)}</span>`;
+/** A text as bars that are as long as its lines; a variable is a word. Bold lines are darker. */
+function Lines({ of: text }) {
+  const lines = text.split(/\n|<br\b[^>]*>/i).flatMap((line) => {
+    const { length } = line.replace(/\{\{.*?\}\}/g, 'a variable').replace(/<[^>]*>|\{%.*?%\}|\*\*/g, '').trim(), full = Math.ceil(length / LINE);
+    return Array.from({ length: full }, (_, index) => ({ isBold: /^\s*(\*\*|<(b|strong)>)/.test(line), part: Math.min(1, length / LINE - index) }));
+  });
+  return html`<span class="lines">${lines.slice(0, MAX_LINES).map(({ isBold, part }, index) => html`<i key=${index} class=${isBold ? 'of-text bold' : 'of-text'} style=${{ width: `${Math.max(LEAST, part) * 100}%` }}></i>`)}</span>`;
+}
 
 /** The elements of HTML as blocks: headings, texts, pictures, rules, and links with a background, which are buttons. */
 function blocksOf(source) {
-  const tags = source.slice(0, MAX_HTML).matchAll(/<(h[1-6]|p|img|hr|a)\b([^>]*)>([^<]*)/gi);
-  return Array.from(tags, ([, name, attributes, text]) => {
+  const tags = source.slice(0, MAX_HTML).matchAll(/<(p)\b[^>]*>(.*?)<\/p>|<(h[1-6]|img|hr|a)\b([^>]*)>([^<]*)/gis);
+  return Array.from(tags, ([, paragraph, content, name = paragraph, attributes = content, text = content]) => {
     const tag = name.toLowerCase();
-    if (tag === 'a') return /background/i.test(attributes) && { type: 'button' };
+    if (tag === 'a' || /<a\b[^>]*background/i.test(text)) return /background/i.test(attributes) && { type: 'button' };
     return { type: tag === 'p' ? 'text' : tag === 'img' ? 'image' : tag === 'hr' ? 'divider' : 'heading', text };
   }).filter(Boolean);
 }
@@ -27,7 +35,7 @@ function blocksOf(source) {
 function Block({ of: { type, text, align, blocks, columns } }) {
   if (type === 'columns') return html`<span class="halves">${columns.map((one, index) => html`<span key=${index}><${Blocks} of=${one.blocks} /></span>`)}</span>`;
   if (type === 'list') return html`<${Blocks} of=${[...blocks, ...blocks]} />`;
-  if (type === 'text' || type === 'html' || type === 'content') return html`<span class=${align === 'right' ? 'right' : null}>${bars(type === 'text' ? linesOf(text) : 2)}</span>`;
+  if (type === 'text' || type === 'html' || type === 'content') return html`<span class=${align === 'right' ? 'right' : null}><${Lines} of=${type === 'text' ? text ?? '' : FILLING} /></span>`;
   return html`<i class=${`of-${type}`}></i>`;
 }
 
@@ -38,5 +46,5 @@ export function Picture({ of: { email, ...parts }, tone = 0 }) {
   const blocks = email && (email.blocks ?? blocksOf(email.html ?? ''));
   const plain = () => (email.text ?? email.html ?? '').trim().split(/\n\s*\n/).map((text) => ({ type: 'text', text }));
   return html`<span class=${`sheet tone-${tone}${email ? '' : ' messages'}`} aria-hidden="true">${email ? html`<${Blocks} of=${blocks.length > 0 ? blocks : plain()} />`
-    : MESSAGES.filter((one) => parts[one]).map((one) => html`<span key=${one} class=${one}>${bars(one === 'inbox' ? 2 : 1)}</span>`)}</span>`;
+    : MESSAGES.filter((one) => parts[one]).map((one) => html`<span key=${one} class=${one}><${Lines} of=${one === 'inbox' ? FILLING : FILLING.slice(0, LINE)} /></span>`)}</span>`;
 }

@@ -9,7 +9,7 @@ import { Edit, newLink } from './edit.js';
 import { searchOf } from './filters.js';
 import { useLoad } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Time } from './parts.js';
+import { Icon, Time } from './parts.js';
 import { shownTenant } from './router.js';
 import { path } from './server.js';
 import { ChannelMarks, Headline, Sign, isRequired } from './object-parts.js';
@@ -38,9 +38,10 @@ export const types = {
   path: '/v1/types', rows: 'types', isTall: true, filters: [searchOf('types')], link: (one) => path`/types/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
     { name: 'Type', kind: 'title', lead: (one) => html`<${Sign} icon="types" tone=${toneOf(one.key)} />`, of: (one) => one.name ?? one.key, text: (one) => html`<code>${one.key}</code>` }, { name: 'Channels', of: (one) => one.channels?.length > 0 && one, show: (one) => html`<${ChannelMarks} of=${one} />`, width: '10rem' },
-    { name: 'Used by', of: usersOf, width: '12rem' }, { name: 'Template', of: (one) => one.template }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
+    { name: 'Used by', of: usersOf, none: 'API only', width: '12rem' }, { name: 'Template', of: (one) => one.template }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Sent, 24 h', kind: 'number', of: ({ recent_sends: recent }) => recent && amountOf(recent), share: ({ recent_sends: recent }) => recent?.value ?? 0, width: '9.5rem' }, { name: 'Last sent', kind: 'time', of: ({ recent_sends: recent }) => recent?.last_at },
   ],
+  note: html`<span class="channel-marks explained"><span class="avatar tone-grey off"></span></span>off until a recipient turns it on,<span class="channel-marks explained"><span class="avatar tone-grey"><span class="lock"><${Icon} name="lock" /></span></span></span>recipients cannot turn it off.`,
   none: { text: 'No types yet. Each send has a type; a description gives it a name, channels and a template, and says what recipients may turn off.', command: 'bellcast type put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
 
