@@ -1,5 +1,6 @@
 """What has its own place on a narrow screen: the filters of a list, the facts of its rows, and the buttons of forms."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.console import DESKTOP, Console, wait_loaded
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
+from tests.wire.clients import websocket
 
 TABLET = {"width": 820, "height": 1100}
 
@@ -32,6 +34,39 @@ def test_filter_is_beside_the_search_on_a_phone(open_console: Callable[..., Page
     assert (more["y"], more["bottom"]) == (search["y"], search["bottom"])
     assert views["y"] >= search["bottom"]
     assert views["height"] < 60  # one line
+
+
+def test_filter_is_beside_the_views_of_a_list_with_an_open_object(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/account", viewport={"width": 1280, "height": 800})
+    with websocket(owner.server, "nils") as client:
+        client.until("ready")
+        page.goto("/console/connections")
+        page.get_by_role("link", name="nils").first.click()
+        expect(page.locator(".pane .verdict")).to_be_visible()
+        filters = page.get_by_role("search", name="Filters")
+        views, more = (
+            box(one)
+            for one in (
+                filters.get_by_role("button", name="Closed", exact=True),
+                filters.get_by_role("button", name="Add a filter"),
+            )
+        )
+        assert (more["y"], more["bottom"]) == (views["y"], views["bottom"])
+
+
+@pytest.mark.parametrize(("viewport", "height"), [(PHONE, 52), (TABLET, 32)], ids=["phone", "tablet"])
+def test_live_event_has_a_second_line_for_its_recipient_on_a_phone(
+    open_console: Callable[..., Page], owner: Console, viewport: dict[str, int], height: int
+) -> None:
+    owner.send("POST", "/v1/notifications", {"to": "nadja", "title": "Narrow", "channels": ["inbox"]})
+    page = open_console("/live?recipient=nadja&kind=send", viewport=viewport)
+    row = page.get_by_role("row").filter(has_text="Narrow").first
+    expect(row.get_by_role("cell").first).to_have_text(re.compile(r"^\d\d:\d\d:\d\d"))
+    assert box(row)["height"] == height
+    milliseconds = row.get_by_role("cell").first.locator(".muted")
+    expect(milliseconds).to_be_visible(visible=viewport == TABLET)
 
 
 @pytest.mark.parametrize("viewport", [PHONE, TABLET], ids=["phone", "tablet"])

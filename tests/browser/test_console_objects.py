@@ -171,9 +171,10 @@ def test_date_in_a_list_has_room_for_a_wider_font(open_console: Callable[..., Pa
 @pytest.mark.thorough
 def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/topics/published?tenant=evil")
-    page.get_by_label("Event").fill("lead.assigned")
+    page.get_by_text("Publish a test event").click()
+    page.get_by_label("Event", exact=True).fill("lead.assigned")
     page.get_by_label("Data as JSON").fill('{"lead": 7}')
-    page.get_by_role("button", name="Publish").click()
+    page.get_by_role("button", name="Publish event").click()
     expect(page.locator("summary").filter(has_text="lead.assigned")).to_be_visible()
     page.get_by_role("link", name="Tenants").click()
     page.get_by_role("row").filter(has_text="evil").get_by_role("link").click()

@@ -235,6 +235,7 @@ def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
         expect(pane.get_by_role("region", name="State")).to_have_text(
             re.compile(r"^Connected over WebSocket for \d+ s$")
         )
+        expect(pane.get_by_role("region").filter(has_text="Other connections")).to_have_count(0)
         assert violations(page) == []
         open_more(page)
         confirm(pane.get_by_role("button", name="Close the connection"))
@@ -499,7 +500,7 @@ def test_topics_have_their_tenant_unless_it_is_chosen(open_console: Callable[...
     page = open_console("/account")
     page.route("**/v1/topics?*", page_of_topics)
     go(page, "/topics")
-    tenants = page.locator(".chunk .cell .value").get_by_text("acme", exact=True)
+    tenants = page.locator(".chunk .preview").get_by_text("acme", exact=True)
     expect(page.locator(".chunk .row")).to_have_count(3)
     expect(tenants).to_have_count(0)
     page.get_by_role("button", name="Load more").click()
@@ -509,13 +510,14 @@ def test_topics_have_their_tenant_unless_it_is_chosen(open_console: Callable[...
     expect(tenants).to_have_count(0)
 
 
-def test_topics_are_sorted_by_the_number_that_is_present(open_console: Callable[..., Page]) -> None:
-    counts = {"subscribers": {"value": 1, "exact": True}, "followers": 2000}
-    topics = [{"topic": f"t{present}", "tenant": "acme", **counts, "present": present} for present in (999, 1234, 0)]
+def test_topics_are_sorted_by_the_number_of_connections(open_console: Callable[..., Page]) -> None:
+    counts = {"subscribers": {"value": 1, "exact": True}, "present": 7}
+    topics = [{"topic": f"t{number}", "tenant": "acme", **counts, "followers": number} for number in (999, 1234, 0)]
     page = open_console("/account")
     page.route("**/v1/topics?*", lambda route: route.fulfill(json={"topics": topics, "next": None}))
-    go(page, "/topics?tenant=acme&sort=-present")
+    go(page, "/topics?tenant=acme&sort=-connected")
     expect(page.locator(".row-link")).to_have_text(["t1234", "t999", "t0"])
+    expect(page.locator(".chunk .preview").first).to_have_text("7 present")
 
 
 def test_counts_of_a_topic_need_an_answer(open_console: Callable[..., Page], owner: Console) -> None:

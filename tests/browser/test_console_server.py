@@ -145,6 +145,22 @@ def test_latency_is_charted_from_zero_with_its_maximum(open_console: Callable[..
     assert area["bottom"] - box["bottom"] == pytest.approx(0, abs=1)
 
 
+def test_few_events_of_a_range_are_charted_as_bars(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    metrics = ["sends", "failures", "refusals", "deliveries", "publishes", "connections"]
+    latest = time.time_ns() // 1_000_000 // 900_000 * 900_000
+    points = [[latest - 900_000 * number, 5, number % 2, 0, 0, 0, 1] for number in range(8)]
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json={"metrics": metrics, "points": points}))
+    go(page, "/?range=24h")
+    charts = {name: page.locator(".chart").filter(has_text=name) for name in ("Sends", "Refusals", "Connections")}
+    failures = page.locator(".chart").filter(has=page.get_by_role("img", name=re.compile("^Failures: ")))
+    expect(failures.locator(".bars").last).to_have_attribute("d", re.compile(r"^(M[\d.]+ 72V[\d.]+h[\d.]+V72Z){4}$"))
+    expect(failures.locator(".today")).to_have_count(0)
+    expect(charts["Refusals"].locator(".bars").last).to_have_attribute("d", "")
+    for name in ("Sends", "Connections"):  # more than a few, and no counts
+        expect(charts[name].locator(".bars")).to_have_count(0)
+
+
 def test_outlier_leaves_the_other_numbers_of_a_chart_visible_and_a_time_is_read_in_all(
     open_console: Callable[..., Page],
 ) -> None:
@@ -326,7 +342,7 @@ def test_request_has_a_page_with_its_reason_and_its_body(open_console: Callable[
     page.get_by_role("link", name="POST /v1/notifications").first.click()
     expect(page.get_by_role("region", name="Refusal")).to_contain_text("did you mean")
     page.goto("/console/requests/lost-send")
-    expect(page.locator(".panel pre")).to_contain_text("onerror=")
+    expect(page.locator(".pane pre")).to_contain_text("onerror=")
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
 
 
@@ -380,6 +396,28 @@ def test_connections_are_counted_by_protocol_above_their_list(
         )
         page.get_by_role("button", name="Closed", exact=True).click()
         expect(page.get_by_role("region", name="Open connections by protocol")).to_have_count(0)
+
+
+def test_connection_has_the_other_connections_and_last_notifications_of_its_recipient(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    draft = {"to": "otto", "title": "Your table is ready", "channels": ["inbox"]}
+    owner.send("POST", "/v1/notifications", draft)
+    with websocket(owner.server, "otto") as one, websocket(owner.server, "otto") as other:
+        one.until("ready")
+        other.until("ready")
+        page = open_console("/connections?recipient=otto")
+        rows = page.locator(".chunk .row-link")
+        expect(rows).to_have_count(2)
+        opened, left = (str(row.get_attribute("href")).split("?")[0] for row in rows.all())
+        rows.first.click()
+        expect(page).to_have_url(re.compile(re.escape(opened)))
+        pane = page.locator(".pane")
+        links = [pane.locator(".panel").filter(has_text=name).get_by_role("link") for name in ("Other", "Last not")]
+        expect(links[0]).to_have_attribute("href", re.compile(f"^{re.escape(left)}"))
+        expect(links[1]).to_have_text("Your table is ready")
+        expect(links[1]).to_have_attribute("href", re.compile("^/console/notifications/."))
+        assert violations(page) == []
 
 
 def test_closed_connection_moves_to_the_recently_closed_with_its_reason(

@@ -20,6 +20,8 @@ const LEAST_MS = 100;
 const MIN_DRAG_PX = 4;
 /** A highest value of more than this many times the usual ones would flatten all others. Below MANY, it does not. */
 const OUTLIER = 3, USUAL = 0.98, MANY = 9;
+/** Counts that are usually below FEW are bars, each BAR of an interval wide. */
+const FEW = 5, BAR = 0.7;
 
 /** The time under the pointer, in all charts. */
 const pointedAt = signal(null);
@@ -151,9 +153,11 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, li
   const headline = listed ? `${one.show(listed.value)}${listed.exact ? '' : '+'}` : current === undefined ? newer : one.show(current), isCompared = before.length > 0 && !listed;
   const values = points.map(([, value]) => value).sort((first, second) => first - second), top = highest(values);
   const usual = values[Math.floor(values.length * USUAL) - 1], isCut = usual > MANY && top > OUTLIER * usual, peak = isCut ? usual : top;
+  // Between a few now and then, a line would be of numbers that were never there.
+  const isFew = one.headline === sum && (top < FEW || usual < FEW), width = Math.max(WIDTH / count * BAR, 2);
   // A flat line at zero is at the bottom. A duration is charted up to a round number above its highest value.
   const isDuration = one.about === most, step = 10 ** Math.floor(Math.log10(peak || 1));
-  const scale = isDuration ? Math.max(LEAST_MS, (Math.floor(peak / step) + 1) * step) : peak || 1;
+  const scale = isDuration ? Math.max(LEAST_MS, (Math.floor(peak / step) + 1) * step) : isFew ? Math.max(peak, 2) : peak || 1;
   const place = ([at, value]) => [(at - begin) / (length - stepMs) * WIDTH, HEIGHT - Math.min(value / scale, 1) * (HEIGHT - 4) - 2];
   // The current interval has not ended: a fall to it would be taken for one of the numbers.
   const ended = today.filter(([at]) => at < end - stepMs);
@@ -172,7 +176,7 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, li
     <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${top > 0 && html`<span class="peak muted" aria-hidden="true" title=${isCut && 'Higher than the chart, so that the other values can be seen'}>${isCut ? '▲ max ' : isDuration ? '' : 'max '}${one.show(isDuration && !isCut ? scale : top)}</span>`}</div>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => { pointedAt.value = null; }} ...${open && attributes}>
       ${selection.isShown && html`<rect class="mark" y="0" height=${HEIGHT} x=${Math.min(selection.anchor, selection.focus) / last * WIDTH} width=${Math.max(Math.abs(selection.focus - selection.anchor), 0.5) / last * WIDTH} />`}
-      <path class="before" d=${line(before, place, stepMs)} />${one.headline !== newest && html`<path class="area" d=${area(ended, place, stepMs)} />`}<path class="today" d=${line(ended, place, stepMs)} /><path class="today now" d=${line(today.slice(-2), place, stepMs)} />
+      ${isFew ? html`<path class="bars earlier" d=${bars(before, place, width)} /><path class="bars" d=${bars(today, place, width)} />` : html`<path class="before" d=${line(before, place, stepMs)} />${one.headline !== newest && html`<path class="area" d=${area(ended, place, stepMs)} />`}<path class="today" d=${line(ended, place, stepMs)} /><path class="today now" d=${line(today.slice(-2), place, stepMs)} />`}
       ${pointed && html`<line class="cursor" x1=${cursor} x2=${cursor} y1="0" y2=${HEIGHT} />`}</svg>
     <p class="hidden" role="status">${selected && `${selected}. Enter opens it.`}</p>
     <p class="axis muted" aria-hidden="true">${[0, 0.5, 1].map((part) => html`<span key=${part}>${when(begin + Math.round(part * last) * stepMs)}</span>`)}${pointed && html`<b style=${{ left: `${cursor / WIDTH * 100}%`, translate: `${-cursor / WIDTH * 100}%` }}>${when(pointed[0])} · ${one.show(pointed[1])}${earlier && html`<small> · ${one.show(earlier[1])} before</small>`}</b>`}</p>
@@ -196,6 +200,9 @@ const corner = ([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`;
 function line(points, place, stepMs) {
   return parts(points, stepMs).map((part) => `M${part.map(place).map(corner).join('L')}${part.length === 1 ? 'h2' : ''}`).join('');
 }
+
+/** A bar for each value that is not 0. */
+const bars = (points, place, width) => points.filter(([, value]) => value > 0).map(place).map(([x, y]) => `M${Math.min(Math.max(x - width / 2, 0), WIDTH - width).toFixed(1)} ${HEIGHT}V${y.toFixed(1)}h${width.toFixed(1)}V${HEIGHT}Z`).join('');
 
 function area(points, place, stepMs) {
   return parts(points, stepMs).map((part) => part.map(place)).map((part) => `M${part[0][0].toFixed(1)} ${HEIGHT}L${part.map(corner).join('L')}V${HEIGHT}Z`).join('');

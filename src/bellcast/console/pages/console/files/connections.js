@@ -3,15 +3,16 @@
  */
 import { Dialect, dialectName, shortName } from './dialects.js';
 import { Confirm } from './dialogs.js';
+import { inboxState } from './activity.js';
 import { duration, number } from './format.js';
 import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
 import { Loaded, Skeleton, loadStyle, refresh, useLoad, useOpened } from './load.js';
 import { Headline, More } from './object-parts.js';
-import { Avatar, Card, Empty, Facts, Heading, Id, Moment, Tag, Time } from './parts.js';
+import { Avatar, Card, Empty, Facts, Heading, Id, Moment, State, Tag, Time } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { CONTENT } from './roles.js';
-import { shownTenant } from './router.js';
+import { inTenant, shownTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { useRecent } from './traffic.js';
 
@@ -22,8 +23,8 @@ const CLOSING = 'Its page or app connects again by itself, and gets what it miss
 
 /** Enough of an id to recognise a connection without a name. */
 const ID_LENGTH = 8;
-/** Events of a connection that are shown. */
-const MAX_EVENTS = 12;
+/** Events of a connection that are shown, and what else its recipient has. */
+const MAX_EVENTS = 12, FEW = 5;
 
 /** Why a connection was closed. */
 const closingOf = ({ reason, code }) => (reason ? `${reason} (${code})` : `code ${code}`);
@@ -70,12 +71,16 @@ export function Connection({ page }) {
   const tenant = page.query.get('tenant') ?? '*';
   const found = useLoad(async (signal) => {
     const read = (state) => get(withQuery('/v1/connections', { id: page.key, state, tenant }), signal);
-    return (await read('open')).connections[0] ?? (await read('closed')).connections[0] ?? null;
+    const one = (await read('open')).connections[0] ?? (await read('closed')).connections[0];
+    if (!one?.recipient || !page.may(CONTENT)) return one ? { one } : null;
+    const of = { recipient: one.recipient, tenant: one.tenant ?? '', limit: FEW + 1 };
+    const [{ connections: all }, { notifications }] = await Promise.all([get(withQuery('/v1/connections', of), signal), get(withQuery('/v1/notifications', of), signal)]);
+    return { one, others: all.filter(({ id }) => id !== one.id), notifications };
   }, [page.key, tenant]);
-  useOpened(found.value);
-  return html`<${Loaded} of=${found} skeleton=${html`<${Heading} title="Connection" /><${Skeleton} />`}>${(one) => {
-    if (one === null) return html`<${Heading} title="Connection" /><${Empty} icon="connections" text="This connection has been closed. Each node keeps the last 1,000 closed ones in memory."><a class="button" href=${page.url('/connections')}>All connections</a><//>`;
-    const { tenant: own } = one, of = own === null ? {} : { tenant: own };
+  useOpened(found.value?.one);
+  return html`<${Loaded} of=${found} skeleton=${html`<${Heading} title="Connection" /><${Skeleton} />`}>${(opened) => {
+    if (opened === null) return html`<${Heading} title="Connection" /><${Empty} icon="connections" text="This connection has been closed. Each node keeps the last 1,000 closed ones in memory."><a class="button" href=${page.url('/connections')}>All connections</a><//>`;
+    const { one, others = [], notifications = [] } = opened, { tenant: own } = one, of = own === null ? {} : { tenant: own };
     return html`<${Heading} title=${nameOf(one) ?? 'Anonymous'}>
         ${page.may(CONTENT) && html`<a class="button" href=${withQuery(page.url('/live'), { connection: one.id, tenant: own })}>Trace</a>`}
         <${More} of="this connection">${!one.closed_at && page.may(CONTENT) && html`<${Confirm} isDanger label="Close the connection" word="Close the connection" about=${CLOSING} act=${() => close(one)} />`}<//><//>
@@ -85,9 +90,14 @@ export function Connection({ page }) {
         ['Recipient', one.recipient ? html`<${Named} of=${one} href=${page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), of)} />` : 'none: it has no token'],
         ['Tenant', own], ['Topics', one.topics.length > 0 && html`<span class="actions">${one.topics.map((topic) => html`<a key=${topic} class="tag" href=${withQuery(page.url(path`/topics/${topic}`), of)}>${topic}</a>`)}</span>`], ['Protocol', html`<${Dialect} of=${one} />`], ['Connected since', html`<${Moment} at=${one.connected_at} />`], ['Origin', one.origin && html`<code>${one.origin}</code>`], ['Address', one.address && html`<code>${one.address}</code>`], ['Node', one.node && html`<code>${one.node}</code>`], ['Id', html`<${Id} of=${one.id} />`],
       ]} />
+      <${Few} title="Other connections" of=${others} all=${withQuery(page.url('/connections'), { recipient: one.recipient, ...of })}>${(other) => html`<a class="plain grow" href=${inTenant(page, path`/connections/${other.id}`, other)}><${Dialect} of=${other} /></a><span class="muted">${other.origin ?? other.address}</span><${Time} at=${other.connected_at} />`}<//>
+      <${Few} title="Last notifications" of=${notifications} all=${withQuery(page.url('/notifications'), { recipient: one.recipient, ...of })}>${(sent) => html`<span class="inbox-state"><${State} of=${inboxState(sent)} /></span><a class="plain grow" href=${inTenant(page, path`/notifications/${sent.id}`, sent)} dir="auto">${sent.title || 'Without a title'}</a><${Time} at=${sent.created_at} />`}<//>
       <${Events} key=${one.id} page=${page} one=${one} />`;
   }}<//>`;
 }
+
+/** A card of some rows, with a link to all if there are more. */
+const Few = ({ title, of, all, children }) => of.length > 0 && html`<${Card} title=${title}><ul class="rows-of">${of.slice(0, FEW).map((one) => html`<li key=${one.id}>${children(one)}</li>`)}</ul>${of.length > FEW && html`<a href=${all}>All of them</a>`}<//>`;
 
 /** The last events of a connection, as far as a server has them in memory. They come last, so that nothing moves when they arrive. */
 function Events({ page, one }) {

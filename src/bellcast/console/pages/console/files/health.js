@@ -24,8 +24,8 @@ const ID_LENGTH = 8;
 
 const nameOf = (one) => `${one.host}:${one.pid}`;
 
-const columns = (page) => [
-  { name: 'Node', kind: 'title', of: nameOf, text: (one) => html`<span class="node-id"><code title=${one.id}>${one.id.slice(0, ID_LENGTH)}</code><${Copy} what=${`the id of ${nameOf(one)}`} text=${one.id} />${one.is_self && html`<${Tag}>this one<//>`}</span>` },
+const columns = (page, isAlone) => [
+  { name: 'Node', kind: 'title', of: nameOf, text: (one) => html`<span class="node-id"><code title=${one.id}>${one.id.slice(0, ID_LENGTH)}</code><${Copy} what=${`the id of ${nameOf(one)}`} text=${one.id} />${one.is_self && !isAlone && html`<${Tag}>this one<//>`}</span>` },
   { name: 'Role', width: '6rem', of: (one) => (one.role === 'worker' || one.runs_jobs ? one.role : `${one.role}, no jobs`) }, { name: 'Version', of: (one) => (one.commit ? `${one.version} (${one.commit})` : one.version), width: '8rem' },
   { name: 'Connections', kind: 'number', width: '5.5rem', of: (one) => (one.connections > 0 ? html`<a href=${withQuery(page.url('/connections'), { node: one.id })}>${number(one.connections)}</a>` : '0') },
   { name: 'CPU', kind: 'number', of: (one) => `${Math.round(one.cpu * 100)} %`, width: '3rem' }, { name: 'Memory', kind: 'number', width: '5rem', of: (one) => one.memory !== null && `${number(Math.round(one.memory / 1e6))} MB` },
@@ -38,7 +38,7 @@ export function Health({ page }) {
   return html`<${Heading} title="Health" note=${ready.value === null && html`<${State} of="Ready" kind="ok" />`} /><${Together}>
     <${Loaded} of=${ready}>${(reason) => reason && html`<section class="verdict bad" aria-label="Readiness"><${Icon} name="bad" /><div><h2>Not ready</h2><p class="muted">${reason}</p></div></section>`}<//>
     <${Charts} page=${page} shown=${LOAD} connections=${nodes.value?.reduce((sum, one) => sum + one.connections, 0)} />
-    <section class="resource nodes"><h2>Nodes</h2><div class="list"><${Loaded} of=${nodes}>${(all) => html`<${Rows} label="Nodes" isTall columns=${columns(page)} chunks=${[all]} isOpen=${() => false} />`}<//></div></section>
+    <section class="resource nodes"><h2>Nodes</h2><div class="list"><${Loaded} of=${nodes}>${(all) => html`<${Rows} label="Nodes" isTall columns=${columns(page, all.length === 1)} chunks=${[all]} isOpen=${() => false} />`}<//></div></section>
     ${page.may(CONTENT) && html`<${Doctor} />`}<//>`;
 }
 

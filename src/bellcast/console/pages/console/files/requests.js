@@ -10,7 +10,7 @@ import { html } from './html.js';
 import { Refusal } from './live.js';
 import { Loaded, loadStyle, useLoad, useOpened } from './load.js';
 import { Headline } from './object-parts.js';
-import { Card, Empty, Facts, Heading, Id, Json, Moment, Snippet } from './parts.js';
+import { Empty, Facts, Heading, Id, Json, Moment, Snippet } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { ROOT, get, path, withQuery } from './server.js';
 
@@ -108,6 +108,6 @@ function Found({ page, one, made }) {
     : html`<${Headline} kind=${one.status >= 500 ? 'bad' : 'ok'} note=${about && (made ? html`<a href=${inTenant(made)}>${about}</a>` : about)}>${effect}<//>`}
     <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['By', one.key ?? one.operator ? html`<${Caller} name=${one.operator} keyName=${one.key} />` : one.recipient && html`<${Named} of=${one} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['Operator', one.key && one.operator], ['To', to && html`<${Named} of=${{ tenant: one.tenant, recipient: to }} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
     <nav class="choice" aria-label="More requests">${same.map(([word, filter]) => html`<a key=${word} class="button small" href=${withQuery(page.url('/requests'), { ...filter, tenant: one.tenant })}>${word}</a>`)}</nav>
-    ${command && html`<details><summary>Repeat by terminal</summary><${Snippet} what="the command" of=${command} /></details>`}
-    ${one.body === null ? one.status >= 400 && html`<p class="muted">Its body is not stored: the server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<${Card} title="Body"><${Json} of=${one.body} /><//>`}`;
+    ${one.body === null ? one.status >= 400 && html`<p class="muted">Its body is not stored: the server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<h2>Body</h2><${Json} of=${one.body} />`}
+    ${command && html`<details><summary>Repeat by terminal</summary><${Snippet} what="the command" of=${command} /></details>`}`;
 }

@@ -11,7 +11,7 @@ import { Headline } from './object-parts.js';
 import { Avatar, Card, Field, Form, Heading, Icon, Json, Time } from './parts.js';
 import { Named, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { inTenant, tenantOf } from './router.js';
+import { inTenant, shownTenant, tenantOf } from './router.js';
 import { get, path, readAll, request, withQuery } from './server.js';
 import { tenantName } from './tenant-names.js';
 
@@ -28,15 +28,19 @@ const MEANINGS = { 'role.': 'for a role', 'private-': 'private', 'presence-': 'w
 const aboutOf = (topic) => Object.entries(MEANINGS).find(([start]) => topic.startsWith(start))?.[1];
 
 const WIDTH = '9.5rem';
+/** The tenant of a topic. The same name can exist in each. */
+const placeOf = ({ tenant }) => (tenant ? tenantName(tenant) : 'Default tenant');
+const signOf = ({ tenant }) => html`<${Avatar} ...${tenant ? { of: tenant, name: tenantName(tenant) } : { of: '', icon: 'tenants', tone: 'grey' }} />`;
 /** Those that are live come first. */
 const order = (one, other) => other.followers - one.followers || other.subscribers - one.subscribers || one.topic.localeCompare(other.topic);
 
 export const topics = {
   path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, isDense: true, order,
   filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
-  columns: [
-    { name: 'Topic', kind: 'title', of: (one) => html`<span title=${aboutOf(one.topic)}>${one.topic}</span>` }, { name: 'Tenant', of: (one) => one.tenant, none: 'Default tenant' },
-    { name: 'Connected', kind: 'number', of: (one) => one.followers > 0 && number(one.followers), share: (one) => one.followers, width: WIDTH }, { name: 'Present', kind: 'number', of: (one) => one.present > 0 && number(one.present), by: (one) => one.present || null, width: '5rem' }, { name: 'Subscribers', kind: 'number', of: (one) => one.subscribers > 0 && many(one.subscribers), share: (one) => one.subscribers, width: WIDTH },
+  views: [['Roles', { prefix: 'role.' }], ['Presence', { prefix: 'presence-' }], ['Private', { prefix: 'private-' }]],
+  columns: (page) => [
+    { name: 'Topic', kind: 'title', ...!shownTenant(page.query) && { lead: signOf }, of: (one) => html`<span title=${aboutOf(one.topic)}>${one.topic}</span>`, text: (one) => [!shownTenant(page.query) && placeOf(one), one.present > 0 && `${number(one.present)} present`].filter(Boolean).join(' · ') },
+    { name: 'Connected', kind: 'number', of: (one) => one.followers > 0 && number(one.followers), share: (one) => one.followers, width: WIDTH }, { name: 'Subscribers', kind: 'number', of: (one) => one.subscribers > 0 && many(one.subscribers), share: (one) => one.subscribers, width: WIDTH },
   ],
   none: { text: 'No topics yet. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
 };
@@ -63,11 +67,11 @@ export function Topic({ page }) {
       <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<span class=${`dialect ${dialectOf(one)}`} title=${dialectName(one)}>${shortName(one)}</span><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${count(total.value, 'connection')}` : 'All connections'}</a>`}<//>
     <${Filled} title="Event history" of=${stored} rows="events">${({ events }) => html`
       <${InPages} rows=${events}>${(some) => html`<div>${some.map((one) => html`<details key=${one.id}><summary>${one.name} <${Time} at=${one.at} /></summary><${Json} of=${one.data} /></details>`)}</div>`}<//>
-      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" about="Clients that connect later do not receive them." act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`}<//>${stored.value?.events.length === 0 && html`<p class="muted">No stored events. ${page.mayOpen('/settings') && html`<a href=${page.url('/settings#topics')}>Topic history</a>`}</p>`}</div>
+      ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" about="Clients that connect later do not receive them." act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`}<//></div>
     <div><${Filled} title="Subscribers" of=${subscribed} rows="subscriptions">${(response) => html`
       <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after })).then(withNames('subscriptions'))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`}<//>
     <${Filled} title="Present now" of=${present} rows="members">${({ members }) => html`
-      <${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${one.name ? html`<${Person} name=${one.name} href=${hrefOf(one)} />` : person(one)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`}<//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}</div></div></div><//>`;
+      <${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${one.name ? html`<${Person} name=${one.name} href=${hrefOf(one)} />` : person(one)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`}<//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}${stored.value?.events.length === 0 && html`<p class="muted">No stored events. ${page.mayOpen('/settings') && html`<a href=${page.url('/settings#topics')}>Topic history</a>`}</p>`}</div></div></div><//>`;
 }
 
 /** How many follow a topic, as in the list, and its last event. */
@@ -88,9 +92,9 @@ function InPages({ rows, children }) {
 
 function Publishing({ topic, tenant, done }) {
   const [result, setResult] = useState('');
-  return html`<${Card} title="Publish"><${Form} isGuarded button="Publish" send=${async ({ name, data }) => {
+  return html`<details class="panel"><summary>Publish a test event</summary><${Form} isGuarded button="Publish event" send=${async ({ name, data }) => {
     await request('POST', withQuery('/v1/events', tenant), { topic, name: name.trim(), data: parsed(data) });
     setResult('Published.');
     done();
-  }}><${Field} label="Event" name="name" required maxlength="200" autocomplete="off" placeholder="lead.assigned" /><${Field} isLong label="Data as JSON" name="data" defaultValue="{}" /><//><p role="status">${result}</p><//>`;
+  }}><${Field} label="Event" name="name" required maxlength="200" autocomplete="off" placeholder="lead.assigned" /><${Field} isLong label="Data as JSON" name="data" defaultValue="{}" /><//><p role="status">${result}</p></details>`;
 }
