@@ -161,6 +161,7 @@ def test_what_is_wrong_is_said_below_its_field_until_it_is_changed(open_console:
 def test_field_is_examined_when_it_is_left_for_another_one(open_console: Callable[..., Page]) -> None:
     page = open_console("/webhooks?new=yes")
     url = page.get_by_label("URL", exact=True)
+    expect(url).to_be_visible()
     page.get_by_label("Tenant").focus()
     expect(url).not_to_have_attribute("aria-invalid", "true")  # nothing was entered
     url.fill("nonsense")

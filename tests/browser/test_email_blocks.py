@@ -19,21 +19,21 @@ def test_blocks_are_changed_by_keyboard_and_each_change_is_announced(
     page = open_console("/templates/designed?edit=yes")
     announced = page.locator(".template-editor > [role=status]")
     place(page, "blocks.0").focus()
-    for key, text in (
-        ("d", "title-2 added at 2 of 6"),
-        ("Delete", "title-2 deleted"),
-        ("Control+c", "Text copied"),
-        ("ArrowDown", ""),
-        ("Control+v", "Text added at 4 of 6"),
-        ("Control+x", "Text deleted"),
-        ("Control+z", "Undone"),
-        ("Control+z", "Undone"),
-        ("Control+y", "Redone"),
-        ("Control+z", "Undone"),
+    for key, text, focused in (
+        ("d", "title-2 added at 2 of 6", "Heading, title-2, 2 of 6"),
+        ("Delete", "title-2 deleted", "Text, 2 of 5"),
+        ("Control+c", "Text copied", "Text, 2 of 5"),
+        ("ArrowDown", "", "List, 3 of 5"),
+        ("Control+v", "Text added at 4 of 6", "Text, 4 of 6"),
+        ("Control+x", "Text deleted", "Columns, 4 of 5"),
+        ("Control+z", "Undone", "Text, 4 of 6"),
+        ("Control+z", "Undone", "Columns, 4 of 5"),
+        ("Control+y", "Redone", "Text, 4 of 6"),
+        ("Control+z", "Undone", "Columns, 4 of 5"),
     ):
         page.keyboard.press(key)
         expect(announced).to_contain_text(text)
-        expect(page.locator(".block-name:focus")).to_have_count(1)
+        expect(page.locator(".block-name:focus")).to_have_accessible_name(focused)
     expect(block(page, 5)).to_have_count(0)
     place(page, "blocks.0").press("a")
     page.get_by_label("Type of the block").fill("div")
