@@ -23,12 +23,7 @@ from bellcast.kernel.errors import Invalid
 from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.preferences import types as preferences
-from bellcast.preferences.types import (
-    DEFAULTS_KEY,
-    DEFAULTS_KIND,
-    NO_PREFERENCES,
-    Preferences,
-)
+from bellcast.preferences.types import DEFAULTS_KEY, DEFAULTS_KIND, NO_PREFERENCES, Preferences
 from bellcast.templates.rendering import BackgroundCompiler
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import BASE_LAYOUT, Template

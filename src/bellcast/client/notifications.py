@@ -10,15 +10,7 @@ from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.errors import BellcastError, BulkInterrupted, InvalidArgument
 from bellcast.client.request import Body, HttpRequest, T, call, drop_none, json, path, reads
-from bellcast.client.responses import (
-    BulkResult,
-    BulkResults,
-    FieldError,
-    ImportResults,
-    Notification,
-    Problem,
-    Sent,
-)
+from bellcast.client.responses import BulkResult, BulkResults, FieldError, ImportResults, Notification, Problem, Sent
 from bellcast.inbox.types.notifications import BodyFormat
 from bellcast.preferences.types import Priority
 

@@ -16,15 +16,7 @@ from bellcast.auth.browser_request import DEVICE, BrowserRequest
 from bellcast.kernel import field_limits, ip_addresses
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.encryption import Encryption
-from bellcast.kernel.errors import (
-    BellcastError,
-    Conflict,
-    Forbidden,
-    Invalid,
-    MfaRequired,
-    TooMany,
-    Unauthenticated,
-)
+from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, Invalid, MfaRequired, TooMany, Unauthenticated
 from bellcast.kernel.identities import Caller
 from bellcast.operators import passwords, second_factor, types
 from bellcast.operators.second_factor import SecondFactors

@@ -35,18 +35,7 @@ from bellcast.providers.types import (
     ReceiptRequest,
     SecretHint,
 )
-from bellcast.rest import (
-    audit,
-    bundles,
-    context,
-    definition_body,
-    guards,
-    kinds,
-    managed,
-    objects,
-    recent,
-    tenants,
-)
+from bellcast.rest import audit, bundles, context, definition_body, guards, kinds, managed, objects, recent, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.managed import ManagedBy

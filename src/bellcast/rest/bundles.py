@@ -12,14 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.documents import store as documents
 from bellcast.documents.store import AS_JSON, Documents, ObjectForm, OverlaidReads, Place, WriteScript
-from bellcast.documents.types import (
-    MANAGED,
-    MAX_OBJECT_KEY,
-    PROJECT,
-    Document,
-    Management,
-    managed_place,
-)
+from bellcast.documents.types import MANAGED, MAX_OBJECT_KEY, PROJECT, Document, Management, managed_place
 from bellcast.engines import Engines
 from bellcast.kernel import errors, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed

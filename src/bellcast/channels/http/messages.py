@@ -10,14 +10,7 @@ from bellcast.auth import link_tokens
 from bellcast.channels import delivery, email, releases
 from bellcast.channels.store import messages
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.types import (
-    Attempt,
-    ExternalChannel,
-    Message,
-    Retried,
-    State,
-    StoredMessage,
-)
+from bellcast.channels.types import Attempt, ExternalChannel, Message, Retried, State, StoredMessage
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Conflict, NotFound
