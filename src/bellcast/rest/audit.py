@@ -58,13 +58,15 @@ async def recorded(
     if not is_recorded:
         scope["state"][IS_CHECK] = True
         return await handler(request)
+    by_operator = caller.operator is not None
     # Editors check what is typed with dry runs, twice a second.
-    is_change = scope["method"] not in origins.SAFE_METHODS and b"dry_run=true" not in scope["query_string"]
-    if caller.operator is None:
-        is_needed = is_audited and is_change
-    else:
-        is_needed = is_change or caller.role == "support" or scope["path"].endswith("/export")
-    if not (is_export or is_needed):
+    is_change = (
+        (is_audited or by_operator)
+        and scope["method"] not in origins.SAFE_METHODS
+        and b"dry_run=true" not in scope["query_string"]
+    )
+    is_read = by_operator and (caller.role == "support" or scope["path"].endswith("/export"))
+    if not (is_export or is_change or is_read):
         return await handler(request)
     outcome = "internal"
     try:

@@ -37,7 +37,7 @@ class LoggedRequest(Struct, eq=False):
     receive: Receive
     send: Send
     adds_id: bool
-    started: float  # seconds of the performance counter
+    started: int  # nanoseconds of the performance counter
     state: dict[str, Any]
     status: int | None = None
     reason: str | None = None
@@ -87,7 +87,7 @@ class LoggedRequest(Struct, eq=False):
     @property
     def ms(self) -> float:
         """The milliseconds since the request began."""
-        return round((time.perf_counter() - self.started) * 1000, 1)
+        return (time.perf_counter_ns() - self.started) // 100_000 / 10
 
     @property
     def caller(self) -> dict[str, str | None]:

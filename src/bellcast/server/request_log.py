@@ -77,7 +77,7 @@ class RequestLog:
             "logged_path": path[:MAX_PATH],
             HEADER_VALUES: values,
         }
-        request = LoggedRequest(scope, receive, send, adds_id, time.perf_counter(), state)
+        request = LoggedRequest(scope, receive, send, adds_id, time.perf_counter_ns(), state)
         token, id_token = _current.set(request), REQUEST_ID.set(state["request_id"])
         try:
             await app({**scope, STATE: state}, request.receive_and_keep, request.read_and_send)
@@ -117,8 +117,8 @@ class RequestLog:
             else:
                 self._feed.emit_later("request", served.tenant or "", partial(request_feed.event, served))
         # Editors check what is typed twice a second.
-        is_check = IS_CHECK in request.state or b"dry_run=true" in request.scope["query_string"]
-        if by_operator and not is_safe and not is_check:
+        is_change = by_operator and not is_safe and IS_CHECK not in request.state
+        if is_change and b"dry_run=true" not in request.scope["query_string"]:
             event = FeedEvent(
                 kind="operator",
                 at=served.at,
