@@ -42,7 +42,7 @@ class NativeCallContext:
         self._connection = connection
         self.close_reason: CloseReason | None = None  # close the connection with this after the reply
         self.pending_frames: list[Any] | None = [] if connection.phase is Phase.OPENING else None
-        self.pending_topics: list[str] | None = None if self.pending_frames is None else []
+        self.pending_topics: dict[str, Grant] | None = None if self.pending_frames is None else {}
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
         await events.publish_from_handler(self._engines, self._connection.principal.tenant, topic, name, data)
@@ -77,9 +77,9 @@ class NativeCallContext:
         """Read what the client missed; return it with the topics that the `connect` handler joined. The handler may have
         started a task that joins more of them during the read."""
         while True:
-            joined = dict.fromkeys(self.pending_topics or (), Grant.APP)
+            joined = {**(self.pending_topics or {})}
             topics = await resume.read(self._hub, self._connection, granted, position, rewind, joined)
-            if joined.keys() == set(self.pending_topics or ()):
+            if joined == (self.pending_topics or {}):
                 self.pending_topics = None  # from now on, a task of the handler follows its topics itself
                 return topics, joined
 
@@ -89,14 +89,14 @@ class NativeCallContext:
     async def join(self, topic: str) -> None:
         """Subscribe the connection to a topic. The app's call authorizes it."""
         if self.pending_topics is not None:
-            self.pending_topics.append(topic)
+            self.pending_topics[topic] = Grant.APP
         elif self._connection.phase is not Phase.CLOSED:
             await resume.confirm(self._hub, self._connection, (topic,))
             self._hub.subscriptions.follow(self._connection, {topic: Grant.APP})
 
     async def leave(self, topic: str) -> None:
         if self.pending_topics is not None:
-            self.pending_topics = [one for one in self.pending_topics if one != topic]
+            self.pending_topics.pop(topic, None)
         self._hub.subscriptions.unfollow(self._connection, (topic,))
 
     def close_if_requested(self) -> None:
