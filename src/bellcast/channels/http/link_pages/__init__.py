@@ -12,6 +12,7 @@ from bellcast.channels import links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.links import PreferencesGrant, Resubscription
 from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.console.pages import shell
 from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
@@ -27,6 +28,7 @@ from bellcast.templates.types import Brand, locales_of
 
 Link = TypeVar("Link", bound=RecipientOfLink)
 
+PAGE = Path(__file__).with_name("page.html")
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 # A page loads no resources but its icon, the brand's logo and the preferences element; its form posts to the page itself.
 CONTENT_SECURITY = (
@@ -138,17 +140,7 @@ def page(
     rules += [f"--font: {look['font']}"] * bool(brand.font)
     rules += [f"--radius: {look['radius']}"] * (brand.radius is not None)
     own = f":root {{ {'; '.join(rules)} }}" if rules else ""
-    text = f"""<!doctype html>
-<html lang="{language}" dir="{"rtl" if language == "ar" else "ltr"}">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex">
-<title>{title}</title>
-<link rel="icon" href="../favicon.svg" type="image/svg+xml">
-<style>{STYLE}{own}</style>
-{content}
-</html>
-"""
+    text = shell.template(PAGE).render(title=title, content=content, style=STYLE + own, language=language)
     security = CONTENT_SECURITY.format(images="http: https:" if _has_logo(brand) else "'self'")
     if script is not None:
         security += f"; script-src 'self' {responses.inline_source(script)}; connect-src 'self'"

@@ -2,13 +2,13 @@
 of pages, in which values are escaped."""
 
 from functools import cache
-from html import escape
 from pathlib import Path
 
 import jinja2
 
 from bellcast.kernel.http import responses
 
+_PAGE = Path(__file__).with_name("page.html")
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 # The pages in the header, by their path. Those of the landing page are turned off with it.
 _LINKS = {"docs": "API reference", "errors": "Errors", "check": "Test a page", "theme": "Theme"}
@@ -28,21 +28,9 @@ def page(
 ) -> bytes:
     """Return a page with this HTML, and an inline module. `base` is the path of the server with a trailing slash, or relative, in HTML;
     `current` is the path that the header marks."""
-    links = "".join(
-        f'<a href="{base}{path}"{" aria-current=page" if path == current else ""}>{text}</a>'
-        for path, text in _LINKS.items()
-        if has_landing or path not in _OF_LANDING
-    )
-    module = f'<script type="module">{script}</script>' if script else ""
-    whole = f"{escape(title)} · Bellcast" if title else "Bellcast"
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{whole}</title>\n'
-        f'<link rel="icon" href="{base}favicon.svg" type="image/svg+xml">\n'
-        f'<link rel="apple-touch-icon" href="{base}apple-touch-icon.png">\n<style>{_STYLE}{style}</style>\n{head}</head>\n'
-        f'<body>\n<nav class="site" aria-label="Bellcast"><div><a href="{base or "./"}"><img src="{base}favicon.svg" alt="">'
-        f"<b>Bellcast</b></a>{links}</div></nav>\n{main}\n{module}</body>\n</html>\n"
-    ).encode()
+    links = [(path, text) for path, text in _LINKS.items() if has_landing or path not in _OF_LANDING]
+    values = {"title": title, "main": main, "base": base, "style": _STYLE + style, "head": head, "script": script}
+    return template(_PAGE).render(values, current=current, links=links).encode()
 
 
 def policy(style: str = "", script: str = "", connects: str = "'none'") -> str:
