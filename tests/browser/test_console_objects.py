@@ -61,6 +61,8 @@ def test_corrected_notification_has_the_new_title(open_console: Callable[..., Pa
     page = open_console(f"/notifications/{sent['notifications'][0]['id']}")
     page.get_by_role("button", name="Edit", exact=True).click()
     page.get_by_label("Title").fill("Tuesday")
+    expect(page.locator(".seen .bell-row")).to_contain_text("Tuesday")
+    assert violations(page) == []
     page.get_by_role("button", name="Save").click()
     expect(page.locator("h1")).to_have_text("Tuesday")
 

@@ -1,21 +1,23 @@
 /**
  * Activity: lists of notifications and announcements, and the page of one with its timeline.
  */
-import { html } from './html.js';
+import { html, useState } from './html.js';
+import { BellRow } from './bell-row.js';
 import { Confirm } from './dialogs.js';
 import { Verdict } from './explain.js';
-import { RANGE, RECIPIENT, TYPE } from './filters.js';
+import { RANGE, RECIPIENT, TYPE, findIn } from './filters.js';
 import { Loaded, Together, refresh, useLoad, useOpened } from './load.js';
 import { histogramOf } from './histogram.js';
 import { CancelEdit, edit, endEdit } from './new-object.js';
-import { More, To } from './object-parts.js';
-import { Delivered, Reach, readAudience } from './reach.js';
-import { Named, RECIPIENT_COLUMN, readNames } from './recipient-names.js';
+import { Lines, More, To } from './object-parts.js';
+import { Delivered, Reach, readAudience, readAudiences } from './reach.js';
+import { Named, RECIPIENT_COLUMN, nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Type } from './parts.js';
-import { go, tenantOf } from './router.js';
+import { go, shownTenant, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
+import { tenantName } from './tenant-names.js';
 import { say } from './toast.js';
 
 const TAG = { name: 'tag', label: 'Tag', of: (one) => one.tags ?? [] };
@@ -36,12 +38,12 @@ export const notifications = {
 };
 
 export const announcements = {
-  path: '/v1/announcements', rows: 'announcements', link: (one) => path`/announcements/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient'], isTall: true,
+  path: '/v1/announcements', rows: 'announcements', readMore: readAudiences, link: (one) => path`/announcements/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient'], isTall: true,
   // An announcement has a state in each inbox.
-  filters: [RECIPIENT, TYPE, TAG, { ...STATE, needs: 'recipient' }, RANGE],
-  columns: [
+  filters: [findIn('announcements'), RECIPIENT, TYPE, TAG, { ...STATE, needs: 'recipient' }, RANGE],
+  columns: (page) => [
     { name: 'Announcement', kind: 'title', of: (one) => one.title || one.id, text: (one) => one.body }, { name: 'Type', kind: 'type', of: (one) => one.type, width: '7.5rem' },
-    { name: 'Audience', of: (one) => html`<${To} of=${one.audience} />`, show: (audience) => audience, width: '8.5rem' }, { name: 'Reach', of: ({ reach }) => reach && html`<${Delivered} of=${reach} />`, show: (reach) => reach, by: ({ reach }) => reach?.inboxes, width: '8.5rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant) }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
+    { name: 'Audience', of: (one) => one, show: ({ audience, tenant }) => html`<span class="audience"><${Lines} isKept of=${html`<${To} of=${audience} />`} note=${!shownTenant(page.query) && (tenant === '*' ? 'all tenants' : tenantName(tenant))} /></span>`, width: '9rem' }, { name: 'Reach', of: ({ reach }) => reach && html`<${Delivered} of=${reach} />`, show: (reach) => reach, by: ({ reach }) => reach?.inboxes, width: '10.5rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at, width: '6rem' },
   ],
   none: { text: 'No announcements yet. Notifications to a topic, a role or everyone appear here.', command: 'bellcast notify --all "Maintenance at 22:00"' },
 };
@@ -58,7 +60,7 @@ export function Notification({ page }) {
   const url = withQuery(path`/v1/notifications/${page.key}`, tenant);
   const found = useLoad(async (signal) => {
     const one = await get(url, signal);
-    await readAudience(one);
+    await Promise.all([readAudience(one), readNames([one])]);
     return one;
   }, [url]);
   useOpened(found.value);
@@ -98,14 +100,18 @@ function Opened({ page, one, tenant, url }) {
     <details><summary>JSON</summary><${Json} of=${one} /></details><//>`;
 }
 
-/** A form with the current text. A change applies to every inbox that has the notification. */
-const Correction = ({ one, url }) => html`<p class="muted">It changes at once in ${one.recipient ? html`the inbox of <${Named} of=${one} />` : 'every inbox'}. Messages that were sent stay as they are.</p><${Form} isGuarded isEdit button="Save" more=${html`<${CancelEdit} />`} send=${async (values) => {
-  const changed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value || null]).filter(([name, value]) => value !== one[name]));
-  if (Object.keys(changed).length > 0) await request('PATCH', url, changed);
-  endEdit();
-  say('Saved the notification');
-  refresh();
-}}><${Field} label="Title" name="title" defaultValue=${one.title} required autofocus maxlength="500" autocomplete="off" /><${Field} isLong class="words" label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" placeholder="https://…" /><//>`;
+/** A form with the current text, and the row of the bell with what is entered. A change applies to every inbox that has the notification. */
+function Correction({ one, url }) {
+  const [entered, setEntered] = useState({});
+  return html`<p class="muted">It changes at once in ${one.recipient ? `the inbox of ${nameOf(one)}` : 'every inbox'}. Messages that were sent stay as they are.</p><div onInput=${({ target: { name, value } }) => setEntered((last) => ({ ...last, [name]: value }))}><${Form} isGuarded isEdit button="Save" more=${html`<${CancelEdit} />`} send=${async (values) => {
+    const changed = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value || null]).filter(([name, value]) => value !== one[name]));
+    if (Object.keys(changed).length > 0) await request('PATCH', url, changed);
+    endEdit();
+    say('Saved the notification');
+    refresh();
+  }}><${Field} label="Title" name="title" defaultValue=${one.title} required autofocus maxlength="500" autocomplete="off" /><${Field} isLong class="words" label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" placeholder="https://…" />
+    <section class="seen panel"><h2>As the recipient sees it</h2><${BellRow} of=${{ ...one, icon: one.icon ?? undefined, ...entered }} /></section><//></div>`;
+}
 
 /** True if a notification is in an inbox, but no node reported writing it to a live connection. */
 const isUnwritten = (entries) => entries.some(({ what }) => what === 'created') && !entries.some(({ what }) => what === 'written');

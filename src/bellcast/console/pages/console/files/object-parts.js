@@ -31,7 +31,7 @@ export const stated = (value) => html`<${State} of=${value} />`;
 export const Sign = ({ icon, tone }) => html`<span class=${`avatar sign tone-${tone}`} aria-hidden="true"><${Icon} name=${icon} /></span>`;
 /** The sign of a channel, and a channel by its sign and its name. */
 export const ChannelSign = ({ of }) => html`<${Sign} icon=${typeOf({ type: of }).icon} tone=${typeOf({ type: of }).tone} />`;
-export const Channel = ({ of }) => html`<span class="person"><${ChannelSign} of=${of} /><span class="name">${CHANNEL_NAMES[of]}</span></span>`;
+export const Channel = ({ of, children }) => html`<span class="person"><${ChannelSign} of=${of} /><span class="name">${CHANNEL_NAMES[of]}${children}</span></span>`;
 
 /** A text with its variables by their last names: `Tomorrow: {{ data.customer }}` has the tag “customer”. */
 export const teaser = (text) => text?.split(/\{\{-?\s*(.*?)\s*-?\}\}|\{%.*?%\}/s).map((part, index) => (index % 2 === 0 ? part : part && html`<${Tag}>${part.split('|')[0].trim().split('.').pop()}<//>`));

@@ -5,7 +5,7 @@ import { html, useRef, useState } from './html.js';
 import { Confirm } from './dialogs.js';
 import { withTimes } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { count, duration, weekdayTime } from './format.js';
+import { duration, weekdayTime } from './format.js';
 import { histogramOf } from './histogram.js';
 import { Loaded, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { teaser } from './object-parts.js';
@@ -28,6 +28,8 @@ const ENDED = new Set(['completed', 'cancelled', 'merged', 'throttled', 'failed'
 const FOLDED_MS = 100;
 /** The others take less than this part of the run. */
 const FOLDED_REST = 1 / 20;
+/** Steps that call a server or a function: the time that they take is not collapsed. */
+const CALLING = new Set([...Object.keys(CHANNEL_NAMES), 'http', 'python'].filter((type) => type !== 'inbox'));
 /** Width of a collapsed interval in percent, minimum width of a bar in px, and of its label in percent. */
 const FOLD_WIDTH = 8;
 const MIN_WIDTH = 24;
@@ -43,12 +45,6 @@ function waitOf({ state, steps }) {
   return step && html`<${Tag}>${step.key}<//>${isTimed && ` until ${weekdayTime(step.due_at)}`}`;
 }
 
-/** How much of a run that has completed was done: its conditions may have skipped steps. */
-function doneOf({ state, steps }) {
-  const done = steps.filter((one) => one.state === 'done').length;
-  return state === 'completed' && (done < steps.length ? `${done} of ${count(steps.length, 'step')}` : steps.length > 1 && `all ${steps.length} steps`);
-}
-
 /** Why a run failed, in a few words. */
 const reasonOf = ({ reason }) => {
   const [variable] = missingOf(reason) ?? [];
@@ -61,7 +57,7 @@ export const runs = {
     { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'], words: { pending: 'not reached' } }, RANGE],
   views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => reasonOf(one) || waitOf(one) || doneOf(one), isWrapped: (one) => one.state === 'failed' },
+    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => reasonOf(one) || waitOf(one), isWrapped: (one) => one.state === 'failed' },
     { name: 'Steps', of: (one) => one.steps, show: (steps) => html`<${Chain} of=${steps} max=${4} />`, width: '7.25rem' }, { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
     RECIPIENT_COLUMN, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
   ],
@@ -184,9 +180,9 @@ function Step({ page, one, step, does, outcome, why, end, at, ready, read }) {
     setOpen(false);
     button.current.focus();
   };
-  return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${nameOfStep(step)}</button><${State} of=${outcome.word} kind=${outcome.kind} /><small>${does && html`<span title=${does}>${teaser(does.replaceAll('data.', ''))}</span>`}<code>${step.key}</code></small></span>
+  return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${nameOfStep(step)}</button><code title=${step.key}>${step.key}</code>${does && html`<small title=${does}>${teaser(does.replaceAll('data.', ''))}</small>`}</span>
     <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && step.state !== 'skipped' && html`<span class=${`${step.state} ${outcome.kind}${to > from ? '' : ' moment'}`} style=${to > from ? placed(at(from), at(to) - at(from)) : dotted(at(from))}></span>`}${due > to && html`<span class="ahead" style=${{ left: `max(${at(to)}%, ${MIN_WIDTH}px)`, right: `${100 - at(due)}%` }}></span>`}</span>
-    <span class="took">${step.state === 'waiting' && step.due_at ? html`ends <${Time} at=${step.due_at} />` : from && step.state !== 'skipped' ? timeOf(to - from) : '–'}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>
+    <span class="outcome"><${State} of=${outcome.word} kind=${outcome.kind} />${from && step.state !== 'skipped' && html`<span class="took">${step.state === 'waiting' && step.due_at ? html`ends <${Time} at=${step.due_at} />` : timeOf(to - from)}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>`}</span>
     ${outcome.text && html`<span class="why" dir="auto">${outcome.text}${why && html` <a href=${why}>Why, and repair</a>`}</span>`}
     ${isOpen && html`<${StepDetails} page=${page} one=${one} step=${step} read=${read} />`}</li>`;
 }
@@ -208,11 +204,12 @@ export function scaleOf(one, end) {
   const events = [...new Set([start, ...times, Math.max(end, start)])].sort((a, b) => a - b);
   const spans = events.slice(1).map((to, index) => ({ from: events[index], to, length: to - events[index] }));
   const total = spans.reduce((sum, span) => sum + span.length, 0);
-  const isIdle = (span) => span.from < end && span.length >= FOLDED_MS && span.length > total / 4;
+  const covers = (step, { from, to }) => step.started_at && Date.parse(step.started_at) <= from && (step.ended_at ? Date.parse(step.ended_at) : end) >= to;
+  const isIdle = (span) => span.from < end && span.length >= FOLDED_MS && span.length > total / 4 && !one.steps.some((step) => CALLING.has(step.type) && step.state !== 'waiting' && covers(step, span));
   const idle = spans.filter(isIdle);
   const busy = total - idle.reduce((sum, span) => sum + span.length, 0);
   // A run that only waited, apart from steps that took no time, is drawn to scale.
-  const isActive = ({ from, to }) => one.steps.some((step) => step.started_at && Date.parse(step.started_at) <= from && (step.ended_at ? Date.parse(step.ended_at) : end) >= to);
+  const isActive = (span) => one.steps.some((step) => covers(step, span));
   const folds = idle.length > 0 && busy < total * FOLDED_REST && spans.some((span) => !isIdle(span) && isActive(span));
   const room = 100 - (folds ? idle.length * FOLD_WIDTH : 0);
   let x = 0;
