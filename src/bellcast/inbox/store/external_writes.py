@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db.postgres_connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT
+from bellcast.kernel.db.postgres_connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT, POSTGRES_ERRORS
 from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream
 
 log = structlog.get_logger(__name__)
@@ -40,13 +40,7 @@ class ExternalWrites:
         while True:
             try:
                 await self._listen()
-            except (
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                asyncpg.InternalClientError,
-                OSError,
-                TimeoutError,
-            ) as error:
+            except POSTGRES_ERRORS as error:
                 log.warning(
                     "external_writes_disconnected", reason=str(error), effect="the reconciler repairs missed changes"
                 )
