@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests import chromium as browsers
-from tests.browser.console import DESKTOP, Console, add_hostile_texts, create_owner, start_console
+from tests.browser.console import DESKTOP, LAPTOP, Console, add_hostile_texts, create_owner, start_console
 from tests.browser.shared_context import SharedContext
 from tests.browser.shop import POLICY, WIDE, Shop
 from tests.browser.template_editor import store_designed
@@ -125,7 +125,7 @@ def open_console(chromium: Browser, owner: Console, shared_context: SharedContex
         path: str = "/",
         *,
         state: Any = None,
-        viewport: dict[str, int] = WIDE,
+        viewport: dict[str, int] = LAPTOP,
         color_scheme: str = "light",
         is_alone: bool = False,
         of: Console = owner,

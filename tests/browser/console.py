@@ -18,6 +18,7 @@ from bellcast.operators import second_factor
 
 PASSWORD = "correct horse battery"
 DESKTOP = {"width": 1440, "height": 900}
+LAPTOP = {"width": 960, "height": 700}  # the narrowest that has the whole menu
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 HOSTILE = "<img src=x onerror=\"alert('XSS')\">'\"><script>alert('XSS')</script>${alert(1)}{{7*7}}"
 PAGES = {

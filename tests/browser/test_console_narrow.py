@@ -119,3 +119,20 @@ def test_menu_is_folded_to_icons_until_it_has_the_pointer_or_the_focus(open_cons
     assert box(menu)["width"] == 228
     page.set_viewport_size({"width": 960, "height": 800})
     assert box(main)["x"] == 228
+
+
+def test_second_line_of_a_row_leaves_out_what_does_not_fit(open_console: Callable[..., Page], owner: Console) -> None:
+    types = ["message.failed", "message.bounced"]
+    owner.send("POST", "/v1/webhooks?tenant=acme", {"url": "https://app.example.com/narrow", "events": types})
+    page = open_console("/webhooks?search=narrow", viewport=PHONE)
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="/narrow"))
+    wait_loaded(page)
+    expect(row.locator(".tag:visible")).to_have_text(["message.failed", "+1"])
+    inside = (
+        "(one) => [...one.querySelectorAll('.second')].filter((cell) => cell.getBoundingClientRect().bottom <= "
+        "one.getBoundingClientRect().bottom).every((cell) => cell.scrollWidth <= cell.clientWidth)"
+    )
+    assert row.evaluate(inside)
+    page.set_viewport_size(TABLET)
+    expect(row.locator(".tag:visible")).to_have_text(types)
+    assert row.evaluate(inside)

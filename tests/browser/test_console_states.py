@@ -206,7 +206,7 @@ def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[.
     page = open_console("/runs?workflow=evil", timezone_id="Asia/Tokyo")
     wait_loaded(page)
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Shortcuts")).to_contain_text("In this list")
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_contain_text("In lists")
     assert violations(page) == []
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)

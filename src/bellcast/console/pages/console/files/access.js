@@ -12,7 +12,7 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
-import { Headline, More, ShownOnce, Sign } from './object-parts.js';
+import { Headline, More, ShownOnce, Sign, Tags } from './object-parts.js';
 import { Avatar, Card, Choices, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, Snippet, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { Password } from './sign-in.js';
@@ -63,8 +63,8 @@ export const keys = {
   path: '/v1/keys', rows: 'keys', readMore: readNamesOf, link: (one) => path`/keys/${one.id}`, isTall: true, filters: [findIn('API keys')], order: (one, other) => isOver(one) - isOver(other), tools: keyButtons, create: NewKey,
   columns: [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: (state) => html`<${State} of=${state} kind=${state === 'active' ? 'ok' : 'info'} />`, width: '6rem' },
-    { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<span class="tags">${scopes.map((scope) => html`<${Tag} key=${scope}>${scope}<//>`)}</span>`, width: '14rem' },
-    { name: 'Tenants', of: tenantsOf, show: (text) => html`<span class="value">${text === ALL_TENANTS ? html`all<span class="spare"> tenants</span>` : text}</span>`, width: '9rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at, show: (at) => html`until <${Time} at=${at} />`, width: '8rem' },
+    { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<${Tags} of=${scopes} few=${2} />`, width: '14rem' },
+    { name: 'Tenants', of: tenantsOf, width: '9rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at, show: (at) => html`until <${Time} at=${at} />`, width: '8rem' },
   ],
   actions: (one) => !one.revoked_at && html`<${Revoke} of=${one} />`,
   none: { text: 'No API keys yet. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },

@@ -183,7 +183,7 @@ function searched(list, text) {
 }
 
 /** How many rows there are, as far as the server knows. Its place is kept, so that the title of the next list stays. */
-const Total = ({ of: { total, isCurrent }, scope }) => html`<span class="total" role="status" title=${scope}>${isCurrent && total.value > 0 && (total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`)}</span>`;
+const Total = ({ of: { total, isCurrent }, scope }) => html`<span class="total" role="status" title=${scope}>${isCurrent && (total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`)}</span>`;
 
 /** Shows the rows that arrived since. */
 function Fresh({ of: { fresh, isMany, first } }) {

@@ -9,8 +9,8 @@ import { shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, useEvery, useLoad } from './load.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
-import { Headline, Lines, More, ShownOnce, Sign, stated } from './object-parts.js';
-import { Card, Choices, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
+import { Headline, Lines, More, ShownOnce, Sign, Tags, stated } from './object-parts.js';
+import { Card, Choices, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Time } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
@@ -25,7 +25,7 @@ const stateOf = (one) => (!one.active ? 'paused' : one.failing_since ? 'failing'
 /** Types of events in a row of the list. */
 const MAX_TYPES = 2;
 /** The types of events of a webhook as tags. */
-const Types = ({ of: events, max = events.length }) => html`<span class="tags">${(events.includes('*') ? ['every event'] : events.slice(0, max)).map((one) => html`<${Tag} key=${one}>${one}<//>`)}${events.length > max && html`<${Tag}>+${events.length - max}<//>`}</span>`;
+const Types = ({ of: events, ...most }) => html`<${Tags} of=${events.includes('*') ? ['every event'] : events} ...${most} />`;
 /** The path of a URL, which is its name, and its host; of a URL without a path only the host. */
 const namesOf = (url) => {
   const { host, pathname, search } = new URL(url);
@@ -39,7 +39,7 @@ export const webhooks = {
   path: '/v1/webhooks', rows: 'webhooks', isTall: true, filters: [findIn('webhooks')], link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook,
   columns: [
     { name: 'URL', kind: 'title', lead: () => html`<${Sign} icon="webhooks" tone="grey" />`, of: (one) => namesOf(one.url)[0], text: (one) => namesOf(one.url)[1] }, { name: 'State', of: (one) => html`<${Lines} isKept of=${stated(stateOf(one))} note=${one.failing_since && html`<span class="bad">${troubleOf(one)}</span>`} />`, by: stateOf, show: (state) => state, width: '9rem' },
-    { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} />`, width: '15rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant), width: '6rem' }, { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), by: ({ recent_events: recent }) => recent?.value, width: '6rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
+    { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} few=${1} />`, width: '15rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant), width: '6rem' }, { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), by: ({ recent_events: recent }) => recent?.value, width: '6rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
   ],
   none: { text: 'No webhooks yet. A webhook tells one of your servers what happened: messages that bounced, notifications that were read.', command: 'bellcast webhook create https://app.example.com/hooks', tools: newButton },
 };
