@@ -408,7 +408,28 @@ def test_account_is_one_list_of_rows(open_console: Callable[..., Page]) -> None:
     edges = rows.evaluate_all("(all) => all.map((one) => [...one.children].map((part) => part.offsetLeft))")
     assert len(edges) >= 4
     assert {tuple(left) for left in edges} == {tuple(edges[0])}, "names and values begin at the same places"
-    assert page.locator(".account").evaluate("(one) => one.offsetWidth") == 800
+    card, heading = (
+        page.locator(part).evaluate("(one) => one.getBoundingClientRect().right") for part in (".account", "main")
+    )
+    assert 0 <= heading - card <= 24, "as wide as the page"
+
+
+def test_operator_signs_another_browser_out(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser
+) -> None:
+    state = state_of_operator(owner, chromium, "traveller", "viewer")
+    other = chromium.new_context(base_url=owner.server.url)
+    credentials = {"name": "traveller", "password": PASSWORD}
+    assert other.request.post("/v1/session", data=credentials, headers={"origin": owner.server.url}).ok
+    page = open_console("/account", state=state)
+    sessions = page.get_by_role("region", name="Sessions")
+    expect(sessions.get_by_role("listitem")).to_have_count(2)
+    expect(sessions.get_by_role("listitem").first).to_contain_text("This browser")
+    confirm(sessions.get_by_role("button", name=re.compile("Sign out the session of")))
+    expect(sessions.get_by_role("listitem")).to_have_count(1)
+    assert other.request.get("/v1/me").status == 401
+    assert violations(page) == []
+    other.close()
 
 
 def test_sign_out_that_fails_shows_the_reason_and_can_be_repeated(

@@ -249,6 +249,35 @@ async def test_change_without_an_origin_is_refused(rest: Rest) -> None:
     assert refused(response, 403, "forbidden")
 
 
+async def test_operator_lists_and_ends_its_own_sessions(rest: Rest) -> None:
+    here = await set_up(rest)
+    stranger = await signed_in(rest, "vera", "viewer")
+    rest.clock.advance(HOUR)
+    there = browser(rest)
+    assert (await there.post("/v1/session", json=RIGHT)).status_code == 200
+    listed = (await here.get("/v1/me/sessions")).json()["sessions"]
+    assert sorted(one["current"] for one in listed) == [False, True]
+    other = next(one for one in listed if not one["current"])
+    (foreign,) = (await stranger.get("/v1/me/sessions")).json()["sessions"]
+    for id in (foreign["id"], "unknown"):
+        assert refused(await here.delete(f"/v1/me/sessions/{id}"), 404, "not_found")
+    assert (await here.delete(f"/v1/me/sessions/{other['id']}")).status_code == 204
+    assert refused(await there.get("/v1/me"), 401, "unauthenticated")
+    assert [one["current"] for one in (await here.get("/v1/me/sessions")).json()["sessions"]] == [True]
+    newest = (await here.get("/v1/audit?limit=1")).json()["entries"][0]
+    assert (newest["action"], newest["actor"]) == ("DELETE /v1/me/sessions/{id}", "owner")
+    # A key has no session.
+    assert (await rest.app.get("/v1/me/sessions")).status_code in (401, 403)
+
+
+async def test_sessions_that_have_ended_are_not_listed(rest: Rest) -> None:
+    await set_up(rest)
+    rest.clock.advance(13 * HOUR)
+    later = browser(rest)
+    assert (await later.post("/v1/session", json=RIGHT)).status_code == 200
+    assert [one["current"] for one in (await later.get("/v1/me/sessions")).json()["sessions"]] == [True]
+
+
 async def test_account_waits_after_five_failures(rest: Rest) -> None:
     await set_up(rest)
     guesser = browser(rest)

@@ -28,6 +28,7 @@ from bellcast.operators.types import (
     FAILURES_MS,
     IDLE_MS,
     MAX_EMAIL_CODES,
+    MAX_LISTED_SESSIONS,
     MAX_OWN_TESTS,
     SCOPES_OF_ROLE,
     SESSION_MS,
@@ -208,16 +209,28 @@ class ConsoleSessions:
         token = browser_request.session_token(request)
         session = None if token is None else await self._operators.session(keys.digest(token))
         now = self._clock.now()
-        if (
-            session is None
-            or now
-            >= session.created_at + (SESSION_MS if session.operator.subject is None else self._external_session_ms)
-            or now >= session.seen_at + IDLE_MS
-        ):
+        if session is None or self._has_ended(session, now):
             raise Unauthenticated("Sign in: this session of the console has ended.")
         if now >= session.seen_at + TOUCH_MS:
             await self._operators.touch_session(session.digest, now)
         return session
+
+    def _has_ended(self, session: OperatorSession, now: int) -> bool:
+        longest = SESSION_MS if session.operator.subject is None else self._external_session_ms
+        return now >= session.created_at + longest or now >= session.seen_at + IDLE_MS
+
+    async def own_sessions(self, request: BrowserRequest) -> list[tuple[OperatorSession, bool]]:
+        """Return the open sessions of the request's operator, and of each whether it is that of the request."""
+        current, now = await self.session(request), self._clock.now()
+        found = await self._operators.sessions_of(current.operator, now - IDLE_MS, MAX_LISTED_SESSIONS)
+        return [(one, one.digest == current.digest) for one in found if not self._has_ended(one, now)]
+
+    async def end_own_session(self, request: BrowserRequest, id: str) -> bool:
+        """End a session of the request's operator; return whether there was one with this id."""
+        digests = [one.digest for one, _ in await self.own_sessions(request) if one.id == id]
+        for digest in digests:
+            await self._operators.end_session(digest)
+        return bool(digests)
 
     async def create(self, name: str, role: Role, hashed: str, tenants: tuple[str, ...] | None = None) -> Operator:
         """Create an operator, for some tenants or all. Raises Conflict if the name is taken."""

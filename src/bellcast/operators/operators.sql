@@ -65,6 +65,11 @@ DELETE FROM operator_sessions WHERE operator = :id
 -- Sessions used after a time, by operator.
 SELECT operator, count(*) FROM operator_sessions WHERE seen_at > :since GROUP BY operator
 
+-- name: operator_sessions_of
+-- The sessions of an operator used after a time, the last used first.
+SELECT digest, created_at, seen_at, verified_at FROM operator_sessions WHERE operator = :operator AND seen_at > :since
+ORDER BY seen_at DESC, digest LIMIT :limit
+
 -- name: operator_session_insert
 -- A new session.
 INSERT INTO operator_sessions (digest, operator, created_at, seen_at, verified_at)

@@ -173,6 +173,17 @@ class Operators(StoreTable):
             verified_at=verified_at,
         )
 
+    @read
+    def sessions_of(self, operator: Operator, since: int, limit: int) -> Script[list[OperatorSession]]:
+        """Return the sessions of an operator used after this time, the last used first."""
+        found = yield Statement("operator_sessions_of", {"operator": operator.id, "since": since, "limit": limit})
+        return [
+            OperatorSession(
+                digest=bytes(digest), operator=operator, created_at=created, seen_at=seen, verified_at=verified
+            )
+            for digest, created, seen, verified in found
+        ]
+
     @write()
     def touch_session(self, digest: bytes, now: int) -> Script[None]:
         """Record that a session is used."""

@@ -145,6 +145,21 @@ async def test_sessions_in_use_are_counted_and_ended_by_operator(store: Store) -
     assert await store.operators.count_sessions(NOW - 1) == {"2": 1}
 
 
+async def test_sessions_of_an_operator_are_listed_by_their_last_use(store: Store) -> None:
+    for id in ("1", "2"):
+        await store.operators.create(operator(id), "x")
+    for number in range(3):
+        await store.operators.start_session(f"1{number}".encode(), "1", NOW + number, NOW)
+    await store.operators.start_session(b"20", "2", NOW, NOW)
+    await store.operators.touch_session(b"11", NOW + 9)
+    found = await store.operators.sessions_of(operator("1"), NOW, 10)
+    assert [(one.digest, one.created_at, one.seen_at) for one in found] == [
+        (b"11", NOW + 1, NOW + 9),
+        (b"12", NOW + 2, NOW + 2),
+    ]
+    assert [one.digest for one in await store.operators.sessions_of(operator("1"), NOW, 1)] == [b"11"]
+
+
 async def test_session_of_a_deleted_operator_ends(store: Store) -> None:
     await store.operators.create(operator("1"), "x")
     await store.operators.create(operator("2"), "x")

@@ -130,6 +130,21 @@ class Account(OperatorItem, frozen=True, kw_only=True):
     code: str | UnsetType = UNSET
 
 
+class SessionItem(Struct, frozen=True, kw_only=True):
+    """An open session of the console. `current` is that of the request; `seen_at` is exact to five minutes."""
+
+    id: str
+    created_at: datetime
+    seen_at: datetime
+    current: bool
+
+
+class SessionList(Struct, frozen=True):
+    """The open sessions of the signed-in operator, the last used first: at most 100."""
+
+    sessions: list[SessionItem]
+
+
 @operation(
     "GET", "/v1/setup", tag="Console", required_scope=None, response_types={200: SetupState}, refusals=(NotFound,)
 )
@@ -229,6 +244,23 @@ async def verify_password(request: ApiRequest) -> ASGIApp:
     params = await request_body.body(request, CHECK)
     await sessions(request).verify_again(guards.browser_request(request), params.password)
     return responses.empty()
+
+
+@ME.get(SessionList, "/sessions")
+async def own_sessions(call: ResourceCall[None]) -> Any:
+    """List the open sessions of the signed-in operator."""
+    found = await sessions(call.request).own_sessions(guards.browser_request(call.request))
+    items = [responses.item(SessionItem, one, current=is_current) for one, is_current in found]
+    return responses.json(SessionList(items), 200, NO_STORE)
+
+
+@ME.delete("/sessions/{id:str}", refusals=(NotFound,))
+async def end_own_session(call: ResourceCall[None]) -> bool:
+    """End a session of the signed-in operator."""
+    id = request_body.path(call.request, "id")
+    if not await sessions(call.request).end_own_session(guards.browser_request(call.request), id):
+        raise NotFound("You have no open session with this id.")
+    return True
 
 
 @own_operation("POST", "/v1/me/mfa", is_sensitive=True, response_types={201: MfaSecret}, refusals=(Conflict,))

@@ -53,6 +53,7 @@ const PHRASES = {
   'GET /v1/operators': 'read the operators', 'POST /v1/operators': 'add an operator', 'PATCH /v1/operators/{id}': 'change operator {id}', 'DELETE /v1/operators/{id}': 'delete operator {id}', 'DELETE /v1/operators/{id}/mfa': 'reset the second factor of operator {id}', 'DELETE /v1/operators/{id}/sessions': 'end the sessions of operator {id}',
   'GET /v1/audit': 'read the audit log', 'GET /v1/audit/verification': 'verify the audit log',
   'GET /v1/me': 'read their account', 'PATCH /v1/me': 'save their e-mail', 'PUT /v1/me/password': 'change their password', 'POST /v1/me/mfa': 'begin to set up an authenticator app', 'PUT /v1/me/mfa': 'set up an authenticator app', 'DELETE /v1/me/mfa': 'remove their authenticator app', 'POST /v1/me/mfa/recovery-codes': 'replace their recovery codes',
+  'GET /v1/me/sessions': 'read their sessions', 'DELETE /v1/me/sessions/{id}': 'end a session of their account',
   'GET /v1/me/passkeys': 'read their passkeys', 'POST /v1/me/passkey-options': 'begin to add a passkey', 'POST /v1/me/passkeys': 'add a passkey', 'DELETE /v1/me/passkeys/{id}': 'delete a passkey of their account',
   'POST /v1/session': 'sign in with a password', 'DELETE /v1/session': 'sign out', 'POST /v1/session/passkey': 'sign in with a passkey', 'GET /v1/session/oidc/callback': 'sign in with the identity provider', 'PUT /v1/session/verification': 'enter their password again', 'POST /v1/setup': 'create the first owner', 'POST /v1/setup-codes': 'create a set-up code',
 };
