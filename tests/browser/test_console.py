@@ -139,7 +139,7 @@ def test_link_survives_sign_in_and_sign_out_ends_the_session(open_console: Calla
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator(".chunk").get_by_title("evil", exact=True)).to_be_visible()
-    expect(page.get_by_label("Search recipients")).to_have_value("ev")
+    expect(page.get_by_label("Search names, keys and e-mails")).to_have_value("ev")
     (cookie,) = [one for one in page.context.cookies() if not one["name"].endswith("device")]
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/")
     page.evaluate("sessionStorage.setItem('draft', 'not saved')")

@@ -300,13 +300,13 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     expect(failed).to_be_hidden()  # groups are folded
     messages.locator("summary").click()
     failed.check()
-    expect(messages.locator("summary")).to_have_text(re.compile(": 1 of"))
+    expect(messages.locator("summary")).to_have_text(re.compile(r"1 of \d+$"))
     runs = page.get_by_role("group", name="Workflow runs", exact=True)
     of_runs.locator("summary").click()
     runs.get_by_label("run.failed").check()
     runs.get_by_label("Workflow runs").check()
     expect(runs.get_by_label("run.failed")).to_be_disabled()
-    expect(of_runs.locator("summary")).to_have_text(re.compile(": all$"))
+    expect(of_runs.locator("summary")).to_have_text(re.compile("all$"))
     assert violations(page) == []
     page.get_by_role("button", name="Create webhook").click()
     secret = page.locator(".notice code").inner_text()
@@ -333,7 +333,7 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["run.failed"]
     edit.click()
     page.get_by_label("Every event").check()
-    expect(of_runs.locator("summary")).to_have_text(re.compile(": all$"))
+    expect(of_runs.locator("summary")).to_have_text(re.compile("all$"))
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".facts")).to_contain_text("Eventsevery event")
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["*"]

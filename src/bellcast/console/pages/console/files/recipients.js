@@ -11,7 +11,7 @@ import { count, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Paged, Together, refresh, useLoad, useOpened } from './load.js';
 import { CancelEdit, cancel, createObject, edit, endEdit } from './new-object.js';
-import { More } from './object-parts.js';
+import { ChannelMarks, More } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Avatar, Card, Empty, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Time } from './parts.js';
 import { KeyFields } from './key-fields.js';
@@ -57,17 +57,20 @@ const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary"
 
 const KEY = { name: 'search', label: 'Key begins with' };
 
+/** The channels by which a recipient can be reached outside of the inbox; a row does not say whether it has devices. */
+const channelsOf = ({ email, phone, chat }) => [email && 'email', phone && 'sms', Object.keys(chat ?? {}).length > 0 && 'chat'].filter(Boolean);
+
 export const recipients = {
   path: '/v1/recipients', rows: 'recipients', link: (one) => path`/recipients/${one.key}`, pinsOpened: true, tools: newButton, create: NewRecipient,
   /** Viewers read no names and addresses. */
   get filters() {
-    return me.value.role === 'viewer' ? [{ ...KEY, isSearch: true }, CREATED] : [{ name: 'text', label: 'Search recipients', isSearch: true }, KEY, CREATED];
+    return me.value.role === 'viewer' ? [{ ...KEY, isSearch: true }, CREATED] : [{ name: 'text', label: 'Search names, keys and e-mails', isSearch: true }, KEY, CREATED];
   },
   views: [['New this week', { range: '7d' }]],
   columns: [
     { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name || one.key} />`, of: (one) => html`<span title=${one.key}>${one.name || one.key}</span>` },
     { name: 'E-mail', of: (one) => one.email, width: 'minmax(12rem, .95fr)' },
-    { name: 'Language', of: (one) => one.locale, width: '4.5rem' },
+    { name: 'Channels', of: (one) => channelsOf(one).length > 0 && channelsOf(one), show: (channels) => html`<${ChannelMarks} of=${{ channels }} />`, none: '–', width: '6.5rem' },
     { name: 'Unread', kind: 'number', of: (one) => one.unread > 0 && number(one.unread), by: (one) => one.unread, width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenant, none: 'Default tenant' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },

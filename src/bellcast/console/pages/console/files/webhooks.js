@@ -48,6 +48,8 @@ export const webhooks = {
 const Secret = ({ of }) => html`<${ShownOnce} what="the secret that signs its requests" secret=${of.secret} />`;
 
 const GROUPS = { notification: 'Notifications', message: 'Messages', run: 'Workflow runs', preferences: 'Preferences' };
+/** Types of events beside the name of their group. */
+const EXAMPLES = 3;
 const groupOf = (type) => type.split('.')[0];
 
 /** A box for all types of events, or those of a group, which includes types that are added later. */
@@ -63,10 +65,10 @@ function Events({ selected = [] }) {
     const hints = Object.fromEntries($defs.WebhookRequest.properties.events.items.oneOf.filter((one) => one.const).map((one) => [one.const, one.description]));
     const types = Object.keys(hints);
     const recount = ({ currentTarget }) => setChosen([...currentTarget.querySelectorAll(':checked')].map((one) => one.value));
-    return html`<div class="event-groups" onChange=${recount}><fieldset class="choices"><legend>Events</legend><${All} value="*" ...${{ whole, setWhole }}>Every event<//><p class="muted">Or choose groups, which include types that are added later, or open a group and choose some of its types.</p></fieldset>${[...new Set(types.map(groupOf))].map((group) => {
+    return html`<div class="event-groups" onChange=${recount}><fieldset class="choices"><legend>Events</legend><${All} value="*" ...${{ whole, setWhole }}>Every event<//><p class="muted">Or choose whole groups, also with types that are added later, or single types in them.</p></fieldset>${[...new Set(types.map(groupOf))].map((group) => {
       const own = types.filter((type) => groupOf(type) === group), name = GROUPS[group] ?? group, isWhole = hasAll || whole.includes(`${group}.*`);
       return html`<fieldset key=${group} class="event-group choices" aria-label=${name}><${All} value=${`${group}.*`} ...${{ whole, setWhole }} isDisabled=${hasAll}>${name}<//>
-        <details open=${own.some((type) => selected.includes(type))}><summary><span class="hidden">Events of ${name}: </span>${isWhole ? 'all' : `${own.filter((type) => chosen.includes(type)).length} of ${own.length}`}</summary><${Choices} label=${html`<span class="hidden">Events of ${name}</span>`} name="events" ...${{ hints, selected }} options=${own} isDisabled=${isWhole} /></details></fieldset>`;
+        <details open=${own.some((type) => selected.includes(type))}><summary><span class="hidden">Events of ${name}: </span><small>${own.slice(0, EXAMPLES).map((type) => type.slice(group.length + 1)).join(', ')}${own.length > EXAMPLES && ', …'}</small><span>${isWhole ? 'all' : `${own.filter((type) => chosen.includes(type)).length} of ${own.length}`}</span></summary><${Choices} label=${html`<span class="hidden">Events of ${name}</span>`} name="events" ...${{ hints, selected }} options=${own} isDisabled=${isWhole} /></details></fieldset>`;
     })}</div>`;
   }}<//>`;
 }
@@ -75,7 +77,7 @@ function Events({ selected = [] }) {
 const EVERY = { key: '*', name: 'All tenants', icon: 'tenants' };
 const EventsOf = ({ page }) => html`<${TenantField} more=${page.me.tenants === null ? [EVERY] : []} hint=${page.me.tenants === null ? 'Sends the events of this tenant, or of all, also of those that are added later.' : 'Sends the events of this tenant.'} />`;
 
-const UrlField = (attributes) => html`<${Field} label="URL" name="url" type="url" required autocomplete="off" hint="Receives a signed POST request for each event, such as https://app.example.com/hooks." ...${attributes} />`;
+const UrlField = (attributes) => html`<${Field} label="URL" name="url" type="url" required autocomplete="off" placeholder="https://app.example.com/hooks" hint="Receives a signed POST request for each event." ...${attributes} />`;
 
 /** The URL and the events of a form. */
 function valuesOf(form) {
@@ -90,7 +92,7 @@ function NewWebhook({ page }) {
   return html`<${Heading} title="New webhook" /><${Together}><${Form} isGuarded button="Create webhook" more=${cancel(page)} send=${async ({ tenant }, form) => {
     setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), valuesOf(form)));
     refresh();
-  }}><${UrlField} autofocus />
+  }}><${UrlField} autofocus hint="Receives a signed POST request for each event. The secret that signs them is shown after “Create webhook”." />
     <${EventsOf} page=${page} /><${Events} /><//><//>`;
 }
 
