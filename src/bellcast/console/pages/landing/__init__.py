@@ -56,7 +56,6 @@ HEADERS = {
     "cache-control": "no-store",
     "vary": "Accept",
 }
-THEME = shell.page("Theme the bell", _THEME, base="", current="theme", style=_THEME_STYLE, script=_THEME_SCRIPT)
 THEME_HEADERS = {
     "content-security-policy": shell.policy(_THEME_STYLE, _THEME_SCRIPT),
     "cache-control": "no-cache",
@@ -191,7 +190,8 @@ async def show_theme(request: ApiRequest) -> ASGIApp:
     It shows the bell with sample notifications, and the CSS of the chosen colours and sizes. `BELLCAST_LANDING=off` turns it off."""
     if not context.of(request).has_landing:
         raise NotFound("The theme page is turned off.")
-    return responses.complete(200, THEME, responses.HTML, THEME_HEADERS)
+    page = shell.page("Theme the bell", _THEME, base="", current="theme", style=_THEME_STYLE, script=_THEME_SCRIPT)
+    return responses.complete(200, page, responses.HTML, THEME_HEADERS)
 
 
 def _context(request: ApiRequest) -> ApiContext:
