@@ -168,6 +168,25 @@ def test_buttons_of_a_bell_are_a_form(edit: Callable[..., Editor], owner: Consol
     expect(form.get_by_label("Key of button 1")).to_have_value("button-2")
 
 
+def test_texts_of_a_step_are_drawn_with_their_variables_until_they_are_edited(edit: Callable[..., Editor]) -> None:
+    editor = edit("drawn-flow", [{**MAIL, "text": "Hello {{ recipient.name }}, welcome"}])
+    editor.step("mail").dblclick()
+    inspector = editor.page.locator(".inspector")
+    drawn = inspector.locator(".drawn").filter(has_text="Hello")
+    expect(drawn).to_have_text("Hello name, welcome")
+    expect(drawn.locator(".tag")).to_have_text("name")
+    drawn.get_by_text("Hello").click(position={"x": 1, "y": 4}, force=True)  # the field below it gets the press
+    expect(drawn).to_be_hidden()
+    editor.page.keyboard.type("> ")
+    expect(inspector.get_by_label("Text", exact=True)).to_have_value("> Hello {{ recipient.name }}, welcome")
+    # What few steps need is folded.
+    expect(inspector.get_by_label("Key", exact=True)).to_be_hidden()
+    inspector.get_by_text("More", exact=True).click()
+    expect(inspector.get_by_label("Key", exact=True)).to_have_value("mail")
+    expect(inspector.get_by_label("Note", exact=True)).to_be_visible()
+    assert violations(editor.page) == []
+
+
 @pytest.mark.thorough
 def test_condition_on_an_earlier_bell_is_chosen_in_words(edit: Callable[..., Editor]) -> None:
     editor = edit("unread-flow", [BELL, WAIT, MAIL])
@@ -193,7 +212,7 @@ def test_condition_on_an_earlier_bell_is_chosen_in_words(edit: Callable[..., Edi
     expect(inspector.get_by_label("Template", exact=True)).to_have_value("booking")  # the step has it again
     expect(inspector.get_by_label("Subject")).to_have_count(0)
     inspector.get_by_role("button", name="Text here").click()
-    inspector.get_by_text("HTML and layout").click()
+    inspector.get_by_text("More", exact=True).click()
     inspector.get_by_label("HTML", exact=True).type("<p>Hi</p>")
     choice.select_option("bell was seen")
     expect(editor.page.locator(".step-if")).to_have_text("if bell was seen")

@@ -21,6 +21,7 @@ LATER = (
     "settings.css",
     "story.css",
     "template-editor.css",
+    "text-input.css",
     "workflow-editor.css",
     "workflow-test.css",
     "yaml-editor.css",

@@ -116,7 +116,7 @@ function Start({ of, isUnknown }) {
     ${first && html`<section class="panel"><h2>Send a notification <a href=${`#${first.link}`}>All of its fields</a></h2><div class="snippet"><${Code} label="Example" text=${sample} /><${Copy} what="the example" text=${sample} /></div></section>`}
     <dl class="facts"><div><dt>Base URL</dt><dd><code>${url}</code> <${Copy} what="the base URL" text=${url} /></dd></div>
       <div><dt>Authentication</dt><dd><code>Authorization: Bearer …</code> with an API key, the project secret, or a recipient's session token</dd></div>
-      <div><dt>Errors</dt><dd><code>application/problem+json</code>: <a href=${`${ROOT}/errors`}>all errors, with cause and fix</a></dd></div>
+      <div><dt>Errors</dt><dd><a href=${`${ROOT}/errors`}>all errors, with cause and fix</a></dd></div>
       <div><dt>For machines</dt><dd><a href=${`${ROOT}/openapi.json`}>openapi.json</a></dd></div>
       ${conventions.length > 0 && html`<div><dt>Conventions</dt><dd><ul>${conventions.flatMap((text) => text.split(/(?<=\.)\s+/)).map((text) => html`<li key=${text}>${prose(text)}</li>`)}</ul></dd></div>`}</dl>
     <h2>Most used</h2><${Operations} of=${USED.flatMap((link) => of.operations.filter((one) => one.link === link))} /></article>`;

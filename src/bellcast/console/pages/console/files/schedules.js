@@ -51,9 +51,9 @@ export const schedules = {
   filters: [findIn('schedules')],
   columns: [
     { name: 'Schedule', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'schedules'} tone=${toneOf(one.notification?.type ?? one.workflow ?? one.key)} />`, of: titleOf, text: (one) => (one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<code>${one.key}</code>`) },
-    { name: 'Repeats', of: (one) => html`<${Lines} of=${ruleOf(one)} note=${placeOf(one)} />`, show: (rule) => rule, width: '12rem' }, { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`, show: (to) => to, width: '9rem' },
-    { name: 'Tenant', of: (one) => one.tenant },
-    { name: 'Next', kind: 'time', of: nextOf, by: (one) => one.next_at, show: (next) => next, width: '8.25rem' },
+    { name: 'Repeats', of: (one) => html`<${Lines} of=${ruleOf(one)} note=${placeOf(one)} />`, show: (rule) => rule, width: '12rem' }, { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`, show: (to) => to, width: '8.25rem' },
+    { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
+    { name: 'Next', kind: 'time', of: nextOf, by: (one) => one.next_at, show: (next) => next, width: '7.75rem' },
   ],
   none: { text: 'No schedules yet. A schedule sends at a time, or again and again by a cron expression: reminders, weekly reports.', command: 'bellcast schedule put weekly.yaml', tools: (page) => newLink(page, KIND) },
 };

@@ -48,11 +48,14 @@ export function linesOf(source, hasOutlook) {
   return lines;
 }
 
-/** A line in four tones: tags, their attributes, variables, and texts. */
+/** A line in five tones: tags, the names and the values of their attributes, variables, and texts. */
 function painted(text) {
-  let isInTag = false;
+  let isInTag = false, isQuoted = false;
   return text.split(/(\{\{.*?\}\}|\{%.*?%\}|<\/?[a-z][\w-]*|\/?>(?=[^"]*(?:"[^"]*"[^"]*)*$))/i).map((part, index) => {
-    if (index % 2 === 0) return isInTag ? html`<span class="attribute">${part}</span>` : part;
+    if (index % 2 === 0) return !isInTag ? part : part.split('"').map((piece, place) => {
+      if (place > 0) isQuoted = !isQuoted;
+      return html`${place > 0 && '"'}<span class=${isQuoted ? 'quoted' : 'attribute'}>${piece}</span>`;
+    });
     if (!part.startsWith('{')) isInTag = part.startsWith('<');
     return html`<span class=${part.startsWith('{') ? 'variable' : 'element'}>${part}</span>`;
   });

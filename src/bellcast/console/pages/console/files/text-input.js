@@ -2,7 +2,10 @@
  * The text fields of a template: they grow with their content, show the server's problem and insert variables.
  */
 import { html, useMemo, useRef, useState } from './html.js';
+import { loadStyle } from './load.js';
 import { Popup } from './parts.js';
+
+await loadStyle('text-input.css');
 
 /** The problem of a field, from the answer of the server. */
 export const problemAt = (problems, path) => problems.find((one) => one.field === path.join('.'))?.message;
@@ -61,7 +64,7 @@ const WORD = new RegExp(`${TOKEN.source}|[\\p{L}\\p{N}_]+`, 'gu');
 const wordAt = (text, at) => [...text.matchAll(WORD)].map(({ 0: word, index }) => [index, index + word.length]).find(([start, end]) => start <= at && at <= end);
 
 /** After the first press of a field, the cursor is where it met the text, or selects the word of a double click. What was selected by dragging stays. */
-function usePress() {
+export function usePress() {
   const place = useRef(null);
   const begin = (event) => { if (event.detail === 1) place.current = event.button === 0 ? placeOf(event) : null; };
   const end = ({ currentTarget: input, detail }) => {

@@ -5,7 +5,7 @@ import { html, useMemo, useState } from './html.js';
 import { RANGE, startOf } from './filters.js';
 import { count, number } from './format.js';
 import { useEvery, useLoad } from './load.js';
-import { reasonOf, simulatedText, simulationOf } from './outcomes.js';
+import { inWords, reasonOf, simulatedText, simulationOf } from './outcomes.js';
 import { Icon } from './parts.js';
 import { setQuery } from './router.js';
 import { get, path as urlPath, withQuery } from './server.js';
@@ -67,8 +67,8 @@ export function StepRuns({ runs, step }) {
   if (!step || !runs.isLoaded) return null;
   const reasons = runs.reasons(step).sort(([, one], [, other]) => other - one);
   const all = runs.of(step);
-  return html`<section class="step-runs" aria-label="Runs"><h3>Runs</h3>${all.length === 0 ? html`<p class="muted">No run has reached this step.</p>` : html`<ul>${all.map((one) => html`<li key=${one.state}><a class=${`run-count ${one.isSimulated ? 'simulated' : one.state}`} href=${one.link} data-count=${one.state}><${Icon} name=${one.icon} />${one.text}</a>
-    ${one.state === 'skipped' && html`<ul class="run-reasons">${reasons.map(([reason, times]) => html`<li key=${reason}><span>${reasonOf({ channel: runs.typeOf(step), reason })}</span><span>${number(times)}</span></li>`)}</ul>`}</li>`)}</ul>`}</section>`;
+  return html`<section class="step-runs" aria-label="Runs"><h3>Runs</h3>${all.length === 0 ? html`<p class="muted">No run has reached this step.</p>` : html`<ul>${all.map((one) => html`<li key=${one.state}><a class=${`run-count ${one.isSimulated ? 'simulated' : one.state}`} href=${one.link} data-count=${one.state}><${Icon} name=${one.icon} />${one.text}</a></li>`)}</ul>
+    ${reasons.length > 0 && html`<details class="rare"><summary>Why it was skipped</summary><ul class="run-reasons">${reasons.map(([reason, times]) => html`<li key=${reason}><span>${inWords(reasonOf({ channel: runs.typeOf(step), reason }))}</span>${reasons.length > 1 && html`<span>${number(times)}</span>`}</li>`)}</ul></details>`}`}</section>`;
 }
 
 /** Shows and hides the counts, and chooses the time in which their runs began. */

@@ -386,6 +386,7 @@ function Editor({ page, tenant, found }) {
 function controlOf(form, field) {
   const fields = [...form.querySelectorAll('[data-field]')];
   const best = fields.findLast(({ dataset: { field: one } }) => `${field}.`.startsWith(`${one}.`)) ?? fields[0];
+  best?.closest('details')?.setAttribute('open', '');
   return best?.matches('[role=group]') ? best.querySelector('input, select, textarea, button') : best;
 }
 

@@ -13,7 +13,7 @@ import { SchemaForm, SchemaTable } from './schema-fields.js';
 import { Segments } from './segments.js';
 import { exchange, get, path, withQuery } from './server.js';
 import { optionalOf, withDefault } from './template-model.js';
-import { InsertVariable, insertText } from './text-input.js';
+import { InsertVariable, insertText, textParts, usePress } from './text-input.js';
 import { SENDING, conditionText, durationText, isLane, lanesOf, pathOfKey, renamed, stepPathOf, stepsOf, summaryOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
 
 await loadStyle('draft.css');
@@ -47,7 +47,7 @@ export function Inspector({ draft, path, schema, page, isReadOnly, state, close,
   return html`<${Panel} title=${own?.title ?? step.type} of=${step.key} note=${state} icon=${type.icon} tone=${type.tone} close=${close} form=${form} actions=${!isReadOnly && [`Actions for ${step.key}`, (anchor) => act.openActions(path, anchor)]}>
     ${WAYS[step.type] && !isReadOnly && html`<${Ways} step=${step} path=${path} draft=${shared.draft} />`}
     ${step.type === 'inbox' && !step.template && html`<${BellRow} of=${{ ...step, type: values.type }} />`}${step.type === 'branch' && html`<${Branches} step=${step} path=${path} select=${act.edit} ...${shared} />`}
-    <${SENDING.includes(step.type) ? Content : Fields} key=${path + step.type} path=${path} step=${step} properties=${fieldsOf(own, step)} ...${shared} />
+    <${SENDING.includes(step.type) ? Content : OfStep} key=${path + step.type} path=${path} step=${step} properties=${fieldsOf(own, step)} ...${shared} />
     ${more}<//>`;
 }
 
@@ -77,25 +77,33 @@ export const pick = (all, names) => Object.fromEntries(names.map((name) => [name
 /** What a step that sends has besides its content. */
 const NO_CONTENT = ['type', 'key', 'if', 'note', 'template'];
 
-/** Content that few steps have. It is folded while a step has none of it. */
-const RARE = { html: 'HTML', layout: 'layout', body_format: 'Format' };
+/** Content that few steps have. */
+const RARE = ['html', 'layout', 'body_format'];
+
+/** What few steps need, also their notes and keys. It is folded while a step has none of it. */
+function More({ step, properties, ...shared }) {
+  const [isOpen] = useState(Object.keys(properties).some((name) => name !== 'key' && name in step));
+  return html`<details class="rare" open=${isOpen}><summary>More</summary><div><${Fields} properties=${properties} ...${shared} /></div></details>`;
+}
+
+/** The fields of a step that does not send. */
+const OfStep = ({ step, properties: { note, key, ...content }, ...shared }) => html`<${Fields} properties=${content} ...${shared} /><${More} step=${step} properties=${{ note, key }} ...${shared} />`;
 
 /** The fields of a step that sends: its own content or its template first. */
 function Content({ step, properties: { template, ...all }, ...shared }) {
   // Undo may bring a template back; while its field is empty, the step has none.
   const [isChosen, setChosen] = useState(step.template !== undefined), isTemplate = isChosen || step.template !== undefined;
-  const [isOpen] = useState(Object.keys(RARE).some((name) => name in step));
-  const ofContent = Object.keys(all).filter((name) => !NO_CONTENT.includes(name)), rare = ofContent.filter((name) => RARE[name]);
+  const ofContent = Object.keys(all).filter((name) => !NO_CONTENT.includes(name)), rare = ofContent.filter((name) => RARE.includes(name));
   const choose = (next) => {
     setChosen(next);
     const { template: _, ...others } = step;
     if (!next && step.template !== undefined) shared.draft.change(withValue(shared.draft.values.value, shared.path, others));
   };
-  const hasBoth = step.template !== undefined && ofContent.some((name) => name in step);
+  const hasContent = !isTemplate || (step.template !== undefined && ofContent.some((name) => name in step));
   return html`${!shared.isReadOnly && html`<${Segments} label="Content" options=${[[false, 'Text here'], [true, 'Template']]} value=${isTemplate} choose=${choose} />`}
     ${isTemplate && html`<${Fields} properties=${{ template }} ...${shared} />`}
-    ${(!isTemplate || hasBoth) && html`<${Fields} properties=${pick(all, ofContent.filter((name) => !RARE[name]))} ...${shared} />${rare.length > 0 && html`<details class="rare" open=${isOpen}><summary>${rare.map((name) => RARE[name]).join(' and ')}</summary><div><${Fields} properties=${pick(all, rare)} ...${shared} /></div></details>`}`}
-    <${Fields} properties=${pick(all, ['if', 'note', 'key'])} ...${shared} />`;
+    ${hasContent && html`<${Fields} properties=${pick(all, ofContent.filter((name) => !rare.includes(name)))} ...${shared} />`}
+    <${Fields} properties=${pick(all, ['if'])} ...${shared} /><${More} step=${step} properties=${pick(all, [...(hasContent ? rare : []), 'note', 'key'])} ...${shared} />`;
 }
 
 /** The fields of a step, those of its content before the rare ones. */
@@ -142,12 +150,15 @@ function FormField({ label, hint, name, field, schema, value, change, isReadOnly
   const Widget = isReference ? Variable : widgets?.[schema['x-widget']] ?? (name === 'icon' ? IconName : WIDGETS[schema['x-widget']]) ?? Text;
   const attributes = { id, 'data-field': field, 'aria-invalid': errors.length > 0 ? 'true' : null, 'aria-describedby': errors.length > 0 ? `${id}-errors` : warnings.length > 0 ? `${id}-warnings` : hint ? `${id}-hint` : null, disabled: isReadOnly };
   const isTemplate = ['template', 'long-template'].includes(schema['x-widget']);
+  // Until it has the focus, a text is drawn with its variables as tags.
+  const press = usePress(), isDrawn = isTemplate && [Text, Area].includes(Widget) && typeof (value ?? '') === 'string';
+  const control = html`<${Widget} attributes=${isDrawn ? { ...attributes, ...press } : attributes} label=${label} id=${id} name=${name} schema=${schema} value=${value} change=${change} field=${field} draft=${draft} isReadOnly=${isReadOnly} ...${more} />`;
   const isGroup = [Condition, Branches, DataSchema, Buttons].includes(Widget) || Widget === widgets?.[schema['x-widget']];
   return html`<div class="form-field" data-widget=${schema['x-widget']}>
     <div class="form-label">${isGroup ? html`<span id=${`${id}-label`}>${label}</span>` : html`<label for=${id}>${label}</label>`}
       ${isOptional && html`<small class="muted">optional</small>`}${isTemplate && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => insertText({ input: document.getElementById(id), set: change }, text)} />`}
       ${canRefer && !isReadOnly && html`<button type="button" class="quiet form-switch" aria-pressed=${String(isReference)} title="Use a variable" onClick=${() => change(isReference ? '' : { var: 'data.' })}>{x}<span class="hidden"> Use a variable for ${label}</span></button>`}</div>
-    <${Widget} attributes=${attributes} label=${label} id=${id} name=${name} schema=${schema} value=${value} change=${change} field=${field} draft=${draft} isReadOnly=${isReadOnly} ...${more} />${hint && !widgets?.[schema['x-widget']] && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}
+    ${isDrawn ? html`<div class="grows">${control}<div class="drawn" dir="auto" aria-hidden="true">${textParts(value ?? '')}</div></div>` : control}${hint && !widgets?.[schema['x-widget']] && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}
     ${errors.length > 0 && html`<p class="error" id=${`${id}-errors`}>${errors.map((one) => `${one.field === field ? '' : `${one.field.slice(field.length + 1)} `}${one.message}`).join('; ')}</p>`}
     ${warnings.length > 0 && html`<div id=${`${id}-warnings`}>${warnings.map(({ message }) => html`<p key=${message} class="field-warning"><${Icon} name="warn" /> ${message}</p>`)}</div>`}${!isReadOnly && warnings.map(optionalOf).filter(Boolean).map((path) => html`<button key=${path} type="button" class="chip-button" onClick=${() => change(withDefault(value, path))}>Insert default</button>`)}</div>`;
 }
