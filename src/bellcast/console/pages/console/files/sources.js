@@ -67,7 +67,13 @@ function Use({ of: one }) {
 }
 
 export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${Use} key=${one.key} of=${one} />`}
-  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} facts=${(one) => [['Only if', one.if && 'its condition is true'], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${Try} key=${one.key} page=${page} one=${one} /><${Events} key=${one.event} page=${page} one=${one} />`}<//>`;
+  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} facts=${(one) => [['Only if', one.if && 'its condition is true'], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${Results} page=${page} of=${one} /><${Try} key=${one.key} page=${page} one=${one} /><${Events} key=${one.event} page=${page} one=${one} />`}<//>`;
+
+/** Where what a source sends is listed. */
+function Results({ page, of: { workflow, notification, tenant } }) {
+  const [target, words] = workflow ? [withQuery('/runs', { workflow, tenant }), 'Runs of this workflow'] : [notification?.type && withQuery('/notifications', { type: notification.type, tenant }), 'Notifications of this type'];
+  return target && html`<nav class="links" aria-label="Of this source"><a href=${page.url(target)}>${words}</a></nav>`;
+}
 
 /** The last events with the name of a source, as far as a server has them in memory. They come last, so that nothing moves when they arrive. */
 function Events({ page, one }) {
