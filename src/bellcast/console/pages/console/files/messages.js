@@ -61,6 +61,9 @@ const HEADLINES = {
   simulated: simulatedText,
 };
 
+/** A message that is due within this time was sent at once. */
+const DUE_MS = 1000;
+
 /** A message: its outcome and what changes it, its attempts, and how it was seen. */
 export function Message({ page }) {
   const tenant = tenantOf(page), url = (more = '') => withQuery(path`/v1/messages/${page.key}` + more, tenant);
@@ -95,9 +98,9 @@ export function Message({ page }) {
       <div class="story-columns"><div><${Card} title="Attempts"><${Steps} of=${steps} />${one.attempts.length === 0 && html`<p class="muted">${one.state === 'simulated' ? 'The message was only stored.' : 'No provider has been called yet.'}</p>`}<//>
         ${one.channel === 'email' ? html`<${Mail} one=${one} page=${page} />` : html`<${Card} title="As the recipient sees it"><${Phone} content=${one.content} /><//>`}</div></div>
       <${Facts} of=${[
-    ['To', one.to], ['Channel', CHANNEL_NAMES[one.channel]], ['Provider', one.provider], ['Recipient', html`<${Named} of=${one} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
+    ['To', one.channel !== 'email' && one.to], ['Channel', html`<${Channel} of=${one.channel}>${one.provider && html`<span class="muted"> · ${one.provider}</span>`}<//>`], ['Recipient', html`<${Named} of=${one} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],
     ['Notification', one.notification && html`<a href=${inTenant(page, path`/notifications/${one.notification}`)}>${one.title || one.notification}</a>`], ['Run', one.run && html`<a href=${inTenant(page, path`/runs/${one.run}`)}>${one.workflow ?? one.run}</a>`],
-    ['Created', html`<${Moment} at=${one.created_at} />`], ['Due', one.due_at && html`<${Time} at=${one.due_at} />`], ['Id', html`<${Id} of=${one.id} />`],
+    ['Created', html`<${Moment} at=${one.created_at} />`], ['Due', Date.parse(one.due_at ?? '') > Date.parse(one.created_at) + DUE_MS && html`<${Time} at=${one.due_at} />`], ['Id', html`<${Id} of=${one.id} />`],
   ]} />`;
   }}<//>`;
 }

@@ -55,7 +55,7 @@ export function chapters(entries, start, messages, reach) {
 }
 
 /** What happened, with the time since the start, silences, and the words of providers. */
-export const Steps = ({ of }) => html`<ol class="timeline">${of.map((step, index) => html`<li key=${index} class=${step.kind}>${step.gap > 0 && html`<span class="gap">${duration(step.gap)} later</span>`}<div><span class="story-text" title=${step.node && `Node ${step.node}`} dir="auto">${step.text}</span> <time dateTime=${step.at} title=${fullTime(step.at)}>${step.isFuture ? html`<${Time} at=${step.at} />` : `+${duration(step.after)}`}</time></div>${step.quote && html`<blockquote dir="auto">${step.quote}</blockquote>`}</li>`)}</ol>`;
+export const Steps = ({ of }) => html`<ol class="timeline">${of.map((step, index) => html`<li key=${index} class=${step.kind}>${step.gap > 0 && html`<span class="gap">${duration(step.gap)} later</span>`}<div><span class="story-text" title=${step.node && `Node ${step.node}`} dir="auto">${step.text}</span>${step.after > 0 && html` <time dateTime=${step.at} title=${fullTime(step.at)}>${step.isFuture ? html`<${Time} at=${step.at} />` : `+${duration(step.after)}`}</time>`}</div>${step.quote && html`<blockquote dir="auto">${step.quote}</blockquote>`}</li>`)}</ol>`;
 
 /** @param {{one: any, entries: any[], channels: any[], messages: any[], messageUrl: (id: string) => string, note?: any}} of `entries` is the timeline, with texts if there is an explanation */
 export function Story({ one, entries, channels, messages, messageUrl, note }) {

@@ -55,12 +55,12 @@ export function Suppression({ page }) {
   }, [page.key, tenant]);
   return html`<${Opening} page=${page} of=${found}>${({ one, past }) => {
     if (!one) return html`<${Heading} title=${address} /><${Empty} icon="suppressions" text="This address is not suppressed. Messages are sent to it."><a class="button" href=${page.url('/suppressions')}>All suppressions</a><//>`;
-    const { kind, verdict = one.reason === 'manual' ? 'Suppressed by hand' : `Suppressed by hand: ${one.reason}`, advice = 'free it' } = REASONS[one.reason] ?? {};
+    const known = REASONS[one.reason], { kind, verdict = 'Suppressed by hand', advice = 'free it' } = known ?? {};
     const person = past?.person, isWrong = one.reason === 'bounce' && person;
     return html`<${Heading} title=${one.address} />
-      <${Headline} kind=${['bad', 'warn'].includes(kind) ? kind : 'info'} note=${`Nothing is sent to this address. To send again, ${advice}.`} fixes=${page.may(BUILDERS) && html`${isWrong && html`<a class="button primary" href=${inTenant(page, withQuery(path`/recipients/${person.key}`, { focus: 'address' }), one)}>Correct the address</a>`}<${Free} of=${one} />`}>${verdict} <${Time} at=${one.created_at} /><//>
-      <${Facts} of=${[['Channel', html`<${Channel} of=${one.channel} />`], ['Tenant', one.tenant], ['Since', html`<${Moment} at=${one.created_at} />`]]} />
-      ${past && html`<${Past} page=${page} one=${one} of=${past} />`}`;
+      <${Headline} kind=${['bad', 'warn'].includes(kind) ? kind : 'info'} note=${`${known || one.reason === 'manual' ? '' : `Reason: ${one.reason.replace(/\.$/, '')}. `}Nothing is sent to this address. To send again, ${advice}.`} fixes=${page.may(BUILDERS) && html`${isWrong && html`<a class="button primary" href=${inTenant(page, withQuery(path`/recipients/${person.key}`, { focus: 'address' }), one)}>Correct the address</a>`}<${Free} of=${one} />`}>${verdict} <${Time} at=${one.created_at} /><//>
+      <${Facts} of=${[['Channel', html`<${Channel} of=${one.channel} />`], ['Recipient', past && (person ? html`<${Named} of=${{ tenant: one.tenant, recipient: person.key }} href=${inTenant(page, path`/recipients/${person.key}`, one)} />` : 'none has this address now')], ['Tenant', one.tenant], ['Since', html`<${Moment} at=${one.created_at} />`]]} />
+      ${person && html`<${Past} page=${page} of=${past} />`}`;
   }}<//>`;
 }
 
@@ -77,8 +77,7 @@ async function pastOf({ tenant, channel, address }, signal) {
   return { person, messages: messages.filter(({ to }) => isIts(to)) };
 }
 
-const Past = ({ page, one, of: { person, messages } }) => html`<${Card} title="Messages to it">${person === undefined ? html`<p class="muted">No recipient has this address now.</p>` : html`<p>It is the address of <${Named} of=${{ tenant: one.tenant, recipient: person.key }} href=${inTenant(page, path`/recipients/${person.key}`, one)} />.</p>
-  ${messages.length === 0 ? html`<p class="muted">None of the last messages to the recipient went there.</p>` : html`<${MessageRows} page=${page} of=${messages.slice(0, FEW)} />`}`}<//>`;
+const Past = ({ page, of: { messages } }) => html`<${Card} title="Messages to it">${messages.length === 0 ? html`<p class="muted">None of the last messages to the recipient went there.</p>` : html`<${MessageRows} page=${page} of=${messages.slice(0, FEW)} />`}<//>`;
 
 function NewSuppression({ page }) {
   return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} isGuarded button="Suppress" more=${cancel(page)} send=${async ({ channel, address, tenant, reason }) => {
