@@ -16,7 +16,7 @@ from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import LockKey
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import CreatedRange, KeysetList, ListPage, ListQuery
-from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict
+from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict, first
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.errors import Conflict, PreconditionFailed
 
@@ -345,13 +345,11 @@ class Versions(StoreTable):
 
     @read
     def find(self, plural: str, owner: str, key: str, version: int) -> Script[StoredVersion | None]:
-        found = yield Statement("version_find", {**_name(plural, owner, key), "version": version})
-        return _version(found[0]) if found else None
+        return first(Statement("version_find", {**_name(plural, owner, key), "version": version}), _version)
 
     @read
     def last(self, plural: str, owner: str, key: str) -> Script[StoredVersion | None]:
-        found = yield Statement("version_last", _name(plural, owner, key))
-        return _version(found[0]) if found else None
+        return first(Statement("version_last", _name(plural, owner, key)), _version)
 
     @read_in_background
     def authors(

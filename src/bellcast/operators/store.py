@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 from bellcast.audit import store as audit
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
-from bellcast.kernel.db.script import AFTER_ALL_KEYS, Script, Statement, fetch
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Script, Statement, fetch, first
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, write
 from bellcast.kernel.errors import Conflict
 from bellcast.operators.types import Operator, OperatorSession, Passkey, Role
@@ -74,14 +74,12 @@ class Operators(StoreTable):
 
     @read
     def get(self, id: str) -> Script[Operator | None]:
-        found = yield Statement("operator_find", {"id": id})
-        return _operator(found[0]) if found else None
+        return first(Statement("operator_find", {"id": id}), _operator)
 
     @read
     def of_subject(self, subject: str) -> Script[Operator | None]:
         """Return the operator with this subject at an identity provider."""
-        found = yield Statement("operator_of_subject", {"subject": subject})
-        return _operator(found[0]) if found else None
+        return first(Statement("operator_of_subject", {"subject": subject}), _operator)
 
     @write()
     def use_sign_in(self, digest: bytes, expires_at: int, now: int) -> Script[bool]:
@@ -261,8 +259,7 @@ class Operators(StoreTable):
     @read
     def passkey_of(self, credential: bytes) -> Script[Passkey | None]:
         """Return the passkey with this credential id."""
-        found = yield Statement("passkey_of_credential", {"credential": credential})
-        return _passkey(found[0]) if found else None
+        return first(Statement("passkey_of_credential", {"credential": credential}), _passkey)
 
     @write(LOCK)
     def add_passkey(self, passkey: Passkey, limit: int) -> Script[bool | None]:

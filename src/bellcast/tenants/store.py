@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal
-from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.script import Script, Statement, first
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.events import Event
 from bellcast.kernel.jobs.types import Job, new_job_params
@@ -58,8 +58,7 @@ class Tenants(StoreTable):
 
     @read
     def get(self, key: str) -> Script[Tenant | None]:
-        found = yield Statement("tenant_find", {"tenant": key})
-        return tenant(found[0]) if found else None
+        return first(Statement("tenant_find", {"tenant": key}), tenant)
 
     page = pages(LIST)
 

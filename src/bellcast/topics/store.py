@@ -6,7 +6,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from bellcast.kernel import times
-from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.script import Script, Statement, first
 from bellcast.kernel.db.table import StoreTable, read, write
 
 # Lifetime and refresh interval. A recovered connection finds its topics for at least the difference of the two, even
@@ -53,8 +53,7 @@ class JoinedTopics(StoreTable):
     @read
     def get(self, by: JoinedBy) -> Script[SavedTopics | None]:
         """Return the topics of a connection, even if they have expired."""
-        rows = yield Statement("joined_topics_get", by._asdict())
-        return SavedTopics(*rows[0]) if rows else None
+        return first(Statement("joined_topics_get", by._asdict()), lambda row: SavedTopics(*row))
 
     @write()
     def refresh(self, connections: Sequence[JoinedBy], now: int) -> Script[None]:
@@ -90,8 +89,7 @@ class LastEvents(StoreTable):
     def get(self, tenant: str, topic: str, since: int) -> Script[LastEvent | None]:
         """Return the last event if its time is `since` (UTC milliseconds) or later."""
         params = {"tenant": tenant, "topic": topic, "since": since}
-        found = yield Statement("last_event", params)
-        return LastEvent(*found[0]) if found else None
+        return first(Statement("last_event", params), lambda row: LastEvent(*row))
 
     @write()
     def delete_older(self, before: int) -> Script[None]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.kernel.db import columns, lists
-from bellcast.kernel.db.script import Params, Script, Statement
+from bellcast.kernel.db.script import Params, Script, Statement, first
 from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write
 from bellcast.kernel.jobs.types import NORMAL, Job, new_job_params
 from bellcast.webhooks.types import RecentEvent, WebhookEvent
@@ -48,8 +48,7 @@ class WebhookEvents(StoreTable):
 
     @read
     def find(self, id: str) -> Script[WebhookEvent | None]:
-        found = yield Statement("webhook_event_find", {"id": id})
-        return _event(found[0]) if found else None
+        return first(Statement("webhook_event_find", {"id": id}), _event)
 
     @read
     def page(self, tenant: str | None, after: str, limit: int) -> Script[list[WebhookEvent]]:

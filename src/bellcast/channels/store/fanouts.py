@@ -7,7 +7,7 @@ import msgspec
 
 from bellcast.channels.types import Fanout
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.script import Script, Statement, first
 from bellcast.kernel.db.table import StoreTable, read
 from bellcast.kernel.jobs.types import FANOUT, Job, new_job_params
 
@@ -20,8 +20,7 @@ class Fanouts(StoreTable):
 
     @read
     def get(self, id: str) -> Script[Fanout | None]:
-        found = yield Statement("fanout_find", {"id": id})
-        return _fanout(found[0]) if found else None
+        return first(Statement("fanout_find", {"id": id}), _fanout)
 
     @read
     def states(self, ids: Sequence[str]) -> Script[dict[str, str]]:

@@ -7,7 +7,7 @@ from bellcast.inbox.types.notifications import Notification
 from bellcast.inbox.types.sends import SendRequest, SentItem
 from bellcast.kernel import times
 from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
-from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.script import Params, Row, Script, Statement, first
 from bellcast.recipients.store import ensure
 
 # Filters that match none of these notifications.
@@ -42,8 +42,7 @@ def _outside(request: SendRequest) -> Iterator[Params]:
 
 def find(tenant: str, id: str) -> Script[SentItem | None]:
     """Return a notification that was not recalled."""
-    found = yield Statement("outside_find", {"tenant": tenant, "id": id})
-    return item(found[0]) if found else None
+    return first(Statement("outside_find", {"tenant": tenant, "id": id}), item)
 
 
 def item(row: Row) -> SentItem:

@@ -3,7 +3,7 @@
 A script never awaits and never opens a transaction, so the same script runs on every database; the engine provides both.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -37,6 +37,12 @@ Script: TypeAlias = Generator[Statement, list[Row], T]
 def fetch(statement: Statement) -> Script[list[Row]]:
     """Run a single statement and return its rows."""
     return (yield statement)
+
+
+def first(statement: Statement, convert: Callable[[Row], T]) -> Script[T | None]:
+    """Run a single statement and return its first row, converted; None without rows."""
+    found = yield statement
+    return convert(found[0]) if found else None
 
 
 class WriteConflict(Exception):

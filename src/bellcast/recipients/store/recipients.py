@@ -9,7 +9,7 @@ from msgspec import UNSET
 from bellcast.kernel import patterns, times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList, ListQuery
-from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.script import Script, Statement, first
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write_to_recipient
 from bellcast.kernel.errors import PreconditionFailed
 from bellcast.kernel.events import Event
@@ -86,8 +86,7 @@ class Recipients(StoreTable):
 
     @read
     def get(self, tenant: str, key: str) -> Script[Recipient | None]:
-        found = yield Statement("recipient_find", {"tenant": tenant, "key": key})
-        return recipient(found[0]) if found else None
+        return first(Statement("recipient_find", {"tenant": tenant, "key": key}), recipient)
 
     @write_to_recipient
     def put(

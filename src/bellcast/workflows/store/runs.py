@@ -9,7 +9,7 @@ from bellcast.kernel import ids
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.lists import KeysetList, ListQuery
-from bellcast.kernel.db.script import Params, Script, Statement, fetch
+from bellcast.kernel.db.script import Params, Script, Statement, fetch, first
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.jobs.types import Job, new_job_params
 from bellcast.webhooks import store as webhook_events
@@ -62,8 +62,7 @@ class Runs(StoreTable):
 
     @read
     def get(self, id: str) -> Script[StoredRun | None]:
-        found = yield Statement("run_find", {"id": id})
-        return run_commits.stored_run(found[0]) if found else None
+        return first(Statement("run_find", {"id": id}), run_commits.stored_run)
 
     page = pages(LIST)
     outlines = pages(OUTLINES)
