@@ -31,7 +31,7 @@ def response_head(http_version: str, origin_headers: HeaderFields = (), own_line
     """Encode the head of an event stream, chunked for HTTP/1.1. `own_line` is a header line that differs between
     responses."""
     chunked = b"Transfer-Encoding: chunked\r\n" if http_version == "1.1" else b""
-    return b"%b%b%b%b\r\n" % (_HEAD, chunked, lines(origin_headers), own_line)
+    return b"%b%b%b%b\r\n" % (_HEAD, chunked, lines(origin_headers) if origin_headers else b"", own_line)
 
 
 def event(name: str, data: bytes) -> bytes:
