@@ -51,7 +51,7 @@ FOLDER = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests on PostgreSQL as thorough that execute the statements of both engines only."""
     for item in items:
-        if item.path.is_relative_to(FOLDER) and item.path.name not in ON_BOTH_ENGINES and "postgres" in item.nodeid:
+        if "postgres" in item.nodeid and item.path.is_relative_to(FOLDER) and item.path.name not in ON_BOTH_ENGINES:
             item.add_marker(pytest.mark.thorough)
 
 
