@@ -271,7 +271,12 @@ def test_trigger_form_simulates_the_failure_and_has_the_variables_of_templates_i
     page.get_by_role("button", name="Trigger…").click()
     data = page.get_by_label("Data as JSON")
     expect(data).to_have_value(re.compile('"id": 4711'))
-    page.get_by_role("combobox", name="Recipient").fill("shown")
+    recipient, offered = page.get_by_role("combobox", name="Recipient"), page.locator(".drawer .offered button").first
+    name = offered.inner_text()
+    offered.click()
+    expect(recipient).to_have_value(name)
+    expect(recipient).to_be_focused()
+    recipient.fill("shown")
     show = page.get_by_role("button", name="Show what would be sent")
     show.click()
     row = page.locator(".drawer .rows-of li").filter(has_text="E-mail")

@@ -80,6 +80,7 @@ def test_new_workflow_gets_a_key_whose_format_the_field_explains(open_console: C
     assert not key.evaluate("(field) => field.checkValidity()")
     expect(key).to_have_attribute("title", re.compile("without spaces"))
     key.fill("booking-reminder")
+    page.get_by_role("radio", name="Empty canvas").check(force=True)
     key.press("Enter")
     expect(page.get_by_role("heading", level=1, name="booking-reminder")).to_be_visible()
     page.locator(".starter").first.click()
@@ -308,10 +309,12 @@ def test_list_of_types_leaves_visible_what_it_adds_to(edit: Callable[..., Editor
 def test_new_workflow_begins_with_the_chosen_steps(open_console: Callable[..., Page]) -> None:
     page = open_console("/workflows?edit=new", viewport={"width": 1280, "height": 800})
     page.get_by_label("Key").fill("chosen")
-    expect(page.get_by_role("radio", name="Empty canvas")).to_be_checked()
-    expect(page.get_by_text("Remind by e-mail").get_by_text("e-mail")).to_have_css("white-space", "nowrap")
+    expect(page.get_by_role("radio", name="Remind by e-mail")).to_be_checked()
+    expect(page.locator(".starter").get_by_text("Remind by e-mail").get_by_text("e-mail")).to_have_css(
+        "white-space", "nowrap"
+    )
     page.get_by_role("radio", name="Collect").check(force=True)
-    expect(page.get_by_role("complementary", name="Preview").get_by_role("listitem")).to_have_count(2)
+    expect(page.get_by_role("complementary", name="Preview").get_by_role("listitem")).to_have_count(3)
     assert violations(page) == []
     page.get_by_role("button", name="Create workflow").click()
     expect(page.get_by_role("treeitem")).to_have_count(2)

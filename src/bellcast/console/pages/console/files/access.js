@@ -111,7 +111,7 @@ function NewKey({ page }) {
   if (made) return html`<${Heading} title="Key created" /><${ShownOnce} what=${`the key of ${made.name}`} secret=${made.key} />${made.scopes.includes('send') && html`<${Card} title="A first request"><p class="muted">It sends a notification to alice. In a shell with <code>export BELLCAST_SECRET=</code> and the key.</p><div class="snippet"><${Code} label="A first request" text=${FIRST_REQUEST()} /><${Copy} what="the request" text=${FIRST_REQUEST()} /></div><//>`}<p><a class="button primary" href=${withQuery(page.url('/keys'), { tenant: shownTenant() })}>Done</a></p>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} expires=${made.expires_at} />`}`;
   const isAgent = page.query.get('new') === 'agent';
   const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
-  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} />${isAgent && html`<p class="muted">An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets. With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.</p>`}<${Form} isGuarded button="Create key" more=${cancel(page)} send=${async ({ name, tenants, ttl }, sent) => {
+  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} /><p class="muted">${isAgent ? html`An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets. With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.` : 'For one of your servers, within the scopes that you choose. It is shown once, when it is created.'}</p><${Form} isGuarded button="Create key" more=${cancel(page)} send=${async ({ name, tenants, ttl }, sent) => {
     const scopes = new FormData(sent).getAll('scopes');
     setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
     refresh();
@@ -169,7 +169,7 @@ const secondFactorOf = (one) => (one.is_external ? 'identity provider' : one.has
 const isSafe = (one) => one.is_external || one.has_mfa;
 
 function NewOperator({ page }) {
-  return html`<${Heading} title="New operator" /><${Form} isGuarded button="Create operator" more=${cancel(page)} send=${async (values) => {
+  return html`<${Heading} title="New operator" /><p class="muted">Signs in to this console with the name and the password.</p><${Form} isGuarded button="Create operator" more=${cancel(page)} send=${async (values) => {
     const { id } = await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase(), tenants: listed(values.tenants) });
     refresh();
     say(`Created ${values.name.trim().toLowerCase()}`, path`/v1/operators/${id}`);

@@ -130,13 +130,13 @@ export function NewObject({ page, kind, hint, steps, patterns, none, first = '',
     if (!of.trim()) await prepare(kind, key.trim());
     go(withQuery(page.url(`/${kind.plural}/${encodeURIComponent(key.trim())}`), { edit: 'yes', ...objectTenant({ tenant: of.trim() }), starter }));
   };
-  return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${page.title}`} href=${page.url(`/${kind.plural}`)}><${Icon} name="back" /> ${page.title}</a></div><${Heading} title=${`New ${kind.name}`} />
+  return html`<div class="pane-bar"><a class="quiet" aria-label=${`Back to ${page.title}`} href=${page.url(`/${kind.plural}`)}><${Icon} name="back" /> ${page.title}</a></div><${Heading} title=${`New ${kind.name}`} /><p class="muted">${kind.note}</p>
     <div><${Form} class="editing" button=${`Create ${kind.name}`} send=${create} more=${html`<a class="button" href=${page.url(`/${kind.plural}`)}>Cancel</a>`}><div class="naming"><div class="fields"><${KeyFields} hasName=${false} pattern="[A-Za-z0-9_.\\-]+" title=${KEY_RULE} hint=${hint}><${TenantField} of=${tenant} none="All tenants" /><//><${StarterChoice} ...${{ of: patterns, none, chosen, choose }} /></div>
     ${chosen ? html`<aside class="start-preview" aria-label="Preview"><h2>${withWholeWords(chosen)}</h2>${preview(chosen)}</aside>` : html`<ol class="next-steps" aria-label="What comes next">${steps.map(([icon, title, text]) => html`<li key=${title}><span class="drawing"><${Icon} name=${icon} /></span><b>${title}</b><span>${withWholeWords(text)}</span></li>`)}</ol>`}</div><//></div>`;
 }
 
-/** Steps one below the other, as the cards of the canvas. */
-export const StepList = ({ of: steps }) => html`<ol class="step-list">${steps.map((step) => html`<li key=${step.key} class="step-card"><span class=${`step-icon tone-${typeOf(step).tone}`}><${Icon} name=${typeOf(step).icon} /></span><span class="step-text"><span class="step-kind">${typeOf(step).text}</span><span class="step-summary">${teaser(summaryOf(step))}</span></span></li>`)}</ol>`;
+/** Steps one below the other, as the cards of the canvas, after their trigger. */
+export const StepList = ({ of: steps }) => html`<ol class="step-list"><li class="step-card"><span class="step-icon tone-6"><${Icon} name="playground" /></span><span class="step-text"><span class="step-kind">Trigger</span><span class="step-summary">By your app, for each recipient</span></span></li>${steps.map((step) => html`<li key=${step.key} class="step-card"><span class=${`step-icon tone-${typeOf(step).tone}`}><${Icon} name=${typeOf(step).icon} /></span><span class="step-text"><span class="step-kind">${typeOf(step).text}</span><span class="step-summary">${teaser(summaryOf(step))}</span></span></li>`)}</ol>`;
 
 /** A modal dialog while it is rendered. */
 export function Dialog({ label, close, isWide, children }) {

@@ -174,7 +174,7 @@ const handled = (commands) => (event) => {
 
 /**
  * The box: what is chosen, by name, and an input. @param {{kind: 'recipient' | 'tenant', chosen: string[], change: (keys: string[]) => void, tenant?: string, isMany?: boolean, max?: number, more?: {key: string, name: string, icon?: string}[], none?: string, required?: boolean, newcomer?: (key: string) => string, settle?: {current: any}, attributes: any}} of
- * `none` says what an empty field means, `more` are offered too, `newcomer` says what happens with one that does not exist and is sent a second time, and `settle` gets a function that chooses what is typed, if it exists.
+ * `none` says what an empty field means, or what a required one is for, `more` are offered too, `newcomer` says what happens with one that does not exist and is sent a second time, and `settle` gets a function that chooses what is typed, if it exists.
  */
 export function Picker({ kind, chosen, change, tenant, isMany = false, max = Infinity, more = [], none = '', required = false, newcomer, settle, onProblem, attributes }) {
   const source = KINDS[kind](tenant), id = useId();
@@ -186,7 +186,7 @@ export function Picker({ kind, chosen, change, tenant, isMany = false, max = Inf
   const typed = text.trim(), last = isMany ? typed.split(',').at(-1).trim() : typed;
   const nameFor = (key) => more.find((one) => one.key === key)?.name ?? source.name(key);
   // A value that was chosen can be taken back.
-  const offered = !isMany && none && chosen.length > 0 ? [{ key: '', name: none, icon: `${kind}s` }, ...more] : more;
+  const offered = !isMany && none && !required && chosen.length > 0 ? [{ key: '', name: none, icon: `${kind}s` }, ...more] : more;
   const suggestions = useSuggestions({ source, offered, chosen, isMany, isOpen, text: last, tenant }), { rows, current } = suggestions;
   const say = (words) => {
     setProblem(words);
@@ -195,7 +195,9 @@ export function Picker({ kind, chosen, change, tenant, isMany = false, max = Inf
   useEffect(() => {
     source.read(chosen).finally(() => setNamed(true));
     // Chosen by a button beside the field.
-    if (chosen.length > 0 && !typed) say('');
+    if (chosen.length === 0 || (isMany && typed)) return;
+    setText('');
+    say('');
   }, [chosen.join(), tenant]);
   const set = (keys, rest = '') => {
     now.current = { ...now.current, chosen: keys, typed: rest };
@@ -260,12 +262,16 @@ export function Picker({ kind, chosen, change, tenant, isMany = false, max = Inf
     <${List} of=${suggestions} ...${{ id, kind, panel, isShown, choose }} /></div>`;
 }
 
-/** The field of a form that sends one key, or several separated by commas. @param {any} of what a picker has; `first` are the keys at first */
-export function PickerField({ label, hint, name, first = [], autofocus, onChoose, children, ...more }) {
+/** The field of a form that sends one key, or several separated by commas. @param {any} of what a picker has; `first` are the keys at first, `offer` gets a function that chooses one */
+export function PickerField({ label, hint, name, first = [], autofocus, onChoose, offer, ...more }) {
   const id = useId(), error = useContext(Wrong)[name];
   const [chosen, setChosen] = useState(first);
   const [problem, setProblem] = useState('');
+  const set = (keys) => {
+    setChosen(keys);
+    onChoose?.(keys);
+  };
   const words = error || problem;
-  return html`<div class="field"><label for=${id}>${label}</label><${Picker} ...${more} chosen=${chosen} change=${(keys) => { setChosen(keys); onChoose?.(keys); }} onProblem=${setProblem} attributes=${{ id, name, autofocus, 'aria-describedby': words || hint ? `${id}-hint` : null, 'aria-invalid': words ? 'true' : null }} />
-    ${words ? html`<small class=${more.newcomer && !error ? 'warn' : 'error'} id=${`${id}-hint`} role="alert">${words}</small>` : hint && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}${children}</div>`;
+  return html`<div class="field"><label for=${id}>${label}</label><${Picker} ...${more} chosen=${chosen} change=${set} onProblem=${setProblem} attributes=${{ id, name, autofocus, 'aria-describedby': words || hint ? `${id}-hint` : null, 'aria-invalid': words ? 'true' : null }} />
+    ${words ? html`<small class=${more.newcomer && !error ? 'warn' : 'error'} id=${`${id}-hint`} role="alert">${words}</small>` : hint && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}${offer?.((key) => { set([key]); document.getElementById(id).focus(); })}</div>`;
 }

@@ -96,8 +96,7 @@ function NewProvider({ page }) {
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const target = (name) => withQuery(page.url('/providers'), { new: name, tenant: shownTenant() });
   if (vendor) {
-    return html`<${Heading} title=${vendor.name} note=${html`<${Mark} of=${vendor} />`} /><p class="muted">Delivers ${inSentence(vendor.channel)} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}. <a href=${target('yes')}>Other vendors</a></p>
-      <${Editor} page=${page} vendor=${vendor} tenant=${tenant} initial=${{ key: page.query.get('new') }} />`;
+    return html`<${Heading} title=${vendor.name} note=${html`<${Mark} of=${vendor} />`} /><${Editor} about=${html`Delivers ${inSentence(vendor.channel)} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}. <a href=${target('yes')}>Other vendors</a> · `} page=${page} vendor=${vendor} tenant=${tenant} initial=${{ key: page.query.get('new') }} />`;
   }
   return html`<${Heading} title="New provider" />${['email', 'sms', 'push', 'chat'].filter((channel) => [null, channel].includes(page.query.get('channel'))).map((channel) => html`<section key=${channel} class="vendors"><h2>${CHANNEL_NAMES[channel]}</h2>
     <ul class="tiles">${Object.entries(VENDORS).filter(([, one]) => one.channel === channel).map(([key, one]) => html`<li key=${key}><a class="tile" href=${target(key)}><${Mark} of=${one} /><b>${one.name}</b><small>${one.note}</small></a></li>`)}</ul>
@@ -164,7 +163,7 @@ function ofField({ field, message }, names) {
 }
 
 /** Fields that make a provider, tested before it is saved. A stored one keeps its secret unless another is entered. */
-function Editor({ page, vendor, tenant, initial, tag }) {
+function Editor({ page, vendor, tenant, initial, tag, about }) {
   const isNew = initial.url === undefined;
   const form = useRef(null);
   const isMail = vendor === VENDORS.smtp && (isNew || /^smtps?:/.test(initial.url));
@@ -191,19 +190,19 @@ function Editor({ page, vendor, tenant, initial, tag }) {
     const hint = [placeholder && `Such as ${placeholder}.`, field.hint].filter(Boolean).join(' ');
     return html`<${Input} key=${name} name=${name} autofocus=${!isNew && name === vendor.fields[0]} ...${TECHNICAL} ...${field} ...${isSecret && { autocomplete: 'new-password' }} required=${isNew ? required : name === 'host'} defaultValue=${stored[name] ?? field.defaultValue ?? ''} hint=${hint} placeholder=${isNew || stored[name] ? null : 'Unchanged'} />`;
   };
-  return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded isEdit=${!isNew} button=${isNew ? 'Create provider' : 'Save'} send=${async (entered, _, isMine) => {
+  return html`<div ref=${(place) => { form.current = place?.querySelector('form'); }}><p class="muted">${about}<button type="button" class="quiet by-url" onClick=${() => setByUrl(!isByUrl)}>${isByUrl ? 'Use the fields' : 'Enter a URL instead'}</button></p><${Form} isGuarded isEdit=${!isNew} button=${isNew ? 'Create provider' : 'Save'} send=${async (entered, _, isMine) => {
     const { key, values } = valuesOf(entered);
     await sendIf('PUT', target(key), values, isNew ? { 'if-none-match': '*' } : matching(tag, isMine)).catch((problem) => ofFields(isNew && problem.status === 412 ? new Problem(412, { errors: [takenKey(key, 'provider', withQuery(page.url(path`/providers/${key}`), { tenant }))] }, null) : problem));
     refresh();
     say(`${isNew ? 'Created' : 'Saved'} ${key}`, isNew ? target(key) : null);
     go(withQuery(page.url(path`/providers/${key}`), { tenant, scope: shownTenant() ? '' : 'all' }));
-  }} more=${html`${isNew ? cancel(page) : html`<${CancelEdit} />`}<${Test} label="Test these values" read=${read} />`}>
+  }} more=${isNew ? cancel(page) : html`<${CancelEdit} />`}>
     ${isNew && html`<${Field} label="Key" name="key" defaultValue=${initial.key} required maxlength="100" ...${TECHNICAL} hint="The name in messages and in the API." />`}
     ${isByUrl ? html`<${Field} label="URL" name="raw" type="password" required ...${TECHNICAL} autocomplete="new-password" hint="The secret is not shown again. In a changed URL, …@ keeps it for the same server." />`
     : vendor.fields.includes('port') ? html`<div class="field pair">${['host', 'port'].map(fieldOf)}</div>${vendor.fields.slice(2).map(fieldOf)}` : vendor.fields.map(fieldOf)}
+    <div class="values-test"><${Test} label="Test these values" read=${read} /></div>
     <details><summary>Delivery</summary><div class="columns"><${Field} label="Priority" name="priority" type="number" step="1" defaultValue=${initial.priority ?? ''} placeholder="0" hint="The lowest is tried first." /><${Field} label="Messages per second" name="rate" type="number" step="any" min="0" defaultValue=${initial.rate ?? ''} placeholder="Unlimited" />
-      <${Field} label="At the same time" name="concurrency" type="number" min="1" defaultValue=${initial.concurrency ?? ''} placeholder="10" /><${Field} label="Timeout in seconds" name="timeout" type="number" step="any" min="1" defaultValue=${initial.timeout ?? ''} placeholder="30" /></div></details>
-    <button type="button" class="quiet by-url" onClick=${() => setByUrl(!isByUrl)}>${isByUrl ? 'Use the fields' : 'Enter a URL instead'}</button><//></div>`;
+      <${Field} label="At the same time" name="concurrency" type="number" min="1" defaultValue=${initial.concurrency ?? ''} placeholder="10" /><${Field} label="Timeout in seconds" name="timeout" type="number" step="any" min="1" defaultValue=${initial.timeout ?? ''} placeholder="30" /></div></details><//></div>`;
 }
 
 /** A button that tests a provider, or the values that `read` returns. */

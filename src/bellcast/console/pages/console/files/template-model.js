@@ -59,7 +59,7 @@ function textsIn(value) {
 export const missingTexts = (values, tag) => Object.keys(CHANNELS).reduce((sum, channel) => sum + Math.max(0, textsIn(values[channel]) - textsIn(at(values, placeOf(tag, channel)))), 0);
 
 /** Templates as a kind with drafts. */
-export const KIND = { plural: 'templates', name: 'template', differencesOf };
+export const KIND = { plural: 'templates', name: 'template', note: 'Texts by channel and language, which sends and steps share.', differencesOf };
 
 /** What differs, as [kind, name, detail, texts]: by part, and by block of an e-mail. */
 function differencesOf(before, after) {

@@ -35,10 +35,10 @@ await loadStyle('workflow-editor.css');
 const copy = (step) => copyPart(COPIED, step);
 
 /** Workflows as a kind with drafts. */
-const KIND = { plural: 'workflows', name: 'workflow', differencesOf, withNotes };
+const KIND = { plural: 'workflows', name: 'workflow', note: 'Sends through several channels, with delays, conditions and digests.', differencesOf, withNotes };
 
 /** The page that names a new workflow. */
-export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers it by this key, such as booking-reminder." patterns=${PATTERNS} none=${{ title: 'Empty canvas', text: 'Add each step yourself', picture: html`<span class="step-icon none"><${Icon} name="plus" /></span>` }} preview=${(title) => html`<${StepList} of=${stepsOfStarter(title)} />`} steps=${[['branch', 'Edit the steps', 'On the canvas or as YAML. Each change is saved in a draft.'], ['playground', 'Test it', 'See what a recipient would get, and when. Nothing is sent.'], ['ok', 'Publish', 'New triggers use the version; current runs keep theirs.']]} />`;
+export const NewWorkflow = ({ page }) => html`<${NewObject} page=${page} kind=${KIND} hint="Your app triggers it by this key, such as booking-reminder." patterns=${PATTERNS} none=${{ title: 'Empty canvas', text: 'Add each step yourself', picture: html`<span class="step-icon none"><${Icon} name="plus" /></span>` }} first="Remind by e-mail" preview=${(title) => html`<${StepList} of=${stepsOfStarter(title)} />`} steps=${[['branch', 'Edit the steps', 'On the canvas or as YAML. Each change is saved in a draft.'], ['playground', 'Test it', 'See what a recipient would get, and when. Nothing is sent.'], ['ok', 'Publish', 'New triggers use the version; current runs keep theirs.']]} />`;
 
 /** The page of a workflow's editor. */
 export function WorkflowEditor({ page }) {

@@ -15,7 +15,7 @@ import { Card, Field, Form, Heading, Moment, Opening, Snippet, State, Type } fro
 import { PickerField } from './picker.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, scopeOf, tenantOf } from './router.js';
-import { SampleChoice } from './sample-choice.js';
+import { RecipientChoice, SampleChoice } from './sample-choice.js';
 import { dataOf } from './sample-data.js';
 import { get, path, request, withQuery } from './server.js';
 import { tenantName } from './tenant-names.js';
@@ -102,7 +102,9 @@ function TriggerForm({ page, one, url, tenant, example, close }) {
   };
   const others = html`<button type="button" onClick=${simulate}>Show what would be sent</button><button type="button" onClick=${close}>Cancel</button>`;
   return html`<div ref=${place}><${Form} button="Trigger" more=${others} send=${trigger}>
-      <${PickerField} kind="recipient" label="Recipient" name="to" required first=${[page.query.get('to')].filter(Boolean)} tenant=${tenant.tenant} settle=${settle} newcomer=${(key) => `There is no recipient ${key} yet. Trigger again to create it, without an address.`} /><div class="sampled"><${Field} key=${times} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, data.split('\n').length)} defaultValue=${data} /><${SampleChoice} workflow=${one.key} tenant=${tenant.tenant} change=${(chosen) => setData({ data: chosen ? JSON.stringify(chosen, null, 2) : example, times: times + 1 })} /></div>
+      <${PickerField} kind="recipient" label="Recipient" name="to" required none="Choose a recipient" first=${[page.query.get('to')].filter(Boolean)} tenant=${tenant.tenant} settle=${settle} newcomer=${(key) => `There is no recipient ${key} yet. Trigger again to create it, without an address.`} offer=${(choose) => html`<${RecipientChoice} tenant=${tenant.tenant} choose=${choose} />`} />
+      <div class="field"><label for="sample-data">Sample data</label><${SampleChoice} id="sample-data" class=${null} workflow=${one.key} tenant=${tenant.tenant} change=${(chosen) => setData({ data: chosen ? JSON.stringify(chosen, null, 2) : example, times: times + 1 })} /></div>
+      <${Field} key=${times} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, data.split('\n').length)} defaultValue=${data} />
       <details><summary>From your app or a terminal</summary><${Snippet} what="the command" of=${command(one.key, data, tenant)} /></details>
       <div role="status">${run && html`<${State} of="running" /> <a href=${withQuery(page.url(path`/runs/${run}`), tenant)}>Open the run</a>`}</div>
       <div aria-live="polite">${sends?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${sends?.length > 0 && html`<p class="muted">A trigger now would do this. Nothing was sent.</p><ul class="rows-of">${sends.map((step) => html`<${Simulated} key=${step.step} step=${step} />`)}</ul>`}${problem && html`<p class="error" role="alert">${problem}</p>`}</div><//></div>`;

@@ -3,11 +3,11 @@
  */
 import { html, signal, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
 import { count, duration } from './format.js';
-import { Failure, loadStyle, useLoad } from './load.js';
+import { Failure, loadStyle } from './load.js';
 import { failureOf } from './outcomes.js';
 import { Icon, State } from './parts.js';
 import { Picker } from './picker.js';
-import { SampleChoice } from './sample-choice.js';
+import { RecipientChoice, SampleChoice } from './sample-choice.js';
 import { nameOf } from './recipient-names.js';
 import { dataOf } from './sample-data.js';
 import { Segments } from './segments.js';
@@ -18,8 +18,6 @@ await loadStyle('workflow-test.css');
 
 /** Recipients of one test: the limit of the server. */
 const MAX_RECIPIENTS = 10;
-/** Recipients that are offered as buttons. */
-const MAX_OFFERED = 2;
 const EVENTS = { inbox: [['seen', 'is seen'], ['read', 'is read'], ['archived', 'is archived'], ['acted', 'is acted on']], message: [['delivered', 'is delivered'], ['bounced', 'bounces'], ['failed', 'fails']] };
 const KINDS = { done: 'ok', failed: 'bad', waiting: 'wait', skipped: 'info' };
 
@@ -182,12 +180,10 @@ export function TestPanel({ test, schema, select, selected, close }) {
 function Recipients({ test }) {
   const id = useId(), { to } = test.form.value;
   const [problem, setProblem] = useState('');
-  const loaded = useLoad((signal) => get(withQuery('/v1/recipients', { tenant: test.tenant, limit: MAX_OFFERED }), signal), [test.tenant]);
-  const offered = [...(loaded.value?.recipients ?? []).slice(0, MAX_OFFERED), OFFERED];
   return html`<div class="form-field"><div class="form-label"><label for=${id}>Recipients</label>${to.length >= MAX_RECIPIENTS && html`<small class="muted">at most ${MAX_RECIPIENTS}</small>`}</div>
     <${Picker} kind="recipient" isMany max=${MAX_RECIPIENTS} required chosen=${to} tenant=${test.tenant} more=${[OFFERED]} change=${(keys) => test.change({ to: keys })} onProblem=${setProblem} attributes=${{ id, 'aria-describedby': problem ? `${id}-problem` : null }} />
     ${problem && html`<small class="error" id=${`${id}-problem`} role="alert">${problem}</small>`}
-    ${to.length === 0 && loaded.value && html`<div class="form-hints"><small class="muted">Try</small>${offered.map(({ key, name }) => html`<button key=${key} type="button" class="chip-button" title=${key} onClick=${() => test.change({ to: [key] })}>${name || key}</button>`)}</div>`}</div>`;
+    ${to.length === 0 && html`<${RecipientChoice} tenant=${test.tenant} more=${[OFFERED]} choose=${(key) => test.change({ to: [key] })} />`}</div>`;
 }
 
 /** The data of the trigger: an example, that of a recent trigger, or written. */
