@@ -158,7 +158,7 @@ export const operators = {
   path: '/v1/operators', rows: 'operators', readMore: readNamesOf, link: (one) => path`/operators/${one.id}`, isOfServer: true, isTall: true, filters: [findIn('operators'), CREATED], tools: newButton('/operators', 'New operator'), create: NewOperator,
   columns: (page) => [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Avatar} of=${one.name} />`, of: (one) => one.name, text: (one) => (one.name === page.me.name ? 'you' : tenantsOf(one)) }, { name: 'Role', of: (one) => one.role, width: '8rem' },
-    { name: 'Sign-in', of: (one) => one, show: (one) => html`<${State} of=${secondFactorOf(one)} kind=${isSafe(one) ? 'ok' : 'warn'} />${!isSafe(one) && one.name === page.me.name && html` · <a href=${page.url('/account')}>Set up</a>`}`, width: '13rem' },
+    { name: 'Sign-in', of: (one) => one, show: (one) => html`<${State} of=${secondFactorOf(one)} kind=${isSafe(one) ? 'ok' : 'warn'} />${!isSafe(one) && one.name === page.me.name && html` · <a class="set-up" href=${page.url('/account')}>Set up</a>`}`, width: '13rem' },
     { name: 'Sessions', kind: 'number', of: (one) => one.sessions, by: (one) => one.sessions, width: '6rem' }, { name: 'Last seen', kind: 'time', of: (one) => one.seen_at ?? 'never', show: (at) => (at === 'never' ? at : html`<${Time} at=${at} />`) },
   ],
   none: { text: 'No operators yet.' },

@@ -115,7 +115,7 @@ export function AuditEntry({ page }) {
   return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} before=${html`<${CallerAvatar} of=${one.actor} />`} title=${html`${actorOf(one)} ${wordsOf(one)}`} />
     <${EntryVerdict} of=${one} />
     <${Facts} of=${[['When', html`<${Moment} at=${one.at} />`], ['Object', objectOf(one) && html`<a href=${withQuery(page.url(objectOf(one)), { tenant: recipientOf(one)?.tenant ?? one.tenant })}>${objectWords(one)}</a>`], ['Tenant', one.tenant], ['Address', one.address], ['Actor', actorOf(one) !== one.actor && html`<code>${one.actor}</code>`], ['Action', html`<code>${requestOf(one)}</code>`], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`], ['Entry', number(one.number)]]} />
-    ${one.changes.length > 0 && html`<${Card} title="Changes"><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${nameOf({ field })}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${valueWords(from)}</del> → `}<ins>${valueWords(to)}</ins></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}`}<//>`;
+    ${one.changes.length > 0 && html`<${Card} title="Changes"><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${nameOf({ field })}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${valueWords(from)}</del> → `}<ins>${valueWords(to)}</ins></dd>` : to === TOO_LONG ? html`<dd class="brief">${from === null ? 'Set' : 'Changed'} <span class="muted">to a value that is too long for the log</span></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}`}<//>`;
 }
 
 /** The request of an entry, or the tool and its arguments. */
@@ -134,7 +134,7 @@ function objectOf({ action, target, outcome }) {
   return of && path`/recipients/${of.recipient}`;
 }
 
-const valueOf = (value) => (value === null ? '–' : value === TOO_LONG ? 'Too long for the log' : typeof value === 'string' ? value : JSON.stringify(value, null, 2));
+const valueOf = (value) => (value === null ? '–' : typeof value === 'string' ? value : JSON.stringify(value, null, 2));
 
 /** The kind and the name of the object that an entry is about. */
 function objectWords(one) {
