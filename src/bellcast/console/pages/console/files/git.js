@@ -53,8 +53,10 @@ function Objects({ page, of: objects }) {
   const wanted = page.query.get('show'), show = Object.hasOwn(SHOWN, wanted) ? wanted : 'all', [, isShown] = SHOWN[show];
   const options = Object.entries(SHOWN).map(([name, [word, matches]]) => [name, html`${word} <span class="muted">${objects.filter(matches).length}</span>`]);
   const link = (one) => inTenant(page, one.key ? `/${one.kind}/${encodeURIComponent(one.key)}` : `/${one.kind}`, one);
-  return html`<section class="resource"><div class="list">${objects.some(({ managed }) => managed) && html`<div class="filters"><${Segments} label="Show" options=${options} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>`}
-    <${Rows} label="Objects" columns=${COLUMNS} chunks=${[objects.filter(isShown)]} group=${(one) => kindOf(one).title} link=${link} isOpen=${() => false} /></div></section>`;
+  // Without a managed object, all have the same state, which the summary says.
+  const hasManaged = objects.some(({ managed }) => managed), columns = COLUMNS.filter(({ name }) => hasManaged || name !== 'State');
+  return html`<section class="resource"><div class="list">${hasManaged && html`<div class="filters"><${Segments} label="Show" options=${options} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>`}
+    <${Rows} label="Objects" columns=${columns} chunks=${[objects.filter(isShown)]} group=${(one) => kindOf(one).title} link=${link} isOpen=${() => false} /></div></section>`;
 }
 
 /** How the objects of a server come into a folder, into git, and from there to another server. */

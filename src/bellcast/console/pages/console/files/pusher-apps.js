@@ -129,7 +129,7 @@ function environmentOf({ id, key, secret }) {
 
 const Credentials = ({ of: app, note }) => html`<div class="notice" aria-live="polite"><p><b>Copy the secret of ${nameOf(app)} now: it is not shown again.</b> ${note}</p><${Id} of=${app.secret} /><${Snippet} of=${environmentOf(app)} /></div>`;
 
-const STEP_NAMES = { syntax: 'URL', dns: 'DNS', tcp: 'TCP connection', tls: 'Encryption', auth: 'Sign-in', send: 'Message', enabled: 'Switched on', url: 'Public URL', connect: 'Connection', signed_call: 'Signed call', websocket: 'WebSocket', subscription: 'Subscription', event: 'Event' };
+const STEP_NAMES = { syntax: 'URL', dns: 'DNS', tcp: 'TCP connection', tls: 'Encryption', auth: 'Sign-in', send: 'Message', enabled: 'Switched on', url: 'Public URL', connect: 'Connection', signed_call: 'Signed call', websocket: 'WebSocket', subscription: 'Subscription', event: 'Event', browser: 'Browser' };
 
 /** The steps of a test, with what failed and how to fix it. */
 export const TestSteps = ({ steps }) => html`<ol class="timeline">${steps.map((one) => html`<li key=${one.step} class=${one.state === 'ok' ? 'ok' : one.state === 'failed' ? 'bad' : 'info'}><div><span class="story-text">${STEP_NAMES[one.step] ?? one.step.replaceAll('_', ' ')}</span>${one.state !== 'skipped' && html`<time>${one.ms} ms</time>`}</div>
