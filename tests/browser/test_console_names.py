@@ -89,7 +89,7 @@ def test_lists_show_names_and_the_key_where_there_is_room(open_console: Callable
     page.goto("/console/messages?tenant=acme&workflow=names")
     expect(page.locator(".chunk .title .row-link")).to_have_text("Bea Birch")
     page.locator(".row-link").click()
-    expect(page.locator(".pane .facts .person")).to_have_text("BBBea Birchu-2")
+    expect(page.locator(".pane .facts .named")).to_have_text("Bea Birchu-2")
     page.goto("/console/requests?tenant=acme&route=/v1/notifications")
     expect(page.locator(".total")).to_have_text(re.compile(r"^\d+$"))
     expect(page.locator(".total")).to_have_attribute("title", "In the memory of this node")  # the bars count more
