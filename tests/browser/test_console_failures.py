@@ -317,7 +317,7 @@ def test_picture_of_a_workflow_fits_its_place(open_console: Callable[..., Page],
     expect(place.locator(".step-card")).to_have_count(4)
     wait_until(lambda: place.evaluate("place => place.scrollWidth <= place.clientWidth"), lambda: "the picture is cut")
     width = card.bounding_box()["width"]
-    page.set_viewport_size({"width": 820, "height": 844})
+    page.set_viewport_size({"width": 700, "height": 844})
     wait_until(lambda: card.bounding_box()["width"] > width, lambda: "the picture stays small")
     page.get_by_role("button", name="Trigger…").click()
     expect(page.get_by_label("Data as JSON")).to_have_value(re.compile('"total": 101'))
