@@ -48,7 +48,7 @@ READER_CACHE = 32  # MiB: the hot pages of a million rows
 # is read again at the commit.
 WRITER_CACHE = 64
 
-# Without an adapter, the driver searches for one at each NULL. A notification has ten; that was 2 % of a bulk send.
+# Without an adapter, the driver searches for one at each NULL, which takes 0.1 µs. A notification has ten.
 sqlite3.register_adapter(type(None), lambda null: null)
 
 
