@@ -148,7 +148,19 @@ def test_chip_of_a_recipient_has_its_name_and_moves_nothing(open_console: Callab
     owner.send("PUT", "/v1/recipients/a-long-key-of-a-recipient", {"name": "Ada"})
     page = open_console("/account")
     page.add_init_script(WATCH_SHIFTS)
-    page.goto("/console/messages?recipient=a-long-key-of-a-recipient")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright wraps functions only
+        held.append(route)
+
+    page.route(re.compile(r"/v1/recipients\?.*keys="), hold)
+    with page.expect_request(re.compile(r"/v1/recipients\?.*keys=")):
+        page.goto("/console/messages?recipient=a-long-key-of-a-recipient")
+    expect(page.get_by_role("heading", name="Messages")).to_be_visible()
+    wait_loaded(page)
+    expect(page.get_by_role("search")).to_be_hidden()
+    for route in held:
+        route.continue_()
     chip = page.get_by_role("button", name="Recipient is Ada", exact=True)
     expect(chip).to_have_attribute("title", "a-long-key-of-a-recipient")
     wait_loaded(page)

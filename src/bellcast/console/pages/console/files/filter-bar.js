@@ -17,26 +17,26 @@ export function FilterBar({ filters, query, chosen, rows, tenant: read = shownTe
   const free = filters.filter((one) => !chips.includes(one) && !one.isSearch && !one.isHidden);
   const apply = (name, value) => setQuery({ [name]: value, ...(name === 'range' && { from: null, to: null }) });
   const search = filters.find(({ isSearch }) => isSearch), person = !search && filters.find((one) => one === RECIPIENT);
-  // The name of a recipient is read before its chip is shown, so that the chip has its width at once. A key of all tenants has none.
-  const tenant = read === '*' && me.value.tenants?.length === 1 ? me.value.tenants[0] : read, recipient = tenant !== '*' && chips.includes(RECIPIENT) && query.recipient, [named, setNamed] = useState({});
+  // A list that opens with a recipient is shown when the name is read: its chip has the width at once. A key of all tenants has none.
+  const tenant = read === '*' && me.value.tenants?.length === 1 ? me.value.tenants[0] : read, recipient = tenant !== '*' && chips.includes(RECIPIENT) && query.recipient, [named, setNamed] = useState(recipient ? null : {});
   useEffect(() => {
     if (recipient) import('./recipient-names.js').then(({ nameOf, readNames }) => readNames([{ tenant, recipient }]).then(() => nameOf({ tenant, recipient }))).catch(() => recipient).then((name) => setNamed({ of: recipient, name }));
   }, [recipient, tenant]);
-  const isWaiting = recipient && named.of !== recipient ? { visibility: 'hidden' } : null, valueOf = (one) => (one === RECIPIENT && recipient && !isWaiting ? named.name : wordOf(one, query[one.name]));
+  const valueOf = (one) => (one === RECIPIENT && recipient && named?.of === recipient ? named.name : wordOf(one, query[one.name]));
   useEffect(() => { if (!chooser.value) import('./filter-chooser.js').then(({ Chooser }) => { chooser.value = Chooser; }); }, []);
-  return html`<div class="filters" role="search" aria-label="Filters">
+  return html`<div class=${named ? 'filters' : 'filters opening'} role="search" aria-label="Filters">
     ${search && html`<${Search} key=${search.name} filter=${search} value=${query[search.name]} />`}${person && html`<${Popup} isStart hasText buttonClass="find add-filter" label=${FIND} button=${html`<${Icon} name="search" /> ${FIND}`}>
       ${(close) => html`<${LateChooser} filters=${[person]} initial=${person} rows=${rows} apply=${(name, value) => {
         close();
         apply(name, value);
       }} />`}<//>`}${children}
-    ${chips.map((one) => html`<span key=${one.name} class="filter" style=${isWaiting}><${Popup} isStart hasText title=${one === RECIPIENT ? query.recipient : null} label=${`${beginOf(one)} ${valueOf(one)}`} button=${html`<span class="muted">${beginOf(one)}</span> ${valueOf(one)}`}>
+    ${chips.map((one) => html`<span key=${one.name} class="filter"><${Popup} isStart hasText title=${one === RECIPIENT ? query.recipient : null} label=${`${beginOf(one)} ${valueOf(one)}`} button=${html`<span class="muted">${beginOf(one)}</span> ${valueOf(one)}`}>
       ${(close) => html`<${LateChooser} filters=${[one]} initial=${one} rows=${rows} apply=${(name, value) => {
         close();
         apply(name, value);
       }} />`}<//><button type="button" class="quiet" aria-label=${`Remove the filter ${one.label}`} onClick=${() => apply(one.name, null)}><${Icon} name="close" /></button></span>`)}
     ${chosen && html`<span class="filter"><span class="fixed"><span class="muted">Time</span> ${timeSpan(chosen.from, chosen.to)}</span><button type="button" class="quiet" aria-label="Show all times" onClick=${() => setQuery({ from: null, to: null })}><${Icon} name="close" /></button></span>`}
-    ${free.length > 0 && html`<${Popup} isStart buttonClass="quiet add-filter" label="Add a filter" style=${isWaiting} button=${html`<${Icon} name="plus" /> Filter`}>
+    ${free.length > 0 && html`<${Popup} isStart buttonClass="quiet add-filter" label="Add a filter" button=${html`<${Icon} name="plus" /> Filter`}>
       ${(close) => html`<${LateChooser} filters=${free} rows=${rows} apply=${(name, value) => {
         close();
         apply(name, value);
