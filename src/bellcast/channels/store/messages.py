@@ -219,6 +219,9 @@ class FinishMessages(ListCommand[tuple[MessageUpdate, int], bool]):
     def lock_keys(self) -> frozenset[LockKey]:
         return frozenset()
 
+    def rows_of(self, item: tuple[MessageUpdate, int]) -> int:
+        return 1
+
     def script(self) -> Script[list[bool]]:
         outcomes, now = [update for update, _ in self.items], self.items[0][1]
         ids = sorted({update.message.id for update in outcomes})

@@ -206,6 +206,9 @@ class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
     def lock_keys(self) -> frozenset[LockKey]:
         return frozenset((tenant, key) for tenant, keys, _ in self.items for key in keys)
 
+    def rows_of(self, item: ConnectedInboxes) -> int:
+        return 1
+
     def script(self) -> Script[list[Materialized]]:
         materialized = []
         for tenant, keys, now in self.items:

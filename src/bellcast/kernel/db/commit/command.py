@@ -103,9 +103,9 @@ class ListCommand(WriteCommand[list[T]], Generic[Item, T]):
         """Return the same write for other items."""
         return type(self)(items)
 
+    @abstractmethod
     def rows_of(self, item: Item) -> int:
         """Return the number of rows that an item adds."""
-        return 1
 
     def is_separate(self, item: Item) -> bool:
         """Return whether the item needs its own script."""
