@@ -1,7 +1,7 @@
 """`bellcast backup`, `restore`, `migrate`, `encryption` and `secrets`: the store, and the keys that encrypt secrets in it."""
 
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,9 +60,11 @@ def migrate(ctx: typer.Context, source: From = None) -> Iterator[Any]:
         with console.err().status(f"Migrating {store}"):
             asyncio.run(open_once())
     else:
-        store = "the PostgreSQL store"
+        url, store = _database(settings), "the PostgreSQL store"
+        from bellcast.kernel.db import postgres_copies
+
         with console.err().status("Migrating the PostgreSQL store"):
-            before, after = _in_database(settings, lambda copies, url: copies.bring_up_to_date(url))
+            before, after = asyncio.run(postgres_copies.bring_up_to_date(url))
     yield {"store": store, "from": before, "to": after}
     if before == after:
         console.done(f"{store} is up to date (version {after}).")
@@ -72,28 +74,28 @@ def migrate(ctx: typer.Context, source: From = None) -> Iterator[Any]:
         console.done(f"{store} was created at version {after}.")
 
 
-def _in_database(settings: "Settings", work: Callable[[Any, str], Coroutine[Any, Any, Any]]) -> Any:
-    """Run work with the module `postgres_copies` and the URL of the store."""
-    import asyncio
-
+def _database(settings: "Settings") -> str:
+    """Return the URL of the store. Raises SettingsError if the driver, which `postgres_copies` imports, is not installed."""
     from bellcast.server import adapters
 
     adapters.need_postgres()
-    from bellcast.kernel.db import postgres_copies
-
-    return asyncio.run(work(postgres_copies, settings.store.url or ""))
+    return settings.store.url or ""
 
 
 def _move(source: Path, settings: "Settings") -> Iterator[Any]:
+    import asyncio
+
     from bellcast.settings.groups import FILE
 
     if settings.store.is_file:
         raise console.CommandError(
             "--from moves a store to PostgreSQL", "pass the database with --store postgresql://…"
         )
-    file = source / FILE if source.is_dir() else source
+    url, file = _database(settings), source / FILE if source.is_dir() else source
+    from bellcast.kernel.db import postgres_copies
+
     with console.progress(f"Moving {file}") as progress:
-        counts = _in_database(settings, lambda copies, url: copies.transfer(file, url, progress))
+        counts = asyncio.run(postgres_copies.transfer(file, url, progress))
     yield {"moved": str(file), "rows": counts}
     console.done(f"{file} was moved to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
 
@@ -131,6 +133,8 @@ def backup(
     file: Annotated[Path, options.argument("FILE", "A new file. An existing file is never overwritten.")],
 ) -> Iterator[Any]:
     """Copy the store into a file, even while a server is running."""
+    import asyncio
+
     from bellcast.kernel.db import backup as sqlite_backup
 
     settings = options.settings(ctx)
@@ -141,7 +145,10 @@ def backup(
         if store.is_file:
             sqlite_backup.backup(store.path, file, progress)
         else:
-            _in_database(settings, lambda copies, url: copies.dump(url, file, progress))
+            url = _database(settings)
+            from bellcast.kernel.db import postgres_copies
+
+            asyncio.run(postgres_copies.dump(url, file, progress))
     size = file.stat().st_size
     yield {"store": label, "file": str(file), "bytes": size}
     console.done(f"Copied {label} to {file} ({console.size(size)}).")
@@ -187,12 +194,17 @@ def restore(
 
 
 def _renew_positions(settings: "Settings") -> Iterator[Any]:
+    import asyncio
+
     from bellcast.kernel.db import backup as sqlite_backup
 
     if settings.store.is_file:
         sqlite_backup.renew_positions(settings.store.path)
     else:
-        _in_database(settings, lambda copies, url: copies.renew_positions(url))
+        url = _database(settings)
+        from bellcast.kernel.db import postgres_copies
+
+        asyncio.run(postgres_copies.renew_positions(url))
     store = str(settings.store.path) if settings.store.is_file else "the PostgreSQL store"
     yield {"store": store}
     console.done(f"All positions in {store} are unknown now: each client refetches its inbox.")
@@ -207,9 +219,14 @@ def checked_version(file: Path) -> int:
 
 
 def _into_database(settings: "Settings", file: Path, *, force: bool) -> Iterator[Any]:
+    import asyncio
+
+    url = _database(settings)
+    from bellcast.kernel.db import postgres_copies
+
     try:
         with console.progress("Restoring the PostgreSQL store") as progress:
-            counts = _in_database(settings, lambda copies, url: copies.restore(file, url, progress, replace=force))
+            counts = asyncio.run(postgres_copies.restore(file, url, progress, replace=force))
     except Conflict as conflict:
         if force:
             raise
