@@ -31,9 +31,9 @@ class Record(Protocol):
 
 
 class Dropped(Struct, frozen=True):
-    """When records were dropped last (UTC milliseconds). Earlier versions stored the records themselves."""
+    """When records were dropped last (UTC milliseconds)."""
 
-    last_at: int = 0
+    last_at: int
 
     def plus(self, later: "Dropped") -> "Dropped":
         return Dropped(max(self.last_at, later.last_at))
@@ -64,20 +64,18 @@ class Recorder(Struct, Generic[R], eq=False):
         else:
             _add(self._waiting, place, record)
 
-    async def find(self, places: Collection[Owned]) -> dict[Owned, R]:
-        """Return the records of objects, by tenant and key, with what this process has not stored yet."""
+    async def find(self, places: Collection[Owned]) -> tuple[dict[Owned, R], int]:
+        """Return the records of objects, by tenant and key, with what this process has not stored yet, and when a process
+        dropped records last (UTC milliseconds), 0 for never."""
         # Read memory before the store: what is stored meanwhile is counted twice for a moment, and never missing.
         unstored = [{place: one[place] for place in places if place in one} for one in (self._flushed, self._waiting)]
-        stored = await Documents(self.db).bodies(self.kind, places)
+        stored = await Documents(self.db).bodies(self.kind, [*places, DROPPED])
+        dropped = stored.pop(DROPPED, None)
+        dropped_at = 0 if dropped is None else msgspec.json.decode(dropped, type=Dropped).last_at
         found = {place: msgspec.json.decode(body, type=self.type) for place, body in stored.items()}
         for place, record in (*unstored[0].items(), *unstored[1].items()):
             _add(found, place, record)
-        return found
-
-    async def dropped_at(self) -> int:
-        """Return when a process dropped records last (UTC milliseconds), 0 for never."""
-        stored = await Documents(self.db).bodies(self.kind, [DROPPED])
-        return max(self._dropped_at, *(msgspec.json.decode(body, type=Dropped).last_at for body in stored.values()), 0)
+        return found, max(dropped_at, self._dropped_at)
 
     async def forget(self, tenant: str, key: str) -> None:
         """Delete the record of an object that was deleted."""

@@ -336,7 +336,7 @@ class Webhooks(WebhookSink):
 
     async def last_attempts(self, tenant: str, id: str) -> list[StoredAttempt]:
         """Return the last attempts of a webhook, the newest first. Those of other nodes are known after some seconds."""
-        found = await self.recorder.find([(tenant, id)])
+        found, _ = await self.recorder.find([(tenant, id)])
         return [*reversed(found.get((tenant, id), Attempts()).last)]
 
     async def find_event(self, tenant: str, event: str) -> WebhookEvent | None:

@@ -1,6 +1,7 @@
 """What objects did is stored in the background, on every engine, and by several nodes."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -8,6 +9,7 @@ from structlog.testing import capture_logs
 
 from bellcast.documents import recorder
 from bellcast.documents.recorder import Recorder
+from bellcast.documents.store import Documents
 from bellcast.kernel.errors import Unavailable
 from bellcast.webhooks.types import ATTEMPTS, MAX_ATTEMPTS, Attempts, StoredAttempt
 from bellcast.webhooks.webhooks import KIND
@@ -31,7 +33,7 @@ async def make(store: Store, *places: tuple[str, str]) -> None:
 
 
 async def last(one: Recorder[Attempts]) -> list[int]:
-    found = await one.find([PLACE])
+    found, _ = await one.find([PLACE])
     return [attempt.at for attempt in found.get(PLACE, Attempts()).last]
 
 
@@ -60,7 +62,7 @@ async def test_nodes_store_records_of_the_same_objects_at_the_same_time(store: S
         for place in places:
             one.add(*place, attempts(number))
     await asyncio.gather(*(one.flush() for one in nodes))
-    assert await node(store, clock).find(places) == dict.fromkeys(places, attempts(*range(4)))
+    assert await node(store, clock).find(places) == (dict.fromkeys(places, attempts(*range(4))), 0)
 
 
 async def test_flush_stores_all_and_what_is_beyond_the_limit_is_dropped(
@@ -72,13 +74,19 @@ async def test_flush_stores_all_and_what_is_beyond_the_limit_is_dropped(
     await make(store, *places)
     for number, place in enumerate(places):
         here.add(*place, attempts(number))
-    assert [*await here.find(places)] == places[:3]
+    assert [*(await here.find(places))[0]] == places[:3]
     with capture_logs() as logged:
         await here.flush()
-    other = node(store, clock)
-    assert sorted(await other.find(places)) == places[:3]
     assert [line["event"] for line in logged] == ["records_dropped"]
-    assert await other.dropped_at() == clock.now()
+    reads, read = [], Documents.bodies
+
+    async def count(*args: Any) -> Any:
+        reads.append(args)
+        return await read(*args)
+
+    monkeypatch.setattr(Documents, "bodies", count)
+    found, dropped_at = await node(store, clock).find(places)
+    assert (sorted(found), dropped_at, len(reads)) == (places[:3], clock.now(), 1)
 
 
 async def test_of_dropped_records_only_the_time_is_stored(
@@ -86,12 +94,9 @@ async def test_of_dropped_records_only_the_time_is_stored(
 ) -> None:
     monkeypatch.setattr(recorder, "MAX_WAITING_OBJECTS", 0)
     here = node(store, clock)
-    assert await here.dropped_at() == 0
-    # As earlier versions stored it.
-    await store.documents.put(ATTEMPTS, *recorder.DROPPED, msgspec.json.encode(attempts(1)), 1)
-    assert await here.dropped_at() == 0
+    assert await here.find([]) == ({}, 0)
     here.add(*PLACE, attempts(2))
-    assert await here.dropped_at() == clock.now()  # also before it is stored
+    assert await here.find([]) == ({}, clock.now())  # also before it is stored
     await here.flush()
     stored = await store.documents.get(ATTEMPTS, *recorder.DROPPED)
     assert stored is not None
@@ -99,7 +104,7 @@ async def test_of_dropped_records_only_the_time_is_stored(
     dropped_at = clock.now()
     clock.advance(60)
     await here.flush()
-    assert await node(store, clock).dropped_at() == dropped_at
+    assert await node(store, clock).find([]) == ({}, dropped_at)
 
 
 async def test_record_that_cannot_be_stored_waits(store: Store, clock: FakeClock) -> None:

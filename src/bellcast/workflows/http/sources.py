@@ -48,7 +48,8 @@ class SourceKind(kinds.Kind[event_source.EventSource], frozen=True, kw_only=True
     ) -> dict[tuple[str, str], dict[str, Any]]:
         places = [place for place in versions if tenants is None or place[0] in tenants]
         recorder, now = ctx[Sources].recorder, ctx.engines.clock.now()
-        found, is_complete = await recorder.find(places), await recorder.dropped_at() < now - times.DAY_MS
+        found, dropped_at = await recorder.find(places)
+        is_complete = dropped_at < now - times.DAY_MS
         shown = {place: Recent(0, exact=is_complete, last_at=None) for place in places}
         for place, use in found.items():
             value, is_exact = use.in_day(now)
