@@ -146,7 +146,7 @@ function LimitForm({ page, one, tag, listed, stats }) {
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
   const used = { sends_per_day: listed.value && html`<${Today} of=${{ ...one, sends_today: listed.value.tenants[0]?.sends_today }} />`, retention_days: stored !== undefined && `${number(stored)}${stats.value.at_least.includes('notifications') ? '+' : ''} stored now` };
   return html`<p class="muted">An empty field has the limit of the server, in grey. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" more=${discard} send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
-    ${open.map(([name, label, hint, unit, setting]) => html`<div key=${name} class="limit" data-unit=${unit}><${Field} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} placeholder=${usualOf(setting, server.value?.settings ?? [])} hint=${hint} /><div class="used">${used[name]}</div></div>`)}<//>`;
+    ${open.map(([name, label, hint, unit, setting]) => html`<div key=${name} class="allowance" data-unit=${unit}><${Field} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} placeholder=${usualOf(setting, server.value?.settings ?? [])} hint=${hint} /><div class="used">${used[name]}</div></div>`)}<//>`;
 }
 
 function Brand({ page, one, tag }) {
