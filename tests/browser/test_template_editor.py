@@ -49,8 +49,17 @@ def test_list_shows_a_picture_of_each_design(open_console: Callable[..., Page], 
     owner.send("PUT", "/v1/templates/drawn-html", {"email": {"subject": "Hi", "html": html}})
     owner.send("PUT", "/v1/templates/drawn-text", {"email": {"subject": "Hi", "text": "One\n\nTwo"}})
     owner.send("PUT", "/v1/templates/drawn-sms", {"sms": {"text": "Hi"}})
+    open_paragraphs = "<p>One<h1>Hi</h1><p>Two <b>bold</b><p><img src='https://example.com/a.png'></p><hr>"
+    owner.send("PUT", "/v1/templates/drawn-open", {"email": {"subject": "Hi", "html": open_paragraphs}})
+    owner.send("PUT", "/v1/templates/drawn-long", {"email": {"subject": "Hi", "text": "<" * 100_000}})
     page = open_console("/templates?text=drawn")
-    drawn = {"html": ["of-heading", "of-text", "of-button"], "text": ["of-text", "of-text"], "sms": ["of-text"]}
+    drawn = {
+        "html": ["of-heading", "of-text", "of-button"],
+        "text": ["of-text", "of-text"],
+        "sms": ["of-text"],
+        "open": ["of-text", "of-heading", "of-text", "of-image", "of-divider"],
+        "long": ["of-text"] * 5,  # also a text that is no HTML, at once
+    }
     for key, parts in drawn.items():
         bars = page.get_by_role("row").filter(has_text=f"drawn-{key}").locator(".sheet i")
         expect(bars).to_have_count(len(parts))
