@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 from tests.browser.console import Console
+from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 from tests.browser.workflow_editor import BELL, MAIL, WAIT, Editor
 
@@ -185,6 +186,40 @@ def test_texts_of_a_step_are_drawn_with_their_variables_until_they_are_edited(ed
     expect(inspector.get_by_label("Key", exact=True)).to_have_value("mail")
     expect(inspector.get_by_label("Note", exact=True)).to_be_visible()
     assert violations(editor.page) == []
+
+
+def test_long_texts_of_a_step_are_read_in_full(edit: Callable[..., Editor]) -> None:
+    lines = [f"Line {number} of {{{{ recipient.name }}}}" for number in range(40)]
+    mail = {**MAIL, "text": "\n".join(lines), "note": "\n".join(f"Line {number}" for number in range(40))}
+    editor = edit("long-texts", [mail], viewport=PHONE)  # a small screen changes nothing
+    editor.step("mail").click()
+    inspector = editor.page.locator(".inspector")
+    last = inspector.locator(".drawn").get_by_text(re.compile("Line 39 of"))
+    last.scroll_into_view_if_needed()
+    expect(last).to_be_in_viewport()
+    for name in ("Text", "Note"):
+        field = inspector.get_by_label(name, exact=True)
+        assert field.evaluate("one => one.scrollHeight - one.clientHeight") <= 0
+        assert field.evaluate("one => one.clientHeight") > 40 * 16
+        expect(field).not_to_be_editable()
+    text = inspector.get_by_label("Text", exact=True)
+    text.focus()  # it shows the whole names of its variables
+    expect(last).to_be_hidden()
+    expect(text).to_have_value(mail["text"])
+    assert violations(editor.page) == []
+
+
+def test_problem_in_what_few_steps_need_opens_it(edit: Callable[..., Editor], owner: Console) -> None:
+    owner.send("PUT", "/v1/workflows/folded-problem/draft", {"values": {"steps": [BELL, {**MAIL, "key": "bell"}]}})
+    editor = edit("folded-problem")
+    editor.step("bell").last.dblclick()
+    key = editor.page.locator(".inspector").get_by_label("Key", exact=True)
+    expect(key).to_be_visible()
+    expect(key).to_have_attribute("aria-invalid", "true")
+    key.fill("mail")
+    key.press("Enter")
+    expect(key).not_to_have_attribute("aria-invalid", "true")
+    expect(key).to_be_visible()  # it stays open
 
 
 @pytest.mark.thorough

@@ -3,7 +3,7 @@
  */
 import { BellRow, IconChoice } from './bell-row.js';
 import { NextTimes } from './cron-times.js';
-import { html, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from './html.js';
+import { html, useId, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { count } from './format.js';
 import { loadStyle, useLoad } from './load.js';
 import { Icon } from './parts.js';
@@ -80,10 +80,12 @@ const NO_CONTENT = ['type', 'key', 'if', 'note', 'template'];
 /** Content that few steps have. */
 const RARE = ['html', 'layout', 'body_format'];
 
-/** What few steps need, also their notes and keys. It is folded while a step has none of it. */
+/** What few steps need, also their notes and keys. It is folded while a step has none of it, and no problem in it. */
 function More({ step, properties, ...shared }) {
-  const [isOpen] = useState(Object.keys(properties).some((name) => name !== 'key' && name in step));
-  return html`<details class="rare" open=${isOpen}><summary>More</summary><div><${Fields} properties=${properties} ...${shared} /></div></details>`;
+  const names = Object.keys(properties), [isOpen, setOpen] = useState(names.some((name) => name !== 'key' && name in step));
+  const isWrong = shared.draft.problems.value.some(({ field }) => names.some((name) => field === `${shared.path}.${name}`));
+  // It stays open when its problem is solved: the field has the focus.
+  return html`<details class="rare" open=${isOpen || isWrong} onToggle=${(event) => setOpen(event.currentTarget.open)}><summary>More</summary><div><${Fields} properties=${properties} ...${shared} /></div></details>`;
 }
 
 /** The fields of a step that does not send. */
@@ -151,14 +153,15 @@ function FormField({ label, hint, name, field, schema, value, change, isReadOnly
   const attributes = { id, 'data-field': field, 'aria-invalid': errors.length > 0 ? 'true' : null, 'aria-describedby': errors.length > 0 ? `${id}-errors` : warnings.length > 0 ? `${id}-warnings` : hint ? `${id}-hint` : null, disabled: isReadOnly };
   const isTemplate = ['template', 'long-template'].includes(schema['x-widget']);
   // Until it has the focus, a text is drawn with its variables as tags.
-  const press = usePress(), isDrawn = isTemplate && [Text, Area].includes(Widget) && typeof (value ?? '') === 'string';
-  const control = html`<${Widget} attributes=${isDrawn ? { ...attributes, ...press } : attributes} label=${label} id=${id} name=${name} schema=${schema} value=${value} change=${change} field=${field} draft=${draft} isReadOnly=${isReadOnly} ...${more} />`;
+  const press = usePress(), isText = typeof (value ?? '') === 'string', isArea = Widget === Area && isText, isDrawn = isTemplate && isText && (isArea || Widget === Text);
+  // One that cannot be changed gets the focus too, which shows the whole names of its variables.
+  const control = html`<${Widget} attributes=${isDrawn ? { ...attributes, ...press, disabled: false, readOnly: isReadOnly } : attributes} label=${label} id=${id} name=${name} schema=${schema} value=${value} change=${change} field=${field} draft=${draft} isReadOnly=${isReadOnly} ...${more} />`;
   const isGroup = [Condition, Branches, DataSchema, Buttons].includes(Widget) || Widget === widgets?.[schema['x-widget']];
   return html`<div class="form-field" data-widget=${schema['x-widget']}>
     <div class="form-label">${isGroup ? html`<span id=${`${id}-label`}>${label}</span>` : html`<label for=${id}>${label}</label>`}
       ${isOptional && html`<small class="muted">optional</small>`}${isTemplate && !isReadOnly && html`<${InsertVariable} variables=${variables} choose=${(text) => insertText({ input: document.getElementById(id), set: change }, text)} />`}
       ${canRefer && !isReadOnly && html`<button type="button" class="quiet form-switch" aria-pressed=${String(isReference)} title="Use a variable" onClick=${() => change(isReference ? '' : { var: 'data.' })}>{x}<span class="hidden"> Use a variable for ${label}</span></button>`}</div>
-    ${isDrawn ? html`<div class="grows">${control}<div class="drawn" dir="auto" aria-hidden="true">${textParts(value ?? '')}</div></div>` : control}${hint && !widgets?.[schema['x-widget']] && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}
+    ${isDrawn || isArea ? html`<div class="grows" ...${isArea && { 'data-edited': '', 'data-text': `${value ?? ''}\n` }}>${control}${isDrawn && html`<div class="drawn" dir="auto" aria-hidden="true">${textParts(value ?? '')}</div>`}</div>` : control}${hint && !widgets?.[schema['x-widget']] && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}
     ${errors.length > 0 && html`<p class="error" id=${`${id}-errors`}>${errors.map((one) => `${one.field === field ? '' : `${one.field.slice(field.length + 1)} `}${one.message}`).join('; ')}</p>`}
     ${warnings.length > 0 && html`<div id=${`${id}-warnings`}>${warnings.map(({ message }) => html`<p key=${message} class="field-warning"><${Icon} name="warn" /> ${message}</p>`)}</div>`}${!isReadOnly && warnings.map(optionalOf).filter(Boolean).map((path) => html`<button key=${path} type="button" class="chip-button" onClick=${() => change(withDefault(value, path))}>Insert default</button>`)}</div>`;
 }
@@ -178,14 +181,8 @@ function Key({ attributes, value, draft, field }) {
   return html`<input ...${attributes} autoComplete="off" spellcheck=${false} maxLength="100" defaultValue=${value} key=${value} onBlur=${rename} onKeyDown=${(event) => { if (event.key === 'Enter') rename(event); }} />${users.length > 0 && html`<small class="muted">Also changed in ${users.join(', ')}</small>`}`;
 }
 
-function Area({ attributes, value, change, rows = 2 }) {
-  const area = useRef(null);
-  useEffect(() => {
-    area.current.style.height = 'auto';
-    area.current.style.height = `${Math.min(area.current.scrollHeight + 2, 420)}px`;
-  }, [value]);
-  return html`<textarea ...${attributes} ref=${area} rows=${rows} spellcheck=${false} value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />`;
-}
+/** It is as high as its text. */
+const Area = ({ attributes, value, change }) => html`<textarea ...${attributes} rows="2" spellcheck=${false} value=${value ?? ''} onInput=${(event) => change(orNothing(event.currentTarget.value))} />`;
 
 const Variable = ({ attributes, value, change }) => html`<input ...${attributes} class="code" list="workflow-variables" autoComplete="off" spellcheck=${false} value=${value.var} placeholder="data.starts_at" onInput=${(event) => change({ var: event.currentTarget.value })} />`;
 
