@@ -421,10 +421,17 @@ def test_operator_signs_another_browser_out(
     other = chromium.new_context(base_url=owner.server.url)
     credentials = {"name": "traveller", "password": PASSWORD}
     assert other.request.post("/v1/session", data=credentials, headers={"origin": owner.server.url}).ok
+    elsewhere = chromium.new_context(base_url=owner.server.url)
+    assert elsewhere.request.post("/v1/session", data=credentials, headers={"origin": owner.server.url}).ok
     page = open_console("/account", state=state)
     sessions = page.get_by_role("region", name="Sessions")
-    expect(sessions.get_by_role("listitem")).to_have_count(2)
+    expect(sessions.get_by_role("listitem")).to_have_count(3)
     expect(sessions.get_by_role("listitem").first).to_contain_text("This browser")
+    # A session that ended meanwhile is one less, and no error.
+    assert elsewhere.request.delete("/v1/session", headers={"origin": owner.server.url}).ok
+    elsewhere.close()
+    confirm(sessions.get_by_role("listitem").nth(1).get_by_role("button", name=re.compile("Sign out the session of")))
+    expect(sessions.get_by_role("listitem")).to_have_count(2)
     confirm(sessions.get_by_role("button", name=re.compile("Sign out the session of")))
     expect(sessions.get_by_role("listitem")).to_have_count(1)
     assert other.request.get("/v1/me").status == 401

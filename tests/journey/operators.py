@@ -15,6 +15,11 @@ def browser(rest: Rest, base_url: str = "https://bell.test") -> httpx.AsyncClien
     return httpx.AsyncClient(transport=rest.client._transport, base_url=base_url, headers=OWN | {"origin": base_url})
 
 
+def as_cookie(cookies: dict[str, str]) -> dict[str, str]:
+    """The headers of a browser with these cookies."""
+    return OWN | {"cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+
+
 async def set_up(rest: Rest, name: str = "owner") -> httpx.AsyncClient:
     """Set up the console, and return the owner's browser."""
     code = (await rest.app.post("/v1/setup-codes")).json()["code"]

@@ -1,4 +1,4 @@
-"""Operators of the console: setup, sign-in, sessions, roles, forged requests and guessed passwords."""
+"""Operators of the console: setup, sign-in, roles, forged requests and guessed passwords."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from bellcast.operators.console_sessions import NAME_FAILURES
 from bellcast.operators.types import ROLES
 from bellcast.server.api_app import HANDLERS
 from tests.journey import rest as rests
-from tests.journey.operators import OWN, PASSWORD, browser, keyed, set_up, signed_in
+from tests.journey.operators import OWN, PASSWORD, as_cookie, browser, keyed, set_up, signed_in
 from tests.journey.rest import DATA_FOLDER, Rest, refused
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
@@ -122,74 +122,6 @@ async def test_password_is_not_accepted_over_plain_http_from_elsewhere(rest: Res
     assert (await local.get("/v1/me")).json()["name"] == "owner"
 
 
-async def test_servers_at_two_ports_of_a_machine_keep_their_sessions(rest: Rest) -> None:
-    """Browsers send the cookies of a host to all its ports."""
-    await set_up(rest)
-    body = {"name": "owner", "password": PASSWORD}
-    both = browser(rest, "http://127.0.0.1:8787")
-    await both.post("/v1/session", json=body)
-    other = {"origin": "http://127.0.0.1:8788", "host": "127.0.0.1:8788"}
-    assert (await both.post("/v1/session", json=body, headers=other)).status_code == 200
-    assert (await both.delete("/v1/session", headers=other)).status_code == 204
-    assert refused(await both.get("/v1/me", headers=other), 401, "unauthenticated")
-    assert (await both.get("/v1/me")).status_code == 200
-
-
-async def test_sign_out_ends_the_session_on_the_server(rest: Rest) -> None:
-    owner = await set_up(rest)
-    stolen = dict(owner.cookies)
-    assert (await owner.delete("/v1/session")).status_code == 204
-    assert refused(await browser(rest).get("/v1/me", headers=as_cookie(stolen)), 401, "unauthenticated")
-
-
-async def test_planted_session_is_not_upgraded_by_sign_in(rest: Rest) -> None:
-    await set_up(rest)
-    victim = browser(rest)
-    planted = {"__Host-bellcast": "planted-by-an-attacker"}
-    response = await victim.post(
-        "/v1/session", json={"name": "owner", "password": PASSWORD}, headers=as_cookie(planted)
-    )
-    assert response.status_code == 200
-    assert "planted" not in response.headers["set-cookie"]
-    assert refused(await browser(rest).get("/v1/me", headers=as_cookie(planted)), 401, "unauthenticated")
-
-
-async def test_sign_in_again_ends_the_earlier_session(rest: Rest) -> None:
-    owner = await set_up(rest)
-    earlier = dict(owner.cookies)
-    assert (await owner.post("/v1/session", json={"name": "owner", "password": PASSWORD})).status_code == 200
-    assert (await owner.get("/v1/me")).status_code == 200
-    assert refused(await browser(rest).get("/v1/me", headers=as_cookie(earlier)), 401, "unauthenticated")
-
-
-async def test_session_ends_when_idle_and_after_a_week(rest: Rest) -> None:
-    owner = await set_up(rest)
-    rest.clock.advance(12 * HOUR)
-    assert refused(await owner.get("/v1/me"), 401, "unauthenticated")
-    await owner.post("/v1/session", json={"name": "owner", "password": PASSWORD})
-    for _ in range(16):
-        rest.clock.advance(10 * HOUR)
-        assert (await owner.get("/v1/me")).status_code == 200
-    rest.clock.advance(8 * HOUR)
-    assert refused(await owner.get("/v1/me"), 401, "unauthenticated")
-
-
-async def test_owner_sees_and_ends_the_sessions_of_an_operator(rest: Rest) -> None:
-    owner = await set_up(rest)
-    bob = await signed_in(rest, "bob", "developer")
-    rest.clock.advance(11 * HOUR)
-    assert (await owner.get("/v1/me")).status_code == 200
-    listed = (await rest.app.get("/v1/operators")).json()["operators"]
-    assert {one["name"]: one["sessions"] for one in listed} == {"bob": 1, "owner": 1}
-    ended = await rest.app.delete(f"/v1/operators/{listed[0]['id']}/sessions")
-    assert ended.status_code == 204
-    assert refused(await bob.get("/v1/me"), 401, "unauthenticated")
-    rest.clock.advance(HOUR)
-    listed = (await rest.app.get("/v1/operators")).json()["operators"]
-    assert [one["sessions"] for one in listed] == [0, 1]
-    assert refused(await rest.app.delete("/v1/operators/unknown/sessions"), 404, "not_found")
-
-
 FOREIGN = {
     "another site": {"origin": "https://evil.test", "sec-fetch-site": "cross-site"},
     "a page of the same site": {"origin": SAME_SITE, "sec-fetch-site": "same-site"},
@@ -247,35 +179,6 @@ async def test_change_without_an_origin_is_refused(rest: Rest) -> None:
         "https://bell.test/v1/keys", json={"name": "k", "scopes": ["send"]}, headers=headers
     )
     assert refused(response, 403, "forbidden")
-
-
-async def test_operator_lists_and_ends_its_own_sessions(rest: Rest) -> None:
-    here = await set_up(rest)
-    stranger = await signed_in(rest, "vera", "viewer")
-    rest.clock.advance(HOUR)
-    there = browser(rest)
-    assert (await there.post("/v1/session", json=RIGHT)).status_code == 200
-    listed = (await here.get("/v1/me/sessions")).json()["sessions"]
-    assert sorted(one["current"] for one in listed) == [False, True]
-    other = next(one for one in listed if not one["current"])
-    (foreign,) = (await stranger.get("/v1/me/sessions")).json()["sessions"]
-    for id in (foreign["id"], "unknown"):
-        assert refused(await here.delete(f"/v1/me/sessions/{id}"), 404, "not_found")
-    assert (await here.delete(f"/v1/me/sessions/{other['id']}")).status_code == 204
-    assert refused(await there.get("/v1/me"), 401, "unauthenticated")
-    assert [one["current"] for one in (await here.get("/v1/me/sessions")).json()["sessions"]] == [True]
-    newest = (await here.get("/v1/audit?limit=1")).json()["entries"][0]
-    assert (newest["action"], newest["actor"]) == ("DELETE /v1/me/sessions/{id}", "owner")
-    # A key has no session.
-    assert (await rest.app.get("/v1/me/sessions")).status_code in (401, 403)
-
-
-async def test_sessions_that_have_ended_are_not_listed(rest: Rest) -> None:
-    await set_up(rest)
-    rest.clock.advance(13 * HOUR)
-    later = browser(rest)
-    assert (await later.post("/v1/session", json=RIGHT)).status_code == 200
-    assert [one["current"] for one in (await later.get("/v1/me/sessions")).json()["sessions"]] == [True]
 
 
 async def test_account_waits_after_five_failures(rest: Rest) -> None:
@@ -593,10 +496,6 @@ async def test_modules_are_served_and_revalidated(rest: Rest) -> None:
     again = await rest.anonymous.get("/console/console.js", headers={"if-none-match": response.headers["etag"]})
     assert again.status_code == 304
     assert (await rest.anonymous.get("/console/..%2f__init__.py")).headers["content-type"].startswith("text/html")
-
-
-def as_cookie(cookies: dict[str, str]) -> dict[str, str]:
-    return OWN | {"cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
 
 
 async def test_text_of_a_request_adds_no_header_to_a_response(rest: Rest) -> None:

@@ -216,21 +216,28 @@ class ConsoleSessions:
         return session
 
     def _has_ended(self, session: OperatorSession, now: int) -> bool:
-        longest = SESSION_MS if session.operator.subject is None else self._external_session_ms
-        return now >= session.created_at + longest or now >= session.seen_at + IDLE_MS
+        return now >= session.created_at + self._longest(session.operator) or now >= session.seen_at + IDLE_MS
+
+    def _longest(self, operator: Operator) -> int:
+        return SESSION_MS if operator.subject is None else self._external_session_ms
 
     async def own_sessions(self, request: BrowserRequest) -> list[tuple[OperatorSession, bool]]:
-        """Return the open sessions of the request's operator, and of each whether it is that of the request."""
+        """Return the open sessions of the request's operator, that of the request first, and of each whether it is that of the
+        request."""
         current, now = await self.session(request), self._clock.now()
-        found = await self._operators.sessions_of(current.operator, now - IDLE_MS, MAX_LISTED_SESSIONS)
-        return [(one, one.digest == current.digest) for one in found if not self._has_ended(one, now)]
+        operator = current.operator
+        found = await self._operators.sessions_of(
+            operator, now - self._longest(operator), now - IDLE_MS, current.digest, MAX_LISTED_SESSIONS
+        )
+        return [(one, one.digest == current.digest) for one in found]
 
-    async def end_own_session(self, request: BrowserRequest, id: str) -> bool:
-        """End a session of the request's operator; return whether there was one with this id."""
-        digests = [one.digest for one, _ in await self.own_sessions(request) if one.id == id]
-        for digest in digests:
-            await self._operators.end_session(digest)
-        return bool(digests)
+    async def end_own_session(self, request: BrowserRequest, id: str) -> OperatorSession | None:
+        """End a session of the request's operator; return it, or None if there is none with this id."""
+        operator = (await self.session(request)).operator
+        try:
+            return await self._operators.end_session_of(operator, bytes.fromhex(id))
+        except ValueError:
+            return None
 
     async def create(self, name: str, role: Role, hashed: str, tenants: tuple[str, ...] | None = None) -> Operator:
         """Create an operator, for some tenants or all. Raises Conflict if the name is taken."""

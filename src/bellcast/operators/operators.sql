@@ -66,9 +66,10 @@ DELETE FROM operator_sessions WHERE operator = :id
 SELECT operator, count(*) FROM operator_sessions WHERE seen_at > :since GROUP BY operator
 
 -- name: operator_sessions_of
--- The sessions of an operator used after a time, the last used first.
-SELECT digest, created_at, seen_at, verified_at FROM operator_sessions WHERE operator = :operator AND seen_at > :since
-ORDER BY seen_at DESC, digest LIMIT :limit
+-- The sessions of an operator created and used after these times: one of them first, then the last used.
+SELECT digest, created_at, seen_at, verified_at FROM operator_sessions
+WHERE operator = :operator AND created_at > :created_since AND seen_at > :seen_since
+ORDER BY digest = :first DESC, seen_at DESC, digest LIMIT :limit
 
 -- name: operator_session_insert
 -- A new session.
@@ -169,6 +170,10 @@ DELETE FROM passkeys WHERE operator = :operator
 -- name: operator_session_end
 -- Delete one session.
 DELETE FROM operator_sessions WHERE digest = :digest
+
+-- name: operator_session_end_of
+-- Delete one session of an operator; return its times.
+DELETE FROM operator_sessions WHERE operator = :operator AND digest = :digest RETURNING created_at, seen_at, verified_at
 
 -- name: sign_in_use
 -- A sign-in returns from the provider once.

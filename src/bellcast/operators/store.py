@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 from bellcast.audit import store as audit
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
-from bellcast.kernel.db.script import AFTER_ALL_KEYS, Script, Statement, fetch, first
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement, fetch, first
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, write
 from bellcast.kernel.errors import Conflict
 from bellcast.operators.types import Operator, OperatorSession, Passkey, Role
@@ -162,25 +162,19 @@ class Operators(StoreTable):
         found = yield Statement("operator_session_find", {"digest": digest})
         if not found:
             return None
-        created_at, seen_at, verified_at, *operator = found[0]
-        return OperatorSession(
-            digest=digest,
-            operator=_operator(tuple(operator)),
-            created_at=created_at,
-            seen_at=seen_at,
-            verified_at=verified_at,
-        )
+        return _session(digest, _operator(tuple(found[0][3:])), found[0][:3])
 
     @read
-    def sessions_of(self, operator: Operator, since: int, limit: int) -> Script[list[OperatorSession]]:
-        """Return the sessions of an operator used after this time, the last used first."""
-        found = yield Statement("operator_sessions_of", {"operator": operator.id, "since": since, "limit": limit})
-        return [
-            OperatorSession(
-                digest=bytes(digest), operator=operator, created_at=created, seen_at=seen, verified_at=verified
-            )
-            for digest, created, seen, verified in found
-        ]
+    def sessions_of(
+        self, operator: Operator, created_since: int, seen_since: int, first: bytes, limit: int
+    ) -> Script[list[OperatorSession]]:
+        """Return the sessions of an operator created and used after these times: that with the digest `first`, then the last
+        used."""
+        times = {"created_since": created_since, "seen_since": seen_since}
+        found = yield Statement(
+            "operator_sessions_of", {"operator": operator.id, **times, "first": first, "limit": limit}
+        )
+        return [_session(bytes(digest), operator, tuple(times)) for digest, *times in found]
 
     @write()
     def touch_session(self, digest: bytes, now: int) -> Script[None]:
@@ -284,6 +278,12 @@ class Operators(StoreTable):
         yield Statement("operator_session_end", {"digest": digest})
 
     @write()
+    def end_session_of(self, operator: Operator, digest: bytes) -> Script[OperatorSession | None]:
+        """Delete a session of an operator; return it, or None if the operator has none with this digest."""
+        found = yield Statement("operator_session_end_of", {"operator": operator.id, "digest": digest})
+        return _session(digest, operator, found[0]) if found else None
+
+    @write()
     def add_failure(self, subjects: list[str], now: int) -> Script[None]:
         """Record a failed sign-in for each subject, such as an account or an address."""
         failures = [{"subject": subject, "id": secrets.token_hex(FAILURE_ID_BYTES), "at": now} for subject in subjects]
@@ -335,6 +335,13 @@ def _may_have_role(current: str, role: Role | None) -> Script[bool]:
     if current != "owner" or role == "owner":
         return True
     return len((yield Statement("operator_owners"))) > 1
+
+
+def _session(digest: bytes, operator: Operator, times: Row) -> OperatorSession:
+    created_at, seen_at, verified_at = times
+    return OperatorSession(
+        digest=digest, operator=operator, created_at=created_at, seen_at=seen_at, verified_at=verified_at
+    )
 
 
 _operator = columns.reader(

@@ -16,8 +16,7 @@ ONE_BY_ONE: tuple[Role, ...] = ("owner", "developer", "support")
 # in.
 IDLE_MS = 12 * 3_600_000
 SESSION_MS = 7 * 24 * 3_600_000
-# Sessions of an operator that are listed, and digits of the id of each.
-MAX_LISTED_SESSIONS, SESSION_ID_DIGITS = 100, 32
+MAX_LISTED_SESSIONS = 100  # of an operator
 # Limits access to secrets, operators and erasure from an unattended browser.
 VERIFIED_MS = 10 * 60_000
 # Failed set-ups count for an hour, failed sign-ins for 15 minutes.
@@ -86,7 +85,7 @@ class OperatorSession(Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         """A name for the session that opens nothing: the token cannot be derived from its digest."""
-        return self.digest.hex()[:SESSION_ID_DIGITS]
+        return self.digest.hex()
 
 
 # Implicit group of every user of the provider.

@@ -152,12 +152,31 @@ async def test_sessions_of_an_operator_are_listed_by_their_last_use(store: Store
         await store.operators.start_session(f"1{number}".encode(), "1", NOW + number, NOW)
     await store.operators.start_session(b"20", "2", NOW, NOW)
     await store.operators.touch_session(b"11", NOW + 9)
-    found = await store.operators.sessions_of(operator("1"), NOW, 10)
+    found = await store.operators.sessions_of(operator("1"), 0, NOW, b"", 10)
     assert [(one.digest, one.created_at, one.seen_at) for one in found] == [
         (b"11", NOW + 1, NOW + 9),
         (b"12", NOW + 2, NOW + 2),
     ]
-    assert [one.digest for one in await store.operators.sessions_of(operator("1"), NOW, 1)] == [b"11"]
+    for created_since, first, limit, digests in (
+        (0, b"", 1, [b"11"]),
+        (0, b"12", 1, [b"12"]),
+        (0, b"12", 2, [b"12", b"11"]),
+        (NOW + 1, b"", 1, [b"12"]),
+        (0, b"20", 10, [b"11", b"12"]),
+    ):
+        found = await store.operators.sessions_of(operator("1"), created_since, NOW, first, limit)
+        assert [one.digest for one in found] == digests
+
+
+async def test_session_is_ended_by_its_operator_only(store: Store) -> None:
+    for id in ("1", "2"):
+        await store.operators.create(operator(id), "x")
+    await store.operators.start_session(b"a", "1", NOW, NOW + 1)
+    assert await store.operators.end_session_of(operator("2"), b"a") is None
+    ended = await store.operators.end_session_of(operator("1"), b"a")
+    assert ended is not None
+    assert (ended.digest, ended.created_at, ended.seen_at, ended.verified_at) == (b"a", NOW, NOW, NOW + 1)
+    assert await store.operators.end_session_of(operator("1"), b"a") is None
 
 
 async def test_session_of_a_deleted_operator_ends(store: Store) -> None:

@@ -140,7 +140,7 @@ class SessionItem(Struct, frozen=True, kw_only=True):
 
 
 class SessionList(Struct, frozen=True):
-    """The open sessions of the signed-in operator, the last used first: at most 100."""
+    """The open sessions of the signed-in operator, that of the request first, then the last used: at most 100."""
 
     sessions: list[SessionItem]
 
@@ -257,9 +257,13 @@ async def own_sessions(call: ResourceCall[None]) -> Any:
 @ME.delete("/sessions/{id:str}", refusals=(NotFound,))
 async def end_own_session(call: ResourceCall[None]) -> bool:
     """End a session of the signed-in operator."""
+    # Needs no password: signing out is always permitted, also of another browser, which may be in the wrong hands. It gives no access.
     id = request_body.path(call.request, "id")
-    if not await sessions(call.request).end_own_session(guards.browser_request(call.request), id):
+    ended = await sessions(call.request).end_own_session(guards.browser_request(call.request), id)
+    if ended is None:
         raise NotFound("You have no open session with this id.")
+    times_of = {"created_at": ended.created_at, "seen_at": ended.seen_at}
+    audit.note_changes(call.request, {name: times.to_rfc3339(at) for name, at in times_of.items()}, {})
     return True
 
 

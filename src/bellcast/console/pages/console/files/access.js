@@ -239,14 +239,14 @@ export function Account({ page }) {
       <${Row} title="Passkeys" about="Sign in with your fingerprint, face or PIN. The password alone is then not enough."><${Passkeys} changed=${changed}>${(form) => html`<${Folded} word="Add a passkey…">${() => form}<//>`}<//><//>
       <${Row} title="Authenticator app" about="Codes from your phone, beside your password." state=${page.me.has_app ? html`<${State} of="On" kind="ok" />` : 'Off'}>${page.me.has_app ? html`<${Confirm} isDanger label="Remove the authenticator app" word="Remove" about="Sign-in with your password no longer needs a code of it." act=${() => request('DELETE', '/v1/me/mfa').then(changed)} />` : html`<${MfaSetup} isSecondary done=${changed} />`}<//>
       ${page.me.has_mfa && html`<${Row} title="Recovery codes" about="They replace a lost app or passkey. New codes invalidate your current ones." state="Made"><${Recovery} /><//>`}`}
-    <${Row} title="Sessions" about="Browsers in which you are signed in. A session ends after 12 hours without use."><${Sessions} /><//></div><//>`;
+    <${Row} title="Sessions" about="Browsers in which you are signed in. Each needs a new sign-in after 12 hours without use at the latest."><${Sessions} /><//></div><//>`;
 }
 
-/** The open sessions of the account, this one first, and buttons that end others. */
+/** The open sessions of the account, and buttons that end others. */
 function Sessions() {
   const found = useLoad((signal) => get('/v1/me/sessions', signal));
-  return html`<${Loaded} of=${found}>${({ sessions }) => html`<ul class="passkeys sessions">${sessions.toSorted((one, other) => other.current - one.current).map((one) => html`<li key=${one.id}><span><b>${one.current ? 'This browser' : 'Another browser'}</b><br /><small class="muted">Signed in <${Time} at=${one.created_at} />${!one.current && html`, last used <${Time} at=${one.seen_at} />`}</small></span>
-    ${!one.current && html`<${Confirm} label=${`Sign out the session of ${fullTime(one.created_at)}`} word="Sign out" about="Its browser needs a new sign-in." act=${() => request('DELETE', path`/v1/me/sessions/${one.id}`).then(found.reload)} />`}</li>`)}</ul>`}<//>`;
+  return html`<${Loaded} of=${found}>${({ sessions }) => html`<ul class="passkeys sessions">${sessions.map((one) => html`<li key=${one.id}><span><b>${one.current ? 'This browser' : 'Another browser'}</b><br /><small class="muted">Signed in <${Time} at=${one.created_at} />${!one.current && html`, last used <${Time} at=${one.seen_at} />`}</small></span>
+    ${!one.current && html`<${Confirm} label=${`Sign out the session of ${fullTime(one.created_at)}`} word="Sign out" about="Its browser needs a new sign-in." act=${() => request('DELETE', path`/v1/me/sessions/${one.id}`).catch((problem) => problem.status === 404 || Promise.reject(problem)).then(found.reload)} />`}</li>`)}</ul>`}<//>`;
 }
 
 /** A part of the account: its name and purpose, and beside them its state and what changes it. */
