@@ -73,13 +73,14 @@ def test_channel_without_texts_says_what_it_needs_and_one_with_texts_is_shown_on
 def test_templates_name_their_variables_and_what_uses_them_in_words(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:
-    owner.send("PUT", "/v1/templates/listed", {"inbox": {"title": "For {{ data.guest.client | upper }}"}})
+    texts = {"inbox": {"title": "For {{ data.guest.client | upper }}"}}
+    owner.send("PUT", "/v1/templates/listed", {**texts, "translations": {"de": texts}})
     owner.send("PUT", "/v1/tenants/acme-listed", {"name": "Acme"})
     owner.send("PUT", "/v1/types/listed?tenant=acme-listed", {"template": "listed"})
     page = open_console("/templates")
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="listed", exact=True))
     expect(row.locator(".preview")).to_have_text("For client")
-    expect(row).to_contain_text("default")  # its only language
+    expect(row).to_contain_text("German")
     expect(row).to_contain_text("type listed (acme-listed)")
     row.locator(".row-link").click()
     expect(page.locator(".heading")).to_contain_text("used by the type listed (Acme)")
