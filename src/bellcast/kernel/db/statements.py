@@ -39,8 +39,9 @@ and FILTER one of pages, which compare it row by row.
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 HEAD = re.compile(r"^-- (name|fragment|columns|list): (\w+)(?: @(\w+))?$", re.MULTILINE)
 # Folders with statements, below the package.
@@ -74,18 +75,9 @@ def load(dialect: str) -> dict[str, str]:
     """Load the texts of all statements by name, with their fragments; the dialect's text replaces the common one.
 
     Raises `ValueError` for a name that is defined twice, and for a fragment that is unknown, unused or includes itself."""
-    found: dict[tuple[str, str], str] = {}
-    own: dict[tuple[str, str], str] = {}
     files = [file for folder in FOLDERS for file in resources.files("bellcast").joinpath(folder).iterdir()]
-    for file in sorted((file for file in files if file.name.endswith(".sql")), key=lambda file: file.name):
-        parts = HEAD.split(file.read_text(encoding="utf-8"))[1:]
-        for kind, name, only, text in zip(*[iter(parts)] * 4, strict=True):
-            if only in (None, dialect):
-                target = own if only else found
-                if (kind, name) in target:
-                    raise ValueError(f"{file.name}: the {kind} {name} is defined twice")
-                target[kind, name] = text.strip()
-    texts = found | own
+    parsed = _parse(sorted((file for file in files if file.name.endswith(".sql")), key=lambda file: file.name))
+    texts = parsed.get("", {}) | parsed.get(dialect, {})
     fragments = {name: body(text) for (kind, name), text in texts.items() if kind == "fragment"}
     for name, text in ((name, body(text)) for (kind, name), text in texts.items() if kind == "columns"):
         module, _, constant = text.partition(":")
@@ -100,13 +92,29 @@ def load(dialect: str) -> dict[str, str]:
 
 def of_file(package: str, name: str, **constants: str) -> dict[str, str]:
     """Return the statements of a file that is not for the engines, without their comments: their parameters are numbered. The
-    constants are further fragments. Raises `ValueError` as `load` does."""
-    parts = HEAD.split(resources.files(package).joinpath(name).read_text(encoding="utf-8"))[1:]
-    texts = {(kind, name): body(text) for kind, name, _, text in zip(*[iter(parts)] * 4, strict=True)}
-    named, fragments = (
-        {name: one for (kind, name), one in texts.items() if kind == wanted} for wanted in ("name", "fragment")
-    )
-    return _include(fragments | constants, named)
+    constants are further fragments. Raises `ValueError` as `load` does, and for anything but statements and fragments of no dialect."""
+    parsed = _parse([resources.files(package).joinpath(name)])
+    texts: dict[str, dict[str, str]] = {"name": {}, "fragment": dict(constants)}
+    for dialect, parts in parsed.items():
+        for (kind, part), text in parts.items():
+            if dialect or kind not in texts:
+                raise ValueError(f"{name}: the {kind} {part} is only possible in a file of the engines")
+            texts[kind][part] = body(text)
+    return _include(texts["fragment"], texts["name"])
+
+
+def _parse(files: Iterable[Traversable]) -> dict[str, dict[tuple[str, str], str]]:
+    """Return the texts of files by dialect, "" for the common ones, and by kind and name. Raises `ValueError` for a name that is
+    defined twice."""
+    parsed: dict[str, dict[tuple[str, str], str]] = {}
+    for file in files:
+        parts = HEAD.split(file.read_text(encoding="utf-8"))[1:]
+        for kind, name, dialect, text in zip(*[iter(parts)] * 4, strict=True):
+            texts = parsed.setdefault(dialect or "", {})
+            if (kind, name) in texts:
+                raise ValueError(f"{file.name}: the {kind} {name} is defined twice")
+            texts[kind, name] = text.strip()
+    return parsed
 
 
 def _include(fragments: dict[str, str], texts: dict[str, str]) -> dict[str, str]:

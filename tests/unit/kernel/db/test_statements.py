@@ -16,6 +16,10 @@ SOURCES = [
     if "store" in (file.stem, file.parent.name) or file.is_relative_to(PACKAGE / "kernel" / "db")
 ]
 SQL = [file for folder in statements.FOLDERS for file in (PACKAGE / folder).glob("*.sql")]
+# Files with numbered parameters, which the module beside them reads.
+NUMBERED = [PACKAGE / "kernel" / "brokers" / "postgres_log.sql", PACKAGE / "outbox" / "outbox.sql"]
+# Runs without parameters, so it may be several.
+SCRIPTS = {"create"}
 # Statements that only an engine with many writers uses.
 MANY_WRITERS: dict[str, set[str]] = {
     "sqlite": {"notifications_add", "announcements_newest", "materialize_add"},
@@ -29,11 +33,15 @@ COMPOSED = re.compile(r'f"([a-z_{}\[\]]*_(?:[a-z]+(?:\{\w+\})?|\{\w+\}))"')
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
 def test_all_statements_are_used(dialect: str) -> None:
-    texts = [file.read_text() for file in SOURCES]
+    assert unused({list_of(name) for name in statements.load(dialect)}, SOURCES) == set()
+
+
+def unused(names: set[str], sources: list[Path]) -> set[str]:
+    """Return the names that the sources neither contain nor compose."""
+    texts = [file.read_text() for file in sources]
     used = {name for text in texts for name in NAMED.findall(text)}
     composed = {re.sub(r"\{[^}]*\}", r"\\w*", name) for text in texts for name in COMPOSED.findall(text) if "{" in name}
-    unused = {list_of(name) for name in statements.load(dialect)} - used
-    assert {name for name in unused if not any(re.fullmatch(one, name) for one in composed)} == set()
+    return {name for name in names - used if not any(re.fullmatch(one, name) for one in composed)}
 
 
 def list_of(name: str) -> str:
@@ -57,8 +65,25 @@ def test_statement_has_a_sentence_and_no_second_statement(dialect: str) -> None:
         assert ";" not in re.sub(r"--.*", "", text), name
 
 
+def test_all_files_with_named_statements_are_tested() -> None:
+    named = [file for file in PACKAGE.rglob("*.sql") if statements.HEAD.search(file.read_text())]
+    assert sorted(named) == sorted(SQL + NUMBERED)
+
+
+@pytest.mark.parametrize("file", NUMBERED, ids=lambda file: file.stem)
+def test_numbered_statements_are_used_and_have_a_sentence_and_no_second_statement(file: Path) -> None:
+    modules = [*file.parent.glob("*.py")]
+    parts = statements.HEAD.split(file.read_text())[1:]
+    texts = {name: text for kind, name, _, text in zip(*[iter(parts)] * 4, strict=True) if kind == "name"}
+    assert unused(set(texts), modules) == set()
+    assert {name for module in modules for name in re.findall(r'\bSQL\["(\w+)"\]', module.read_text())} <= texts.keys()
+    for name, text in texts.items():
+        assert re.match(r"\s*-- [A-Z].*[.;:]", text), name
+        assert name in SCRIPTS or ";" not in re.sub(r"--.*", "", text), name
+
+
 def test_fragment_has_a_sentence_and_balanced_parentheses() -> None:
-    for file in SQL:
+    for file in SQL + NUMBERED:
         for head, text in zip(*[iter(re.split(r"(?m)^(-- \w+: .*)$", file.read_text())[1:])] * 2, strict=True):
             if head.startswith("-- fragment:"):
                 assert re.match(r"\s*-- [A-Z].*[.;:]", text), head
@@ -126,9 +151,27 @@ def test_file_of_numbered_parameters_has_the_constants_of_its_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = "-- fragment: own\n-- Own.\ntenant = $1 AND {{more}}\n\n-- name: a\n-- A.\nSELECT id FROM a WHERE {{own}}\n"
-    tmp_path.joinpath("own.sql").write_text(text)
-    monkeypatch.setattr(statements.resources, "files", lambda _: tmp_path)
-    assert statements.of_file("a", "own.sql", more="b") == {"a": "SELECT id FROM a WHERE tenant = $1 AND b"}
+    write(tmp_path, monkeypatch, own=text)
+    own = "rooms/sql/own.sql"
+    assert statements.of_file("a", own, more="b") == {"a": "SELECT id FROM a WHERE tenant = $1 AND b"}
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ("name: a\n-- Again.", "the name a is defined twice"),
+        ("name: a @postgres\n-- Of a dialect.", "the name a is only possible in a file of the engines"),
+        ("list: b\n-- A list.", "the list b is only possible in a file of the engines"),
+        ("columns: b\n-- Columns.", "the columns b is only possible in a file of the engines"),
+    ],
+    ids=["twice", "of a dialect", "a list", "columns"],
+)
+def test_file_of_numbered_parameters_is_refused_if_a_part_would_be_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, error: str
+) -> None:
+    write(tmp_path, monkeypatch, own=f"-- name: a\n-- A.\nSELECT 1\n\n-- {more}\nSELECT 2\n")
+    with pytest.raises(ValueError, match=error):
+        statements.of_file("a", "rooms/sql/own.sql")
 
 
 @pytest.mark.parametrize(
