@@ -51,7 +51,7 @@ def test_list_shows_a_picture_of_each_design(open_console: Callable[..., Page], 
     owner.send("PUT", "/v1/templates/drawn-sms", {"sms": {"text": "Hi"}})
     open_paragraphs = "<p>One<h1>Hi</h1><p>Two <b>bold</b><p><img src='https://example.com/a.png'></p><hr>"
     owner.send("PUT", "/v1/templates/drawn-open", {"email": {"subject": "Hi", "html": open_paragraphs}})
-    owner.send("PUT", "/v1/templates/drawn-long", {"email": {"subject": "Hi", "text": "<" * 100_000}})
+    owner.send("PUT", "/v1/templates/drawn-long", {"email": {"subject": "Hi", "text": "<" * 250_000}})
     page = open_console("/templates?text=drawn")
     drawn = {
         "html": ["of-heading", "of-text", "of-button"],
