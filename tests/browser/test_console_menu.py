@@ -117,6 +117,25 @@ def test_menu_fits_a_window_without_scrolling(open_console: Callable[..., Page])
         assert menu.evaluate("(one) => one.scrollHeight <= one.clientHeight"), path
 
 
+def test_folded_menu_covers_the_page_only_while_it_is_used(open_console: Callable[..., Page]) -> None:
+    page = open_console("/recipients/evil", viewport={"width": 900, "height": 700})
+    menu, icons = page.locator("#side"), "56px"
+    page.mouse.move(28, 300)
+    expect(menu).to_have_css("width", "228px")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Templates").click()
+    expect(page.get_by_role("heading", level=1, name="Templates")).to_be_visible()
+    page.mouse.move(600, 300)
+    expect(menu).to_have_css("width", icons)
+    page.goto("/console/recipients/evil")
+    wait_loaded(page)
+    page.locator("button.tenant").focus()
+    page.keyboard.press("Tab")
+    expect(menu).to_have_css("width", "228px")
+    page.keyboard.press("Escape")
+    expect(menu).to_have_css("width", icons)
+    expect(page).to_have_url(re.compile("/recipients/evil$"))  # the object stays open
+
+
 def test_palette_creates_objects_and_changes_the_theme(open_console: Callable[..., Page]) -> None:
     page = open_console("/")
     wait_loaded(page)

@@ -269,6 +269,12 @@ function escape() {
     document.querySelector('button.menu').focus();
     return;
   }
+  const main = document.getElementById('main'), side = document.activeElement.closest('.side');
+  // The menu is over the page while it has the focus.
+  if (side?.offsetWidth > main.offsetLeft) {
+    main.focus();
+    return;
+  }
   const close = document.querySelector('.pane-bar button');
   const page = pageOf(localPath());
   // Escape ends an entry, not the work on an object.
