@@ -235,13 +235,32 @@ def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
         expect(pane.get_by_role("region", name="State")).to_have_text(
             re.compile(r"^Connected over WebSocket for \d+ s$")
         )
-        expect(pane.get_by_role("region").filter(has_text="Other connections")).to_have_count(0)
+        expect(pane.get_by_role("heading", name="Other connections")).to_have_count(0)
         assert violations(page) == []
         open_more(page)
         confirm(pane.get_by_role("button", name="Close the connection"))
         expect(pane.get_by_role("region", name="State")).to_contain_text("Closed after")
     page.goto("/console/connections/unknown")
     expect(page.get_by_text("This connection has been closed")).to_be_visible()
+
+
+def test_connection_is_shown_without_what_else_its_recipient_has_if_that_cannot_be_read(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("POST", "/v1/notifications", {"to": "lonny", "title": "Left out"})
+    page = open_console("/account")
+    page.route("**/v1/notifications?*", lambda route: route.fulfill(status=422, json={"detail": "It is refused."}))
+    with websocket(owner.server, "lonny") as client, websocket(owner.server, "lonny") as other:
+        client.until("ready")
+        other.until("ready")
+        page.goto("/console/connections?recipient=lonny")
+        page.get_by_role("link", name="lonny").first.click()
+        pane = page.locator(".pane")
+        expect(pane.get_by_role("heading", name="Other connections")).to_be_visible()
+        expect(pane.get_by_role("region", name="State")).to_contain_text("Connected over WebSocket")
+        expect(pane.get_by_role("link", name="Trace")).to_be_visible()
+        expect(pane.get_by_role("heading", name="Last notifications")).to_have_count(0)
+        expect(pane.get_by_role("alert")).to_have_count(0)
 
 
 def test_key_is_opened_beside_the_list_and_revoked(open_console: Callable[..., Page], owner: Console) -> None:
@@ -369,6 +388,18 @@ def test_source_says_what_it_sends_and_publishes_a_test_event(
     expect(row.locator(".cell.number")).to_have_text("1")
     go(page, "/notifications?recipient=wim")
     expect(page.get_by_role("link", name="Table 7 is yours")).to_be_visible()
+
+
+@pytest.mark.parametrize(("type", "links"), [("invoice", 1), ("invoice-{{ event.data.kind }}", 0)])
+def test_source_leads_to_the_notifications_of_its_type_unless_the_event_chooses_it(
+    open_console: Callable[..., Page], owner: Console, type: str, links: int
+) -> None:
+    sent = {"to": {"var": "event.recipient"}, "title": "Invoice", "type": type}
+    owner.send("PUT", "/v1/sources/invoices", {"event": "invoice.sent", "notification": sent})
+    page = open_console("/sources/invoices")
+    expect(page.get_by_role("heading", level=1, name="invoices")).to_be_visible()
+    wait_loaded(page)
+    expect(page.get_by_role("link", name="Notifications of this type")).to_have_count(links)
 
 
 def test_failing_webhook_lists_its_attempts_and_resends_an_event(

@@ -72,15 +72,12 @@ export function Connection({ page }) {
   const found = useLoad(async (signal) => {
     const read = (state) => get(withQuery('/v1/connections', { id: page.key, state, tenant }), signal);
     const one = (await read('open')).connections[0] ?? (await read('closed')).connections[0];
-    if (!one?.recipient || !page.may(CONTENT)) return one ? { one } : null;
-    const of = { recipient: one.recipient, tenant: one.tenant ?? '', limit: FEW + 1 };
-    const [{ connections: all }, { notifications }] = await Promise.all([get(withQuery('/v1/connections', of), signal), get(withQuery('/v1/notifications', of), signal)]);
-    return { one, others: all.filter(({ id }) => id !== one.id), notifications };
+    return one ?? null;
   }, [page.key, tenant]);
-  useOpened(found.value?.one);
-  return html`<${Loaded} of=${found} skeleton=${html`<${Heading} title="Connection" /><${Skeleton} />`}>${(opened) => {
-    if (opened === null) return html`<${Heading} title="Connection" /><${Empty} icon="connections" text="This connection has been closed. Each node keeps the last 1,000 closed ones in memory."><a class="button" href=${page.url('/connections')}>All connections</a><//>`;
-    const { one, others = [], notifications = [] } = opened, { tenant: own } = one, of = own === null ? {} : { tenant: own };
+  useOpened(found.value);
+  return html`<${Loaded} of=${found} skeleton=${html`<${Heading} title="Connection" /><${Skeleton} />`}>${(one) => {
+    if (one === null) return html`<${Heading} title="Connection" /><${Empty} icon="connections" text="This connection has been closed. Each node keeps the last 1,000 closed ones in memory."><a class="button" href=${page.url('/connections')}>All connections</a><//>`;
+    const { tenant: own } = one, of = own === null ? {} : { tenant: own };
     return html`<${Heading} title=${nameOf(one) ?? 'Anonymous'}>
         ${page.may(CONTENT) && html`<a class="button" href=${withQuery(page.url('/live'), { connection: one.id, tenant: own })}>Trace</a>`}
         <${More} of="this connection">${!one.closed_at && page.may(CONTENT) && html`<${Confirm} isDanger label="Close the connection" word="Close the connection" about=${CLOSING} act=${() => close(one)} />`}<//><//>
@@ -90,14 +87,26 @@ export function Connection({ page }) {
         ['Recipient', one.recipient ? html`<${Named} of=${one} href=${page.may(CONTENT) && withQuery(page.url(path`/recipients/${one.recipient}`), of)} />` : 'none: it has no token'],
         ['Tenant', own], ['Topics', one.topics.length > 0 && html`<span class="actions">${one.topics.map((topic) => html`<a key=${topic} class="tag" href=${withQuery(page.url(path`/topics/${topic}`), of)}>${topic}</a>`)}</span>`], ['Protocol', html`<${Dialect} of=${one} />`], ['Connected since', html`<${Moment} at=${one.connected_at} />`], ['Origin', one.origin && html`<code>${one.origin}</code>`], ['Address', one.address && html`<code>${one.address}</code>`], ['Node', one.node && html`<code>${one.node}</code>`], ['Id', html`<${Id} of=${one.id} />`],
       ]} />
-      <${Few} title="Other connections" of=${others} all=${withQuery(page.url('/connections'), { recipient: one.recipient, ...of })}>${(other) => html`<a class="plain grow" href=${inTenant(page, path`/connections/${other.id}`, other)}><${Dialect} of=${other} /></a><span class="muted">${other.origin ?? other.address}</span><${Time} at=${other.connected_at} />`}<//>
-      <${Few} title="Last notifications" of=${notifications} all=${withQuery(page.url('/notifications'), { recipient: one.recipient, ...of })}>${(sent) => html`<span class="inbox-state"><${State} of=${inboxState(sent)} /></span><a class="plain grow" href=${inTenant(page, path`/notifications/${sent.id}`, sent)} dir="auto">${sent.title || 'Without a title'}</a><${Time} at=${sent.created_at} />`}<//>
-      <${Events} key=${one.id} page=${page} one=${one} />`;
+      <${Beside} key=${one.id} page=${page} one=${one} />`;
   }}<//>`;
 }
 
+/**
+ * What else the recipient of a connection has, and then the last events of the connection. Each is left out if it cannot be read; they
+ * appear together, so that nothing moves.
+ */
+function Beside({ page, one }) {
+  const query = { recipient: one.recipient, tenant: one.tenant ?? '' };
+  const read = async (rows, signal) => (one.recipient && page.may(CONTENT) ? (await get(withQuery(`/v1/${rows}`, { ...query, limit: FEW + 1 }), signal))[rows] : []);
+  const [open, sent] = [useLoad((signal) => read('connections', signal), [one.id]), useLoad((signal) => read('notifications', signal), [one.id])];
+  const all = (rows) => withQuery(page.url(`/${rows}`), query), isRead = [open, sent].every(({ value, problem }) => value || problem);
+  return isRead && html`<${FirstRows} title="Other connections" of=${(open.value ?? []).filter(({ id }) => id !== one.id)} all=${all('connections')}>${(other) => html`<a class="plain grow" href=${inTenant(page, path`/connections/${other.id}`, other)}><${Dialect} of=${other} /></a><span class="muted">${other.origin ?? other.address}</span><${Time} at=${other.connected_at} />`}<//>
+    <${FirstRows} title="Last notifications" of=${sent.value ?? []} all=${all('notifications')}>${(row) => html`<span class="inbox-state"><${State} of=${inboxState(row)} /></span><a class="plain grow" href=${inTenant(page, path`/notifications/${row.id}`, row)} dir="auto">${row.title || 'Without a title'}</a><${Time} at=${row.created_at} />`}<//>
+    <${Events} page=${page} one=${one} />`;
+}
+
 /** A card of some rows, with a link to all if there are more. */
-const Few = ({ title, of, all, children }) => of.length > 0 && html`<${Card} title=${title}><ul class="rows-of">${of.slice(0, FEW).map((one) => html`<li key=${one.id}>${children(one)}</li>`)}</ul>${of.length > FEW && html`<a href=${all}>All of them</a>`}<//>`;
+const FirstRows = ({ title, of, all, children }) => of.length > 0 && html`<${Card} title=${title}><ul class="rows-of">${of.slice(0, FEW).map((one) => html`<li key=${one.id}>${children(one)}</li>`)}</ul>${of.length > FEW && html`<a href=${all}>All of them</a>`}<//>`;
 
 /** The last events of a connection, as far as a server has them in memory. They come last, so that nothing moves when they arrive. */
 function Events({ page, one }) {

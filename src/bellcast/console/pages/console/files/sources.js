@@ -67,11 +67,11 @@ function Use({ of: one }) {
 }
 
 export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${Use} key=${one.key} of=${one} />`}
-  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} facts=${(one) => [['Only if', one.if && 'its condition is true'], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${Results} page=${page} of=${one} /><${Try} key=${one.key} page=${page} one=${one} /><${Events} key=${one.event} page=${page} one=${one} />`}<//>`;
+  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} facts=${(one) => [['Only if', one.if && 'its condition is true'], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${ListOfSent} page=${page} of=${one} /><${Try} key=${one.key} page=${page} one=${one} /><${Events} key=${one.event} page=${page} one=${one} />`}<//>`;
 
-/** Where what a source sends is listed. */
-function Results({ page, of: { workflow, notification, tenant } }) {
-  const [target, words] = workflow ? [withQuery('/runs', { workflow, tenant }), 'Runs of this workflow'] : [notification?.type && withQuery('/notifications', { type: notification.type, tenant }), 'Notifications of this type'];
+/** Where what a source sends is listed, unless its event chooses the type. */
+function ListOfSent({ page, of: { workflow, notification, tenant } }) {
+  const [target, words] = workflow ? [withQuery('/runs', { workflow, tenant }), 'Runs of this workflow'] : [notification?.type && !/\{[{%]/.test(notification.type) && withQuery('/notifications', { type: notification.type, tenant }), 'Notifications of this type'];
   return target && html`<nav class="links" aria-label="Of this source"><a href=${page.url(target)}>${words}</a></nav>`;
 }
 
