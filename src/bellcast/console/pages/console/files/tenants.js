@@ -46,10 +46,10 @@ function stateOf(one) {
   return one.sends_today ? ['active', 'ok'] : ['idle', 'open'];
 }
 
-/** Today's sends, and their part of the daily limit; of an idle tenant nothing, as its state says it. */
-function sent(one) {
+/** Today's sends, and their part of the daily limit; of an idle tenant nothing, as its state says it. Without a limit, more may have been sent. */
+function partSent(one) {
   if (hasBudget(one)) return html`<${PartOf} value=${one.sends_today ?? 0} all=${one.settings.sends_per_day} label="Of the daily limit" kind=${stateOf(one)[1]} />`;
-  return one.sends_today ? `about ${number(one.sends_today)}` : null;
+  return one.sends_today ? `${number(one.sends_today)}+` : null;
 }
 
 /** The limits of a tenant in words. */
@@ -70,7 +70,7 @@ export const tenants = {
   columns: [
     { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name ?? one.key} />`, of: (one) => one.name ?? one.key, text: (one) => [one.name && one.key, ...limitsOf(one)].filter(Boolean).join(' · '), width: 'minmax(10rem, 1fr)' },
     { name: 'State', of: stateOf, show: ([word, kind]) => html`<${State} of=${word} kind=${kind} />`, width: '10.5rem' },
-    { name: 'Sent today', kind: 'number', of: sent, by: (one) => one.sends_today, width: '11rem' },
+    { name: 'Sent today', kind: 'number', of: partSent, by: (one) => one.sends_today, width: '11rem' },
     { name: 'Recipients', kind: 'number', of: (one) => one.recipients > 0 && many(one.recipients), share: (one) => one.recipients, width: '9rem' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
@@ -115,13 +115,13 @@ function Tabs({ page, of }) {
 /** What the tenant stores, with links to its lists, how much of its daily limit is used, and what it sends. */
 function Usage({ page, one, listed, stats }) {
   return html`<${Card}><${Loaded} of=${listed}>${({ tenants: [row] }) => html`<${Loaded} of=${stats}>${(value) => html`<${StoredRows} page=${page} tenant=${one.key} of=${value} />`}<//>
-      ${hasBudget(one) && html`<div class="budget"><${Today} of=${{ ...one, sends_today: row?.sends_today }} /></div>`}`}<//><//>
+      <div class="budget"><${SentToday} of=${{ ...one, sends_today: row?.sends_today }} /></div>`}<//><//>
     <${Charts} page=${page} tenant=${one.key} connections=${connectionsIn(stats.value)} />`;
 }
 
-/** What was sent today: of a tenant with a daily limit exactly, and as a part of it. */
-function Today({ of: one }) {
-  if (!hasBudget(one)) return one.sends_today > 0 && html`about ${number(one.sends_today)} today`;
+/** What was sent today, as a part of the daily limit if there is one. */
+function SentToday({ of: one }) {
+  if (!hasBudget(one)) return one.sends_today > 0 && html`<span><b>${number(one.sends_today)}+</b> sent today</span>`;
   const [word, kind] = stateOf(one), all = one.settings.sends_per_day;
   return html`<span><b>${number(one.sends_today ?? 0)}</b> of ${number(all)} sent today${['warn', 'bad'].includes(kind) && html` <${State} of=${word} kind=${kind} />`}</span><progress aria-label="Of the daily limit" class=${kind} max=${all} value=${one.sends_today ?? 0}></progress>`;
 }
@@ -144,7 +144,7 @@ const discard = html`<button type="reset">Discard</button>`;
 function LimitForm({ page, one, tag, listed, stats }) {
   const server = useLoad((signal) => get('/v1/settings', signal)), stored = stats.value?.store.notifications;
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
-  const used = { sends_per_day: listed.value && html`<${Today} of=${{ ...one, sends_today: listed.value.tenants[0]?.sends_today }} />`, retention_days: stored !== undefined && `${number(stored)}${stats.value.at_least.includes('notifications') ? '+' : ''} stored now` };
+  const used = { sends_per_day: listed.value && html`<${SentToday} of=${{ ...one, sends_today: listed.value.tenants[0]?.sends_today }} />`, retention_days: stored !== undefined && `${number(stored)}${stats.value.at_least.includes('notifications') ? '+' : ''} stored now` };
   return html`<p class="muted">An empty field has the limit of the server, in grey. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" more=${discard} send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
     ${open.map(([name, label, hint, unit, setting]) => html`<div key=${name} class="allowance" data-unit=${unit}><${Field} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} placeholder=${usualOf(setting, server.value?.settings ?? [])} hint=${hint} /><div class="used">${used[name]}</div></div>`)}<//>`;
 }
