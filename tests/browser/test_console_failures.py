@@ -12,6 +12,15 @@ from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 
 FOUR = {"value": 4, "exact": True}
+AT = "2026-01-01T00:00:00Z"
+CAUSE = {
+    "kind": "run",
+    "workflow": "any",
+    "cause": "No server",
+    "count": 4,
+    "oldest_at": AT,
+    "newest": {"created_at": AT},
+}
 
 
 def test_reason_of_a_run_is_shown_in_full_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
@@ -101,11 +110,23 @@ def test_numbers_of_failures_of_a_day_agree(open_console: Callable[..., Page]) -
     page.route("**/v1/failures?*", lambda route: route.fulfill(json={"failures": [], "next": None, "total": FOUR}))
     series = {"step": "1m", "metrics": ["failures"], "points": [[int(time.time() - 3600) * 1000, 7]]}
     page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
+    page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json={"causes": [CAUSE]}))
     page.goto("/console/failures")
     # The statistics count more than what can be retried, so the list is counted.
     expect(page.get_by_role("region", name="Failures over time")).to_contain_text("4 failures in the last 24 hours")
     expect(page.get_by_role("link", name="Failures")).to_contain_text("4")
     expect(page.locator(".total")).to_have_text(re.compile(r"^\d+$"))
+
+
+def test_causes_that_are_searched_cannot_all_be_retried(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json={"causes": [CAUSE]}))
+    go(page, "/failures?find=server")
+    retry, search = page.get_by_role("button", name="Retry all…"), page.get_by_role("searchbox")
+    expect(page.get_by_role("row").filter(has_text="No server")).to_be_visible()
+    expect(retry).to_be_disabled()  # a retry would be of causes that are not shown, too
+    search.fill("")
+    expect(retry).to_be_enabled()
 
 
 def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Page], owner: Console) -> None:

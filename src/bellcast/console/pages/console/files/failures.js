@@ -19,8 +19,6 @@ import { tenantName } from './tenant-names.js';
 
 await loadStyle('failures.css');
 
-/** A cause is red for this time after its newest failure: the menu and the bars count the same. */
-const RECENT_MS = 24 * 3_600_000;
 /** Number of recent retries on the page. */
 const SHOWN_RETRIES = 5;
 const KINDS = { message: ['messages', 'Message'], run: ['runs', 'Run'], job: ['jobs', 'Job'] };
@@ -89,10 +87,10 @@ export const failures = {
   filters: [findIn('causes'), { name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [
-    { name: 'Kind', of: (one) => one, show: (one) => html`<${KindOf} of=${one} />`, by: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind][1], width: '6.5rem' }, { name: 'Cause', kind: 'title', of: (one) => titleOf(one.cause), text: placeOf }, { name: 'Failures', kind: 'number', of: (one) => html`<b class=${Date.now() - Date.parse(one.newest.created_at) < RECENT_MS ? 'bad' : null}>${number(one.count)}</b>`, by: (one) => one.count, width: '5rem' },
+    { name: 'Kind', of: (one) => one, show: (one) => html`<${KindOf} of=${one} />`, by: (one) => CHANNEL_NAMES[one.channel] ?? KINDS[one.kind][1], width: '6.5rem' }, { name: 'Cause', kind: 'title', of: (one) => titleOf(one.cause), text: placeOf }, { name: 'Failures', kind: 'number', of: (one) => html`<b>${number(one.count)}</b>`, by: (one) => one.count, width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenants.length > 0 && one.tenants, show: (tenants) => html`<${Tenants} of=${tenants} />` }, { name: 'Newest', kind: 'time', of: (one) => one.newest.created_at },
   ],
-  note: 'Messages that failed or bounced after all attempts, failed runs and dead jobs, by their reason without addresses and ids. Red: failed in the last 24 hours.',
+  note: 'Messages that failed or bounced after all attempts, failed runs and dead jobs, by their reason without addresses and ids.',
   none: { icon: 'ok', text: 'No failures. Messages, runs and jobs that fail permanently appear here by their cause, with a button that retries them.' },
 };
 
