@@ -161,6 +161,17 @@ def test_few_events_of_a_range_are_charted_as_bars(open_console: Callable[..., P
         expect(charts[name].locator(".bars")).to_have_count(0)
 
 
+def test_bars_of_a_few_are_visible_beside_one_peak(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    latest = time.time_ns() // 1_000_000 // 900_000 * 900_000
+    points = [[latest - 900_000 * number, 500 if number == 3 else 1] for number in range(96)]
+    page.route("**/v1/stats/series*", lambda route: route.fulfill(json={"metrics": ["sends"], "points": points}))
+    go(page, "/?range=24h")
+    drawn = page.locator(".chart").filter(has_text="Sends").locator(".bars").last.get_attribute("d")
+    tops = [float(top) for top in re.findall(r"V([\d.]+)h", drawn or "")]
+    assert (min(tops), sorted(tops)[1:]) == (2, [66.0] * 95)
+
+
 def test_outlier_leaves_the_other_numbers_of_a_chart_visible_and_a_time_is_read_in_all(
     open_console: Callable[..., Page],
 ) -> None:

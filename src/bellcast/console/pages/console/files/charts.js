@@ -20,8 +20,8 @@ const LEAST_MS = 100;
 const MIN_DRAG_PX = 4;
 /** A highest value of more than this many times the usual ones would flatten all others. Below MANY, it does not. */
 const OUTLIER = 3, USUAL = 0.98, MANY = 9;
-/** Counts that are usually below FEW are bars, each BAR of an interval wide. */
-const FEW = 5, BAR = 0.7;
+/** Counts that are usually below FEW are bars, each BAR of an interval wide, and LEAST_HEIGHT or higher beside a peak. */
+const FEW = 5, BAR = 0.7, LEAST_HEIGHT = 6;
 
 /** The time under the pointer, in all charts. */
 const pointedAt = signal(null);
@@ -202,7 +202,7 @@ function line(points, place, stepMs) {
 }
 
 /** A bar for each value that is not 0. */
-const bars = (points, place, width) => points.filter(([, value]) => value > 0).map(place).map(([x, y]) => `M${Math.min(Math.max(x - width / 2, 0), WIDTH - width).toFixed(1)} ${HEIGHT}V${y.toFixed(1)}h${width.toFixed(1)}V${HEIGHT}Z`).join('');
+const bars = (points, place, width) => points.filter(([, value]) => value > 0).map(place).map(([x, y]) => `M${Math.min(Math.max(x - width / 2, 0), WIDTH - width).toFixed(1)} ${HEIGHT}V${Math.min(y, HEIGHT - LEAST_HEIGHT).toFixed(1)}h${width.toFixed(1)}V${HEIGHT}Z`).join('');
 
 function area(points, place, stepMs) {
   return parts(points, stepMs).map((part) => part.map(place)).map((part) => `M${part[0][0].toFixed(1)} ${HEIGHT}L${part.map(corner).join('L')}V${HEIGHT}Z`).join('');
