@@ -10,7 +10,7 @@ import { Loaded, Together, refresh, useLoad, useOpened } from './load.js';
 import { histogramOf } from './histogram.js';
 import { CancelEdit, edit, endEdit } from './new-object.js';
 import { Lines, More, To } from './object-parts.js';
-import { Delivered, Reach, readAudience, readAudiences } from './reach.js';
+import { Delivered, Reach, readAudience } from './reach.js';
 import { Named, RECIPIENT_COLUMN, nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Type } from './parts.js';
@@ -38,7 +38,7 @@ export const notifications = {
 };
 
 export const announcements = {
-  path: '/v1/announcements', rows: 'announcements', readMore: readAudiences, link: (one) => path`/announcements/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient'], isTall: true,
+  path: '/v1/announcements', rows: 'announcements', link: (one) => path`/announcements/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient'], isTall: true,
   // An announcement has a state in each inbox.
   filters: [findIn('announcements'), RECIPIENT, TYPE, TAG, { ...STATE, needs: 'recipient' }, RANGE],
   columns: (page) => [
