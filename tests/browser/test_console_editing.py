@@ -197,16 +197,20 @@ def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]
     assert violations(page) == []
 
 
-def test_key_of_a_new_object_is_derived_from_what_names_it(open_console: Callable[..., Page]) -> None:
-    page = open_console("/account")
-    for path, field, name, key in (
+@pytest.mark.parametrize(
+    ("path", "field", "name", "key"),
+    [
         ("types", "Name", "Zoë’s bookings", "zoes-bookings"),
         ("schedules", "Title", "Your weekly report", "your-weekly-report"),
         ("sources", "Event", "order.paid", "order.paid"),
-    ):
-        go(page, f"/{path}?edit=new")
-        page.get_by_label(field, exact=True).fill(name)
-        expect(page.get_by_label("Key", exact=True)).to_have_value(key)
+    ],
+)
+def test_key_of_a_new_object_is_derived_from_what_names_it(
+    open_console: Callable[..., Page], path: str, field: str, name: str, key: str
+) -> None:
+    page = open_console(f"/{path}?edit=new")
+    page.get_by_label(field, exact=True).fill(name)
+    expect(page.get_by_label("Key", exact=True)).to_have_value(key)
 
 
 def test_new_source_sends_to_the_recipient_of_its_event_unless_that_is_on_a_topic(

@@ -121,6 +121,48 @@ def test_menu_is_folded_to_icons_until_it_has_the_pointer_or_the_focus(open_cons
     assert box(main)["x"] == 228
 
 
+def test_menu_is_a_drawer_on_a_tablet_with_touch(open_console: Callable[..., Page]) -> None:
+    page = open_console("/runs", viewport=TABLET, has_touch=True, is_mobile=True)
+    menu, button = page.locator("#side"), page.get_by_role("button", name="Menu")
+    wait_loaded(page)
+    expect(menu).to_be_hidden()
+    assert box(page.locator("#main"))["x"] == 0
+    button.tap()
+    assert box(menu)["width"] == TABLET["width"]
+    assert violations(page, menu=True) == []
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Recipients").tap()
+    expect(page.locator("h1")).to_have_text("Recipients")
+    expect(menu).to_be_hidden()
+
+
+def test_index_of_the_settings_stays_below_the_bar_of_a_tablet_with_touch(open_console: Callable[..., Page]) -> None:
+    page = open_console("/settings", viewport=TABLET, has_touch=True, is_mobile=True)
+    wait_loaded(page)
+    page.evaluate("scrollTo(0, 1500)")
+    index = page.locator(".settings .index")
+    assert box(index)["y"] == box(page.locator(".bar"))["bottom"] == 48
+
+
+@pytest.mark.parametrize("has_touch", [True, False], ids=["touch", "mouse"])
+@pytest.mark.parametrize("path", ["/topics", "/tenants?new=yes"], ids=["list", "form"])
+def test_list_and_form_fit_in_the_width_of_a_tablet(
+    open_console: Callable[..., Page], path: str, has_touch: bool
+) -> None:
+    page = open_console(path, viewport=TABLET, has_touch=has_touch, is_mobile=has_touch)
+    wait_loaded(page)
+    main = box(page.locator("#main"))
+    assert (main["x"], main["width"]) == ((0, 820) if has_touch else (56, 764))
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    if "new=yes" in path:
+        button = box(page.get_by_role("button", name="Create tenant"))
+        assert TABLET["height"] - 24 <= button["bottom"] <= TABLET["height"]
+        assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    else:
+        row = box(page.locator(".chunk .row").first)
+        assert main["x"] <= row["x"] < row["x"] + row["width"] <= 820
+    assert violations(page) == []
+
+
 def test_second_line_of_a_row_leaves_out_what_does_not_fit(open_console: Callable[..., Page], owner: Console) -> None:
     types = ["message.failed", "message.bounced"]
     owner.send("POST", "/v1/webhooks?tenant=acme", {"url": "https://app.example.com/narrow", "events": types})
