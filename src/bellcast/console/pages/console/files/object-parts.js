@@ -34,7 +34,7 @@ export const ChannelSign = ({ of }) => html`<${Sign} icon=${typeOf({ type: of })
 export const Channel = ({ of, children }) => html`<span class="person"><${ChannelSign} of=${of} /><span class="name">${CHANNEL_NAMES[of]}${children}</span></span>`;
 
 /** Words as tags: the first ones, fewer on a narrow list, and how many follow. */
-export const Tags = ({ of, max = of.length, few = max }) => html`<span class="tags">${of.slice(0, max).map((one, at) => html`<span key=${one} class=${at < few ? 'tag' : 'tag wide'}>${one}</span>`)}${of.length > few && html`<span class="tag narrow">+${of.length - few}</span>`}${of.length > max && html`<span class="tag wide">+${of.length - max}</span>`}</span>`;
+export const Tags = ({ of, max = of.length, few = max }) => html`<span class="tags">${of.slice(0, max).map((one, at) => html`<span key=${one} class=${at < few ? 'tag' : 'tag left-out'}>${one}</span>`)}${of.length > few && html`<span class="tag left-out-count">+${of.length - few}</span>`}${of.length > max && html`<span class="tag left-out">+${of.length - max}</span>`}</span>`;
 
 /** A text with its variables by their last names: `Tomorrow: {{ data.customer }}` has the tag “customer”. */
 export const teaser = (text) => text?.split(/\{\{-?\s*(.*?)\s*-?\}\}|\{%.*?%\}/s).map((part, index) => (index % 2 === 0 ? part : part && html`<${Tag}>${part.split('|')[0].trim().split('.').pop()}<//>`));

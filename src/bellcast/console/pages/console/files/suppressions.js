@@ -60,7 +60,7 @@ export function Suppression({ page }) {
     return html`<${Heading} title=${one.address} />
       <${Headline} kind=${['bad', 'warn'].includes(kind) ? kind : 'info'} note=${`${known || one.reason === 'manual' ? '' : `Reason: ${one.reason.replace(/\.$/, '')}. `}Nothing is sent to this address. To send again, ${advice}.`} fixes=${page.may(BUILDERS) && html`${isWrong && html`<a class="button primary" href=${inTenant(page, withQuery(path`/recipients/${person.key}`, { focus: 'address' }), one)}>Correct the address</a>`}<${Free} of=${one} />`}>${verdict} <${Time} at=${one.created_at} /><//>
       <${Facts} of=${[['Channel', html`<${Channel} of=${one.channel} />`], ['Recipient', past && (person ? html`<${Named} of=${{ tenant: one.tenant, recipient: person.key }} href=${inTenant(page, path`/recipients/${person.key}`, one)} />` : 'none has this address now')], ['Tenant', one.tenant], ['Since', html`<${Moment} at=${one.created_at} />`]]} />
-      ${person && html`<${Past} page=${page} of=${past} />`}`;
+      ${person && html`<${LastMessages} page=${page} of=${past} />`}`;
   }}<//>`;
 }
 
@@ -77,7 +77,7 @@ async function pastOf({ tenant, channel, address }, signal) {
   return { person, messages: messages.filter(({ to }) => isIts(to)) };
 }
 
-const Past = ({ page, of: { messages } }) => html`<${Card} title="Messages to it">${messages.length === 0 ? html`<p class="muted">None of the last messages to the recipient went there.</p>` : html`<${MessageRows} page=${page} of=${messages.slice(0, FEW)} />`}<//>`;
+const LastMessages = ({ page, of: { messages } }) => html`<${Card} title="Messages to it">${messages.length === 0 ? html`<p class="muted">None of the last messages to the recipient went there.</p>` : html`<${MessageRows} page=${page} of=${messages.slice(0, FEW)} />`}<//>`;
 
 function NewSuppression({ page }) {
   return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} isGuarded button="Suppress" more=${cancel(page)} send=${async ({ channel, address, tenant, reason }) => {
