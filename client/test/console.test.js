@@ -29,6 +29,17 @@ test('a heading of a day has its name, or its weekday, and the year if that is a
   for (const [at, name] of Object.entries(shown)) assert.equal(dayName(at), name, at);
 });
 
+test('a date of another year has the year', async (t) => {
+  const { dayTime, relativeTime, timeSpan, zone } = await import(new URL('format.js', FOLDER));
+  zone.value = 'Europe/Vienna';
+  t.mock.timers.enable({ apis: ['Date'], now: Date.parse('2026-11-29T12:00:00Z') });
+  assert.equal(relativeTime('2026-12-31T22:59:00Z'), '31 Dec, 23:59');
+  assert.equal(relativeTime('2026-12-31T23:00:00Z'), '1 Jan 2027');
+  assert.equal(relativeTime('2027-11-29T12:00:00Z'), '29 Nov 2027');
+  assert.equal(dayTime('2025-11-29T12:00:00Z'), '29 Nov 2025, 13:00');
+  assert.equal(timeSpan('2026-12-31T22:00:00Z', '2026-12-31T23:30:00Z'), '31 Dec, 23:00 to 1 Jan 2027, 00:30');
+});
+
 test('a duration from a minute has the rest in the next unit', async () => {
   const { duration } = await import(new URL('format.js', FOLDER));
   const shown = { 0: '0 ms', 12_700: '12.7 s', 60_000: '1 min', 203_400: '3 min 23 s', 3_599_900: '60 min', 55_080_000: '15 h 18 min', 90_000_000: '1 d 1 h' };

@@ -16,31 +16,35 @@ function clock(options) {
   return clocks.get(key);
 }
 const EXACT = { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short' };
-const DAY = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' };
 const DAY_MS = 86_400_000;
 const DATE = { day: 'numeric', month: 'short' };
+const MINUTE = { hour: '2-digit', minute: '2-digit' };
 
 /** A day and a time of day with the year and the zone. */
 export const fullTime = (at) => clock(EXACT).format(new Date(at));
+/** Year, month and day. */
+const calendarDay = (at) => clock({ year: 'numeric', month: '2-digit', day: '2-digit' }).format(new Date(at)).split('/').reverse();
+const isOfThisYear = (at) => calendarDay(at)[0] === calendarDay(Date.now())[0];
+/** The parts of a date: the year too, unless it is this one. */
+const dateOf = (at) => (isOfThisYear(at) ? DATE : { ...DATE, year: 'numeric' });
+
 /** A day and a time of day. */
-export const dayTime = (at) => clock(DAY).format(new Date(at));
+export const dayTime = (at) => clock({ ...dateOf(at), ...MINUTE }).format(new Date(at));
 /** A weekday, a day and a time of day in a time zone, such as that of a schedule. */
-export const weekdayTime = (at, timeZone = zone.value) => clock({ ...DAY, weekday: 'short', timeZone }).format(new Date(at)).replace(',', '');
+export const weekdayTime = (at, timeZone = zone.value) => clock({ ...dateOf(at), ...MINUTE, weekday: 'short', timeZone }).format(new Date(at)).replace(',', '');
 /** A time of day with the name of its zone. */
 export const zonedHour = (at) => clock({ hour: '2-digit', minute: '2-digit', timeZoneName: 'short' }).format(new Date(at));
 /** A day. */
-export const dayOf = (at) => clock(DATE).format(new Date(at));
-/** Year, month and day. */
-const calendarDay = (at) => clock({ year: 'numeric', month: '2-digit', day: '2-digit' }).format(new Date(at)).split('/').reverse();
+export const dayOf = (at) => clock(dateOf(at)).format(new Date(at));
 /** A day as a heading: the last two by their names, that of another year with it. */
 export function dayName(at) {
   const [day, today] = [at, Date.now()].map(calendarDay);
   const name = ['Today', 'Yesterday'][(Date.UTC(...today) - Date.UTC(...day)) / DAY_MS];
-  return name ?? clock({ weekday: 'long', ...DATE, ...(day[0] !== today[0] && { year: 'numeric' }) }).format(new Date(at)).replace(',', '');
+  return name ?? clock({ weekday: 'long', ...dateOf(at) }).format(new Date(at)).replace(',', '');
 }
 export const monthName = (at) => clock({ month: 'long', year: 'numeric' }).format(new Date(at));
 /** A time of day, without seconds. */
-export const hourOf = (at) => clock({ hour: '2-digit', minute: '2-digit' }).format(new Date(at));
+export const hourOf = (at) => clock(MINUTE).format(new Date(at));
 /** A time of day, with seconds. */
 export const secondOf = (at) => clock({ hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(new Date(at));
 
@@ -59,11 +63,11 @@ export function duration(ms) {
 const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'narrow' });
 const STEPS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
 
-/** A time relative to now; a day and a time of day if it is more than a day away. */
+/** A time relative to now; a day and a time of day if it is more than a day away, in another year only the day. */
 export function relativeTime(iso) {
   const seconds = (Date.parse(iso) - Date.now()) / 1000;
   const [unit, size] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? STEPS.at(-1);
-  return unit === 'day' ? dayTime(iso) : RELATIVE.format(Math.trunc(seconds / size), unit);
+  return unit === 'day' ? (isOfThisYear(iso) ? dayTime : dayOf)(iso) : RELATIVE.format(Math.trunc(seconds / size), unit);
 }
 
 export const number = (value) => value.toLocaleString('en');
