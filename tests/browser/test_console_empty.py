@@ -155,6 +155,10 @@ def test_account_of_an_identity_provider_is_protected(open_console: Callable[...
     page.goto("/console/setup")
     step = page.locator(".checks li").filter(has_text="Protect your account")
     expect(step).to_contain_text("Your identity provider protects it.")
+    # What is left to do is first.
+    steps = page.get_by_role("region", name="What comes next").get_by_role("listitem")
+    expect(steps.last).to_have_class("done")
+    expect(steps.first).not_to_have_class("done")
 
 
 def test_first_steps_wait_beside_the_playground_and_keep_the_code_of_the_bell(

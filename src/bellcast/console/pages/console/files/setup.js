@@ -5,7 +5,7 @@ import { dialectName } from './dialects.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { count, hourOf } from './format.js';
 import { Together, loadStyle, openLoads, useEvery } from './load.js';
-import { Copy, Field, Form, Heading, Icon, State, inTerminal } from './parts.js';
+import { Copy, Field, Form, Heading, Icon, State, copiedWith, inTerminal } from './parts.js';
 import { PusherTest } from './pusher-apps.js';
 import { nameOf, readNames } from './recipient-names.js';
 import { go } from './router.js';
@@ -52,7 +52,7 @@ export function Setup({ page }) {
   }, [channels.tenant]);
   const name = `pusher ${JSON.stringify(channels)}`;
   // The first steps come last once they were done before.
-  const [isBegun, setBegun] = useState(false), first = html`<${First} key="first" page=${page} round=${round} settled=${setBegun} />`, next = html`<${Checklist} key="next" page=${page} title="What comes next" name="next" round=${0} lines=${nextSteps(page)} />`;
+  const [isBegun, setBegun] = useState(false), first = html`<${First} key="first" page=${page} round=${round} settled=${setBegun} />`, next = html`<${Checklist} key="next" page=${page} title="What comes next" name="next" isSorted round=${0} lines=${nextSteps(page)} />`;
   return html`<${Heading} title="Setup" note=${html`<span class="muted">Each step is ticked when the server sees it.</span>`} /><${Together}>
     ${isBegun ? [next, first] : [first, next]}
     <details class="panel" open=${CHANNELS.some((one) => page.query.has(one.name))}><summary>An app with Pusher</summary><p class="muted">Open your app beside this page, and go through it with your own channels and events.</p>
@@ -89,10 +89,10 @@ async function watch(tenant, signal, receive) {
 
 /**
  * A list of lines. The `check` of a line resolves to what the server received, or null; `settled` receives whether all of them were done when the page opened; a line that is `isPersistent` stays checked in this browser. `act` shows
- * what the operator does for it, and gets a function that ticks the line, and whether it is ticked.
+ * what the operator does for it, and gets a function that ticks the line, and whether it is ticked. If they `isSorted`, what was done when the page opened comes last. The `note` is about what is left to do.
  * @param {{lines: {title: string, check: (signal: AbortSignal) => Promise<string | null>, hint?: any, to?: [path: string, word: string], act?: (tick: (text: string) => void) => any, isPersistent?: boolean}[]}} of
  */
-function Checklist({ page, title: heading, name, lines, round, canReset, note, settled }) {
+function Checklist({ page, title: heading, name, lines, round, isSorted, canReset, note, settled }) {
   const [seen, setSeen] = useState({}), [isKnown, setKnown] = useState(false);
   const keep = (title, text, isPersistent) => {
     if (isPersistent) remember(page, { ...remembered(page), [`${name} ${title}`]: text });
@@ -136,9 +136,10 @@ function Checklist({ page, title: heading, name, lines, round, canReset, note, s
   const done = lines.filter(({ title }) => seen[title]?.text).length;
   const first = lines.find(({ title, to }) => to && !seen[title]?.text);
   useLayoutEffect(() => { if (isKnown) settled?.(done === lines.length); }, [isKnown]);
-  const list = html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress><ol class="checks">${lines.map(({ title, hint, act, to, isPersistent }) => html`<li key=${title} class=${seen[title]?.text ? 'done' : null}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent), Boolean(seen[title]?.text))}</div>${to && !seen[title]?.text && html`<a class=${title === first.title ? 'button primary' : 'button'} href=${page.url(to[0])}>${to[1]}</a>`}</li>`)}</ol>
+  const isDone = ({ title }) => Boolean(seen[title]?.text), shown = isSorted ? lines.toSorted((one, other) => isDone(one) - isDone(other)) : lines;
+  const list = html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress><ol class="checks">${shown.map(({ title, hint, act, to, isPersistent }) => html`<li key=${title} class=${seen[title]?.text ? 'done' : null}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent), Boolean(seen[title]?.text))}</div>${to && !seen[title]?.text && html`<a class=${title === first.title ? 'button primary' : 'button'} href=${page.url(to[0])}>${to[1]}</a>`}</li>`)}</ol>
     ${canReset && html`<button type="button" onClick=${reset}>Start over</button>`}`;
-  return heading ? html`<section class="panel" aria-label=${heading}>${list}${note}</section>` : list;
+  return heading ? html`<section class="panel" aria-label=${heading}>${list}${done < lines.length && note}</section>` : list;
 }
 
 function remembered(page) {
@@ -152,7 +153,7 @@ function remembered(page) {
 const remember = (page, lines) => localStorage.setItem(memoryOf(page), JSON.stringify(lines));
 
 const code = (text) => html`<code>${text}</code>`;
-const example = (text) => html`<span class="example"><code>${text}</code><${Copy} what="the example" text=${inTerminal(text)} /></span>`;
+const example = (text) => html`<span class="example"><code>${text}</code><${Copy} what="the example" text=${inTerminal(text)} title=${copiedWith(inTerminal(text), text)} /></span>`;
 /** The tenant of the bell on the server's landing page, which is no page of the app. */
 const LANDING = 'bellcast-landing';
 /** Enough rows to find one beside those of the landing page and the playground. */
@@ -245,14 +246,14 @@ function pusherLines(page, { admins, provider, assigned, updated, tenant }, even
 /** Symptoms of pages over Pusher's protocol, with their causes and the place of the fix. */
 export function Troubleshooting({ page }) {
   const groups = { Connection: [
-    ['“Pusher connected” never appears', 'The page connects to another host, or to none.', ['Set ', code('wsHost'), ' to this host without a scheme, ', code('wsPort'), ' or ', code('wssPort'), ', and ', code("enabledTransports: ['ws']"), '.']],
+    ['“Pusher connected” never appears', 'The page connects to another host, or to none.', ['Set ', code('wsHost'), ' to this host without a scheme, ', code('wsPort'), ' or ', code('wssPort'), ', and ', code("enabledTransports: ['ws']"), '.'], ['/pusher-apps', 'Pusher apps']],
     ['Error 4001', 'No app has the key of the page.', 'Compare it with the keys of your apps.', ['/pusher-apps', 'Pusher apps']],
     ['Error 4003', 'Pusher or the app is switched off.', ['Switch on ', code('pusher_enabled'), ', or enable the app.'], ['/settings?find=pusher_enabled', 'Settings']],
     ['Error 4009', 'The sign-in is wrong, or late.', 'Sign with the secret of this app in your auth endpoint.', ['/pusher-apps', 'Pusher apps']],
-    ['Refused with 403', 'The origin of the page is not allowed.', ['Add the origin, which Live names, to ', code('origins'), '.'], ['/live?kind=refused', 'Live']],
+    ['Refused with 403', 'The origin of the page is not allowed.', ['Add the origin, which ', html`<a href=${page.url('/live?kind=refused')}>Live</a>`, ' names, to ', code('origins'), '.'], ['/settings?find=origins', 'Settings']],
     ['It stops after a minute', 'A proxy cuts idle connections.', ['Its timeout must exceed ', code('pusher_activity_timeout'), '.'], ['/settings?find=pusher_activity_timeout', 'Settings']],
   ], Subscriptions: [
-    ['pusher:subscription_error on a private channel', 'The auth endpoint fails, or signs with another secret.', 'The request to the endpoint must return 200 and a signature of socket id and channel.'],
+    ['pusher:subscription_error on a private channel', 'The auth endpoint fails, or signs with another secret.', 'The request to the endpoint must return 200 and a signature of socket id and channel.', ['/pusher-apps', 'Pusher apps']],
     ['pusher:subscription_error on a public channel', 'Public channels must be declared.', ['Add it to ', code('public_topics'), '.'], ['/settings?find=public_topics', 'Settings']],
   ], Events: [
     ['Connected, but no event arrives', 'It has another channel, another name, or comes from another app.', 'Compare both in Live. “0 connections”: no page follows the channel.', ['/live?kind=publish', 'Live']],
