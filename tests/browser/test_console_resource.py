@@ -475,13 +475,14 @@ def test_channels_without_a_provider_are_named_above_the_providers(
 def test_provider_that_refuses_messages_is_not_called_active(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/providers/refusing", {"channel": "email", "url": "smtp://mail.example.com:25"})
     page = open_console("/account")
+    failed = [9, 20]
 
     def add_messages(route: Route) -> None:
         listed = route.fetch().json()
         for one in listed["providers"]:
             if one["key"] == "refusing":
                 last = "2026-01-01T00:00:00Z"
-                one["recent_messages"] = {"value": 200, "exact": True, "last_at": last, "failed": 9}
+                one["recent_messages"] = {"value": 200, "exact": True, "last_at": last, "failed": failed[0]}
         route.fulfill(json=listed)
 
     page.route("**/v1/providers?*", add_messages)
@@ -489,6 +490,9 @@ def test_provider_that_refuses_messages_is_not_called_active(open_console: Calla
     row = page.get_by_role("row").filter(has_text="refusing")
     expect(row.locator(".state.warn")).to_have_text("5 % fail")
     expect(row).to_contain_text("9 of 200")
+    failed.pop(0)
+    page.reload()
+    expect(row.locator(".state.bad")).to_have_text("10 % fail")
     owner.send("DELETE", "/v1/providers/refusing")
 
 

@@ -184,7 +184,9 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
 
 def test_pusher_app_opens_beside_its_list_until_it_is_closed(open_console: Callable[..., Page]) -> None:
     page = open_console("/pusher-apps", viewport=DESKTOP)
+    expect(page.get_by_role("region", name="Code of a page")).to_contain_text("new Pusher(")
     page.locator(".row-link").click()
+    expect(page.get_by_role("region", name="Code of a page")).to_have_count(1)  # the pane has it
     expect(page.locator(".pane .facts")).to_contain_text("Secretprinted by bellcast envCopy")
     expect(page.locator(".pane pre").first).to_contain_text("new Pusher(")
     expect(page.locator(".pane pre").last).to_contain_text("PUSHER_APP_SECRET=…")

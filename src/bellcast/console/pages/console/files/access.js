@@ -3,7 +3,7 @@
  */
 import { LatestActions } from './audit.js';
 import { requestSamples } from './code-samples.js';
-import { Code } from './code.js';
+import { Sample } from './code.js';
 import { Confirm } from './dialogs.js';
 import { MfaSetup, RecoveryCodes } from './enrolment.js';
 import { CREATED, findIn } from './filters.js';
@@ -13,7 +13,7 @@ import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
 import { Headline, More, ShownOnce, Sign, Tags } from './object-parts.js';
-import { Avatar, Card, Choices, Copy, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, Snippet, State, Tag, Time } from './parts.js';
+import { Avatar, Card, Choices, Empty, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { Password } from './sign-in.js';
 import { ALL, OWNERS } from './roles.js';
@@ -64,7 +64,7 @@ export const keys = {
   columns: [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: (state) => html`<${State} of=${state} kind=${state === 'active' ? 'ok' : 'info'} />`, width: '6rem' },
     { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<${Tags} of=${scopes} few=${2} />`, width: '14rem' },
-    { name: 'Tenants', of: tenantsOf, width: '9rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at, show: (at) => html`until <${Time} at=${at} />`, width: '8rem' },
+    { name: 'Tenants', of: tenantsOf, width: '9rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at, show: (at) => html`<span class="until">until </span><${Time} at=${at} />`, width: '8rem' },
   ],
   actions: (one) => !one.revoked_at && html`<${Revoke} of=${one} />`,
   none: { text: 'No API keys yet. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },
@@ -108,7 +108,7 @@ const FIRST_REQUEST = () => requestSamples({ method: 'POST', url: `${location.or
 
 function NewKey({ page }) {
   const [made, setMade] = useState(null);
-  if (made) return html`<${Heading} title="Key created" /><${ShownOnce} what=${`the key of ${made.name}`} secret=${made.key} />${made.scopes.includes('send') && html`<${Card} title="A first request"><p class="muted">It sends a notification to alice. In a shell with <code>export BELLCAST_SECRET=</code> and the key.</p><div class="snippet"><${Code} label="A first request" text=${FIRST_REQUEST()} /><${Copy} what="the request" text=${FIRST_REQUEST()} /></div><//>`}<p><a class="button primary" href=${withQuery(page.url('/keys'), { tenant: shownTenant() })}>Done</a></p>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} expires=${made.expires_at} />`}`;
+  if (made) return html`<${Heading} title="Key created" /><${ShownOnce} what=${`the key of ${made.name}`} secret=${made.key} />${made.scopes.includes('send') && html`<${Card} title="A first request"><p class="muted">It sends a notification to alice. In a shell with <code>export BELLCAST_SECRET=</code> and the key.</p><${Sample} label="A first request" text=${FIRST_REQUEST()} what="the request" /><//>`}<p><a class="button primary" href=${withQuery(page.url('/keys'), { tenant: shownTenant() })}>Done</a></p>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} expires=${made.expires_at} />`}`;
   const isAgent = page.query.get('new') === 'agent';
   const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
   return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} /><p class="muted">${isAgent ? html`An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets. With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.` : 'For one of your servers, within the scopes that you choose. It is shown once, when it is created.'}</p><${Form} isGuarded button="Create key" more=${cancel(page)} send=${async ({ name, tenants, ttl }, sent) => {
@@ -144,8 +144,8 @@ function AgentSetup({ secret, expires }) {
   const bridge = JSON.stringify({ mcpServers: { bellcast: { command: 'bellcast', args: ['mcp'], env: { BELLCAST_URL: url, BELLCAST_SECRET: secret } } } }, null, 2);
   const http = JSON.stringify({ mcpServers: { bellcast: { type: 'http', url: `${url}/mcp`, headers: { Authorization: `Bearer ${secret}` } } } }, null, 2);
   return html`<${Card} title="Configure the agent"><p class="muted">The server needs <code>BELLCAST_MCP=on</code>. The key ${expires ? html`ends <${Moment} at=${expires} />` : 'has no end'}; every call is in the audit log.</p>
-    <h3>Over HTTP</h3><${Snippet} what="the configuration over HTTP" of=${http} />
-    <h3>As a program</h3><${Snippet} what="the configuration as a program" of=${bridge} /><//>`;
+    <h3>Over HTTP</h3><${Sample} label="Configuration over HTTP" what="the configuration over HTTP" text=${http} />
+    <h3>As a program</h3><${Sample} label="Configuration as a program" what="the configuration as a program" text=${bridge} /><//>`;
 }
 
 /** The tenants entered in a field; null for all. */
@@ -158,7 +158,7 @@ export const operators = {
   path: '/v1/operators', rows: 'operators', readMore: readNamesOf, link: (one) => path`/operators/${one.id}`, isOfServer: true, isTall: true, filters: [findIn('operators'), CREATED], tools: newButton('/operators', 'New operator'), create: NewOperator,
   columns: (page) => [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Avatar} of=${one.name} />`, of: (one) => one.name, text: (one) => (one.name === page.me.name ? 'you' : tenantsOf(one)) }, { name: 'Role', of: (one) => one.role, width: '8rem' },
-    { name: 'Sign-in', of: (one) => one, show: (one) => html`<${State} of=${secondFactorOf(one)} kind=${isSafe(one) ? 'ok' : 'warn'} />${!isSafe(one) && one.name === page.me.name && html` · <a class="set-up" href=${page.url('/account')}>Set up</a>`}`, width: '13rem' },
+    { name: 'Sign-in', of: (one) => one, show: (one) => html`<${State} of=${secondFactorOf(one)} kind=${isSafe(one) ? 'ok' : one.role === 'owner' ? 'warn' : 'info'} />${!isSafe(one) && one.name === page.me.name && html` · <a class="set-up" href=${page.url('/account')}>Set up</a>`}`, width: '13rem' },
     { name: 'Sessions', kind: 'number', of: (one) => one.sessions, by: (one) => one.sessions, width: '6rem' }, { name: 'Last seen', kind: 'time', of: (one) => one.seen_at ?? 'never', show: (at) => (at === 'never' ? at : html`<${Time} at=${at} />`) },
   ],
   none: { text: 'No operators yet.' },
@@ -228,7 +228,7 @@ export function Account({ page }) {
     refresh();
   };
   return html`<${Heading} title="Account" /><${Together}><div class="panel account">
-    <section aria-label="Profile"><div class="person"><${Avatar} of=${page.me.name} /><h2>${page.me.name}</h2></div><div class="own-value"><span>${page.me.role} of ${tenantsOf(page.me)}</span></div></section>
+    <${Row} title="Name and role" about=${page.me.is_external ? 'From your identity provider.' : 'Another owner can change your role.'} state=${`${page.me.name}, ${page.me.role} of ${tenantsOf(page.me)}`} />
     <${Row} title="E-mail" about="Tests of templates and workflows are sent to it." state=${!page.me.email && 'No address'}>${page.me.email ? html`<${OwnEmail} />` : html`<${Folded} word="Add an address…">${(close) => html`<${OwnEmail} close=${close} />`}<//>`}<//>
     ${page.me.is_external ? html`<${Row} title="Sign-in"><p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p><//>` : html`
       <${Row} title="Password" about="Your other sessions end when you change it." state=${html`<span role="status">${result}</span>`}><${Folded} word="Change the password…">${(close) => html`<${Form} button="Change password" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (values) => {

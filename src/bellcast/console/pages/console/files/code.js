@@ -1,6 +1,7 @@
 /**
  * Code with colours.
  */
+import { Copy } from './clipboard.js';
 import { html } from './html.js';
 import { loadStyle } from './load.js';
 
@@ -9,6 +10,9 @@ await loadStyle('code.css');
 const TOKENS = /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\])*')(\s*:)?|\b(true|false|null|None|True|False|import|const|await|echo|print)\b|(?<![\w.-]|\d:)(-?\d+(?:\.\d+)?)(?![\w.])/g;
 /** Longer texts stay without colours: each coloured word is an element. */
 const MAX_COLOURED = 40_000;
+
+/** Code with a button that copies it. */
+export const Sample = ({ label, text, what = 'the code' }) => html`<div class="snippet"><${Code} label=${label} text=${text} /><${Copy} what=${what} text=${text} /></div>`;
 
 /** Code that scrolls within itself, with strings, names, words and numbers in colours. */
 export function Code({ label, text }) {

@@ -42,7 +42,7 @@ export function MfaSetup({ done, isSecondary = false }) {
   const place = useRef(null);
   useEffect(() => { if (offer) place.current.querySelector('input')?.focus(); }, [offer]);
   if (codes) return html`<div class="steps"><${RecoveryCodes} codes=${codes} done=${done} /></div>`;
-  if (!offer) return html`<div class="steps"><${Form} isSecondary=${isSecondary} button="Set up an authenticator app" send=${async () => setOffer(await request('POST', '/v1/me/mfa'))} /></div>`;
+  if (!offer) return html`<div class="steps"><${Form} isSecondary=${isSecondary} button=${isSecondary ? 'Set up an authenticator app…' : 'Set up an authenticator app'} send=${async () => setOffer(await request('POST', '/v1/me/mfa'))} /></div>`;
   return html`<div class="steps" ref=${place}><p>Scan this code with your authenticator app:</p><img class="qr" src=${offer.qr_code} alt="QR code of the key" /><p>Or enter the key, as a time-based code:</p><p><${Id} of=${offer.secret} /></p><p><a href=${offer.uri}>Open the app on this device</a></p>
     <${Form} button="Confirm" send=${async ({ code }) => setCodes((await request('PUT', '/v1/me/mfa', { code })).codes)}><${Field} ...${CODE} hint="The six digits that the app shows." /><//></div>`;
 }

@@ -22,7 +22,7 @@ const SHOWN = { all: ['All', () => true], git: ['In git', (one) => one.managed],
 const kindOf = ({ kind }) => pageOf(`/${kind}`);
 const COLUMNS = [
   { name: 'Object', kind: 'title', lead: (one) => html`<${Sign} icon=${kindOf(one).icon} tone=${one.managed ? toneOf(one.key) : 'grey'} />`, of: (one) => one.values.name || one.key || kindOf(one).title, text: (one) => one.values.name && html`<code>${one.key}</code>` },
-  { name: 'Tenant', of: (one) => one.tenant, show: (key) => html`<span class="value" title=${key}>${tenantName(key)}</span>`, width: '9rem' },
+  { name: 'Tenant', none: '–', of: (one) => one.tenant, show: (key) => html`<span class="value" title=${key}>${tenantName(key)}</span>`, width: '9rem' },
   { name: 'State', of: (one) => html`<${State} of=${stateOf(one)} kind=${STATES[stateOf(one)]} />`, show: (state) => state, width: '8.5rem' },
   { name: 'Source', of: ({ managed }) => managed && html`<code>${sourceOf(managed)}</code>`, width: '12rem' },
   { name: 'Pushed', kind: 'time', of: ({ managed }) => managed?.at },

@@ -47,7 +47,7 @@ export function Passkeys({ changed, children }) {
   return html`<div class="steps"><${Loaded} of=${found}>${({ passkeys }) => html`
     ${passkeys.length > 0 && html`<ul class="passkeys">${passkeys.map((one) => html`<li key=${one.id}><span><b>${one.name}</b><br /><small class="muted">Added <${Time} at=${one.created_at} />, last used ${one.used_at ? html`<${Time} at=${one.used_at} />` : 'never'}</small></span>
       <${Confirm} isDanger label=${`Delete the passkey ${one.name}`} word="Delete" about="It no longer signs you in." act=${() => remove(one)} /></li>`)}</ul>`}
-    ${hasPasskeys() ? html`${passkeys.length === 0 && html`<span class="now">None</span>`}<div key=${passkeys.length}>${children(html`<${AddPasskey} done=${changed} />`)}</div>` : html`<span class="now">${hasHostName ? 'Not available in this version of the browser' : `Not available at ${location.hostname}: needs a host name`}</span><button type="button" disabled>Add a passkey…</button>`}`}<//></div>`;
+    ${hasPasskeys() ? html`${passkeys.length === 0 && html`<span class="now">None</span>`}<div key=${passkeys.length}>${children(html`<${AddPasskey} done=${changed} />`)}</div>` : html`<span class="now">${hasHostName ? 'Not available in this version of the browser' : `Not available at ${location.hostname}: needs a host name`}</span>`}`}<//></div>`;
 }
 
 /** A form that adds a passkey and then calls `done`. */

@@ -62,6 +62,8 @@ const isOfSettings = (one) => one.key.startsWith('env-');
 
 /** Whether it is used, and how much of it failed: a provider that refuses messages is not simply active. */
 const stateOf = ({ active, recent_messages: recent }) => (!active ? 'paused' : recent?.failed > 0 ? `${Math.max(1, Math.round((100 * recent.failed) / recent.value))} % fail` : 'active');
+/** Failed messages in a hundred from which a provider is shown in red. */
+const MANY = 10;
 const toneOf = { active: 'ok', paused: 'wait' };
 
 const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Add a provider</a>`;
@@ -69,9 +71,9 @@ const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary"
 export const providers = {
   path: '/v1/providers', rows: 'providers', isTall: true, above: Coverage, link: (one) => path`/providers/${one.key}`, tools: newButton, create: NewProvider,
   columns: [
-    { name: 'Provider', kind: 'title', lead: (one) => html`<${Mark} of=${vendorOf(one) ?? VENDORS.apprise} />`, of: (one) => one.key, text: (one) => [vendorOf(one)?.name, aboutOf(one)].filter(Boolean).join(' · ') }, { name: 'State', of: stateOf, show: (state) => html`<${State} of=${state} kind=${toneOf[state] ?? (state.startsWith('100') ? 'bad' : 'warn')} />`, width: '6.5rem' },
+    { name: 'Provider', kind: 'title', lead: (one) => html`<${Mark} of=${vendorOf(one) ?? VENDORS.apprise} />`, of: (one) => one.key, text: (one) => [vendorOf(one)?.name, aboutOf(one)].filter(Boolean).join(' · ') }, { name: 'State', of: stateOf, show: (state) => html`<${State} of=${state} kind=${toneOf[state] ?? (Number.parseInt(state, 10) >= MANY ? 'bad' : 'warn')} />`, width: '6.5rem' },
     { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '8rem' }, { name: 'Limit', of: (one) => one.rate && `${one.rate} a second`, width: '6rem' },
-    { name: 'Failed, 24 h', isLabeled: true, of: ({ recent_messages: recent }) => recent?.value > 0 && `${recent.failed > 0 ? number(recent.failed) : 'none'} of ${amountOf(recent)}`, by: ({ recent_messages: recent }) => recent?.failed, width: '8rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all tenants', width: '7rem' }, { name: 'Last message', kind: 'time', of: ({ recent_messages: recent }) => recent?.last_at },
+    { name: 'Failed, 24 h', kind: 'number', of: ({ recent_messages: recent }) => recent?.value > 0 && `${recent.failed > 0 ? number(recent.failed) : 'none'} of ${amountOf(recent)}`, by: ({ recent_messages: recent }) => recent?.failed, width: '8rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all tenants', width: '7rem' }, { name: 'Last message', kind: 'time', of: ({ recent_messages: recent }) => recent?.last_at },
   ],
   note: 'A tenant’s own providers of a channel replace those of all tenants.',
   none: { text: 'No providers yet. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.yaml', tools: newButton },
@@ -141,7 +143,7 @@ function Outcome({ one, total, failed, note }) {
   if (!one.active) return html`<${Headline} kind="wait">Paused: it sends no messages<//>`;
   if (total.value === 0) return html`<${Headline} kind="open">No message in the last 24 hours<//>`;
   const all = total.value === 1 && total.exact ? '1 message' : `${amountOf(total)} messages`;
-  return note ? html`<${Headline} kind=${failed.value < total.value ? 'warn' : 'bad'} note=${note}>${failed.exact ? '' : 'At least '}${number(failed.value)} of ${all} failed in 24 hours<//>` : html`<${Headline} kind="ok">None of ${all} failed in 24 hours<//>`;
+  return note ? html`<${Headline} kind=${100 * failed.value < MANY * total.value ? 'warn' : 'bad'} note=${note}>${failed.exact ? '' : 'At least '}${number(failed.value)} of ${all} failed in 24 hours<//>` : html`<${Headline} kind="ok">None of ${all} failed in 24 hours<//>`;
 }
 
 const deliveryOf = ({ priority, rate, concurrency, timeout, active }) => ({ priority, rate, concurrency, timeout, active });

@@ -1,7 +1,7 @@
 /**
  * Pusher apps: the project's and those in the store, their credentials, and the test of their connection.
  */
-import { Code } from './code.js';
+import { Sample } from './code.js';
 import { Confirm } from './dialogs.js';
 import { count, number, toneOf } from './format.js';
 import { html, useRef, useState } from './html.js';
@@ -48,7 +48,7 @@ export const pusherApps = {
     { name: 'App id', of: (one) => one.id, show: (id) => html`<code class="value">${id}</code>`, width: '7rem' }, { name: 'Origins', of: (one) => one.origins.join(', ') || 'as in Settings', width: '12rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' },
     { name: 'Connections', kind: 'number', of: ({ connections }) => connections !== undefined && html`<a class="plain" href=${page.url('/connections?protocol=pusher')}>${number(connections)}</a>`, by: ({ connections }) => connections }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  note: 'Pusher’s clients and SDKs connect with the key of an app. An application or a tenant that needs channels and credentials of its own gets its own app.',
+  note: 'Pusher’s clients and SDKs connect with the key of an app. An application or a tenant that needs channels and credentials of its own gets its own app.', below: ({ page, rows: [one, ...others] }) => page.key === null && !page.query.has('new') && one?.state === 'active' && others.length === 0 && html`<${Card} title="Connect your app"><p class="muted">With pusher-js in your pages. The variables of your server and a test are in the app.</p><${PageCode} of=${one} /><//>`,
   none: { text: 'No Pusher apps yet.', tools: newButton },
 };
 
@@ -115,7 +115,7 @@ const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((b
 function PageCode({ of: { key } }) {
   const isSecure = location.protocol === 'https:', port = location.port || (isSecure ? 443 : 80);
   const code = `new Pusher('${key}', {\n  cluster: '',\n  wsHost: '${location.hostname}',\n  ${isSecure ? 'wssPort' : 'wsPort'}: ${port},\n  forceTLS: ${isSecure},\n  enabledTransports: ['${isSecure ? 'wss' : 'ws'}'],\n});`;
-  return html`<div class="snippet"><${Code} label="Code of a page" text=${code} /><${Copy} what="the code" text=${code} /></div>`;
+  return html`<${Sample} label="Code of a page" text=${code} />`;
 }
 
 /** The environment variables that Laravel and other frameworks read. */

@@ -42,6 +42,7 @@ const POLL_MS = 15_000;
  * @property {(row: any, page: any) => any} [actions] the menu of a row
  * @property {(page: any, count: number) => any} [tools] buttons of the page, by the number of its rows
  * @property {any} [above] a component above the rows
+ * @property {any} [below] a component below them, which gets them
  * @property {string} [scope] of what the number of rows is, if it is not of all: a tooltip
  * @property {any} [histogram] a component above the rows while they are filtered by time only
  * @property {Record<string, Record<string, any>>} [histograms] the same, while another filter alone is set: by its name and value
@@ -228,7 +229,7 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
       <p class="muted foot" role="status">${note(list)}</p>
       ${more.problem && html`<${Failure} problem=${more.problem} retry=${list.loadMore} />`}
       ${(last.next || last.scanned_until) && html`<button type="button" disabled=${more.isLoading} onClick=${list.loadMore}>${last.next ? 'Load more' : 'Search further'}</button>`}
-      ${resource.note && html`<p class="muted foot">${resource.note}</p>`}`;
+      ${resource.note && html`<p class="muted foot">${resource.note}</p>`}${resource.below && html`<${resource.below} page=${page} rows=${list.chunks.flat()} />`}`;
   }}<//>`;
 }
 

@@ -6,7 +6,7 @@ import { Confirm } from './dialogs.js';
 import { count, number } from './format.js';
 import { Loaded, Together, useLoad } from './load.js';
 import { Headline, Sign } from './object-parts.js';
-import { Card, Facts, Heading, Snippet, State, inTerminal } from './parts.js';
+import { Card, Heading, Snippet, State, inTerminal } from './parts.js';
 import { Rows } from './rows.js';
 import { get, lines } from './server.js';
 
@@ -19,9 +19,11 @@ const placeOf = ({ id }) => (id.startsWith(FILE) ? html`<code>${FILE}</code> in 
 /** What each key is for, and what comes next. */
 const useOf = (one) => (one.is_current ? 'encrypts new secrets' : one.secrets > 0 ? 'needed until all secrets are re-encrypted' : OF_CREDENTIALS.includes(one.id) ? 'for secrets of older versions' : 'only for older backups');
 
+const stateOf = (one) => (one.is_current ? { of: 'active', kind: 'ok' } : one.secrets > 0 ? { of: 'in use', kind: 'warn' } : { of: 'kept', kind: 'info' });
+
 const COLUMNS = [
   { name: 'Key', kind: 'title', lead: (one) => html`<${Sign} icon="keys" tone=${one.is_current ? 1 : 'grey'} />`, of: nameOf, text: placeOf },
-  { name: 'State', of: (one) => html`<${State} of=${one.is_current ? 'active' : 'in use'} kind=${one.is_current ? 'ok' : 'warn'} />`, show: (one) => one, width: '8rem' },
+  { name: 'State', of: (one) => html`<${State} ...${stateOf(one)} />`, show: (one) => one, width: '8rem' },
   { name: 'Use', of: useOf, width: '18rem' },
   { name: 'Secrets', kind: 'number', of: (one) => number(one.secrets), by: (one) => one.secrets, width: '6rem' },
 ];
@@ -55,12 +57,10 @@ export function EncryptionKeys() {
   };
   return html`<${Heading} title="Encryption keys" note=${html`<span class="muted">For the URLs of providers, and the secrets of webhooks and apps</span>`} /><${Together}><${Loaded} of=${found}>${({ keys, unreadable }) => {
     const total = keys.reduce((sum, one) => sum + one.secrets, 0), current = keys.find((one) => one.is_current), older = total - current.secrets;
-    const used = keys.filter((one) => one.is_current || one.secrets > 0), unused = keys.filter((one) => !used.includes(one));
     return html`<${Summary} ...${{ total, older, unreadable, current }} />
       <div class=${older > 0 || status ? 'actions foot' : null}>${older > 0 && html`<${Confirm} isPrimary label="Re-encrypt all secrets" word="Re-encrypt all" act=${rotate} />`}<span class="muted" role="status">${status}</span></div>
-      ${older > 0 && html`<section class="resource"><div class="list"><${Rows} label="Keys" isTall columns=${COLUMNS} chunks=${[used]} isOpen=${() => false} /></div></section>`}
-      <${Card} title="Change the key"><ol class="numbered">${stepsOf(current).map(([title, what, line]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p>${line && html`<${Snippet} of=${line} copied=${inTerminal(line)} />`}</li>`)}</ol><//>
-      ${unused.length > 0 && html`<details class="panel"><summary>${count(unused.length, 'older key')}, not used any longer</summary><${Facts} of=${unused.map((one) => [nameOf(one), html`${placeOf(one)}, ${useOf(one)}`])} /></details>`}`;
+      ${keys.length > 1 && html`<section class="resource"><div class="list"><${Rows} label="Keys" isTall columns=${COLUMNS} chunks=${[keys]} isOpen=${() => false} /></div></section>`}
+      <${Card} title="Change the key"><ol class="numbered">${stepsOf(current).map(([title, what, line]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p>${line && html`<${Snippet} of=${line} copied=${inTerminal(line)} />`}</li>`)}</ol><//>`;
   }}<//><//>`;
 }
 
