@@ -81,10 +81,10 @@ export function ApiKey({ page }) {
   return html`<${Opening} page=${page} of=${all}>${(keys) => {
     const one = keys.find(({ id }) => id === page.key);
     if (!one) return html`<${Heading} title="API key" /><${Empty} icon="search" text="Not found. There is no key with this id." />`;
-    return html`<${Heading} title=${one.name}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.name })}>Requests</a>`}${!one.revoked_at && html`<${Revoke} of=${one} />`}<//>
+    return html`<${Heading} title=${one.name}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.id })}>Requests</a>`}${!one.revoked_at && html`<${Revoke} of=${one} />`}<//>
       <${KeyVerdict} of=${one} />
       <${Facts} of=${[['Scopes', one.scopes.map((scope, index) => html`${index > 0 && html`<br />`}<${Tag}>${scope}<//> ${SCOPES[scope]}`)], ['Tenants', tenantsOf(one)], ['Created', html`<${Moment} at=${one.created_at} />`], ['Id', html`<${Id} of=${one.id} />`]]} />
-      ${page.mayOpen('/requests') && html`<${LatestRequests} page=${page} of=${{ key: one.name, tenant: '*' }} />`}`;
+      ${page.mayOpen('/requests') && html`<${LatestRequests} page=${page} of=${{ key: one.id, tenant: '*' }} />`}`;
   }}<//>`;
 }
 
