@@ -248,7 +248,7 @@ def record(tenant: str, key: str, chosen: random.Random) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "key": key,
         "name": name_of(key),
-        "locale": chosen.choice(["en-GB", "de-DE", "it-IT", "tr-TR"]),
+        "locale": chosen.choice(["en-GB", "en-US", "en-IE", "en-AU"]),  # as the texts of the demo
     }
     if chosen.random() < 0.9:  # the others have no address, so that their e-mails are skipped
         fields |= {"email": f"{key}@{tenant}.example", "phone": f"+4366{chosen.randrange(10**7, 10**8)}"}

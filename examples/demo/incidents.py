@@ -14,8 +14,10 @@ from .requests import send
 # How many seconds ago the token expired.
 EXPIRED_S = 3_600
 OTHER_ORIGIN = "https://shop.example"
-DAILY_BUDGET = 1
-# Number of refused sends, which is enough to show the budget. A server applies a new budget within 5 seconds.
+DAILY_BUDGET = 12
+# A server applies a new budget within this time. What is sent before is not counted.
+APPLIED_S = 5
+# Number of refused sends, which is enough to show the budget.
 REFUSED_SENDS = 5
 MAX_SENDS = 50
 SEND_INTERVAL_S = 0.2
@@ -74,6 +76,7 @@ class Incidents:
         stored = httpx.get(f"{self._url}{path}", headers=headers, timeout=30).json()
         settings = stored["settings"] | {"sends_per_day": DAILY_BUDGET}
         send(self._client, "PUT", path, {"name": stored["name"], "settings": settings})
+        is_cancelled.wait(APPLIED_S)
         refused, keys = 0, activity.keys_by_tenant(100 * MAX_SENDS)["juniper"]
         for number in range(MAX_SENDS):
             # Not with the client, which would wait and retry.
