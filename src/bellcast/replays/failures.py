@@ -23,8 +23,10 @@ MAX_CAUSE = 200
 MAX_REASON = 500
 # Number of cached reasons: reasons of one cause are often equal.
 CACHED_CAUSES = 1_000
-# Applied in this order, because an address can be part of a URL. A status such as 550 or 5.1.1 is kept.
+# Applied in this order, because an address can be part of a URL. A status such as 550 or 5.1.1 is kept. A bounce report
+# has only the second of them, so that a reply code before it is left out.
 VARIABLE_PARTS = (
+    (re.compile(r"^[45]\d\d[ -](?=[45]\.\d{1,3}\.\d{1,3}\b)"), ""),
     (re.compile(r"https?://[^\s\"'<>]+"), "URL"),
     (re.compile(r"<?[^\s<>\"'@:,;]+@[^\s<>\"'@:,;]+>?"), "ADDRESS"),
     (re.compile(r"\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b"), "ID"),

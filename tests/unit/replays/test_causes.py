@@ -10,8 +10,10 @@ from bellcast.replays.failures import MAX_CAUSE, cause_of
     [
         (None, "unknown"),
         ("  \n", "unknown"),
-        ("550 5.1.1 <bob@example.com>: no such user", "550 5.1.1 ADDRESS: no such user"),
-        ("451 4.7.1 greylisted, queue id 4XJ1k20Qqz12", "451 4.7.1 greylisted, queue id ID"),
+        ("550 5.1.1 <bob@example.com>: no such user", "5.1.1 ADDRESS: no such user"),
+        ("5.1.1 <bob@example.com>: no such user", "5.1.1 ADDRESS: no such user"),
+        ("550 no such user", "550 no such user"),
+        ("451 4.7.1 greylisted, queue id 4XJ1k20Qqz12", "4.7.1 greylisted, queue id ID"),
         ("HTTP 502 from https://api.example.com/v1?key=1", "HTTP 502 from URL"),
         ("HTTP 400: +4915112345678 is not a valid number", "HTTP 400: NUMBER is not a valid number"),
         ("run 01977420-dc00-7000-8000-000000000001 was lost", "run ID was lost"),
