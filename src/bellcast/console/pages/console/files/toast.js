@@ -63,12 +63,19 @@ function highlight(url) {
   setTimeout(() => timer ?? observer.disconnect(), AWAITED_MS);
 }
 
-/** Delete an object, and go to its list, which is read again. With its `values`, Undo creates it again. */
+/** Delete an object, and go to its list, which is read again. With its `values`, Undo creates it again, and opens it unless another page is shown by now. */
 export async function deleteObject(url, name, list, values = null) {
+  const shown = location.href;
   await request('DELETE', url);
   go(list);
   refresh();
-  show({ text: `Deleted ${name}`, kind: 'ok', undo: values && (() => perform(() => sendIf('PUT', url, values, { 'if-none-match': '*' }).then(refresh))) });
+  const left = location.href;
+  const restore = async () => {
+    await sendIf('PUT', url, values, { 'if-none-match': '*' });
+    if (location.href === left) go(shown);
+    refresh();
+  };
+  show({ text: `Deleted ${name}`, kind: 'ok', undo: values && (() => perform(restore, `Restored ${name}`)) });
 }
 
 /** Act at once. `done` says what was done, `undo` takes it back. */
