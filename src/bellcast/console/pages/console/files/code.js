@@ -27,3 +27,9 @@ export function Code({ label, text }) {
   }
   return html`<pre tabIndex="0" role="region" aria-label=${label}><code>${parts}${text.slice(end)}</code></pre>`;
 }
+
+/** An object as JSON with colours, with a button that copies it. */
+export function CodeOf({ of, what }) {
+  const text = JSON.stringify(of, null, 2);
+  return html`<div class="snippet"><${Code} label=${what.replace('the ', '').replace(/^./, (letter) => letter.toUpperCase())} text=${text} /><${Copy} what=${what} text=${text} /></div>`;
+}

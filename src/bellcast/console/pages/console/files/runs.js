@@ -2,6 +2,7 @@
  * Runs of workflows, and one as a waterfall of its steps with their inputs and outputs.
  */
 import { html, useRef, useState } from './html.js';
+import { CodeOf } from './code.js';
 import { Confirm } from './dialogs.js';
 import { withTimes } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
@@ -10,7 +11,7 @@ import { histogramOf } from './histogram.js';
 import { Loaded, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { teaser } from './object-parts.js';
 import { CHANNEL_NAMES, SetUpProvider, failureOf, missingOf, simulatedText } from './outcomes.js';
-import { Facts, Heading, Icon, Id, Json, Moment, Opening, State, Tag, Time } from './parts.js';
+import { Facts, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Named, RECIPIENT_COLUMN, nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';
@@ -36,6 +37,8 @@ const MIN_WIDTH = 24;
 /** What steps do, as on the canvas. */
 const STEP_NAMES = { ...CHANNEL_NAMES, inbox: 'Bell', delay: 'Wait', wait_for: 'Wait for event', branch: 'Branch', digest: 'Digest', throttle: 'Throttle', stop: 'Stop', trigger: 'Start workflow', http: 'HTTP request', python: 'Python function' };
 const nameOfStep = ({ type }) => STEP_NAMES[type] ?? type;
+/** The key of a step, unless it is the word of its type. */
+const ownKeyOf = (step) => step.key !== nameOfStep(step).toLowerCase() && html`<code title=${step.key}>${step.key}</code>`;
 const LABEL_WIDTH = 30;
 
 /** At which step a run waits, and until when. */
@@ -126,8 +129,8 @@ export function Run({ page }) {
 }
 
 /** The data of the trigger, and below it what each step that began got and made. */
-const AllData = ({ page, one }) => html`${Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<${Json} what="the data" of=${one.data} />`}
-  ${one.definition && one.steps.filter(({ state }) => !['pending', 'skipped'].includes(state)).map((step) => html`<details key=${step.key} class="of-step"><summary>${nameOfStep(step)} <code>${step.key}</code></summary><${StepDetails} page=${page} one=${one} step=${step} read=${async () => one.definition} /></details>`)}`;
+const AllData = ({ page, one }) => html`${Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<h3>Trigger</h3><${CodeOf} what="the data" of=${one.data} />`}
+  ${one.definition && one.steps.filter(({ state }) => !['pending', 'skipped'].includes(state)).map((step) => html`<details key=${step.key} class="of-step"><summary>${nameOfStep(step)} ${ownKeyOf(step)}</summary><${StepDetails} page=${page} one=${one} step=${step} read=${async () => one.definition} /></details>`)}`;
 
 /** The run on its own version, of which the modules are loaded when they are needed. */
 function OnCanvas({ page, one, tenant }) {
@@ -166,6 +169,8 @@ const hasRepair = ({ type, reason }, { word, kind }) => SENDING.includes(type) &
 
 /** A step without a duration is a dot, the middle of which is its time. */
 const dotted = (x) => ({ left: `clamp(0px, ${x}% - 6px, 100% - 12px)`, width: '12px' });
+/** Bars that are shorter, in percent, are dots too. */
+const SHORT = 4;
 const placed = (x, width) => ({ left: `min(${x}%, 100% - ${MIN_WIDTH}px)`, width: `max(${width}%, ${MIN_WIDTH}px)` });
 
 function Step({ page, one, step, does, outcome, why, end, at, ready, read }) {
@@ -173,6 +178,7 @@ function Step({ page, one, step, does, outcome, why, end, at, ready, read }) {
   const button = useRef(null);
   const from = step.started_at && Date.parse(step.started_at), to = step.ended_at ? Date.parse(step.ended_at) : end;
   const due = step.state === 'waiting' ? Date.parse(step.due_at ?? '') : 0;
+  const isMoment = !(to > from) || (step.ended_at && at(to) - at(from) < SHORT);
   const waited = from && from - ready >= FOLDED_MS ? from - ready : 0;
   const escape = (event) => {
     if (event.key !== 'Escape' || !isOpen) return;
@@ -180,8 +186,8 @@ function Step({ page, one, step, does, outcome, why, end, at, ready, read }) {
     setOpen(false);
     button.current.focus();
   };
-  return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${nameOfStep(step)}</button><code title=${step.key}>${step.key}</code>${does && html`<small title=${does}>${teaser(does.replaceAll('data.', ''))}</small>`}</span>
-    <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && step.state !== 'skipped' && html`<span class=${`${step.state} ${outcome.kind}${to > from ? '' : ' moment'}`} style=${to > from ? placed(at(from), at(to) - at(from)) : dotted(at(from))}></span>`}${due > to && html`<span class="ahead" style=${{ left: `max(${at(to)}%, ${MIN_WIDTH}px)`, right: `${100 - at(due)}%` }}></span>`}</span>
+  return html`<li onKeyDown=${escape}><span class="step"><span class=${`avatar tone-${typeOf(step).tone}`} title=${step.type}><${Icon} name=${typeOf(step).icon} /></span><button type="button" class="row-link" ref=${button} aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>${nameOfStep(step)}</button>${ownKeyOf(step)}${does && html`<small title=${does}>${teaser(does.replaceAll('data.', ''))}</small>`}</span>
+    <span class="track" aria-hidden="true">${waited > 0 && html`<span class="queue" style=${placed(at(ready), at(from) - at(ready))}></span>`}${from && step.state !== 'skipped' && html`<span class=${`${step.state} ${outcome.kind}${isMoment ? ' moment' : ''}`} style=${isMoment ? dotted(at(from)) : placed(at(from), at(to) - at(from))}></span>`}${due > to && html`<span class="ahead" style=${{ left: `max(${at(to)}%, ${MIN_WIDTH}px)`, right: `${100 - at(due)}%` }}></span>`}</span>
     <span class="outcome"><${State} of=${outcome.word} kind=${outcome.kind} />${from && step.state !== 'skipped' && html`<span class="took">${step.state === 'waiting' && step.due_at ? html`ends <${Time} at=${step.due_at} />` : timeOf(to - from)}${waited > 0 && html`<small>after ${duration(waited)}</small>`}</span>`}</span>
     ${outcome.text && html`<span class="why" dir="auto">${outcome.text}${why && html` <a href=${why}>Why, and repair</a>`}</span>`}
     ${isOpen && html`<${StepDetails} page=${page} one=${one} step=${step} read=${read} />`}</li>`;
@@ -193,8 +199,8 @@ function StepDetails({ page, one, step, read }) {
   const link = (list, id) => html`<a href=${inTenant(page, `/${list}/${encodeURIComponent(id)}`)}>${id}</a>`;
   return html`<div class="details"><${Facts} of=${[['Started', step.started_at && html`<${Moment} at=${step.started_at} />`], ['Ended', step.ended_at && html`<${Moment} at=${step.ended_at} />`], ['Continues', step.due_at && html`<${Moment} at=${step.due_at} />`], ['Calls', step.attempts > 0 && step.attempts],
     ['Notification', step.notification && link('notifications', step.notification)], ...step.messages.map((message) => ['Message', link('messages', message)])]} />
-    <h3>Input</h3>${definition.problem ? html`<p class="muted">${definition.problem.message}</p>` : definition.value && html`<${Json} of=${find(definition.value.steps, step.key)} />`}
-    ${(step.result !== null || sent || !isLinked) && html`<h3>Output</h3>`}${step.result !== null ? html`<${Json} of=${step.result} />` : sent ? html`<p class="muted">${withTimes(sent)}</p>` : !isLinked && html`<p class="muted">No output.</p>`}</div>`;
+    <h3>Input</h3>${definition.problem ? html`<p class="muted">${definition.problem.message}</p>` : definition.value && html`<${CodeOf} what="the input" of=${find(definition.value.steps, step.key)} />`}
+    ${(step.result !== null || sent || !isLinked) && html`<h3>Output</h3>`}${step.result !== null ? html`<${CodeOf} what="the output" of=${step.result} />` : sent ? html`<p class="muted">${withTimes(sent)}</p>` : !isLinked && html`<p class="muted">No output.</p>`}</div>`;
 }
 
 /** Positions of times, in percent, until `end` or the planned end of a step that waits. Times without an event that are nearly all of the run are folded to a fixed width. */
