@@ -18,7 +18,7 @@ export const amountOf = ({ value, exact }) => `${number(value)}${exact ? '' : '+
 export const rowOf = async (kind, one, query, signal) => (await get(withQuery(`/v1/${kind}`, { limit: 200, ...query }), signal))[kind].find(({ key, tenant }) => key === one.key && tenant === one.tenant);
 
 /** Messages by their subjects, with links. */
-export const MessageRows = ({ page, of }) => html`<ul class="rows-of">${of.map((one) => html`<li key=${one.id}><${State} of=${one.state} /><a class="plain grow" href=${inTenant(page, path`/messages/${one.id}`, one)} dir="auto">${one.content.subject || one.content.title || one.to}</a><${Time} at=${one.created_at} />${one.reason && html`<small class="reason" dir="auto">${one.reason}</small>`}</li>`)}</ul>`;
+export const MessageRows = ({ page, of }) => html`<ul class="rows-of sends">${of.map((one) => html`<li key=${one.id}><${State} of=${one.state} /><a class="plain grow" href=${inTenant(page, path`/messages/${one.id}`, one)} dir="auto">${one.content.subject || one.content.title || one.to}</a><${Time} at=${one.created_at} />${one.reason && html`<small class="reason" dir="auto">${one.reason}</small>`}</li>`)}</ul>`;
 
 /** The feed begins with at most this number of events that a server has in memory. It is closed after them, or once it is silent. */
 const MAX_RECENT = 200, SILENT_MS = 5000;
