@@ -50,7 +50,7 @@ function readIn(name, brand) {
 
 const Contrast = ({ of: [what, ratio] }) => (ratio < READABLE
   ? html`<p class="hint warn"><${Icon} name="warn" /> ${what} has a contrast of ${ratio.toFixed(1)}; at least ${READABLE} is readable.</p>`
-  : html`<p class="hint muted"><${Icon} name="ok" /> ${what}: ${ratio.toFixed(1)}</p>`);
+  : html`<p class="hint muted"><${Icon} name="ok" /> ${what}: ${ratio.toFixed(1)}, AA</p>`);
 
 /** The fields of a brand; `change` gets it without empty values. `name` is shown in e-mails of a brand without one. */
 export function BrandFields({ brand, change, name: usual = '', isDisabled = false }) {
@@ -84,7 +84,7 @@ function Sample({ brand, name }) {
   const link = isDark ? inTheDark(color) : color;
   const muted = isDark ? DARK.muted : luminance(background) > 0.26 ? '#4b5563' : '#d1d5db';
   const button = { background: color, color: luminance(color) > 0.179 ? '#000000' : '#ffffff', borderRadius: `${Math.min(MAX_RADIUS, Math.max(0, brand.radius ?? 8))}px` };
-  return html`<div class="brand-shown"><${Segments} label="Color scheme of the message" options=${[[false, 'Light'], [true, 'Dark']]} value=${isDark} choose=${setDark} />
+  return html`<div class="brand-shown"><span class="brand-title">Preview</span><${Segments} label="Color scheme of the message" options=${[[false, 'Light'], [true, 'Dark']]} value=${isDark} choose=${setDark} />
     <div class="brand-sample" role="img" aria-label="A message with this brand" style=${{ background: isDark ? DARK.page : background, color: isDark ? DARK.text : text, fontFamily: FONTS[brand.font] ?? FONTS.system }}>
     ${name && html`<b class="brand-name" style=${{ color: link }}>${name}</b>`}
     <div class="brand-card" style=${{ background: isDark ? DARK.card : '#ffffff' }}><b>New booking</b><p>Saturday at 14:00, for two.</p><span class="brand-button" style=${button}>Open</span></div>

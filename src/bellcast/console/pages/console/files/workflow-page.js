@@ -100,12 +100,12 @@ function TriggerForm({ page, one, url, tenant, example, close }) {
     setRun((await request('POST', url('/trigger'), entered(values))).run);
     refresh();
   };
-  const others = html`<button type="button" onClick=${simulate}>Show what would be sent</button><button type="button" onClick=${close}>Cancel</button>`;
-  return html`<div ref=${place}><${Form} button="Trigger" more=${others} send=${trigger}>
+  return html`<div ref=${place}><${Form} button="Trigger" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${trigger}>
       <${PickerField} kind="recipient" label="Recipient" name="to" required none="Choose a recipient" first=${[page.query.get('to')].filter(Boolean)} tenant=${tenant.tenant} settle=${settle} newcomer=${(key) => `There is no recipient ${key} yet. Trigger again to create it, without an address.`} offer=${(choose) => html`<${RecipientChoice} tenant=${tenant.tenant} choose=${choose} />`} />
       <div class="field"><label for="sample-data">Sample data</label><${SampleChoice} id="sample-data" class=${null} workflow=${one.key} tenant=${tenant.tenant} change=${(chosen) => setData({ data: chosen ? JSON.stringify(chosen, null, 2) : example, times: times + 1 })} /></div>
       <${Field} key=${times} isLong label="Data as JSON" name="data" rows=${Math.min(MAX_ROWS, data.split('\n').length)} defaultValue=${data} />
       <details><summary>From your app or a terminal</summary><${Snippet} what="the command" of=${command(one.key, data, tenant)} /></details>
+      <div><button type="button" onClick=${simulate}>Show what would be sent</button></div>
       <div role="status">${run && html`<${State} of="running" /> <a href=${withQuery(page.url(path`/runs/${run}`), tenant)}>Open the run</a>`}</div>
       <div aria-live="polite">${sends?.length === 0 && html`<p>The workflow sends nothing by itself.</p>`}${sends?.length > 0 && html`<p class="muted">A trigger now would do this. Nothing was sent.</p><ul class="rows-of">${sends.map((step) => html`<${Simulated} key=${step.step} step=${step} />`)}</ul>`}${problem && html`<p class="error" role="alert">${problem}</p>`}</div><//></div>`;
 }
