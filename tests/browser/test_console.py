@@ -138,7 +138,7 @@ def test_link_survives_sign_in_and_sign_out_ends_the_session(open_console: Calla
     expect(page.get_by_label("Password")).to_have_attribute("aria-invalid", "true")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.locator(".chunk").get_by_title("evil", exact=True)).to_be_visible()
+    expect(page.locator(".chunk").get_by_text("evil", exact=True)).to_be_visible()
     expect(page.get_by_label("Search names, keys and e-mails")).to_have_value("ev")
     (cookie,) = [one for one in page.context.cookies() if not one["name"].endswith("device")]
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/")
@@ -159,7 +159,7 @@ def test_keyboard_opens_pages_and_rows(open_console: Callable[..., Page]) -> Non
     page.evaluate(
         "for (const key of 'gr') document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
     )
-    expect(page.locator(".chunk").get_by_title("evil", exact=True)).to_be_visible()
+    expect(page.locator(".chunk").get_by_text("evil", exact=True)).to_be_visible()
     page.keyboard.press("j")
     expect(page.locator(".row-link").first).to_be_focused()
     page.keyboard.press("Control+k")
@@ -184,7 +184,7 @@ def test_failed_load_names_the_request_and_can_be_repeated(open_console: Callabl
     expect(page.get_by_role("alert")).to_contain_text("req-7")
     page.unroute("**/v1/recipients*")
     page.get_by_role("button", name="Retry").click()
-    expect(page.locator(".chunk").get_by_title("evil", exact=True)).to_be_visible()
+    expect(page.locator(".chunk").get_by_text("evil", exact=True)).to_be_visible()
 
 
 TRANSFERRED = ("responseHeadersSize", "responseBodySize")

@@ -281,6 +281,8 @@ def test_deleted_type_is_restored(open_console: Callable[..., Page], owner: Cons
     open_more(page)
     confirm(page.get_by_role("button", name="Delete regretted"))
     page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page.locator(".toast")).to_contain_text("Restored regretted")
+    expect(page.locator(".pane h1")).to_have_text("Regretted")
     expect(page.get_by_role("link", name="Regretted")).to_be_visible()
     after = owner.send("GET", "/v1/types/regretted")
     assert {name: after[name] for name in ("name", "channels")} == {name: before[name] for name in ("name", "channels")}

@@ -15,7 +15,7 @@ def test_owner_explains_a_notification_and_follows_it_to_its_message(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     page = open_console("/recipients")
-    page.get_by_role("row").filter(has=page.get_by_title("evil", exact=True)).get_by_role("link").click()
+    page.get_by_role("row").filter(has=page.get_by_text("evil", exact=True)).get_by_role("link").click()
     expect(page.get_by_role("region", name="Outcome")).to_contain_text("was put into the inbox")
     page.get_by_text("Ask about another notification").click()
     page.get_by_role("textbox", name="Notification").fill(owner.notification)
@@ -29,7 +29,7 @@ def test_owner_explains_a_notification_and_follows_it_to_its_message(
     page.locator(".facts a[href*='/notifications/']").click()
     expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
     page.go_back()
-    expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+    expect(page.get_by_role("heading", name="E-mail", exact=True)).to_be_visible()
 
 
 def test_profile_is_edited_and_warns_of_an_address_that_cannot_be_used(
@@ -267,7 +267,21 @@ def test_wide_recipient_has_its_preferences_beside_the_explanation(
     expect(lists.first).to_have_text("1 notification")
     expect(lists.first).to_have_attribute("href", "/console/notifications?recipient=wilma")
     expect(page.locator(".inbox li")).to_contain_text("Hellounseen")
-    expect(page.get_by_role("region", name="Outcome")).to_have_text("“Hello” is in the inbox")
+    expect(page.get_by_role("region", name="Outcome")).to_have_text("“Hello” is in the inbox, unread")
+
+
+def test_notification_that_was_read_at_once_is_shown_as_its_recipient_saw_it(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    (one,) = owner.send("POST", "/v1/notifications", {"to": "reader", "title": "Only a title"})["notifications"]
+    page = open_console("/account")
+    at, read = "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.055Z"
+    entry = {"title": "Only a title", "notification": one["id"], "channel": "inbox", "text": "It was put into the inbox."}
+    facts = [{**entry, "what": what, "at": when} for what, when in (("created", at), ("seen", read), ("read", read))]
+    page.route("**/v1/explain?*", lambda route: route.fulfill(json={**route.fetch().json(), "facts": facts}))
+    go(page, f"/notifications/{one['id']}")
+    expect(page.locator(".story-text")).to_have_text(["Put into the inbox", "Read"])
+    expect(page.locator(".seen")).to_contain_text("Only a title")
 
 
 def test_types_and_channels_fit_their_place(open_console: Callable[..., Page], owner: Console) -> None:

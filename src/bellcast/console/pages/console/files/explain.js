@@ -5,7 +5,7 @@ import { html, signal, useRef, useState } from './html.js';
 import { Confirm, Dialog } from './dialogs.js';
 import { Loaded, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, MESSAGE_NAMES, SetUpProvider, inWords, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
-import { Card, Field, Form, Icon, Moment, Time, prose } from './parts.js';
+import { Card, Field, Form, Icon, Moment, State, Time, prose } from './parts.js';
 import { nameOf } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { setQuery } from './router.js';
@@ -49,8 +49,8 @@ export function Verdict({ page, of, recipient, tenant, name = nameOf({ ...tenant
   const cure = actions.find(isCure);
   // What a headline says needs no list.
   const isBrief = isOnly && kind === 'ok' && of.channels[0].channel === 'inbox' && actions.length + unsent.length === 0;
-  const opened = openedIn(of.facts), at = opened && html`<${Time} at=${opened.at} />`;
-  const headline = isBrief ? title ? opened ? html`“${title}” was ${opened.what} ${at}` : `“${title}” is in the inbox` : opened ? html`${OPENED[opened.what]} by ${name} ${at}` : `In ${name}’s inbox` : isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : isByRules && of.verdict === 'partly_delivered' ? inPart(of.channels, opened && `${OPENED[opened.what]} by ${name}`) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${name} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
+  const opened = openedIn(of.facts), at = opened && html`<${Time} at=${opened.at} />`, unread = html`, <${State} of="unread" kind="unseen" />`;
+  const headline = isBrief ? title ? opened ? html`“${title}” was ${opened.what} ${at}` : html`“${title}” is in the inbox${unread}` : opened ? html`${OPENED[opened.what]} by ${name} ${at}` : html`In ${name}’s inbox${unread}` : isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : isByRules && of.verdict === 'partly_delivered' ? inPart(of.channels, opened && `${OPENED[opened.what]} by ${name}`) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${name} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
   return html`<section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div>
     <h2 dir="auto">${headline}</h2>
     ${isBrief ? null : of.channels.length === 0 ? html`<p class="text">${withTimes(of.text)}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(inWords(one.text.slice(0, one.text.length - (one.hint?.length ?? 0))))}${one.channel === 'inbox' && opened && html` ${OPENED[opened.what]} ${at}.`}</span></li>`)}</ul>`}

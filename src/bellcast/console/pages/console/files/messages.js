@@ -28,11 +28,12 @@ function beginningOf({ content: { subject = '', title, body, text = '' } }) {
 }
 
 const personOf = (one) => one.content.to_name || nameOf(one) || one.to;
+const TO = { name: 'To', kind: 'person', of: (one) => one, show: (one) => html`<span class="person" title=${one.to}><${Avatar} of=${one.recipient ?? one.to} name=${personOf(one)} /><span class="name">${personOf(one)}</span></span>`, width: '12rem' };
 
 export const messages = {
   ...OF_ALL, link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Message', kind: 'title', of: (one) => nameOf(one) || one.to || one.id, text: (one) => one.reason ?? one.content?.subject ?? beginningOf(one) },
+    { name: 'State', kind: 'state', of: (one) => one.state }, TO, { name: 'Message', kind: 'title', of: (one) => one.content.subject || beginningOf(one) || one.id, text: (one) => one.reason },
     { name: 'Channel', of: (one) => one, show: ({ channel, provider }) => html`<${Channel} of=${channel}>${provider && html`<span class="muted"> · ${provider}</span>`}<//>`, width: '11rem' }, TENANT, CREATED,
   ],
   none: { text: 'No messages yet. Each e-mail, SMS, push and chat message appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
@@ -43,7 +44,7 @@ export const mails = {
   ...OF_ALL, link: (one) => path`/mail/${one.id}`, filters: FILTERS, fixed: { channel: 'email' },
   columns: [
     { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'E-mail', kind: 'title', of: (one) => one.content.subject || '(no subject)', text: (one) => one.reason ?? beginningOf(one) },
-    { name: 'To', kind: 'person', of: (one) => one, show: (one) => html`<span class="person" title=${one.to}><${Avatar} of=${one.recipient ?? one.to} name=${personOf(one)} /><span class="name">${personOf(one)}</span></span>`, width: '12rem' }, TENANT, CREATED,
+    TO, TENANT, CREATED,
   ],
   none: { text: 'No e-mails yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email' },
 };
@@ -95,7 +96,7 @@ export function Message({ page }) {
       await request('POST', url('/release'));
       page.reload();
     }} />`}</div>`}</div></section>
-      <div class="story-columns"><div><${Card} title="Attempts"><${Steps} of=${steps} />${one.attempts.length === 0 && html`<p class="muted">${one.state === 'simulated' ? 'The message was only stored.' : 'No provider has been called yet.'}</p>`}<//>
+      <div class="story-columns"><div>${one.state !== 'simulated' && html`<${Card} title="Attempts"><${Steps} of=${steps} />${one.attempts.length === 0 && html`<p class="muted">No provider has been called yet.</p>`}<//>`}
         ${one.channel === 'email' ? html`<${Mail} one=${one} page=${page} />` : html`<${Card} title="As the recipient sees it"><${Phone} content=${one.content} /><//>`}</div></div>
       <${Facts} of=${[
     ['To', one.channel !== 'email' && one.to], ['Channel', html`<${Channel} of=${one.channel}>${one.provider && html`<span class="muted"> · ${one.provider}</span>`}<//>`], ['Recipient', html`<${Named} of=${one} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],

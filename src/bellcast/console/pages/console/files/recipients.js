@@ -68,13 +68,14 @@ export const recipients = {
   },
   views: [['New this week', { range: '7d' }]],
   columns: [
-    { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name || one.key} />`, of: (one) => html`<span title=${one.key}>${one.name || one.key}</span>` },
-    { name: 'E-mail', of: (one) => one.email, width: 'minmax(12rem, .95fr)' },
+    { name: 'Recipient', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name || one.key} />`, of: (one) => one.name || one.key, text: (one) => one.name && one.key },
+    { name: 'E-mail', of: (one) => one.email, none: '–', width: 'minmax(12rem, .95fr)' },
     { name: 'Channels', of: (one) => channelsOf(one).length > 0 && channelsOf(one), show: (channels) => html`<${ChannelMarks} of=${{ channels }} />`, none: '–', width: '6.5rem' },
-    { name: 'Unread', kind: 'number', of: (one) => one.unread > 0 && number(one.unread), by: (one) => one.unread, width: '5rem' },
+    { name: 'Unread', kind: 'number', of: (one) => one.unread > 0 && number(one.unread), by: (one) => one.unread, none: '–', width: '5rem' },
     { name: 'Tenant', of: (one) => one.tenant, none: 'Default tenant' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
+  note: 'By tenant and key, unless another order is chosen.',
   none: { text: 'No recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"', tools: newButton },
 };
 

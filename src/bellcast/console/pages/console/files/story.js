@@ -45,8 +45,8 @@ function describe(entry, messages, reach) {
 /** The entries of a channel with their times after the send, and the silences between them. */
 export function chapters(entries, start, messages, reach) {
   let last = start;
-  // That a channel was chosen goes without saying, unless a rule did it or nothing followed.
-  return entries.filter(({ what, rule }) => what !== 'routed' || rule || entries.length === 1).map((entry) => {
+  // That a channel was chosen goes without saying, unless a rule did it or nothing followed, and that it was seen when it was read.
+  return entries.filter(({ what, rule, at }) => (what !== 'routed' || rule || entries.length === 1) && !(what === 'seen' && entries.some((other) => other.what === 'read' && other.at === at))).map((entry) => {
     const at = Date.parse(entry.at), gap = at - last;
     last = Math.max(at, last);
     return { ...describe(entry, messages, reach), at: entry.at, isFuture: at > Date.now(), after: at - start, gap: gap >= GAP_MS ? gap : 0 };
@@ -73,7 +73,7 @@ export function Story({ one, entries, channels, messages, messageUrl, note }) {
 
 /** The notification as its recipient saw it, in each channel. */
 export function Seen({ one, messages, tenant }) {
-  const views = [...(one.in_inbox && (one.body || one.action_url || one.actions?.length > 0 || messages.length > 0) ? [['Inbox', html`<div class="bell-row"><span class="avatar tone-0"><${Icon} name="notifications" /></span><div><b dir="auto">${one.title}</b>${one.body && html`<p dir="auto">${one.body}</p>`}<small><${Type} of=${one.type} /> <${Time} at=${one.created_at} /></small></div></div>`]] : []),
+  const views = [...(one.in_inbox ? [['Inbox', html`<div class="bell-row"><span class="avatar tone-0"><${Icon} name="notifications" /></span><div><b dir="auto">${one.title}</b>${one.body && html`<p dir="auto">${one.body}</p>`}<small><${Type} of=${one.type} /> <${Time} at=${one.created_at} /></small></div></div>`]] : []),
     ...messages.map((message) => [CHANNEL_NAMES[message.channel], message.channel === 'email' ? html`<${Mail} message=${message} tenant=${tenant} />` : html`<${Phone} content=${message.content} />`])];
   const [shown, setShown] = useState(0);
   if (views.length === 0) return null;
