@@ -276,7 +276,12 @@ def test_notification_that_was_read_at_once_is_shown_as_its_recipient_saw_it(
     (one,) = owner.send("POST", "/v1/notifications", {"to": "reader", "title": "Only a title"})["notifications"]
     page = open_console("/account")
     at, read = "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.055Z"
-    entry = {"title": "Only a title", "notification": one["id"], "channel": "inbox", "text": "It was put into the inbox."}
+    entry = {
+        "title": "Only a title",
+        "notification": one["id"],
+        "channel": "inbox",
+        "text": "It was put into the inbox.",
+    }
     facts = [{**entry, "what": what, "at": when} for what, when in (("created", at), ("seen", read), ("read", read))]
     page.route("**/v1/explain?*", lambda route: route.fulfill(json={**route.fetch().json(), "facts": facts}))
     go(page, f"/notifications/{one['id']}")
