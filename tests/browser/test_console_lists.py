@@ -391,14 +391,17 @@ def test_type_is_listed_with_what_recipients_cannot_turn_off(open_console: Calla
     row.get_by_role("link", name="Marked").click()
     shown = page.get_by_role("region", name="State")
     expect(shown).to_contain_text("Not sent in the last 24 hours")
-    expect(shown).to_contain_text(
-        "By Inbox. Push: off until a recipient turns it on. Recipients cannot turn off Inbox."
-    )
+    expect(shown).to_contain_text("Push: off until a recipient turns it on. Recipients cannot turn off Inbox.")
+    expect(page.locator(".facts")).to_contain_text(re.compile(r"Inbox required\s*Push off"))
     owner.send("POST", "/v1/notifications", {"to": "alice", "title": "Hello", "type": "marked"})
     sent = partial(owner.send, "GET", "/v1/types?text=marked")
     wait_until(lambda: sent()["types"][0]["recent_sends"]["value"] == 1, lambda: f"not counted: {sent()}")
     page.reload()
     expect(shown).to_contain_text("Sent 1 time in 24 hours")
+    last = page.locator(".panel").filter(has=page.get_by_role("heading", name="Last sends"))
+    expect(last.get_by_role("link", name="alice")).to_have_attribute(
+        "href", re.compile(r"/notifications/[0-9a-f-]{36}")
+    )
     listed = open_console("/types").get_by_role("row").filter(has_text="Marked")
     expect(listed.locator(".cell.number")).to_have_text("1")
 

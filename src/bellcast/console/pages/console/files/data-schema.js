@@ -35,7 +35,7 @@ export function DataSchema({ page, kind, one, tag }) {
   return html`<${Card} title="Data">
     ${one.data ? html`<p class="muted">Data that does not fit: ${CHECKS[one.data_check]}. The schema also applies to workflows of this type without a schema.</p><${SchemaTable} schema=${one.data} />` : html`<p class="muted">Sends of this type may have any data. A schema refuses wrong data before it reaches a recipient, and lists the variables of templates.</p>`}
     ${problem && html`<p class="error" role="alert">${problem}</p>`}
-    ${mayEdit && html`<div class="choice">${one.data && html`<button type="button" onClick=${start}>Edit fields</button>`}<button type="button" onClick=${infer}>Infer from the last sends</button>${!one.data && html`<button type="button" class="quiet" onClick=${start}>Add fields</button>`}</div>`}<//>`;
+    ${mayEdit && html`<div class="choice">${one.data && html`<button type="button" onClick=${start}>Edit fields</button>`}<button type="button" onClick=${infer}>Infer from the last sends</button>${!one.data && html`<button type="button" onClick=${start}>Add fields</button>`}</div>`}<//>`;
 }
 
 function Editor({ page, kind, read, schema: proposed, seen, close }) {
