@@ -308,11 +308,18 @@ def test_owner_changes_preference_defaults_beside_another_operator(
     path = "/v1/preference-defaults?tenant=defaulted"
     page = open_console("/preference-defaults?tenant=defaulted", viewport=PHONE)
     row = page.get_by_role("row").filter(has_text="Preferred")
+    # On a phone, a row is a line with the channels that are on, until it is unfolded.
+    expect(row.locator(".brief")).to_have_text("Inbox, E-mail, SMS, Push, Chat")
+    expect(row.get_by_text("Always on")).to_be_hidden()
+    row.get_by_role("button", name="Details of Preferred").click()
     expect(row.get_by_text("Always on")).to_be_visible()  # and no button: recipients cannot turn it off
     row.get_by_role("button", name="Preferred by SMS: On").click()
     page.get_by_role("button", name="Off until the recipient turns it on").click()
+    page.get_by_role("button", name="Details of Every type").click()
     page.get_by_role("button", name="Every type by Chat: On").click()
     page.get_by_role("button", name="Urgent only urgent notifications").click()
+    expect(row.locator(".brief")).to_have_text("Inbox, E-mail, Push, Chat")
+    row.get_by_role("button", name="Details of Preferred").click()
     expect(row.get_by_role("button", name="Preferred by SMS: Off, set here")).to_be_visible()
     expect(row.get_by_role("button", name="Preferred by Chat: Urgent from every type")).to_be_visible()
     assert excess_width(page) == 0

@@ -51,6 +51,8 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: changed
   const [problem, setProblem] = useState('');
   const [isSaving, setSaving] = useState(false);
   const [most, setMost] = useState(FEW);
+  /** The type whose channels are unfolded on a phone. */
+  const [unfolded, setUnfolded] = useState(null);
   const isOwn = (holder ?? '') === tenant;
   const own = isOwn ? values : {}, below = isOwn ? inherited ?? {} : values;
   const mayChange = page.may(BUILDERS) && !isLocked({ managed });
@@ -119,6 +121,8 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: changed
     return html`<${Choice} ...${shared} label=${`E-mails of ${name}`} path=${path} options=${FREQUENCIES} ...${valueOf(path, 'instant')} />`;
   };
   const isUndelivered = (one) => channelsOf(one).every((channel) => !one.channels[channel].required && switchOf(one.type, channel, one.channels[channel]).value === false);
+  /** The channels that are on, which a phone shows while the row is folded. */
+  const briefOf = (one) => channelsOf(one).filter((channel) => one.channels[channel].required || switchOf(one.type, channel, one.channels[channel]).value !== false).map((channel) => CHANNEL_NAMES[channel]).join(', ');
   const number = Object.keys(changes).length;
   return html`<${ManagedBanner} page=${page} kind="preference-defaults" one=${{ tenant: holder, managed }} values=${own} />
     ${tenant && !isOwn && html`<p class="muted">${tenantName(tenant)} has no defaults of its own: those of the project apply. The first change here adds them.</p>`}
@@ -126,8 +130,8 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: changed
       ${effective.length > 1 && html`<div class="filters" role="search" aria-label="Filters"><div class="find"><${Icon} name="search" /><input type="search" aria-label="Find a type" placeholder="Find a type" autocomplete="off" value=${page.query.get('find') ?? ''} onInput=${({ currentTarget }) => setQuery({ find: currentTarget.value }, { isQuiet: true })} /></div>
         <${Segments} label="Show" options=${[['all', html`All <span class="muted">${rows.length - 1}</span>`], ['set', html`Set here <span class="muted">${rows.filter(isSet).length}</span>`]]} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>`}
       <div class="defaults-place"><table onKeyDown=${moveByArrow}><thead><tr><th scope="col">Type</th>${CHANNELS.map((channel) => html`<th key=${channel} scope="col">${CHANNEL_NAMES[channel]}</th>`)}<th scope="col">E-mail frequency</th><th><span class="hidden">Actions</span></th></tr></thead>
-        <tbody>${shown.slice(0, most).map((one) => html`<tr key=${one.type} class=${one.type === EVERY ? 'every' : null}><th scope="row"><span dir="auto">${one.name}</span>${isUndelivered(one) ? html`<small class="bad">Not delivered: every channel is off</small>` : html`<small>${one.type === EVERY ? 'What is off here is off for each type' : one.type}</small>`}</th>
-          ${CHANNELS.map((channel) => html`<td key=${channel} data-label=${CHANNEL_NAMES[channel]}>${cell(one, channel)}</td>`)}<td data-label=${one.type === EVERY ? null : 'Frequency'}>${frequency(one)}</td><td class="row-menu">${mayChange && html`<${RowMenu} ...${{ one, choose, pathsOf }} />`}</td></tr>`)}</tbody></table></div>${shown.length > most && html`<p><button type="button" onClick=${() => setMost(most + FEW)}>Show more types</button></p>`}
+        <tbody>${shown.slice(0, most).map((one) => html`<tr key=${one.type} class=${one.type === EVERY ? 'every' : null} data-unfolded=${unfolded === one.type ? '' : null}><th scope="row"><span dir="auto">${one.name}</span><button type="button" class="quiet fold" aria-label=${`Details of ${one.name}`} aria-expanded=${String(unfolded === one.type)} onClick=${() => setUnfolded(unfolded === one.type ? null : one.type)}><${Icon} name="chevron" /></button><small class="brief">${briefOf(one)}</small>${isUndelivered(one) ? html`<small class="bad">Not delivered: every channel is off</small>` : html`<small>${one.type === EVERY ? 'What is off here is off for each type' : one.type}</small>`}</th>
+          ${CHANNELS.map((channel) => html`<td key=${channel} data-label=${CHANNEL_NAMES[channel]}>${cell(one, channel)}</td>`)}<td data-label=${one.type === EVERY ? null : 'Frequency'}>${frequency(one)}</td><td class="row-menu">${mayChange && html`<${RowMenu} ...${{ one, choose, pathsOf }} />`}</td></tr>`)}</tbody></table></div>${shown.length > 0 && html`<p class="muted legend">“–”: not a channel of the type.${mayChange && ' Press a value to change it; what is set here has a frame.'}</p>`}${shown.length > most && html`<p><button type="button" onClick=${() => setMost(most + FEW)}>Show more types</button></p>`}
       ${shown.length === 0 && html`<${Empty} icon="preferences" text=${text ? 'No type matches.' : 'Nothing is set here. What is chosen in a row is set here; everything else stays as it is.'} />`}
       ${effective.length <= 1 && html`<${Empty} icon="types" text="No types yet. Each declared type gets its own row here: bookings by push, for example, and invoices by e-mail only.">${page.mayOpen('/types') && html`<p><a class="button" href=${page.url('/types')}>Open the types</a></p>`}<//>`}
       <${Delivery} ...${shared} quiet=${valueOf(['quiet_hours'], false, 'default')} digest=${valueOf(['digest_at'], DIGEST_AT, 'default')} />
