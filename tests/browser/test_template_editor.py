@@ -540,8 +540,33 @@ def test_blocks_that_a_translation_lacks_are_named_and_copied_to_their_places(
     expect(missing).to_have_count(0)
     blocks = saved(page, owner)["translations"]["de"]["email"]["blocks"]
     assert blocks == [{**HEADING, "text": "Bis bald"}, *BLOCKS[1:]]
+    for name in ("List", "Heading"):
+        page.get_by_role("button", name=re.compile(f"^{name}, .* of [45]$")).press("Delete")
+    # Each is named at its own place: before the text, and between it and the columns.
+    listed = page.locator(".blocks:not(.inner) > li")
+    expect(listed.nth(0)).to_contain_text("Not in German: Heading")
+    expect(listed.nth(2)).to_contain_text("Not in German: List")
+    missing.nth(1).get_by_role("button", name="Copy").click()
+    missing.get_by_role("button", name="Copy").click()
+    expect(missing).to_have_count(0)
+    copied = saved(page, owner)["translations"]["de"]["email"]["blocks"]
+    assert copied == BLOCKS
     page.get_by_role("tab", name="Default", exact=True).click()
     expect(missing).to_have_count(0)
+
+
+def test_preview_is_in_the_place_of_the_texts_on_a_narrow_page(
+    designed: dict[str, Any], open_console: Callable[..., Page]
+) -> None:
+    page = open_console("/templates/designed?edit=yes", viewport={"width": 820, "height": 900})
+    subject, preview = page.get_by_label("Subject", exact=True), page.get_by_role("button", name="Preview", exact=True)
+    expect(subject).to_be_visible()
+    preview.click()
+    expect(subject).to_be_hidden()
+    expect(page.get_by_role("complementary", name="Preview")).to_be_in_viewport(ratio=0.2)
+    assert violations(page) == []
+    preview.click()
+    expect(subject).to_be_visible()
 
 
 def test_bar_of_the_editor_is_whole_on_a_phone(

@@ -133,7 +133,7 @@ function dragging(dragged, root, move, isAllowed) {
 /** The blocks of a list, and the button that adds one at its end. */
 function Blocks({ blocks, list, label = 'Blocks', shared }) {
   const { mail, act, isReadOnly } = shared;
-  return html`<div class="blocks-of"><ol class=${list === 'blocks' ? 'blocks' : 'blocks inner'} aria-label=${label}>${blocks.map((block, index) => html`<${Block} key=${index} ...${{ block, index }} total=${blocks.length} path=${`${list}.${index}`} ...${shared} shared=${shared} />`)}</ol>
+  return html`<div class="blocks-of"><ol class=${list === 'blocks' ? 'blocks' : 'blocks inner'} aria-label=${label}>${blocks.map((block, index) => html`${list === 'blocks' && shared.gapAt(index)}<${Block} key=${index} ...${{ block, index }} total=${blocks.length} path=${`${list}.${index}`} ...${shared} shared=${shared} />`)}${list === 'blocks' && shared.gapAt(blocks.length)}</ol>
     ${!isReadOnly && html`<div data-end=${`${list}.${blocks.length}`}><${Popup} label="Add a block" hasText buttonClass="add-block" isStart button=${html`<${Icon} name="plus" /> Add block`}>${(close) => html`<${TypeList} types=${typesFor(mail, list)} choose=${(type) => { close(); act.create(list, blocks.length, type); }} />`}<//></div>`}</div>`;
 }
 

@@ -72,6 +72,8 @@ function Editor({ page, tenant, found }) {
   const change = (path, next) => mayEdit && draft.change(typeof path === 'function' ? path(draft.values.value) : withAt(draft.values.value, path, next), typeof next === 'string' ? String(path) : null);
   const [dialog, setDialog] = useState(null);
   const [announced, setAnnounced] = useState('');
+  /** On a narrow page, the preview is in the place of the texts, not below them. */
+  const [isPreviewed, setPreviewed] = useState(false);
   const say = (text) => setAnnounced((last) => `${text}${last.endsWith(' ') ? '' : ' '}`); // two equal changes are two texts
   const undo = () => { if (draft.undo()) say('Undone'); };
   const redo = () => { if (draft.redo()) say('Redone'); };
@@ -113,6 +115,7 @@ function Editor({ page, tenant, found }) {
   const insert = (text) => { if (focused.current?.input.isConnected) insertText(focused.current, text); };
   const languages = ['', ...Object.keys(values.translations ?? {}).sort()];
   const hasChannel = (one) => languages.some((tag) => at(values, placeOf(tag, one)));
+  const hasPreview = beside === null && hasChannel(channel);
   const columns = [locale, ...(beside !== null ? [beside] : [])];
   const back = withQuery(page.url(draft.isNew.value && !found.inherited ? '/templates' : `/templates/${encodeURIComponent(page.key)}`), scopeOf(page));
   // A step whose template this is leads here, and back.
@@ -146,13 +149,14 @@ function Editor({ page, tenant, found }) {
         : isEmpty && mayEdit ? html`<${Starters} of=${PATTERNS} start=${(title) => draft.change(valuesOfPattern(title))}><button type="button" class="quiet" onClick=${() => change(['inbox'], { title: 'Title' })}><${Icon} name="plus" /> Or add a title for the bell</button>${may('html') && html`<button type="button" class="quiet" onClick=${() => setDialog('import')}><${Icon} name="mail" /> Import an e-mail</button>`}<//>`
           : html`<div class="editor-body" inert=${draft.isUnread.value}><div class="parts-bar">
       <div class="segments" role="tablist" aria-label="Channel">${Object.entries(CHANNELS).map(([one, title]) => html`<button key=${one} type="button" role="tab" aria-selected=${String(one === channel)} class=${hasChannel(one) ? '' : 'absent'} onClick=${() => setQuery({ channel: one }, { isQuiet: true })}>${!hasChannel(one) && one !== channel && html`<span aria-hidden="true">+</span>`}${title}</button>`)}</div>
+      ${hasPreview && html`<button type="button" class="to-preview" aria-pressed=${String(isPreviewed)} onClick=${() => setPreviewed(!isPreviewed)}>Preview</button>`}
       <${Languages} ...${{ values, change: mayEdit && change, languages, locale, beside }} />
     </div>
-    <div class=${`split columns-${hasChannel(channel) ? columns.length : 2}`}>
+    <div class=${`split columns-${hasChannel(channel) ? columns.length : 2}`} data-previewed=${isPreviewed && hasPreview ? '' : null}>
       <div class="editors">${(hasChannel(channel) ? columns : [locale]).map((tag) => html`<section key=${tag} class="panel editor" aria-label=${`${CHANNELS[channel]}, ${languageName(tag)}`}>
         ${columns.length > 1 && html`<h2>${languageName(tag)}</h2>`}
         <${Part} ...${{ channel, locale: tag, values, change, openImport: mayEdit && may('html') && (() => setDialog({ importTo: tag })), ...tools }} /></section>`)}</div>
-      ${seen(channel, beside === null && hasChannel(channel))}
+      ${seen(channel, hasPreview)}
     </div></div>`}
     <p class="hidden" role="status">${announced}</p>
     ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => embedded?.emit('publish', { template: page.key, version: draft.current.value.version })} />`}
@@ -201,13 +205,8 @@ function Languages({ values, change, languages, locale, beside }) {
     ${languages.length > 1 && html`<button type="button" class="quiet" aria-pressed=${String(beside !== null)} onClick=${compare}><${Icon} name="columns" /> Side by side</button>`}</div>`;
 }
 
-/** The blocks of the default language that a translation lacks, and a button that copies them to their places. */
-function NotTranslated({ original, blocks, locale, set }) {
-  const missing = missingBlocks(original, blocks);
-  if (missing.length === 0) return null;
-  const copy = () => set(missing.reduce((all, [index, block]) => all.toSpliced(index, 0, structuredClone(block)), blocks));
-  return html`<div class="not-translated"><span>Not in ${languageName(locale)}: ${missing.map(([, block]) => TYPES[block.type]?.title ?? block.type).join(', ')}</span><button type="button" onClick=${copy}>Copy</button></div>`;
-}
+/** Blocks of the default language that a translation lacks, at their place, and a button that copies them to it. */
+const NotTranslated = ({ missing, locale, copy }) => html`<li class="not-translated"><span>Not in ${languageName(locale)}: ${missing.map(({ type }) => TYPES[type]?.title ?? type).join(', ')}</span><button type="button" onClick=${copy}>Copy</button></li>`;
 
 /** The fields of a channel in one language. */
 function Part({ channel, locale, values, change, problems, openImport, say, ...tools }) {
@@ -232,8 +231,10 @@ function Part({ channel, locale, values, change, problems, openImport, say, ...t
   if (channel === 'inbox') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isMarked: true, isOptional: true }), text('action_url', 'Link', { isOptional: true }), text('action_text', 'Text of the link', { isOptional: true }), remove];
   if (channel === 'push') return [text('title', 'Title'), text('body', 'Body', { isLong: true, isOptional: true }), remove];
   if (channel !== 'email') return [text('text', 'Text', { isLong: true }), remove];
+  const lacking = locale && Array.isArray(values.email?.blocks) && Array.isArray(part.blocks) && !tools.isReadOnly ? missingBlocks(values.email.blocks, part.blocks) : {};
+  const gapAt = (index) => lacking[index] && html`<${NotTranslated} key=${`gap ${index}`} missing=${lacking[index]} locale=${locale} copy=${() => set('blocks')(part.blocks.toSpliced(index, 0, ...structuredClone(lacking[index])))} />`;
   return [text('subject', 'Subject'), part.blocks
-    ? [html`<${EmailBlocks} key="blocks" mail=${part} place=${place} change=${change} problems=${problems} say=${say} ...${tools} />`, locale && values.email?.blocks && !tools.isReadOnly && html`<${NotTranslated} key="missing" original=${values.email.blocks} blocks=${part.blocks} locale=${locale} set=${set('blocks')} />`]
+    ? html`<${EmailBlocks} key="blocks" mail=${part} place=${place} change=${change} problems=${problems} say=${say} gapAt=${gapAt} ...${tools} />`
     : text(part.html === undefined && part.text !== undefined ? 'text' : 'html', part.html === undefined && part.text !== undefined ? 'Text' : 'HTML', { isLong: true, isCode: true }),
   !part.blocks && !tools.isReadOnly && html`<p><button type="button" key="to-blocks" onClick=${() => start({ ...part, html: undefined, text: undefined, blocks: [{ type: 'html', html: part.html ?? part.text ?? '' }] })}>Continue with blocks</button> <span class="muted">The text becomes the first block.</span></p>`, remove];
 }

@@ -112,11 +112,15 @@ function paired(before, after) {
   return pairs;
 }
 
-/** The blocks of an e-mail that its translation lacks, as [index, block]. */
+/** The blocks of an e-mail that its translation lacks, by their places in it: each is after the pair of the block before it. */
 export function missingBlocks(original, translated) {
-  if (!Array.isArray(original)) return [];
-  const there = new Set(paired(original, translated).map(([old]) => old));
-  return [...original.entries()].filter(([index]) => !there.has(index));
+  const places = new Map(paired(original, translated)), missing = {};
+  let place = 0;
+  for (const [index, block] of original.entries()) {
+    if (places.has(index)) place = places.get(index) + 1;
+    else (missing[place] ??= []).push(block);
+  }
+  return missing;
 }
 
 const fieldsOf = (one, other) => [...new Set([...Object.keys(one), ...Object.keys(other)])].filter((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]));
