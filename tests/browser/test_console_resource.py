@@ -375,6 +375,7 @@ def test_source_says_what_it_sends_and_publishes_a_test_event(
     expect(row).to_contain_text("table.seated on floor")
     expect(row).to_contain_text("to its waiter")
     expect(row).to_contain_text("Table table is yours")
+    expect(row.get_by_text("active", exact=True)).to_be_visible()
     row.get_by_role("link", name="seated").click()
     state = page.get_by_role("region", name="State")
     expect(state).to_contain_text("No event in 24 hoursEach table.seated on floor sends this to its waiter.")

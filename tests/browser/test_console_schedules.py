@@ -31,6 +31,10 @@ def test_schedule_shows_its_next_times_and_is_paused(open_console: Callable[...,
     expect(page.locator(".rows-of li")).to_have_count(5)
     page.get_by_role("button", name="Edit").click()
     expect(page.get_by_label("Day")).to_have_value("1")
+    owner.send("PUT", "/v1/schedules/weekly", {**body, "active": False})
+    owner.send("PUT", "/v1/schedules/sends", body)
+    row = open_console("/schedules").get_by_role("row").filter(has_text="weekly paused")
+    expect(row.locator(".time")).to_have_text("–")
 
 
 def test_schedule_is_listed_by_its_own_clock_and_the_next_one_is_first(

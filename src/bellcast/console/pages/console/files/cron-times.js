@@ -7,7 +7,7 @@ import { html } from './html.js';
 export function NextTimes({ cron, zone }) {
   const now = localNow(zone);
   const times = typeof cron === 'string' && now ? nextTimes(cron, 3, now) : [];
-  return times.length > 0 && html`<small class="muted">Next, ${zone === 'recipient' ? 'in the zone of the recipient' : zone}: ${times.map((one) => one.toLocaleString('en-GB', { timeZone: 'UTC', weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })).join(' · ')}</small>`;
+  return times.length > 0 && html`<small class="muted">Next, ${zone === 'recipient' ? 'in the zone of the recipient' : zone}: ${times.map((one, index) => html`${index > 0 && ' · '}<span style=${{ whiteSpace: 'nowrap' }}>${one.toLocaleString('en-GB', { timeZone: 'UTC', weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })}</span>`)}</small>`;
 }
 
 /** The current date and time in a zone, as if it were UTC, or null without such a zone; the browser's zone stands for the recipient's. */

@@ -49,7 +49,7 @@ function Receiver({ of }) {
 export const sources = {
   path: '/v1/sources', rows: 'sources', isTall: true, filters: [searchOf('event sources')], link: (one) => path`/sources/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
-    { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => html`<${Type} of=${one.event} /> ${placeOf(one)}`, isWrapped: (one) => Boolean(one.topic), width: 'minmax(10rem, 1.5fr)' }, { name: 'State', of: (one) => stateOf(one) === 'failing' && 'failing', show: stated, width: '6rem' },
+    { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => html`<${Type} of=${one.event} /> ${placeOf(one)}`, isWrapped: (one) => Boolean(one.topic), width: 'minmax(10rem, 1.5fr)' }, { name: 'State', of: stateOf, show: stated, width: '6rem' },
     { name: 'Sends', of: (one) => html`<${Lines} isKept of=${effectOf(one)} note=${recipientOf(one) && html`to <${Receiver} of=${recipientOf(one)} />`} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), share: ({ recent_events: recent }) => recent?.value ?? 0, width: '9.5rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
   ],
