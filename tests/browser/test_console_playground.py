@@ -56,7 +56,7 @@ def test_playground_shows_a_notification_and_an_event_in_the_stock_clients_of_al
     page.get_by_role("button", name="Connect").click()
     panes = page.locator(".pane")
     expect(panes.get_by_text("connected", exact=True)).to_have_count(4)
-    expect(page.locator("button.primary")).to_have_text(["Send", "Publish"])
+    expect(page.locator("button.primary")).to_have_text(["Send"])
     assert panes.evaluate_all("all => all.every((one) => one.offsetHeight < innerHeight / 2)")
     assert {f"{name}.js" for name in LIBRARIES} <= loaded
     page.get_by_role("button", name="protocol events").click()

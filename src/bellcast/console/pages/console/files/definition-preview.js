@@ -2,6 +2,7 @@
  * What recipients see of a type, a schedule or an event source, beside the form that defines it.
  */
 import { BellRow } from './bell-row.js';
+import { Code } from './code.js';
 import { NextTimes } from './cron-times.js';
 import { html } from './html.js';
 import { To, isRequired } from './object-parts.js';
@@ -33,7 +34,7 @@ const dataIn = (values) => Object.fromEntries([...JSON.stringify(values).matchAl
 const addressOf = ({ topic }) => (topic ? { topic: topic.replace(/\{(\w+)\}/g, '42') } : { recipient: 'alice' });
 
 /** The event that an app publishes for it. */
-const Published = ({ of: values }) => html`<p>Your app publishes</p><pre tabIndex="0"><code>${`POST /v1/events\n${JSON.stringify({ ...addressOf(values), name: values.event || 'order.paid', data: dataIn(values) }, null, 2)}`}</code></pre>`;
+const Published = ({ of: values }) => html`<p>Your app publishes</p><${Code} label="The event" text=${`POST /v1/events\n${JSON.stringify({ ...addressOf(values), name: values.event || 'order.paid', data: dataIn(values) }, null, 2)}`} />`;
 
 /** When a schedule sends next. */
 const Times = ({ of: { cron, timezone = 'UTC' } }) => cron && html`<p><${NextTimes} cron=${cron} zone=${timezone} /></p>`;

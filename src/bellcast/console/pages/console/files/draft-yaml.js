@@ -53,7 +53,7 @@ export function FieldHelp({ schema, isReadOnly }) {
     return () => document.removeEventListener('selectionchange', follow);
   }, []);
   useEffect(() => shown.current?.scrollIntoView({ block: 'nearest' }), [type]);
-  return html`<section class="yaml-help" aria-label="Fields"><h2>Fields</h2><${FieldNames} of=${schema} /><h2>Steps</h2>${Object.entries(schema.$defs).filter(([, one]) => one.title).map(([name, one]) => html`<div key=${name}><details open=${name === type} ref=${name === type ? shown : null}><summary><code>${name}</code> <span class="muted">${one.title}</span></summary><${FieldNames} of=${one} /></details>${!isReadOnly && html`<button type="button" class="quiet" aria-label=${`Insert ${name}`} title="Insert after the step at the cursor" onClick=${() => insertStep(document.getElementById('draft-yaml'), name)}><${Icon} name="plus" /></button>`}</div>`)}</section>`;
+  return html`<section class="yaml-help" aria-label="Fields"><h2>Fields</h2><${FieldNames} of=${schema} /><h2>Steps</h2>${Object.entries(schema.$defs).filter(([, one]) => one.title).map(([name, one]) => html`<div key=${name}><details open=${name === type} ref=${name === type ? shown : null}><summary>${one.title}${one.title.toLowerCase() !== name && html` <code class="muted">${name}</code>`}</summary><${FieldNames} of=${one} /></details>${!isReadOnly && html`<button type="button" class="quiet" aria-label=${`Insert ${name}`} title="Insert after the step at the cursor" onClick=${() => insertStep(document.getElementById('draft-yaml'), name)}><${Icon} name="plus" /></button>`}</div>`)}</section>`;
 }
 
 /** What becomes of the comments of a draft. @param {{draft: any, open?: () => void}} of `open` shows the YAML, in another view */

@@ -2,6 +2,7 @@
  * The playground: one recipient on all four dialects, a composer, and the equivalent code.
  */
 import { html, useEffect, useRef, useState } from './html.js';
+import { Code } from './code.js';
 import { samples } from './code-samples.js';
 import { count, parsed, secondOf } from './format.js';
 import { loadStyle } from './load.js';
@@ -48,7 +49,7 @@ export function Playground({ page }) {
       <${Field} label="Topic" name="topic" defaultValue=${PLAYGROUND_TOPIC} ...${TECHNICAL} /><${TenantField} /></div><//>
       <${Composer} key=${`composer ${target?.token}`} ...${target} isReady=${target !== null} type=${({ target: { name, value } }) => setDraft({ ...draft, [name]: value })} begin=${begin} page=${page} /></section>
     <${Segments} label="Client" options=${DIALECTS.map(([name]) => [name, html`${name}${name in arrived && html` <span class="muted">${arrived[name]} ms</span>`}`])} value=${shown} choose=${setShown} />
-    <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} event=${draft.name} sentAt=${sentAt} arrive=${arrive} latency=${arrived[one[0]]} longest=${Math.max(1, ...Object.values(arrived))} isShown=${one[0] === shown} />`)}</div>${target && html`<${Code} ...${target} draft=${draft} />`}`;
+    <div class="panes" key=${target?.token}>${DIALECTS.map((one) => html`<${Pane} key=${one[0]} dialect=${one} target=${target} event=${draft.name} sentAt=${sentAt} arrive=${arrive} latency=${arrived[one[0]]} longest=${Math.max(1, ...Object.values(arrived))} isShown=${one[0] === shown} />`)}</div>${target && html`<${AsCode} ...${target} draft=${draft} />`}`;
 }
 
 /** The heading of a step. */
@@ -115,11 +116,11 @@ function Composer({ recipient, topic, tenant, isReady, type, begin, page }) {
   };
   return html`<fieldset class="composer" disabled=${!isReady} onInput=${type}><div class="play-sent"><${Step} number="2">Send, and compare what arrives<//><p role="status" class="muted">${sent ? html`Stored as <a href=${withQuery(page.url(path`/notifications/${sent}`), { tenant })}>${sent}</a>` : !isReady && 'Possible once you are connected.'}</p></div>
     <${Form} isInline button="Send" send=${notify}><${Field} label="Title" name="title" defaultValue="Hello" required autocomplete="off" /><${Field} label="Text" name="body" autocomplete="off" placeholder="Optional" /><//>
-    <${Form} isInline button="Publish" send=${({ name, data }) => post('/v1/events', { topic, name, data: parsed(data) })}><${Field} label="Event" name="name" defaultValue="lead.assigned" required autocomplete="off" /><${Field} label="Data as JSON" name="data" defaultValue='{"lead": 7}' autocomplete="off" spellcheck=${false} /><//></fieldset>`;
+    <${Form} isInline isSecondary button="Publish" send=${({ name, data }) => post('/v1/events', { topic, name, data: parsed(data) })}><${Field} label="Event" name="name" defaultValue="lead.assigned" required autocomplete="off" /><${Field} label="Data as JSON" name="data" defaultValue='{"lead": 7}' autocomplete="off" spellcheck=${false} /><//></fieldset>`;
 }
 
 /** The code of the two sends, which is updated as the operator types. */
-function Code({ recipient, topic, tenant, draft: { title, body, name, data } }) {
+function AsCode({ recipient, topic, tenant, draft: { title, body, name, data } }) {
   const [language, setLanguage] = useState('curl');
   const code = useRef({});
   try {
@@ -128,5 +129,5 @@ function Code({ recipient, topic, tenant, draft: { title, body, name, data } }) 
     // While the input is incomplete, the last code stays. The form reports invalid input when it is submitted.
   }
   return html`<${Card} title="The same as code"><div class="choice"><${Segments} label="Language" options=${['curl', 'Python', 'Node', 'PHP', 'Browser']} value=${language} choose=${setLanguage} /><${Copy} what="the code" text=${code.current[language]} /></div>
-    <pre tabIndex="0"><code>${code.current[language]}</code></pre><//>`;
+    <${Code} label="Code" text=${code.current[language]} /><//>`;
 }
