@@ -143,7 +143,7 @@ def test_landing_page_sends_a_first_notification(
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("button", name="Notifications, 1 unread")).to_be_visible()
     page.get_by_role("button", name="Notifications, 1 unread").click()
-    expect(page.locator(".row").filter(has_text="The very first")).to_be_visible()
+    expect(page.get_by_role("dialog").locator(".row").filter(has_text="The very first")).to_be_visible()
     assert recipients(server) == ["you"]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert messages == []  # including policy violations
