@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Route, expect
 from tests.browser.console import DESKTOP, Console, wait_loaded
+from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
 
@@ -24,6 +25,26 @@ def test_title_and_the_pages_beside_it_stay_while_an_object_is_open(
     title = page.locator(".list .titles > :first-child")
     expect(title).to_have_text("Types")
     assert (title.bounding_box(), others.bounding_box()) == before
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_titles_of_the_lists_of_an_entry_keep_their_places(
+    open_console: Callable[..., Page], owner: Console, viewport: dict[str, int]
+) -> None:
+    owner.send("PUT", "/v1/topics/kept/subscriptions/kim")
+    page = open_console("/topics?prefix=kept", viewport=viewport)
+    total, places = page.locator(".total"), []
+    for name, other in (("Topics", "Connections"), ("Connections", "Topics")):
+        expect(page.get_by_role("heading", name=name)).to_be_visible()
+        titles = [page.locator(".titles").get_by_text(one, exact=True) for one in ("Connections", "Topics")]
+        wait_loaded(page)
+        places.append([one.evaluate("one => one.getBoundingClientRect().x") for one in titles])
+        if name == "Topics":
+            expect(total).to_have_text("1")
+            right = titles[1].evaluate("one => one.getBoundingClientRect().right")
+            assert total.evaluate("one => one.getBoundingClientRect().x") > right
+        page.get_by_role("link", name=other, exact=True).last.click()
+    assert places[0] == pytest.approx(places[1], abs=0.1)
 
 
 def test_list_that_the_server_does_not_search_is_searched_in_its_rows(open_console: Callable[..., Page]) -> None:

@@ -11,7 +11,7 @@ import { goBack, leave, objectTenant, setQuery, shownTenant } from './router.js'
 import { Rows, moveInRows, sorted } from './rows.js';
 import { CONTENT } from './roles.js';
 import { download, get, withQuery } from './server.js';
-import { Siblings, siblingsOf } from './shell.js';
+import { Siblings } from './shell.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
 
 /** Maximum requests per search: each examines at most 20,000 rows. */
@@ -90,7 +90,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const isEmpty = list.isCurrent && list.count === 0;
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}${isEmpty && !isFiltered ? ' bare' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
-      <header class="heading"><div class="titles"><${Siblings} />${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${Total} of=${list} scope=${resource.scope} hasZero=${isFiltered || siblingsOf(true).length > 0} /><${Siblings} isAfter /><${Fresh} of=${list} /></div>
+      <header class="heading"><div class="titles"><${Siblings} />${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${Siblings} isAfter /><${Total} of=${list} scope=${resource.scope} hasZero=${isFiltered} /><${Fresh} of=${list} /></div>
         <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${sought || !(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Filters} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} tenant=${tenant} />
       ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}
@@ -183,7 +183,7 @@ function searched(list, text) {
   return { ...list, chunks, count, last: { scanned_until: last.scanned_until ?? last.next }, total: { value: count, exact: !last.next } };
 }
 
-/** How many rows there are, as far as the server knows. Its place is kept, so that the title of the next list stays. */
+/** How many rows there are, as far as the server knows. It comes after the titles of all lists of an entry, so that these keep their places. */
 const Total = ({ of: { total, isCurrent }, scope, hasZero }) => html`<span class="total" role="status" title=${scope}>${isCurrent && (hasZero || total.value > 0) && (total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`)}</span>`;
 
 /** Shows the rows that arrived since. */

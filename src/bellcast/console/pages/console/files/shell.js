@@ -38,7 +38,7 @@ export const pageUrl = (path) => withQuery(`${BASE}${path}`, { tenant: shownTena
 const placeOf = ({ path, within }) => within ?? path;
 
 /** The pages that share an entry of the menu with the one that is shown: those before it, or after it. */
-export function siblingsOf(isAfter) {
+function siblingsOf(isAfter) {
   const shown = pageOf(localPath()), all = ownPages().filter((one) => placeOf(one) === placeOf(shown)), at = all.indexOf(shown);
   return isAfter ? all.slice(at + 1) : all.slice(0, at);
 }
