@@ -236,6 +236,20 @@ def test_live_feed_has_kind_and_tenant_in_each_row_in_grey(open_console: Callabl
     assert violations(page) == []
 
 
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+def test_refused_request_shows_its_status_in_the_live_feed(
+    open_console: Callable[..., Page], owner: Console, viewport: dict[str, int]
+) -> None:
+    id = "01a2297c-1111-7000-8000-00000000dc1a"
+    answer = httpx.get(f"{owner.server.url}/v1/messages/{id}/source", headers=owner.server.as_app())
+    page = open_console(f"/live?text={id}", viewport=viewport)
+    row = page.locator(".feed .chunk .row").first
+    expect(row.locator(".row-link")).to_have_text("GET /v1/messages/01a2…dc1a/source")
+    status = row.get_by_text(f"{answer.status_code} · ")
+    expect(status).to_be_visible()
+    assert status.evaluate("one => one.getBoundingClientRect().width") >= 30
+
+
 def test_live_feed_has_one_row_for_a_connection_with_its_topics_and_one_for_its_end(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -449,14 +463,13 @@ def test_topic_has_cards_only_for_what_it_has(open_console: Callable[..., Page],
     owner.send("PUT", "/v1/topics/private-lessons/subscriptions/tina")
     page = open_console("/topics?prefix=private-lessons")
     row = page.locator(".chunk .row")
-    expect(row.get_by_role("cell")).to_have_text(["private-lessonsDefault tenant", "1"])
+    expect(row.get_by_role("cell")).to_have_text(["private-lessons", "Default tenant", "1"])
     row.get_by_role("link", name="private-lessons").click()
     pane = page.locator(".pane")
     expect(pane.get_by_text("No stored events.")).to_be_visible()
-    expect(pane.get_by_text("private", exact=True)).to_be_visible()
     verdict = pane.get_by_role("region", name="State")
-    expect(verdict).to_have_text("No connection follows it1 recipient subscribes to it")
-    sections = ["No connection follows it", "Subscribers"]
+    expect(verdict).to_have_text("No connection follows itprivate · 1 recipient subscribes to it")
+    sections = ["No connection follows it", "Subscribers", "Event history"]
     expect(pane.get_by_role("heading", level=2)).to_have_text(sections)
 
 
@@ -546,5 +559,5 @@ def test_topics_have_bars_that_can_be_seen_directly_before_their_numbers(open_co
     assert [round(one.evaluate(gap)) for one in busy.locator(".share").all()] == [8, 8]
     expect(quiet.locator(".share")).to_have_count(1)
     expect(quiet.get_by_role("cell", name="–")).to_have_count(1)
-    expect(quiet.get_by_role("cell", name="quiet Default tenant")).to_be_visible()
+    expect(quiet.get_by_role("cell", name="Default tenant", exact=True)).to_be_visible()
     expect(quiet.get_by_role("link", name="quiet", exact=True)).to_be_visible()

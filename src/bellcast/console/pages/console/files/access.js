@@ -18,13 +18,13 @@ import { Passkeys } from './passkeys.js';
 import { Password } from './sign-in.js';
 import { ALL, OWNERS } from './roles.js';
 import { shownTenant } from './router.js';
+import { LatestRequests } from './request-parts.js';
 import { ROOT, get, path, readAll, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { Segments } from './segments.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
 import { TenantsField } from './tenant-field.js';
 import { say } from './toast.js';
-import { amountOf } from './traffic.js';
 
 await loadStyle('account.css');
 
@@ -84,7 +84,7 @@ export function ApiKey({ page }) {
     return html`<${Heading} title=${one.name}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.id })}>Requests</a>`}${!one.revoked_at && html`<${Revoke} of=${one} />`}<//>
       <${KeyVerdict} of=${one} />
       <${Facts} of=${[['Scopes', one.scopes.map((scope, index) => html`${index > 0 && html`<br />`}<${Tag}>${scope}<//> ${SCOPES[scope]}`)], ['Tenants', tenantsOf(one)], ['Created', html`<${Moment} at=${one.created_at} />`], ['Id', html`<${Id} of=${one.id} />`]]} />
-      ${page.mayOpen('/requests') && html`<${LatestRequests} page=${page} of=${{ key: one.id, tenant: '*' }} />`}`;
+      ${page.mayOpen('/requests') && html`<${LatestRequests} page=${page} title="Latest requests" of=${{ key: one.id, tenant: '*' }} />`}`;
   }}<//>`;
 }
 
@@ -94,14 +94,6 @@ function KeyVerdict({ of: one }) {
   const end = one.expires_at ? html`${isOver(one) ? 'It ended' : 'It ends'} <${Moment} at=${one.expires_at} />.` : 'It ends when it is revoked.';
   if (isOver(one)) return html`<${Headline} kind="bad" note=${html`${end} Requests with this key are refused.`}>Expired<//>`;
   return one.used_at ? html`<${Headline} kind="ok" note=${html`Last used <${Time} at=${one.used_at} />. ${end}`}>Active<//>` : html`<${Headline} kind="open" note=${end}>Never used<//>`;
-}
-
-/** The last requests with a key, if this node has some in memory: that it has none says nothing about the key. They come last, so that nothing moves when they arrive. */
-function LatestRequests({ page, of }) {
-  const found = useLoad((signal) => get(withQuery('/v1/requests', { ...of, limit: FEW }), signal), [of.key]);
-  const { requests = [], total } = found.value ?? {};
-  return requests.length > 0 && html`<${Card} title="Latest requests"><ul class="rows-of">${requests.map((one) => html`<li key=${one.id}><${State} of=${String(one.status)} kind=${one.code ? 'bad' : 'ok'} /><a class="plain grow" href=${page.url(path`/requests/${one.id}`)}>${one.method} ${one.path}</a><${Time} at=${one.at} /></li>`)}</ul>
-    <a href=${withQuery(page.url('/requests'), of)}>All ${amountOf(total)} requests</a><//>`;
 }
 
 const FIRST_REQUEST = () => requestSamples({ method: 'POST', url: `${location.origin}${ROOT}/v1/notifications`, headers: {}, variable: 'BELLCAST_SECRET', type: 'application/json', body: JSON.stringify({ to: 'alice', title: 'Hello' }) }).curl;
@@ -182,9 +174,6 @@ function NewOperator({ page }) {
 /** What each role may do. */
 const MEANINGS = { viewer: 'sees numbers and lists', support: 'sees content too, and retries', developer: 'changes everything except operators', owner: 'also adds operators and erases data; sees all tenants' };
 const RoleField = ({ role }) => html`<div class="field"><${Field} label="Role" name="role" options=${ALL} defaultValue=${role} /><dl class="meanings">${ALL.toReversed().map((one) => html`<dt key=${one}>${one}</dt><dd>${MEANINGS[one]}</dd>`)}</dl></div>`;
-
-/** Requests with a key that are shown. */
-const FEW = 8;
 
 /** An operator: its role and tenants, what it did last, and ways to end its sessions, reset its second factor, and delete it. */
 export function Operator({ page }) {

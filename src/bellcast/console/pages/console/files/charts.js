@@ -15,7 +15,7 @@ const DAY_MS = 24 * HOUR_MS;
 const WIDTH = 320;
 const HEIGHT = 72;
 /** Durations below this are not worth a look: a chart of them is at least as high, in ms. */
-const LEAST_MS = 100;
+const LEAST_MS = 20;
 /** A shorter drag is a click. */
 const MIN_DRAG_PX = 4;
 /** A highest value of more than this many times the usual ones would flatten all others. Below MANY, it does not. */
@@ -156,14 +156,16 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, li
   // Between a few now and then, a line would be of numbers that were never there.
   const isFew = one.headline === sum && (top < FEW || usual < FEW), width = Math.max(WIDTH / count * BAR, 2);
   // A flat line at zero is at the bottom. A duration is charted up to a round number above its highest value.
-  const isDuration = one.about === most, step = 10 ** Math.floor(Math.log10(peak || 1));
-  const scale = isDuration ? Math.max(LEAST_MS, (Math.floor(peak / step) + 1) * step) : isFew ? Math.max(peak, 2) : peak || 1;
-  const place = ([at, value]) => [(at - begin) / (length - stepMs) * WIDTH, HEIGHT - Math.min(value / scale, 1) * (HEIGHT - 4) - 2];
+  const isDuration = one.about === most, step = 10 ** Math.floor(Math.log10(peak / 2 || 1));
+  const scale = isDuration ? Math.max(LEAST_MS, (Math.floor(peak / step) + 1) * step) : peak || 1;
+  // A bar is in the middle of its interval, a point of a line at its beginning.
+  const slots = isFew ? count : last, half = isFew ? 0.5 : 0;
+  const place = ([at, value]) => [((at - begin) / stepMs + half) / slots * WIDTH, HEIGHT - Math.min(value / scale, 1) * (HEIGHT - 4) - 2];
   // The current interval has not ended: a fall to it would be taken for one of the numbers.
   const ended = today.filter(([at]) => at < end - stepMs);
   const pointed = pointedAt.value && today.find(([at]) => at === pointedAt.value);
   const between = ({ anchor, focus }) => [begin + Math.min(anchor, focus) * stepMs, begin + (Math.max(anchor, focus) + 1) * stepMs];
-  const { selection, intervalAt, drag, attributes } = useSelection(last, open && ((first, end_) => open(begin + first * stepMs, begin + (end_ + 1) * stepMs)), (part) => Math.round(part * last));
+  const { selection, intervalAt, drag, attributes } = useSelection(last, open && ((first, end_) => open(begin + first * stepMs, begin + (end_ + 1) * stepMs)), (part) => Math.floor(part * slots + 0.5 - half));
   const point = (event) => {
     pointedAt.value = begin + intervalAt(event) * stepMs;
     if (open) drag(event);
@@ -175,7 +177,7 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, li
   return html`<section class=${`panel chart ${one.isBad && top > 0 ? 'bad' : ''}`}><h3>${one.title}${one.note && html` <small>${one.note}</small>`}</h3><p class="value">${headline}</p>
     <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${top > 0 && html`<span class="peak muted" aria-hidden="true" title=${isCut && 'Higher than the chart, so that the other values can be seen'}>${isCut ? '▲ max ' : isDuration ? '' : 'max '}${one.show(isDuration && !isCut ? scale : top)}</span>`}</div>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => { pointedAt.value = null; }} ...${open && attributes}>
-      ${selection.isShown && html`<rect class="mark" y="0" height=${HEIGHT} x=${Math.min(selection.anchor, selection.focus) / last * WIDTH} width=${Math.max(Math.abs(selection.focus - selection.anchor), 0.5) / last * WIDTH} />`}
+      ${selection.isShown && html`<rect class="mark" y="0" height=${HEIGHT} x=${Math.min(selection.anchor, selection.focus) / slots * WIDTH} width=${Math.max(Math.abs(selection.focus - selection.anchor) + 2 * half, 0.5) / slots * WIDTH} />`}
       ${isFew ? html`<path class="bars earlier" d=${bars(before, place, width)} /><path class="bars" d=${bars(today, place, width)} />` : html`<path class="before" d=${line(before, place, stepMs)} />${one.headline !== newest && html`<path class="area" d=${area(ended, place, stepMs)} />`}<path class="today" d=${line(ended, place, stepMs)} /><path class="today now" d=${line(today.slice(-2), place, stepMs)} />`}
       ${pointed && html`<line class="cursor" x1=${cursor} x2=${cursor} y1="0" y2=${HEIGHT} />`}</svg>
     <p class="hidden" role="status">${selected && `${selected}. Enter opens it.`}</p>
@@ -202,7 +204,7 @@ function line(points, place, stepMs) {
 }
 
 /** A bar for each value that is not 0. */
-const bars = (points, place, width) => points.filter(([, value]) => value > 0).map(place).map(([x, y]) => `M${Math.min(Math.max(x - width / 2, 0), WIDTH - width).toFixed(1)} ${HEIGHT}V${Math.min(y, HEIGHT - LEAST_HEIGHT).toFixed(1)}h${width.toFixed(1)}V${HEIGHT}Z`).join('');
+const bars = (points, place, width) => points.filter(([, value]) => value > 0).map(place).map(([x, y]) => `M${(x - width / 2).toFixed(1)} ${HEIGHT}V${Math.min(y, HEIGHT - LEAST_HEIGHT).toFixed(1)}h${width.toFixed(1)}V${HEIGHT}Z`).join('');
 
 function area(points, place, stepMs) {
   return parts(points, stepMs).map((part) => part.map(place)).map((part) => `M${part[0][0].toFixed(1)} ${HEIGHT}L${part.map(corner).join('L')}V${HEIGHT}Z`).join('');

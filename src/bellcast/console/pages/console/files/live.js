@@ -11,6 +11,7 @@ import { Failure, loadStyle, refresh, refreshes, useEvery } from './load.js';
 import { CHANNEL_NAMES, failureOf } from './outcomes.js';
 import { Empty, Facts, Heading, Icon, Id, Json, Moment, Type, prose } from './parts.js';
 import { Named } from './recipient-names.js';
+import { withShortIds } from './request-parts.js';
 import { shownTenant } from './router.js';
 import { follow, path, withQuery } from './server.js';
 import { readTenants, tenantName } from './tenant-names.js';
@@ -199,7 +200,7 @@ const words = (name) => name.replaceAll('_', ' ');
 
 /** What happened, in a few words and a note, by the kind of the event. */
 const SENTENCES = {
-  request: ({ text }) => text.match(/^(\S+ .*) (\d{3})$/).slice(1),
+  request: ({ text }) => withShortIds(text).match(/^(\S+ .*) (\d{3})$/).slice(1),
   send: ({ recipient, text, detail: { type, title } }) => [title || type, [!recipient && text.slice(type.length + 1)].filter(Boolean).join(' ')],
   publish: ({ topic, detail: { name, delivered } }) => [topic ? `${name} to ${topic}` : name, count(delivered, 'connection')],
   call: ({ detail: { name, outcome, ms } }) => [words(name), `${outcome === 'ok' ? 'handled by the app' : words(outcome)}, ${duration(ms)}`],
@@ -208,7 +209,10 @@ const SENTENCES = {
   attempt: ({ detail: { channel, state, reason, provider } }) => [`${CHANNEL_NAMES[channel]} ${state}`, reason ?? (provider && `through ${provider}`)],
   run: ({ detail: { workflow, state, reason } }) => [`${workflow} ${state}`, failureOf(reason)],
   webhook: ({ text, detail: { error } }) => (error ? [text.slice(0, -error.length - 2), error] : [text.replace(/: ok$/, ''), 'accepted']),
-  refused: ({ text, detail }) => [text, refusalOf(detail)],
+  refused: ({ text, detail }) => {
+    const [, what, status] = withShortIds(text).match(/^(.*?)( \d{3})?$/);
+    return [what, [status?.trim(), refusalOf(detail)].filter(Boolean).join(' · ')];
+  },
 };
 
 /** The sentence of a row. Fields are missing for operators who see no content, and in events of other versions. */
@@ -247,7 +251,7 @@ function OpenedEvent({ page, row }) {
     event.kind === 'run' && ['Run', path`/runs/${event.detail.id}`],
   ].filter(Boolean);
   const [what, note] = sentenceOf(event, row.events), isRefusal = event.kind === 'refused';
-  return html`<aside class="details" aria-label="Opened event"><h2 dir="auto">${what}${event.kind === 'send' && event.detail?.title && html` <${Type} of=${event.detail.type} />`}${!isRefusal && note && html` <span>${note}</span>`}</h2><p class="muted">${event.kind}, <${Moment} at=${event.at} /></p><${Refusal} key=${event.text + event.at} page=${page} of=${event} />
+  return html`<aside class="details" aria-label="Opened event"><h2 dir="auto">${isRefusal ? event.text : what}${event.kind === 'send' && event.detail?.title && html` <${Type} of=${event.detail.type} />`}${!isRefusal && note && html` <span>${note}</span>`}</h2><p class="muted">${event.kind}, <${Moment} at=${event.at} /></p><${Refusal} key=${event.text + event.at} page=${page} of=${event} />
     ${targets.length > 0 && html`<p class="links">${targets.map(([name, target]) => html`<a key=${name} href=${withQuery(page.url(target), { tenant: event.tenant ?? '' })}>${name}</a>`)}</p>`}
     ${row.events.length > 1 && html`<ol class="rows-of">${row.events.map((one, index) => html`<li key=${index}><b>${one.kind}</b> ${one.text}<time dateTime=${one.at}>${secondOf(one.at)}</time></li>`)}</ol>`}
     <${Facts} of=${factsOf(event)} /><details><summary>JSON</summary><${Json} of=${event} /></details></aside>`;

@@ -12,6 +12,7 @@ import { Loaded, loadStyle, useLoad, useOpened } from './load.js';
 import { Headline } from './object-parts.js';
 import { Empty, Facts, Heading, Id, Json, Moment, Snippet } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
+import { LatestRequests, withShortIds } from './request-parts.js';
 import { ROOT, get, path, withQuery } from './server.js';
 
 await loadStyle('requests.css');
@@ -40,15 +41,12 @@ function aboutOf({ code, errors, detail, body, tenant }) {
 /** The recipient that called, and the one to whom it sent. */
 const peopleOf = ({ tenant, recipient, code, body }) => [recipient, !code && typeof body?.to === 'string' && body.to].filter(Boolean).map((one) => ({ tenant, recipient: one }));
 
-/** Ids in a path are cut in the middle: what follows them says more. */
-const ID = /([0-9a-f]{4})[0-9a-f]{4}-[0-9a-f-]{23}([0-9a-f]{4})/g;
-
 export const requests = {
   path: '/v1/requests', rows: 'requests', scope: 'In the memory of this node', readMore: (rows) => readNames(rows.flatMap(peopleOf)), link: (one) => path`/requests/${one.id}`, isNewestFirst: true, pinsOpened: true, isDense: true, groupOf, histogram: histogramOf('requests', 'request', 'accent', { metric: 'refusals', word: 'refused' }), histograms: { status: { '4xx': histogramOf('refusals', 'refused request', 'warn') } },
   filters: [findIn('requests'), { name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
   views: [['Refused', { status: '4xx' }], ['Failed', { status: '5xx' }]],
   columns: [
-    { name: 'Request', kind: 'title', of: (one) => html`<${Status} of=${one} /> <code class="muted method">${one.method}</code> <span title=${one.path}>${one.path.replace(ID, '$1…$2')}</span>`, text: aboutOf },
+    { name: 'Request', kind: 'title', of: (one) => html`<${Status} of=${one} /> <code class="muted method">${one.method}</code> <span title=${one.path}>${withShortIds(one.path)}</span>`, text: aboutOf },
     { name: 'By', kind: 'person', of: (one) => (one.key ?? one.operator ?? one.recipient) && one, show: (one) => (one.key ?? one.operator ? html`<${Caller} name=${one.operator} keyName=${one.key} />` : html`<${Named} of=${one} />`), width: '9.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => duration(one.ms), share: ({ ms }) => Math.sqrt(ms), width: '9.5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at, show: (at) => html`<time dateTime=${at} title=${fullTime(at)}>${secondOf(at)}</time>`, width: '4.5rem' },
   ],
@@ -81,6 +79,12 @@ async function madeBy({ at, ms, method, route, status, path: target, tenant, bod
   return rows.length === 1 ? path`/${list}/${rows[0].id}` : null;
 }
 
+/** The page of the object in the path of a request, if it is not gone: `/v1/messages/{id}/source` was about a message. */
+function objectOf(page, { method, route, status, path: target }) {
+  const [, list] = route?.match(/^\/v1(\/\w+)\/\{/) ?? [];
+  return status < 300 && method !== 'DELETE' && page.mayOpen(list) && target.split('/').slice(2, 4).map((part) => `/${part}`).join('');
+}
+
 /** What the server did with a request that it did not refuse. */
 const EFFECTS = { 201: 'Stored', 202: 'Accepted' };
 
@@ -100,14 +104,15 @@ function commandOf({ method, route, status, path: target, tenant, body }) {
 
 function Found({ page, one, made }) {
   const inTenant = (target) => withQuery(page.url(target), { tenant: one.tenant ?? '' });
-  const command = commandOf(one);
+  const command = commandOf(one), object = objectOf(page, one);
   const to = !one.code && typeof one.body?.to === 'string' && one.body.to, about = aboutOf(one);
   const effect = `${one.code ? 'Refused' : one.status >= 500 ? 'Failed' : EFFECTS[one.status] ?? 'Answered'} in ${duration(one.ms)}`;
   const same = [['Same route', { route: one.route ?? one.path }], one.key && ['Same key', { key: one.key }], ['Same status', { status: String(one.status) }]].filter(Boolean);
   return html`<${Heading} title=${`${one.method} ${one.path}`} note=${html`<${Status} of=${one} />`} />${one.code ? html`<${Refusal} page=${page} of=${{ kind: 'refused', detail: one }} about=${html`${effect}.`} />`
     : html`<${Headline} kind=${one.status >= 500 ? 'bad' : 'ok'} note=${about && (made ? html`<a href=${inTenant(made)}>${about}</a>` : about)}>${effect}<//>`}
-    <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['By', one.key ?? one.operator ? html`<${Caller} name=${one.operator} keyName=${one.key} />` : one.recipient && html`<${Named} of=${one} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['Operator', one.key && one.operator], ['To', to && html`<${Named} of=${{ tenant: one.tenant, recipient: to }} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
-    <nav class="choice" aria-label="More requests">${same.map(([word, filter]) => html`<a key=${word} class="button small" href=${withQuery(page.url('/requests'), { ...filter, tenant: one.tenant })}>${word}</a>`)}</nav>
+    <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['By', one.key ?? one.operator ? html`<${Caller} name=${one.operator} keyName=${one.key} />` : one.recipient && html`<${Named} of=${one} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['Operator', one.key && one.operator], ['To', to && html`<${Named} of=${{ tenant: one.tenant, recipient: to }} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Object', object && html`<a href=${inTenant(object)}>${object.split('/').at(-1)}</a>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
+    <nav class="choice" aria-label="More requests"><span class="muted">Show</span>${same.map(([word, filter]) => html`<a key=${word} class="button small" href=${withQuery(page.url('/requests'), { ...filter, tenant: one.tenant })}>${word}</a>`)}</nav>
     ${one.body === null ? one.status >= 400 && html`<p class="muted">Its body is not stored: the server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<h2>Body</h2><${Json} of=${one.body} />`}
-    ${command && html`<details><summary>Repeat by terminal</summary><${Snippet} what="the command" of=${command} /></details>`}`;
+    ${command && html`<details><summary>Repeat by terminal</summary><${Snippet} what="the command" of=${command} /></details>`}
+    <${LatestRequests} page=${page} title=${one.key ? 'Latest with the same key' : 'Latest of the same route'} of=${{ ...one.key ? { key: one.key } : { route: one.route ?? one.path }, tenant: '*' }} shown=${one.id} />`;
 }

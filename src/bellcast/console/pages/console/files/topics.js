@@ -8,10 +8,10 @@ import { Confirm } from './dialogs.js';
 import { count, many, number, parsed } from './format.js';
 import { Loaded, Paged, Together, loadStyle, useLoad } from './load.js';
 import { Headline } from './object-parts.js';
-import { Avatar, Card, Field, Form, Heading, Icon, Json, Time } from './parts.js';
+import { Avatar, Card, Field, Form, Heading, Json, Time } from './parts.js';
 import { Named, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { inTenant, shownTenant, tenantOf } from './router.js';
+import { inTenant, tenantOf } from './router.js';
 import { get, path, readAll, request, withQuery } from './server.js';
 import { tenantName } from './tenant-names.js';
 
@@ -30,7 +30,6 @@ const aboutOf = (topic) => Object.entries(MEANINGS).find(([start]) => topic.star
 const WIDTH = '9.5rem';
 /** The tenant of a topic. The same name can exist in each. */
 const placeOf = ({ tenant }) => (tenant ? tenantName(tenant) : 'Default tenant');
-const signOf = ({ tenant }) => html`<${Avatar} ...${tenant ? { of: tenant, name: tenantName(tenant) } : { of: '', icon: 'tenants', tone: 'grey' }} />`;
 /** Those that are live come first. */
 const order = (one, other) => other.followers - one.followers || other.subscribers - one.subscribers || one.topic.localeCompare(other.topic);
 
@@ -38,8 +37,8 @@ export const topics = {
   path: '/v1/topics', rows: 'topics', link: (one) => path`/topics/${one.topic}`, isDense: true, order,
   filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
   views: [['Roles', { prefix: 'role.' }], ['Presence', { prefix: 'presence-' }], ['Private', { prefix: 'private-' }]],
-  columns: (page) => [
-    { name: 'Topic', kind: 'title', ...!shownTenant(page.query) && { lead: signOf }, of: (one) => html`<span title=${aboutOf(one.topic)}>${one.topic}</span>`, text: (one) => [!shownTenant(page.query) && placeOf(one), one.present > 0 && `${number(one.present)} present`].filter(Boolean).join(' · ') },
+  columns: [
+    { name: 'Topic', kind: 'title', of: (one) => html`<span title=${aboutOf(one.topic)}>${one.topic}</span>`, text: (one) => one.present > 0 && `${number(one.present)} present` }, { name: 'Tenant', of: placeOf, show: (name) => name },
     { name: 'Connected', kind: 'number', of: (one) => one.followers > 0 && number(one.followers), share: (one) => one.followers, width: WIDTH }, { name: 'Subscribers', kind: 'number', of: (one) => one.subscribers > 0 && many(one.subscribers), share: (one) => one.subscribers, width: WIDTH },
   ],
   none: { text: 'No topics yet. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
@@ -61,8 +60,8 @@ export function Topic({ page }) {
   const stored = useLoad(async (signal) => ({ events: (await readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal)).reverse() }), here);
   const hrefOf = ({ recipient }) => (page.may(CONTENT) ? inTenant(page, path`/recipients/${recipient}`) : null);
   const person = (one) => (one.recipient ? html`<${Named} isShort of=${{ ...tenant, recipient: one.recipient }} href=${hrefOf(one)} />` : html`<span class="person muted"><${Avatar} of="" icon="account" tone="grey" /><span class="name">anonymous</span></span>`);
-  return html`<${Heading} title=${page.key} note=${html`<span class="muted">${[tenant.tenant && tenantName(tenant.tenant), aboutOf(page.key)].filter(Boolean).join(' · ')}</span>`}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}><${Icon} name="live" /> Trace</a><//><${Together}>
-    <${Loaded} of=${listed}>${(found) => html`<${Counts} of=${found} name=${page.key} stored=${stored} />`}<//>
+  return html`<${Heading} title=${page.key}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}>Trace</a><//><${Together}>
+    <${Loaded} of=${listed}>${(found) => html`<${Counts} of=${found} name=${page.key} stored=${stored} about=${tenant.tenant && tenantName(tenant.tenant)} />`}<//>
     <div class="story-columns topic"><div><div><${Filled} title="Connected" of=${connected} rows="connections">${({ connections, next, total }) => html`
       <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<span class=${`dialect ${dialectOf(one)}`} title=${dialectName(one)}>${shortName(one)}</span><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${count(total.value, 'connection')}` : 'All connections'}</a>`}<//>
     <${Filled} title="Event history" of=${stored} rows="events">${({ events }) => html`
@@ -71,13 +70,13 @@ export function Topic({ page }) {
     <div><${Filled} title="Subscribers" of=${subscribed} rows="subscriptions">${(response) => html`
       <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after })).then(withNames('subscriptions'))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`}<//>
     <${Filled} title="Present now" of=${present} rows="members">${({ members }) => html`
-      <${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${one.name ? html`<${Person} name=${one.name} href=${hrefOf(one)} />` : person(one)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`}<//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}${stored.value?.events.length === 0 && html`<p class="muted">No stored events. ${page.mayOpen('/settings') && html`<a href=${page.url('/settings#topics')}>Topic history</a>`}</p>`}</div></div></div><//>`;
+      <${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${one.name ? html`<${Person} name=${one.name} href=${hrefOf(one)} />` : person(one)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`}<//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}${stored.value?.events.length === 0 && html`<${Card} title="Event history"><p class="muted">No stored events. ${page.mayOpen('/settings') && html`<a href=${page.url('/settings#topics')}>Topic history</a>`}</p><//>`}</div></div></div><//>`;
 }
 
 /** How many follow a topic, as in the list, and its last event. */
-function Counts({ of: { topics: found }, name, stored }) {
+function Counts({ of: { topics: found }, name, stored, about }) {
   const { followers = 0, present = 0, subscribers = 0 } = found.find(({ topic }) => topic === name) ?? {}, last = stored.value?.events[0];
-  const note = [present > 0 && `${number(present)} present`, subscribers === 0 ? 'No recipient subscribes to it' : `${many(subscribers)} ${subscribers === 1 ? 'recipient subscribes' : 'recipients subscribe'} to it`].filter(Boolean).join(' · ');
+  const note = [about, aboutOf(name), present > 0 && `${number(present)} present`, subscribers === 0 ? 'No recipient subscribes to it' : `${many(subscribers)} ${subscribers === 1 ? 'recipient subscribes' : 'recipients subscribe'} to it`].filter(Boolean).join(' · ');
   return html`<${Headline} kind=${followers > 0 ? 'ok' : 'info'} note=${html`${note}${last && html` · ${last.name} <${Time} at=${last.at} />`}`}>${followers > 0 ? `${count(followers, 'connection')} ${followers === 1 ? 'follows' : 'follow'} it` : 'No connection follows it'}<//>`;
 }
 
