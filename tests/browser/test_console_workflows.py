@@ -224,14 +224,16 @@ def test_live_page_shows_what_the_app_sent_and_what_was_refused(operator: Operat
     httpx.post(f"{owner.server.url}/v1/notifications", headers=owner.server.as_app(), json={"to": "a", "titel": "x"})
     operator.open("Live")
     expect(operator.page.get_by_role("row").filter(has_text="just.sent")).to_contain_text("questions")
-    operator.row("POST /v1/notifications")
+    refused = operator.page.locator(".feed .row", has_text="422 · ")
+    operator.click(refused.get_by_role("button", name="POST /v1/notifications").first)
     expect(operator.page.locator(".details")).to_contain_text("did you mean")
 
 
 def test_live_page_explains_why_a_page_does_not_connect(operator: Operator, owner: Console) -> None:
     httpx.get(f"{owner.server.url}/v1/stream", params={"token": "wrong"})
     operator.open("Live")
-    operator.row("GET /v1/stream")
+    refused = operator.page.locator(".feed .row", has_text="401 · ")
+    operator.click(refused.get_by_role("button", name="GET /v1/stream").first)
     expect(operator.page.locator(".details").get_by_role("link", name="Causes and fixes")).to_be_visible()
     assert "/bellcast/check.js" in httpx.get(f"{owner.server.url}/check", headers={"accept": "text/html"}).text
 

@@ -23,8 +23,8 @@ MAX_CAUSE = 200
 MAX_REASON = 500
 # Number of cached reasons: reasons of one cause are often equal.
 CACHED_CAUSES = 1_000
-# Applied in this order, because an address can be part of a URL. A status such as 550 or 5.1.1 is kept. A bounce report
-# has only the second of them, so that a reply code before it is left out.
+# Applied in this order, because an address can be part of a URL. A status such as 550 or 5.1.1 is kept, but a reply
+# code before an enhanced status is left out: a bounce report has only the second of them.
 VARIABLE_PARTS = (
     (re.compile(r"^[45]\d\d[ -](?=[45]\.\d{1,3}\.\d{1,3}\b)"), ""),
     (re.compile(r"https?://[^\s\"'<>]+"), "URL"),
@@ -112,7 +112,8 @@ def _matches(failure: StoredFailure, wanted: FailureFilter) -> bool:
         and wanted.workflow in (None, failure.workflow)
         and wanted.job in (None, failure.job)
         and (wanted.webhook is None or wanted.webhook == webhook_of(failure))
-        and (wanted.cause is None or wanted.cause == cause_of(failure.reason))
+        # A cause that was stored or linked before may have a part that is left out now.
+        and (wanted.cause is None or cause_of(wanted.cause) == cause_of(failure.reason))
     )
 
 
