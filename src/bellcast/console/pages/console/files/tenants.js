@@ -94,8 +94,8 @@ export function Tenant({ page }) {
   return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Avatar} of=${one.key} name=${one.name ?? one.key} /><${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`}><a class="button" href=${withQuery(page.url('/live'), { tenant: one.key })}><${Icon} name="live" /> Live</a><//><${Together}><${Tabs} page=${page} of=${[
     ['usage', 'Usage', html`<${Usage} ...${{ page, one, listed, stats }} />`],
     page.may(BUILDERS) && ['brand', 'Brand', html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} />`],
-    page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${page.me.tenants === null ? LimitForm : LimitFacts} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag, listed, stats }} />${Object.keys(one.settings).length > 0 && html`<details class="panel"><summary>Settings as JSON</summary><p class="muted">All settings of the tenant, also those of your own apps.</p><${Json} what="the settings" of=${one.settings} /></details>`}`],
-  ].filter(Boolean)} /><//>`}<//>`;
+    page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${page.me.tenants === null ? LimitForm : LimitFacts} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag, listed, stats }} />`],
+  ].filter(Boolean)} />${Object.keys(one.settings).length > 0 && html`<details class="panel"><summary>Settings as JSON</summary><p class="muted">All settings of the tenant, also those of your own apps.</p><${Json} what="the settings" of=${one.settings} /></details>`}<//>`}<//>`;
 }
 
 /**
