@@ -49,7 +49,7 @@ export function Verdict({ page, of, recipient, tenant, name = nameOf({ ...tenant
   const cure = actions.find(isCure);
   // What a headline says needs no list.
   const isBrief = isOnly && kind === 'ok' && of.channels[0].channel === 'inbox' && actions.length + unsent.length === 0;
-  const opened = openedIn(of.facts), at = opened && html`<${Time} at=${opened.at} />`, unread = html`, <${State} of="unread" kind="unseen" />`;
+  const [opened, hasExpired] = openedIn(of.facts), at = opened && html`<${Time} at=${opened.at} />`, unread = html`, <${State} of=${hasExpired ? 'expired' : 'unread'} kind=${hasExpired ? 'open' : 'unseen'} />`;
   const headline = isBrief ? title ? opened ? html`“${title}” was ${opened.what} ${at}` : html`“${title}” is in the inbox${unread}` : opened ? html`${OPENED[opened.what]} by ${name} ${at}` : html`In ${name}’s inbox${unread}` : isStored ? simulatedText(simulated) : of.verdict === 'delivered' && of.channels.some(({ state }) => state === 'sent') ? 'Everything was sent' : isByRules && of.verdict === 'partly_delivered' ? inPart(of.channels, opened && `${OPENED[opened.what]} by ${name}`) : stopped && (isOnly || of.verdict === 'partly_delivered') ? `${name} got no ${MESSAGE_NAMES[stopped.channel]}` : general;
   return html`<section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div>
     <h2 dir="auto">${headline}</h2>
@@ -58,11 +58,12 @@ export function Verdict({ page, of, recipient, tenant, name = nameOf({ ...tenant
   </div></section>`;
 }
 
-const OPENED = { read: 'Read', seen: 'Seen' };
-/** When the recipient read or saw the notification of which the outcome is shown, the newest one; undefined if neither. */
+const OPENED = { read: 'Read', seen: 'Seen', archived: 'Archived' };
+/** When the recipient read, saw or archived the notification of which the outcome is shown, the newest one; undefined if none of them. And whether it has expired. */
 function openedIn(facts) {
   const own = byNotification(facts)[0]?.[1] ?? [];
-  return own.findLast(({ what }) => what === 'read') ?? own.findLast(({ what }) => what === 'seen');
+  const last = (name) => own.findLast(({ what }) => what === name);
+  return [Object.keys(OPENED).map(last).find(Boolean), Boolean(last('expired'))];
 }
 
 export function Outcome({ of }) {
