@@ -37,6 +37,18 @@ def test_schedule_shows_its_next_times_and_is_paused(open_console: Callable[...,
     expect(row.locator(".time")).to_have_text("–")
 
 
+def test_paused_schedule_says_so_before_its_error(open_console: Callable[..., Page], owner: Console) -> None:
+    body = {"cron": "0 9 * * mon", "notification": {"to": "paul", "title": "Your week"}, "active": False}
+    stored = {"key": "stopped", **owner.send("PUT", "/v1/schedules/stopped", body), "last_error": "It has no texts."}
+    page = open_console("/account")
+    listed = {"schedules": [stored, stored | {"key": "ended", "active": True}], "next": None}
+    page.route("**/v1/schedules?*", lambda route: route.fulfill(json=route.fetch().json() | listed))
+    go(page, "/schedules")
+    states = page.locator(".chunk .preview")
+    expect(states).to_have_text([re.compile(r"^\s*paused\s+It has no"), re.compile(r"^\s*failed\s+It has no")])
+    owner.send("DELETE", "/v1/schedules/stopped")
+
+
 def test_schedule_is_listed_by_its_own_clock_and_the_next_one_is_first(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
