@@ -10,6 +10,7 @@ from tests.browser.console import DESKTOP, Console, go, state_of_operator, wait_
 from tests.wire.clients import websocket
 
 PEOPLE = [("u-1", "acme", "Ann Ash"), ("u-2", "acme", "Bea Birch"), ("u-1", "globex", "Cem Cedar")]
+MAIL = {"to": "u-1", "title": "Hello", "channels": ["email"]}
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,10 @@ def test_viewer_reads_no_names(open_console: Callable[..., Page], named: Console
     requested = keys_requested(page)
     page.goto("/console/notifications?type=names&tenant=globex")
     expect(page.locator(".chunk .named").first).to_have_text("u-1")
+    named.send("PATCH", "/v1/recipients/u-1?tenant=globex", {"email": "cem@example.com"})
+    named.send("POST", "/v1/notifications?tenant=globex", MAIL)
+    page.goto("/console/messages?tenant=globex")
+    expect(page.locator(".chunk .row-title")).to_have_text("u-1")
     assert requested == []
 
 

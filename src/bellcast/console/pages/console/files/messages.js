@@ -33,7 +33,7 @@ const TO = { name: 'To', kind: 'person', of: (one) => one, show: (one) => html`<
 export const messages = {
   ...OF_ALL, link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, TO, { name: 'Message', kind: 'title', of: (one) => one.content.subject || beginningOf(one) || one.id, text: (one) => one.reason },
+    { name: 'State', kind: 'state', of: (one) => one.state }, TO, { name: 'Message', kind: 'title', of: (one) => one.content.subject || beginningOf(one) || nameOf(one) || one.id, text: (one) => one.reason },
     { name: 'Channel', of: (one) => one, show: ({ channel, provider }) => html`<${Channel} of=${channel}>${provider && html`<span class="muted"> · ${provider}</span>`}<//>`, width: '11rem' }, TENANT, CREATED,
   ],
   none: { text: 'No messages yet. Each e-mail, SMS, push and chat message appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
