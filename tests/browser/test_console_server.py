@@ -365,6 +365,32 @@ def test_request_has_a_page_with_its_reason_and_its_body(open_console: Callable[
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "link", "name"),
+    [
+        ("PUT", "/recipients/linked", {"name": "Linked"}, "/recipients/linked", "linked"),
+        ("PUT", "/suppressions/email/a%40example.com", {}, "/suppressions/email/a%40example.com", "a@example.com"),
+        ("GET", "/pusher-apps/{app}", None, "/pusher-apps/{app}", "{app}"),
+    ],
+)
+def test_request_links_to_the_page_of_its_object(
+    open_console: Callable[..., Page],
+    owner: Console,
+    method: str,
+    path: str,
+    body: dict[str, str] | None,
+    link: str,
+    name: str,
+) -> None:
+    app = owner.send("POST", "/v1/pusher-apps", {"name": "Linked"})["id"]
+    headers = owner.server.as_app() | {"x-request-id": f"linked-{path.split('/')[1]}"}
+    url = f"{owner.server.url}/v1{path.format(app=app)}"
+    assert httpx.request(method, url, headers=headers, json=body).status_code < 300
+    page = open_console(f"/requests/{headers['x-request-id']}")
+    shown = page.locator(".facts").get_by_role("link", name=name.format(app=app), exact=True)
+    expect(shown).to_have_attribute("href", re.compile(rf"^/console{link.format(app=app)}(\?|$)"))
+
+
 def test_requests_name_their_caller_what_they_sent_and_their_minute(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

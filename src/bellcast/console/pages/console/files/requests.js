@@ -81,8 +81,19 @@ async function madeBy({ at, ms, method, route, status, path: target, tenant, bod
 
 /** The page of the object in the path of a request, if it is not gone: `/v1/messages/{id}/source` was about a message. */
 function objectOf(page, { method, route, status, path: target }) {
-  const [, list] = route?.match(/^\/v1(\/\w+)\/\{/) ?? [];
-  return status < 300 && method !== 'DELETE' && page.mayOpen(list) && target.split('/').slice(2, 4).map((part) => `/${part}`).join('');
+  const [, list, more] = route?.match(/^\/v1(\/[\w-]+)\/\{\w+\}(\/\{)?/) ?? [];
+  if (status >= 300 || method === 'DELETE' || !page.mayOpen(list)) return null;
+  const parts = target.split('/').slice(2, more ? 5 : 4);
+  return { link: parts.map((part) => `/${part}`).join(''), name: decoded(parts.at(-1)) };
+}
+
+/** A part of a path as it was sent, if it cannot be decoded. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** What the server did with a request that it did not refuse. */
@@ -110,7 +121,7 @@ function Found({ page, one, made }) {
   const same = [['Same route', { route: one.route ?? one.path }], one.key && ['Same key', { key: one.key }], ['Same status', { status: String(one.status) }]].filter(Boolean);
   return html`<${Heading} title=${`${one.method} ${one.path}`} note=${html`<${Status} of=${one} />`} />${one.code ? html`<${Refusal} page=${page} of=${{ kind: 'refused', detail: one }} about=${html`${effect}.`} />`
     : html`<${Headline} kind=${one.status >= 500 ? 'bad' : 'ok'} note=${about && (made ? html`<a href=${inTenant(made)}>${about}</a>` : about)}>${effect}<//>`}
-    <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['By', one.key ?? one.operator ? html`<${Caller} name=${one.operator} keyName=${one.key} />` : one.recipient && html`<${Named} of=${one} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['Operator', one.key && one.operator], ['To', to && html`<${Named} of=${{ tenant: one.tenant, recipient: to }} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Object', object && html`<a href=${inTenant(object)}>${object.split('/').at(-1)}</a>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
+    <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['By', one.key ?? one.operator ? html`<${Caller} name=${one.operator} keyName=${one.key} />` : one.recipient && html`<${Named} of=${one} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['Operator', one.key && one.operator], ['To', to && html`<${Named} of=${{ tenant: one.tenant, recipient: to }} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Object', object && html`<a href=${inTenant(object.link)}>${object.name}</a>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
     <nav class="choice" aria-label="More requests"><span class="muted">Show</span>${same.map(([word, filter]) => html`<a key=${word} class="button small" href=${withQuery(page.url('/requests'), { ...filter, tenant: one.tenant })}>${word}</a>`)}</nav>
     ${one.body === null ? one.status >= 400 && html`<p class="muted">Its body is not stored: the server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<h2>Body</h2><${Json} of=${one.body} />`}
     ${command && html`<details><summary>Repeat by terminal</summary><${Snippet} what="the command" of=${command} /></details>`}
