@@ -283,3 +283,19 @@ def test_recipient_of_a_filter_has_the_name_of_the_tenant_that_is_listed(
     state = state_of_operator(owner, chromium, "chipper", "support", ["chips"])
     page = open_console("/connections?recipient=chip-ada", state=state)
     expect(used_filter(page, "Recipient", "Ada of chips")).to_be_visible()
+
+
+def test_list_does_not_wait_for_a_name_that_is_not_read(open_console: Callable[..., Page], run: str) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page = open_console("/account")
+    page.route("**/v1/recipients?*", hold)
+    go(page, "/runs?recipient=fay")
+    expect(page.locator(".chunk .row").filter(has_text="mailing")).to_be_visible()
+    expect(used_filter(page, "Recipient", "fay")).to_be_visible()
+    assert held
+    for one in held:
+        one.abort()

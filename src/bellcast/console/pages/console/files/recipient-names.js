@@ -11,6 +11,8 @@ import { me } from './session.js';
 const MAX_KEYS = 90;
 /** More names, such as those of a live feed of days, are read again. */
 const MAX_KNOWN = 10_000;
+/** What waits for names is shown with keys after this time. */
+const WAIT_MS = 1000;
 
 /** By tenant and key; null without a name. */
 const names = new Map();
@@ -37,7 +39,7 @@ async function readSome(some) {
   }
 }
 
-/** Read the names of the recipients of rows: one request for all that are not known. Viewers read none. */
+/** Read the names of the recipients of rows: one request for all that are not known. It is waited for only a short time. Viewers read none. */
 export async function readNames(rows) {
   if (me.value.role === 'viewer') return;
   if (reads.size > MAX_KNOWN) {
@@ -49,7 +51,7 @@ export async function readNames(rows) {
     const some = unknown.slice(first, first + MAX_KEYS), read = readSome(some.map(([, one]) => one));
     for (const [place] of some) reads.set(place, read);
   }
-  await Promise.all([...places.keys()].map((place) => reads.get(place)));
+  await Promise.race([Promise.all([...places.keys()].map((place) => reads.get(place))), new Promise((done) => { setTimeout(done, WAIT_MS); })]);
 }
 
 /** The name of the recipient of a row, or its key while it has none. */
