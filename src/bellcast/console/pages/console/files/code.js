@@ -29,7 +29,4 @@ export function Code({ label, text }) {
 }
 
 /** An object as JSON with colours, with a button that copies it. */
-export function CodeOf({ of, what }) {
-  const text = JSON.stringify(of, null, 2);
-  return html`<div class="snippet"><${Code} label=${what.replace('the ', '').replace(/^./, (letter) => letter.toUpperCase())} text=${text} /><${Copy} what=${what} text=${text} /></div>`;
-}
+export const CodeOf = ({ of, what }) => html`<${Sample} label=${what.replace('the ', '').replace(/^./, (letter) => letter.toUpperCase())} what=${what} text=${JSON.stringify(of ?? null, null, 2)} />`;

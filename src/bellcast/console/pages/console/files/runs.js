@@ -130,7 +130,13 @@ export function Run({ page }) {
 
 /** The data of the trigger, and below it what each step that began got and made. */
 const AllData = ({ page, one }) => html`${Object.keys(one.data).length === 0 ? html`<p class="muted">The trigger had no data.</p>` : html`<h3>Trigger</h3><${CodeOf} what="the data" of=${one.data} />`}
-  ${one.definition && one.steps.filter(({ state }) => !['pending', 'skipped'].includes(state)).map((step) => html`<details key=${step.key} class="of-step"><summary>${nameOfStep(step)} ${ownKeyOf(step)}</summary><${StepDetails} page=${page} one=${one} step=${step} read=${async () => one.definition} /></details>`)}`;
+  ${one.definition && one.steps.filter(({ state }) => !['pending', 'skipped'].includes(state)).map((step) => html`<${OfStep} key=${step.key} page=${page} one=${one} step=${step} />`)}`;
+
+/** What a step got and made, drawn once it is unfolded: 50 steps can have a great deal of it. */
+function OfStep({ page, one, step }) {
+  const [wasOpen, setOpen] = useState(false);
+  return html`<details class="of-step" onToggle=${() => setOpen(true)}><summary>${nameOfStep(step)} ${ownKeyOf(step)}</summary>${wasOpen && html`<${StepDetails} page=${page} one=${one} step=${step} read=${async () => one.definition} />`}</details>`;
+}
 
 /** The run on its own version, of which the modules are loaded when they are needed. */
 function OnCanvas({ page, one, tenant }) {
