@@ -46,10 +46,13 @@ function stateOf(one) {
   return one.sends_today ? ['active', 'ok'] : ['idle', 'open'];
 }
 
+/** Sends of today without a daily limit, of which only a part may have been counted, in words. */
+const atLeast = (one) => html`<span title="Counted since midnight UTC. Without a daily limit, a send counts once for all its recipients.">at least <b>${number(one.sends_today)}</b></span>`;
+
 /** Today's sends, and their part of the daily limit; of an idle tenant nothing, as its state says it. Without a limit, more may have been sent. */
 function partSent(one) {
   if (hasBudget(one)) return html`<${PartOf} value=${one.sends_today ?? 0} all=${one.settings.sends_per_day} label="Of the daily limit" kind=${stateOf(one)[1]} />`;
-  return one.sends_today ? `${number(one.sends_today)}+` : null;
+  return one.sends_today ? atLeast(one) : null;
 }
 
 /** The limits of a tenant in words. */
@@ -74,7 +77,7 @@ export const tenants = {
     { name: 'Recipients', kind: 'number', of: (one) => one.recipients > 0 && many(one.recipients), share: (one) => one.recipients, width: '9rem' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  note: 'Sent today counts from midnight UTC.',
+  note: 'Sent today counts from midnight UTC. Without a daily limit, a send counts once for all its recipients.',
   none: { text: 'No tenants yet. A tenant is a customer of your app: with its own recipients, brand and limits. The first send with a tenant creates it too.', command: 'bellcast notify alice "Hello" --tenant acme', tools: newButton },
 };
 
@@ -121,7 +124,7 @@ function Usage({ page, one, listed, stats }) {
 
 /** What was sent today, as a part of the daily limit if there is one. */
 function SentToday({ of: one }) {
-  if (!hasBudget(one)) return one.sends_today > 0 && html`<span><b>${number(one.sends_today)}+</b> sent today</span>`;
+  if (!hasBudget(one)) return one.sends_today > 0 && html`<span>${atLeast(one)} sent today</span>`;
   const [word, kind] = stateOf(one), all = one.settings.sends_per_day;
   return html`<span><b>${number(one.sends_today ?? 0)}</b> of ${number(all)} sent today${['warn', 'bad'].includes(kind) && html` <${State} of=${word} kind=${kind} />`}</span><progress aria-label="Of the daily limit" class=${kind} max=${all} value=${one.sends_today ?? 0}></progress>`;
 }
