@@ -311,8 +311,10 @@ def test_owner_changes_preference_defaults_beside_another_operator(
     # On a phone, a row is a line with the channels that are on, until it is unfolded.
     expect(row.locator(".brief")).to_have_text("Inbox, E-mail, SMS, Push, Chat")
     expect(row.get_by_text("Always on")).to_be_hidden()
+    expect(page.locator(".legend")).to_be_hidden()
     row.get_by_role("button", name="Details of Preferred").click()
     expect(row.get_by_text("Always on")).to_be_visible()  # and no button: recipients cannot turn it off
+    expect(page.locator(".legend")).to_be_visible()
     row.get_by_role("button", name="Preferred by SMS: On").click()
     page.get_by_role("button", name="Off until the recipient turns it on").click()
     page.get_by_role("button", name="Details of Every type").click()
