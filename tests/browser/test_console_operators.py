@@ -253,6 +253,17 @@ def test_audit_log_says_what_a_failure_of_the_server_leaves_open(
     expect(state).to_contain_text("Failed: internalA part of it may have been done.")
 
 
+def test_audit_log_counts_no_fields_of_what_was_created(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/")
+    change = {"field": "url", "from": None, "to": "https://example.com"}
+    one = owner.send("GET", "/v1/audit?limit=1")["entries"][0] | {"action": "POST /v1/webhooks", "outcome": "ok"}
+    body = {"entries": [one | {"target": "/v1/webhooks", "changes": [change]}], "next": None}
+    page.route("**/v1/audit*", lambda route: route.fulfill(json=body))
+    go(page, f"/audit/{one['id']}")
+    expect(page.get_by_role("region", name="State")).to_have_text("Done")
+    expect(page.get_by_role("heading", name="Fields")).to_be_visible()
+
+
 def test_actions_of_a_quiet_operator_are_not_denied_beyond_what_was_searched(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

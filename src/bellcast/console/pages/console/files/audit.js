@@ -101,11 +101,14 @@ async function entryOf(id, tenant, signal) {
   return found;
 }
 
+/** What is created has fields, but none of them was changed. */
+const isCreation = ({ action, changes }) => action.startsWith('POST ') && changes.every(({ from }) => from === null);
+
 /** Whether it was done, and how much it changed. */
 function EntryVerdict({ of: one }) {
   if (isQuestion(one)) return html`<${Headline} kind="open" note=${REASONS[one.outcome]}>Waited for the password<//>`;
   if (one.outcome !== 'ok') return html`<${Headline} kind="bad" note=${isFailure(one) ? 'A part of it may have been done.' : `${REASONS[one.outcome] ?? ''} Nothing was changed.`}>${isFailure(one) ? 'Failed' : 'Refused'}: ${outcomeOf(one)}<//>`;
-  const changed = changesOf(one).length;
+  const changed = isCreation(one) ? 0 : changesOf(one).length;
   return html`<${Headline} kind=${changed > 0 || !one.action.startsWith('GET ') ? 'ok' : 'info'}>${changed > 0 ? `${count(changed, 'field')} changed` : one.action.startsWith('GET ') ? 'Read, nothing was changed' : 'Done'}<//>`;
 }
 
@@ -115,7 +118,7 @@ export function AuditEntry({ page }) {
   return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} before=${html`<${CallerAvatar} of=${one.actor} />`} title=${html`${actorOf(one)} ${wordsOf(one)}`} />
     <${EntryVerdict} of=${one} />
     <${Facts} of=${[['When', html`<${Moment} at=${one.at} />`], ['Object', objectOf(one) && html`<a href=${withQuery(page.url(objectOf(one)), { tenant: recipientOf(one)?.tenant ?? one.tenant })}>${objectWords(one)}</a>`], ['Tenant', one.tenant], ['Address', one.address], ['Actor', actorOf(one) !== one.actor && html`<code>${one.actor}</code>`], ['Action', html`<code>${requestOf(one)}</code>`], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`], ['Entry', number(one.number)]]} />
-    ${one.changes.length > 0 && html`<${Card} title="Changes"><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${nameOf({ field })}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${valueWords(from)}</del> → `}<ins>${valueWords(to)}</ins></dd>` : to === TOO_LONG ? html`<dd class="brief">${from === null ? 'Set' : 'Changed'} <span class="muted">to a value that is too long for the log</span></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}`}<//>`;
+    ${one.changes.length > 0 && html`<${Card} title=${isCreation(one) ? 'Fields' : 'Changes'}><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${nameOf({ field })}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${valueWords(from)}</del> → `}<ins>${valueWords(to)}</ins></dd>` : to === TOO_LONG ? html`<dd class="brief">${from === null ? 'Set' : 'Changed'} <span class="muted">to a value that is too long for the log</span></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}`}<//>`;
 }
 
 /** The request of an entry, or the tool and its arguments. */
