@@ -103,6 +103,11 @@ def test_created_key_is_shown_once_and_revoked_after_a_question(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     page = open_console("/keys?new=yes", viewport=DESKTOP)
+    scopes = page.get_by_role("group", name="Scopes")
+    top = (scopes.bounding_box() or {})["y"]
+    page.get_by_role("button", name="Create key").click()
+    expect(page.get_by_text("This is required.")).to_be_visible()
+    assert (scopes.bounding_box() or {})["y"] == top  # the help in its place had one line too
     page.get_by_label("Name").fill("shop")
     page.get_by_role("button", name="Create key").click()
     key = page.locator(".notice code").inner_text()

@@ -107,7 +107,7 @@ function NewKey({ page }) {
     const scopes = new FormData(sent).getAll('scopes');
     setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
     refresh();
-  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" hint=${`The app or person that uses the key, such as “${isAgent ? 'support agent' : 'booking service'}”. The audit log shows it.`} /><${Scopes} key=${isAgent} all=${scopes} first=${isAgent ? AGENT.scopes : ['send']} hasPresets=${!isAgent} />
+  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" hint=${`The app or person that uses it, such as “${isAgent ? 'support agent' : 'booking service'}”.`} /><${Scopes} key=${isAgent} all=${scopes} first=${isAgent ? AGENT.scopes : ['send']} hasPresets=${!isAgent} />
     <${TenantsField} />
     <${Expires} key=${isAgent} first=${isAgent ? AGENT.ttl : YEAR} /><//>`;
 }
