@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, Route, expect
 from tests.browser.console import DESKTOP, Console, confirm, go, open_more, wait_loaded
+from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
 
@@ -100,6 +101,21 @@ def test_page_of_a_key_has_its_last_requests(open_console: Callable[..., Page], 
     expect(page.get_by_role("link", name="GET /v1/me")).to_have_attribute("href", "/console/requests/r1")
     expect(page.get_by_role("link", name="All 4 requests")).to_have_attribute("href", re.compile(f"key={key['id']}"))
     assert violations(page) == []
+
+
+def test_duration_of_a_request_without_a_caller_is_beside_its_time_on_a_phone(
+    open_console: Callable[..., Page],
+) -> None:
+    one = {"at": "2026-06-01T10:00:00Z", "method": "GET", "path": "/v1/health", "status": 200, "ms": 2.5, "body": None}
+    body = {"requests": [{"id": "r1", **one}], "total": {"value": 1, "exact": True}, "next": None}
+    page = open_console("/", viewport=PHONE)
+    page.route("**/v1/requests?*", lambda route: route.fulfill(json=body))
+    go(page, "/requests")
+    row = page.get_by_role("row", name="/v1/health")
+    expect(row).to_be_visible()
+    places = [cell.bounding_box() for cell in (row.locator(".number"), row.locator(".time"))]
+    duration, time = (place["y"] + place["height"] / 2 for place in places if place)
+    assert abs(duration - time) < 2
 
 
 def test_events_of_a_webhook_are_counted_before_they_are_replayed(
