@@ -73,7 +73,7 @@ export function Story({ one, entries, channels, messages, messageUrl, note }) {
 
 /** The notification as its recipient saw it, in each channel. */
 export function Seen({ one, messages, tenant }) {
-  const views = [...(one.in_inbox ? [['Inbox', html`<div class="bell-row"><span class="avatar tone-0"><${Icon} name="notifications" /></span><div><b dir="auto">${one.title}</b>${one.body && html`<p dir="auto">${one.body}</p>`}<small><${Type} of=${one.type} /> <${Time} at=${one.created_at} /></small></div></div>`]] : []),
+  const views = [...(one.in_inbox ? [['Inbox', html`<div class="bell-row"><span class="avatar tone-0"><${Icon} name="notifications" /></span><div><b dir="auto">${one.title}</b>${one.body && html`<p dir="auto">${one.body}</p>`}<small class="muted"><${Time} at=${one.created_at} /> <${Type} of=${one.type} /></small></div></div>`]] : []),
     ...messages.map((message) => [CHANNEL_NAMES[message.channel], message.channel === 'email' ? html`<${Mail} message=${message} tenant=${tenant} />` : html`<${Phone} content=${message.content} />`])];
   const [shown, setShown] = useState(0);
   if (views.length === 0) return null;

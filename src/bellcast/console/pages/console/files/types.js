@@ -32,7 +32,7 @@ const namesOf = ({ channels }, isShown) => channels.map((one) => one.channel ?? 
 /** What recipients may choose, in sentences. */
 function limitsOf(one) {
   const off = namesOf(one, (channel) => one.defaults?.[channel] === false), required = requiredOf(one);
-  return [off.length > 0 && `${CHANNELS_OF.format(off)}: off until a recipient turns it on.`, required ? `Recipients cannot turn off ${required}.` : 'Recipients may turn off each of them.'].filter(Boolean).join(' ');
+  return [off.length > 0 && `${CHANNELS_OF.format(off)}: off until a recipient turns it on.`, required ? `Recipients cannot turn off ${required}.` : 'Recipients may turn off each channel.'].filter(Boolean).join(' ');
 }
 
 const requiredOf = (one) => (one.required === true ? 'all channels' : Object.keys(CHANNEL_NAMES).filter((channel) => isRequired(one, channel)).map((channel) => CHANNEL_NAMES[channel]).join(', '));
