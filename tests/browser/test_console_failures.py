@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from tests.browser.console import Console, confirm, go, open_more
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
@@ -102,6 +102,24 @@ def test_cause_of_several_tenants_is_one_row_and_its_failures_are_retried_togeth
     expect(dialog).to_be_hidden()
     newest = owner.send("GET", "/v1/replays?tenant=*&limit=2")["replays"]
     assert {one["tenant"]: one["matched"] for one in newest} == {"acme": 1, "globex": 1}
+
+
+def test_reason_of_a_failed_message_is_cut_after_its_title(open_console: Callable[..., Page], owner: Console) -> None:
+    reason = "451 Greylisted"
+    one = owner.send("GET", f"/v1/messages/{owner.message}")
+    one |= {"state": "failed", "reason": reason, "content": one["content"] | {"subject": "Your booking " * 9}}
+
+    def fail(route: Route) -> None:
+        route.fulfill(json={"messages": [one], "next": None})
+
+    page = open_console("/", viewport={"width": 1280, "height": 800})
+    page.route("**/v1/messages?**", fail)
+    go(page, "/messages?state=failed")
+    row = page.locator(".chunk .row")
+    expect(row.locator(".preview")).to_have_text(reason)
+    place = "(one) => [one.offsetTop, one.scrollWidth > one.clientWidth]"
+    title, cause = (row.locator(part).evaluate(place) for part in (".row-link", ".preview"))
+    assert (title[1], cause) == (True, [title[0], False])
 
 
 @pytest.mark.thorough

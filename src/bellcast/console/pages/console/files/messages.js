@@ -28,13 +28,13 @@ function beginningOf({ content: { subject = '', title, body, text = '' } }) {
 }
 
 const personOf = (one) => one.content.to_name || nameOf(one) || one.to;
-const TO = { name: 'To', kind: 'person', of: (one) => one, show: (one) => html`<span class="person" title=${one.to}><${Avatar} of=${one.recipient ?? one.to} name=${personOf(one)} /><span class="name">${personOf(one)}</span></span>`, width: '12rem' };
+const TO = { name: 'To', kind: 'person', of: (one) => one, show: (one) => html`<span class="person" title=${one.to}><${Avatar} of=${one.recipient ?? one.to} name=${personOf(one)} /><span class="name">${personOf(one)}</span></span>`, width: '11rem' };
 
 export const messages = {
   ...OF_ALL, link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
   columns: [
     { name: 'State', kind: 'state', of: (one) => one.state }, TO, { name: 'Message', kind: 'title', of: (one) => one.content.subject || beginningOf(one) || nameOf(one) || one.id, text: (one) => one.reason },
-    { name: 'Channel', of: (one) => one, show: ({ channel, provider }) => html`<${Channel} of=${channel}>${provider && html`<span class="muted"> · ${provider}</span>`}<//>`, width: '11rem' }, TENANT, CREATED,
+    { name: 'Channel', of: (one) => one, show: ({ channel, provider }) => html`<${Channel} of=${channel}>${provider && html`<span class="muted"> · ${provider}</span>`}<//>`, width: '10rem' }, TENANT, CREATED,
   ],
   none: { text: 'No messages yet. Each e-mail, SMS, push and chat message appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
 };
