@@ -20,7 +20,7 @@ const LEAST_MS = 20;
 const MIN_DRAG_PX = 4;
 /** A highest value of more than this many times the usual ones would flatten all others. Below MANY, it does not. */
 const OUTLIER = 3, USUAL = 0.98, MANY = 9;
-/** Counts that are usually below FEW are bars, each BAR of an interval wide, and LEAST_HEIGHT or higher beside a peak. */
+/** Counts usually below FEW are bars: BAR of an interval wide, LEAST_HEIGHT or higher. */
 const FEW = 5, BAR = 0.7, LEAST_HEIGHT = 6;
 
 /** The time under the pointer, in all charts. */
@@ -153,12 +153,12 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, li
   const headline = listed ? `${one.show(listed.value)}${listed.exact ? '' : '+'}` : current === undefined ? newer : one.show(current), isCompared = before.length > 0 && !listed;
   const values = points.map(([, value]) => value).sort((first, second) => first - second), top = highest(values);
   const usual = values[Math.floor(values.length * USUAL) - 1], isCut = usual > MANY && top > OUTLIER * usual, peak = isCut ? usual : top;
-  // Between a few now and then, a line would be of numbers that were never there.
+  // A line between a few would be of numbers that were never there.
   const isFew = one.headline === sum && (top < FEW || usual < FEW), width = Math.max(WIDTH / count * BAR, 2);
   // A flat line at zero is at the bottom. A duration is charted up to a round number above its highest value.
   const isDuration = one.about === most, step = 10 ** Math.floor(Math.log10(peak / 2 || 1));
   const scale = isDuration ? Math.max(LEAST_MS, (Math.floor(peak / step) + 1) * step) : peak || 1;
-  // A bar is in the middle of its interval, a point of a line at its beginning.
+  // Bars are in the middle of their interval, points at its beginning.
   const slots = isFew ? count : last, half = isFew ? 0.5 : 0;
   const place = ([at, value]) => [((at - begin) / stepMs + half) / slots * WIDTH, HEIGHT - Math.min(value / scale, 1) * (HEIGHT - 4) - 2];
   // The current interval has not ended: a fall to it would be taken for one of the numbers.

@@ -269,12 +269,9 @@ function escape() {
     document.querySelector('button.menu').focus();
     return;
   }
-  const main = document.getElementById('main'), side = document.activeElement.closest('.side');
+  const main = document.getElementById('main');
   // The menu is over the page while it has the focus.
-  if (side?.offsetWidth > main.offsetLeft) {
-    main.focus();
-    return;
-  }
+  if (document.activeElement.closest('.side')?.offsetWidth > main.offsetLeft) return main.focus();
   const close = document.querySelector('.pane-bar button');
   const page = pageOf(localPath());
   // Escape ends an entry, not the work on an object.

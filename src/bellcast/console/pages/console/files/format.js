@@ -22,10 +22,9 @@ const MINUTE = { hour: '2-digit', minute: '2-digit' };
 
 /** A day and a time of day with the year and the zone. */
 export const fullTime = (at) => clock(EXACT).format(new Date(at));
-/** Year, month and day. */
 const calendarDay = (at) => clock({ year: 'numeric', month: '2-digit', day: '2-digit' }).format(new Date(at)).split('/').reverse();
 const isOfThisYear = (at) => calendarDay(at)[0] === calendarDay(Date.now())[0];
-/** The parts of a date: the year too, unless it is this one. */
+/** The year too, unless it is this one. */
 const dateOf = (at) => (isOfThisYear(at) ? DATE : { ...DATE, year: 'numeric' });
 
 /** A day and a time of day. */

@@ -27,7 +27,7 @@ const mayDo = (name) => !(name in OFTEN) || ownPages().some(({ path }) => path =
 /** What the operator may create, and where. */
 const creations = () => (BUILDERS.includes(me.value.role) ? ownPages().filter(({ noun }) => noun) : []).map(({ noun, path, edit, icon }) => ({ icon, section: 'Actions', name: `New ${noun}`, url: withQuery(pageUrl(path), edit ? { edit: 'new' } : { new: 'yes' }) }));
 
-/** Keys that are pressed one after the other, or together. */
+/** Keys, one after the other. */
 export const Keys = ({ of }) => html`<span>${of.split(' ').map((key) => html`<kbd key=${key}>${key}</kbd>`)}</span>`;
 
 /** @param {{actions: () => [string, string, () => void][]}} of an action has a name, a key and what it does */
@@ -94,7 +94,7 @@ export function Palette({ actions }) {
     <div role="listbox" id=${`${id}-list`} class="options" aria-label="Results">${options.map((one, index) => html`<${Fragment} key=${`${one.section} ${one.url ?? one.name}`}>${one.section !== options[index - 1]?.section && html`<div class="section" role="presentation">${one.section}</div>`}<div id=${`${id}-${index}`} role="option" tabIndex="-1" class="option" aria-selected=${String(index === current)}
       onMouseMove=${() => { active.value = index; }} onClick=${() => choose(one)}><${Icon} name=${one.icon} /><span>${one.kind && html`<span class="hidden">${one.kind} </span>`}${one.name}</span>${one.note && html`<span class="muted note">${one.note}</span>`}${one.keys && html`<${Keys} of=${one.keys} />`}</div><//>`)}
     ${typed && options.length === 0 && html`<p class="muted" role="status">Nothing is called ${typed}.</p>`}</div>
-    <footer aria-hidden="true">${HINTS.map(([key, what]) => html`<span key=${key}><${Keys} of=${key} /> ${what}</span>`)}</footer></dialog>`;
+    <footer aria-hidden="true">${HINTS.map(([key, what]) => html`<span key=${key}><kbd>${key}</kbd> ${what}</span>`)}</footer></dialog>`;
 }
 
 /** Open the palette. */

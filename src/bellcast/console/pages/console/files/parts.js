@@ -73,7 +73,7 @@ export function Empty({ icon, text, command, children }) {
   ${command && html`<div class="terminal">${command.startsWith('<') ? 'In your page' : children ? 'Or by terminal' : 'By terminal'}<${Snippet} of=${line} copied=${inTerminal(line)} /></div>`}
 </div>`;
 }
-/** What a copied command has beside the one that is shown, such as the data folder of the server: the button names it. */
+/** Names what a copied command has beside the one that is shown, such as the data folder. */
 export const copiedWith = (copied, of) => (copied !== of ? `Copied with ${copied.split(' bellcast ')[0]}` : null);
 /** A command or a line of code. */
 export const Snippet = ({ of, copied = of, what = 'the example' }) => html`<div class="snippet"><pre tabIndex="0"><code>${of}</code></pre><${Copy} what=${what} text=${copied} title=${copiedWith(copied, of)} /></div>`;

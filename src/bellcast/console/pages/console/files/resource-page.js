@@ -42,7 +42,7 @@ const POLL_MS = 15_000;
  * @property {(row: any, page: any) => any} [actions] the menu of a row
  * @property {(page: any, count: number) => any} [tools] buttons of the page, by the number of its rows
  * @property {any} [above] a component above the rows
- * @property {any} [below] a component below them, which gets them
+ * @property {any} [below] a component below them
  * @property {string} [scope] of what the number of rows is, if it is not of all: a tooltip
  * @property {any} [histogram] a component above the rows while they are filtered by time only
  * @property {Record<string, Record<string, any>>} [histograms] the same, while another filter alone is set: by its name and value
@@ -90,7 +90,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const isEmpty = list.isCurrent && list.count === 0;
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}${isEmpty && !isFiltered ? ' bare' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
-      <header class="heading"><div class="titles"><${Siblings} />${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${Siblings} isAfter /><${Total} of=${list} scope=${resource.scope} hasZero=${isFiltered} /><${Fresh} of=${list} /></div>
+      <header class="heading"><div class="titles"><${Siblings} />${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${Siblings} isAfter /><${Total} of=${list} scope=${resource.scope} /><${Fresh} of=${list} /></div>
         <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${sought || !(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
       <${Filters} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} tenant=${tenant} />
       ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}
@@ -183,8 +183,8 @@ function searched(list, text) {
   return { ...list, chunks, count, last: { scanned_until: last.scanned_until ?? last.next }, total: { value: count, exact: !last.next } };
 }
 
-/** How many rows there are, as far as the server knows. It comes after the titles of all lists of an entry, so that these keep their places. */
-const Total = ({ of: { total, isCurrent }, scope, hasZero }) => html`<span class="total" role="status" title=${scope}>${isCurrent && (hasZero || total.value > 0) && (total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`)}</span>`;
+/** How many rows there are: after all titles, so that these keep their places. */
+const Total = ({ of: { total, isCurrent }, scope }) => html`<span class="total" role="status" title=${scope}>${isCurrent && total.value > 0 && (total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`)}</span>`;
 
 /** Shows the rows that arrived since. */
 function Fresh({ of: { fresh, isMany, first } }) {
@@ -235,8 +235,7 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
 
 /** A group has at least this number of rows: a heading takes the room of one. */
 const FEWEST = 3;
-/** They have headings even with few rows. */
-const LAST_DAYS = ['Today', 'Yesterday'];
+const LAST_DAYS = ['Today', 'Yesterday']; // have headings even with few rows
 /** The headings of rows: the day of their time, the month after two days that have few, and none if the groups have few on average, or all rows are of one month. */
 function byTime(columns, rows) {
   const { of } = columns.find(({ kind }) => kind === 'time'), dayOf = (row) => dayName(of(row)), all = rows.map(dayOf), counts = {};

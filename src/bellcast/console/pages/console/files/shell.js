@@ -37,14 +37,11 @@ export const pageUrl = (path) => withQuery(`${BASE}${path}`, { tenant: shownTena
 /** The entry of the menu that leads to a page. */
 const placeOf = ({ path, within }) => within ?? path;
 
-/** The pages that share an entry of the menu with the one that is shown: those before it, or after it. */
-function siblingsOf(isAfter) {
+/** Links to the pages that share an entry of the menu with the one that is shown: those before it, or after it. */
+export function Siblings({ isAfter }) {
   const shown = pageOf(localPath()), all = ownPages().filter((one) => placeOf(one) === placeOf(shown)), at = all.indexOf(shown);
-  return isAfter ? all.slice(at + 1) : all.slice(0, at);
+  return (isAfter ? all.slice(at + 1) : all.slice(0, at)).map(({ path, title }) => html`<a key=${path} class="sibling" href=${pageUrl(path)}>${title}</a>`);
 }
-
-/** Links to these pages. */
-export const Siblings = ({ isAfter }) => siblingsOf(isAfter).map(({ path, title }) => html`<a key=${path} class="sibling" href=${pageUrl(path)}>${title}</a>`);
 
 export function Brand() {
   return html`<a class="brand" href=${pageUrl('/')}><img src=${`${ROOT}/favicon.svg`} width="20" height="20" alt="" />Bellcast</a>`;

@@ -63,19 +63,14 @@ function highlight(url) {
   setTimeout(() => timer ?? observer.disconnect(), AWAITED_MS);
 }
 
-/** Delete an object, and go to its list, which is read again. With its `values`, Undo creates it again, and opens it unless another page is shown by now. */
+/** Delete an object, and go to its list, which is read again. With its `values`, Undo creates and opens it again, unless another page is shown by now. */
 export async function deleteObject(url, name, list, values = null) {
   const shown = location.href;
   await request('DELETE', url);
   go(list);
   refresh();
   const left = location.href;
-  const restore = async () => {
-    await sendIf('PUT', url, values, { 'if-none-match': '*' });
-    if (location.href === left) go(shown);
-    refresh();
-  };
-  show({ text: `Deleted ${name}`, kind: 'ok', undo: values && (() => perform(restore, `Restored ${name}`)) });
+  show({ text: `Deleted ${name}`, kind: 'ok', undo: values && (() => perform(() => sendIf('PUT', url, values, { 'if-none-match': '*' }).then(() => (location.href === left ? go(shown) : refresh())), `Restored ${name}`)) });
 }
 
 /** Act at once. `done` says what was done, `undo` takes it back. */
