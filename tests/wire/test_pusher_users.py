@@ -190,8 +190,8 @@ def test_user_channel_is_open_to_its_user_only(server: ServerProcess) -> None:
 def test_inbox_arrives_on_alias_channels_also_in_the_shape_of_laravel(server: ServerProcess, page: Node) -> None:
     page.run("echo", "a", {"broadcaster": "reverb", "key": server.key, **page.options()})
     page.until("state", name="a", state="connected")
-    page.run("notification", "a", "App.Models.User.5")
     page.run("listen", "a", "private", "App.Models.User.5", ".notification")
+    page.run("notification", "a", "App.Models.User.5")
     page.until("subscribed", channel="App.Models.User.5")
     id = notify(server, "5", "Invoice paid", type="invoice-paid", data={"invoice": 9})
     data = page.until("notification", channel="App.Models.User.5")["data"]
