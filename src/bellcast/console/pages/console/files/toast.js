@@ -70,7 +70,10 @@ export async function deleteObject(url, name, list, values = null) {
   go(list);
   refresh();
   const left = location.href;
-  show({ text: `Deleted ${name}`, kind: 'ok', undo: values && (() => perform(() => sendIf('PUT', url, values, { 'if-none-match': '*' }).then(() => (location.href === left ? go(shown) : refresh())), `Restored ${name}`)) });
+  show({ text: `Deleted ${name}`, kind: 'ok', undo: values && (() => perform(() => sendIf('PUT', url, values, { 'if-none-match': '*' }).then(() => {
+    if (location.href === left) go(shown);
+    refresh();
+  }), `Restored ${name}`)) });
 }
 
 /** Act at once. `done` says what was done, `undo` takes it back. */
