@@ -191,7 +191,7 @@ def sign_out(page: Page) -> None:
     if menu.is_visible():  # on a phone
         menu.click()
     open_own_menu(page)
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
 
 
 def menu_titles(page: Page) -> list[str]:

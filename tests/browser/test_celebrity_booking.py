@@ -174,7 +174,7 @@ def test_sign_out_ends_the_page_on_another_tab(page: Page) -> None:
     other.goto("/bookings")
     expect(other.locator("[data-line]")).to_contain_text("Live")
     page.get_by_label("Noah Beckett").click()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
 

@@ -144,7 +144,7 @@ def test_link_survives_sign_in_and_sign_out_ends_the_session(open_console: Calla
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/")
     page.evaluate("sessionStorage.setItem('draft', 'not saved')")
     open_own_menu(page)
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert page.evaluate("sessionStorage.length") == 0
     page.context.add_cookies([cookie])  # a stolen copy

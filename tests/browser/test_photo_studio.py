@@ -165,7 +165,7 @@ def test_signed_out_page_goes_to_the_sign_in_page(chromium, studio):
     other.goto("/bookings")
     expect(bell(other, 0)).to_be_visible()
     page.get_by_label("Jonas Weber").click()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
     context.close()
 

@@ -545,12 +545,12 @@ def test_device_signed_out_by_another_leaves_and_the_other_stays(sign_in):
     laptop, phone = sign_in("tomasz", quiet=False), sign_in("tomasz", quiet=False, viewport=PHONE)
     laptop.goto("/account")
     is_live(laptop)
-    laptop.get_by_role("button", name="Sign out").first.click()
+    laptop.get_by_role("button", name="Sign out", exact=True).first.click()
     expect(phone.get_by_text("Your session has ended.")).to_be_visible()
     expect(laptop.get_by_role("listitem")).to_have_count(1)
     is_live(laptop)
     laptop.get_by_label("Tomasz Zielinski, provider").click()
-    laptop.get_by_role("button", name="Sign out").click()
+    laptop.get_by_role("button", name="Sign out", exact=True).click()
     expect(laptop.get_by_role("heading", name="Good hands for your home")).to_be_visible()
 
 

@@ -150,7 +150,7 @@ def test_sign_out_on_one_device_leaves_the_other_signed_in_and_live(
     nadia.wait_for_function(IS_LIVE)
     phone.get_by_role("button", name="Nadia").click()
     with nadia.expect_response("**/api/notifications/token/"):
-        phone.get_by_role("button", name="Sign out").click()
+        phone.get_by_role("button", name="Sign out", exact=True).click()
     nadia.wait_for_function(IS_LIVE)
     expect(nadia.locator("[name=quantity]")).to_have_value("7")
     phone.context.close()
@@ -234,5 +234,5 @@ def test_sign_out_in_another_tab_leaves_the_page(nadia: Page) -> None:
     other = nadia.context.new_page()
     other.goto("/security/")
     other.get_by_text("N", exact=True).click()
-    other.get_by_role("button", name="Sign out").click()
+    other.get_by_role("button", name="Sign out", exact=True).click()
     expect(nadia.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -109,7 +109,7 @@ def test_unsaved_draft_is_left_and_signed_out_from_only_after_a_question(leave: 
     page.route("**/v1/session", lambda route: route.fulfill(status=204))
     with page.expect_event("dialog") as question:
         page.get_by_role("button", name="olive@example.com").click()
-        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("button", name="Sign out", exact=True).click()
     assert question.value.message.startswith("Sign out?")
     page.wait_for_function("sessionStorage.length === 0")
 

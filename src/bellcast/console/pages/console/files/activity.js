@@ -1,6 +1,7 @@
 /**
  * Activity: lists of notifications and announcements, and the page of one with its timeline.
  */
+import { Field, Form } from './form.js';
 import { html, useState } from './html.js';
 import { BellRow } from './bell-row.js';
 import { Confirm } from './dialogs.js';
@@ -13,7 +14,7 @@ import { Lines, More, To } from './object-parts.js';
 import { Delivered, Reach, readAudience } from './reach.js';
 import { Named, RECIPIENT_COLUMN, nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State, Type } from './parts.js';
+import { Facts, Heading, Icon, Id, Json, Moment, Opening, State, Type } from './parts.js';
 import { go, shownTenant, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';

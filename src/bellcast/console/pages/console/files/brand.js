@@ -1,9 +1,10 @@
 /**
  * A brand: its fields, and how a message with it looks.
  */
+import { Field } from './form.js';
 import { html, useState } from './html.js';
 import { loadStyle } from './load.js';
-import { Field, Icon } from './parts.js';
+import { Icon } from './parts.js';
 import { Segments } from './segments.js';
 
 await loadStyle('brand.css');

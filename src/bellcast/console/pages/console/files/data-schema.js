@@ -1,11 +1,12 @@
 /**
  * The schema of the data of a type: its fields as a form, a proposal from the last sends, and what the last sends would fail.
  */
+import { Form } from './form.js';
 import { html, useRef, useState } from './html.js';
 import { apiPath } from './definition.js';
 import { count } from './format.js';
 import { refresh } from './load.js';
-import { Card, Form, Icon } from './parts.js';
+import { Card, Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { SchemaForm, SchemaTable } from './schema-fields.js';
 import { get, getTagged, putYaml, withQuery } from './server.js';

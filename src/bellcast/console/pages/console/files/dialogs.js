@@ -1,8 +1,8 @@
 /**
  * Dialogs, and the question before an action.
  */
+import { Form } from './form.js';
 import { html, render, useLayoutEffect, useRef } from './html.js';
-import { Form } from './parts.js';
 
 /** A modal dialog, which is open while it is rendered. `close` is called when it closes; the focus returns to where it was. */
 export function Dialog({ label, close, isFixed = false, class: name = 'ask', children }) {

@@ -1,6 +1,7 @@
 /**
  * The parts that editors of drafts share: whether it is saved, review and publish, and a conflict.
  */
+import { Form } from './form.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { DraftComments } from './draft-yaml.js';
 import { prepare, reasonOf } from './draft.js';
@@ -8,7 +9,7 @@ import { Difference } from './difference.js';
 import { count, relativeTime } from './format.js';
 import { loadStyle } from './load.js';
 import { teaser } from './object-parts.js';
-import { Form, Heading, Icon, withWholeWords } from './parts.js';
+import { Heading, Icon, withWholeWords } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { BASE, go, objectTenant } from './router.js';
 import { get, path, request, withQuery } from './server.js';

@@ -1,11 +1,12 @@
 /**
  * The blocks of an e-mail: cards that are edited in place, moved, copied and removed, by pointer and by keyboard.
  */
+import { Field } from './form.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { TYPES, blockPathOf, copyOf, isBlock, mayHold, movedBy, movedTo, nameOf, pathsWithProblems, typesFor, whereIs } from './block-model.js';
 import { copyPart } from './clipboard.js';
 import { count } from './format.js';
-import { Field, Icon, Popup } from './parts.js';
+import { Icon, Popup } from './parts.js';
 import { session } from './storage.js';
 import { InsertVariable, TextInput, problemAt } from './text-input.js';
 import { inserted, placeOf, removed, valueAt } from './workflow-model.js';

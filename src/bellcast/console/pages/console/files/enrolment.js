@@ -1,8 +1,9 @@
 /**
  * Pages that an operator sees once: the set-up of the console with its first owner, and of a second factor. They are loaded when they are needed.
  */
+import { Field, Form } from './form.js';
 import { html, useEffect, useRef, useState } from './html.js';
-import { Field, Form, Id } from './parts.js';
+import { Id } from './parts.js';
 import { AddPasskey, hasPasskeys } from './passkeys.js';
 import { request } from './server.js';
 import { ByProvider, CODE, Framed, NAME, Password } from './sign-in.js';

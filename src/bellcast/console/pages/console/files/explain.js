@@ -1,11 +1,12 @@
 /**
  * Why a recipient got something or not: the verdict, the outcome of each channel, and buttons that change it, with Undo.
  */
+import { Field, Form } from './form.js';
 import { html, signal, useRef, useState } from './html.js';
 import { Confirm, Dialog } from './dialogs.js';
 import { Loaded, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, MESSAGE_NAMES, SetUpProvider, inWords, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
-import { Card, Field, Form, Icon, Moment, State, Time, prose } from './parts.js';
+import { Card, Icon, Moment, State, Time, prose } from './parts.js';
 import { nameOf } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { setQuery } from './router.js';

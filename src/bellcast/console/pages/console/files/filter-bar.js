@@ -4,7 +4,7 @@
 import { html, signal, useEffect, useSignal, useState } from './html.js';
 import { RECIPIENT, TYPING_MS, beginOf, wordOf } from './filters.js';
 import { timeSpan } from './format.js';
-import { Field, Form, Icon, Popup } from './parts.js';
+import { Icon, Popup } from './parts.js';
 import { setQuery, shownTenant } from './router.js';
 import { me, remember, remembered } from './session.js';
 
@@ -23,7 +23,7 @@ export function FilterBar({ filters, query, chosen, rows, tenant: read = shownTe
     if (recipient) import('./recipient-names.js').then(({ nameOf, readNames }) => readNames([{ tenant, recipient }]).then(() => nameOf({ tenant, recipient }))).catch(() => recipient).then((name) => setNamed({ of: recipient, name }));
   }, [recipient, tenant]);
   const valueOf = (one) => (one === RECIPIENT && recipient && named?.of === recipient ? named.name : wordOf(one, query[one.name]));
-  useEffect(() => { if (!chooser.value) import('./filter-chooser.js').then(({ Chooser }) => { chooser.value = Chooser; }); }, []);
+  useEffect(() => { if (!chooser.value) import('./filter-chooser.js').then((loaded) => { chooser.value = loaded; }); }, []);
   return html`<div class=${named ? 'filters' : 'filters opening'} role="search" aria-label="Filters">
     ${search && html`<${Search} key=${search.name} filter=${search} value=${query[search.name]} />`}${person && html`<${Popup} isStart hasText buttonClass="find add-filter" label=${FIND} button=${html`<${Icon} name="search" /> ${FIND}`}>
       ${(close) => html`<${LateChooser} filters=${[person]} initial=${person} rows=${rows} apply=${(name, value) => {
@@ -61,9 +61,10 @@ function Search({ filter, value }) {
   }}><${Icon} name="search" /><input type="search" aria-label=${filter.label} placeholder=${filter.label} autocomplete="off" value=${text.value} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>`;
 }
 
-/** The menu of a filter, of which the module is loaded before it is needed. */
+/** The menu of a filter and the form of a view, of which the module is loaded before it is needed. */
 const chooser = signal(null);
-const LateChooser = (props) => chooser.value && html`<${chooser.value} ...${props} />`;
+const LateChooser = (props) => chooser.value && html`<${chooser.value.Chooser} ...${props} />`;
+const LateViewForm = (props) => chooser.value && html`<${chooser.value.ViewForm} ...${props} />`;
 
 /** The filters of a list, and filters with names: those of the list, and those that the operator saved in this browser. */
 export function Filters({ list, views = [], filters, query, chosen, rows, tenant }) {
@@ -78,10 +79,10 @@ export function Filters({ list, views = [], filters, query, chosen, rows, tenant
   const shown = chosen ? null : all.find(([, filter]) => JSON.stringify(Object.entries(filter).sort()) === JSON.stringify(Object.entries(used).sort()));
   const show = (filter) => setQuery({ from: null, to: null, ...Object.fromEntries(names.map((name) => [name, filter[name] ?? null])) });
   const isNew = Object.keys(used).length > 0 && !shown;
-  const saving = isNew && html`<${Popup} isStart hasText buttonClass="quiet" label="Save view" button="Save view">${(close) => html`<${Form} button="Save" send=${async ({ name }) => {
-    store([...saved.value.filter(([one]) => one !== name.trim()), [name.trim(), used]]);
+  const saving = isNew && html`<${Popup} isStart hasText buttonClass="quiet" label="Save view" button="Save view">${(close) => html`<${LateViewForm} save=${(name) => {
+    store([...saved.value.filter(([one]) => one !== name), [name, used]]);
     close();
-  }}><${Field} label="Name of the view" name="name" required maxlength="40" autocomplete="off" /><//>`}<//>`;
+  }} />`}<//>`;
   const named = (all.length > 1 || isNew) && html`<div class="views" role="group" aria-label="Views">${all.map((one) => html`<span key=${one[0]}><button type="button" aria-pressed=${String(one === shown)} onClick=${() => show(one[1])}>${one[0]}</button>${one === shown && saved.value.includes(one)
     && html`<button type="button" class="quiet" aria-label=${`Delete the view ${one[0]}`} onClick=${() => store(saved.value.filter((other) => other !== one))}><${Icon} name="close" /></button>`}</span>`)}</div>`;
   return (filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${rows} tenant=${tenant} view=${shown?.[1]} saving=${saving}>${named}<//>`;

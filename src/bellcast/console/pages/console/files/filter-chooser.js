@@ -1,7 +1,8 @@
 /**
- * The menu of a filter: choose the filter, then its value, with suggestions.
+ * The menu of a filter: choose the filter, then its value, with suggestions. And the form of a new view.
  */
 import { MAX_SUGGESTED, TYPING_MS, beginOf, wordOf } from './filters.js';
+import { Field, Form } from './form.js';
 import { html, useEffect, useSignal } from './html.js';
 import { Avatar, Option } from './parts.js';
 
@@ -57,3 +58,6 @@ export function Chooser({ filters, initial = null, rows, apply }) {
     <div class="options">${options.map((one) => (filter ? html`<button key=${one} type="button" class="option" onClick=${() => choose(one)}>${filter.name === 'recipient' && html`<${Avatar} of=${one} name=${nameOf(one)} />`}<span>${nameOf(one)}</span>${names[one] && names[one] !== one && html`<small>${one}</small>`}</button>` : html`<${Option} key=${one.name} icon=${ICONS[one.name] ?? `${one.name}s`} choose=${() => choose(one)}>${one.label}<//>`))}
     ${filter && options.length === 0 && html`<p class="muted">Type a value.</p>`}</div></div>`;
 }
+
+/** @param {{save: (name: string) => void}} of */
+export const ViewForm = ({ save }) => html`<${Form} button="Save" send=${async ({ name }) => save(name.trim())}><${Field} label="Name of the view" name="name" required maxlength="40" autocomplete="off" /><//>`;

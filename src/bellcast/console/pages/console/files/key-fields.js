@@ -1,9 +1,9 @@
 /**
  * The first fields of a new object: its name, and its key, which is derived from the name until it is written.
  */
+import { Field } from './form.js';
 import { html, useState } from './html.js';
 import { loadStyle } from './load.js';
-import { Field } from './parts.js';
 
 await loadStyle('key-fields.css');
 

@@ -1,9 +1,10 @@
 /**
  * The operator's e-mail: an address, and the six digits that confirm it.
  */
+import { Field, Form } from './form.js';
 import { html, useState } from './html.js';
 import { Confirm } from './dialogs.js';
-import { Field, Form, State } from './parts.js';
+import { State } from './parts.js';
 import { request } from './server.js';
 import { me } from './session.js';
 

@@ -1,10 +1,11 @@
 /**
  * Passkeys: sign-in with one, and those of the signed-in operator.
  */
+import { Field, Form } from './form.js';
 import { html, useState } from './html.js';
 import { Confirm } from './dialogs.js';
 import { Loaded, useLoad } from './load.js';
-import { Field, Form, Time } from './parts.js';
+import { Time } from './parts.js';
 import { get, path, request } from './server.js';
 
 /** Browsers before 2025 lack WebAuthn's JSON methods; passkeys require a host name, not an IP address. */

@@ -2,9 +2,10 @@
  * A field for recipients or tenants by their names: what is typed is searched, and only what exists is chosen.
  */
 import { TYPING_MS } from './filters.js';
+import { Wrong } from './form.js';
 import { effect, html, useContext, useEffect, useId, useLayoutEffect, useRef, useState } from './html.js';
 import { loadStyle, refreshes } from './load.js';
-import { Avatar, Icon, Wrong } from './parts.js';
+import { Avatar, Icon } from './parts.js';
 import { nameOf, readNames } from './recipient-names.js';
 import { get, withQuery } from './server.js';
 import { me } from './session.js';

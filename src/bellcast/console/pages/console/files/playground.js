@@ -1,12 +1,13 @@
 /**
  * The playground: one recipient on all four dialects, a composer, and the equivalent code.
  */
+import { Field, Form } from './form.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { Code } from './code.js';
 import { samples } from './code-samples.js';
 import { count, parsed, secondOf } from './format.js';
 import { loadStyle } from './load.js';
-import { Card, Copy, Field, Form, Heading, Icon, Json, State } from './parts.js';
+import { Card, Copy, Heading, Icon, Json, State } from './parts.js';
 import { Segments } from './segments.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 import { PLAYGROUND_TOPIC } from './setup.js';

@@ -1,12 +1,13 @@
 /**
  * Preference defaults: what recipients get before they choose, for the project or a tenant, as a table of types and channels.
  */
+import { CONFLICT, matching } from './form.js';
 import { html, useState } from './html.js';
 import { count } from './format.js';
 import { Loaded, Skeleton, loadStyle, useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { CONFLICT, Empty, Heading, Icon, Moment, Option, Popup, Snippet, matching } from './parts.js';
+import { Empty, Heading, Icon, Moment, Option, Popup, Snippet } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { setQuery, shownTenant } from './router.js';
 import { Segments } from './segments.js';

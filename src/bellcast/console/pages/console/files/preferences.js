@@ -1,11 +1,12 @@
 /**
  * The preferences of a recipient: a switch for each type and channel, mute, and quiet hours.
  */
+import { Form } from './form.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { preferenceChanges } from './explain.js';
 import { Loaded, loadStyle, useLoad } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Form, Json, Moment, State } from './parts.js';
+import { Json, Moment, State } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, request } from './server.js';
 import { TimeField } from './time-field.js';

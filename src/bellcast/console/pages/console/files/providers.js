@@ -1,6 +1,7 @@
 /**
  * Providers: who delivers the messages of a channel. A vendor is chosen by its tile, its fields make the URL, and a test signs in before it is saved.
  */
+import { Field, Form, matching } from './form.js';
 import { html, useRef, useState } from './html.js';
 import { Confirm } from './dialogs.js';
 import { count, number } from './format.js';
@@ -10,7 +11,7 @@ import { ManagedBanner, isLocked } from './managed.js';
 import { CancelEdit, cancel, edit } from './new-object.js';
 import { Channel, ChannelSign, Headline, More } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Card, Facts, Field, Form, Heading, Icon, Opening, State, Time, matching, withSettings } from './parts.js';
+import { Card, Facts, Heading, Icon, Opening, State, Time, withSettings } from './parts.js';
 import { TestSteps } from './pusher-apps.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';

@@ -3,12 +3,13 @@
  */
 import { Sample } from './code.js';
 import { Confirm } from './dialogs.js';
+import { Field, Form } from './form.js';
 import { count, number, toneOf } from './format.js';
 import { html, useRef, useState } from './html.js';
 import { refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
 import { Headline, More, Sign, stated } from './object-parts.js';
-import { Card, Copy, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, Snippet, State, inTerminal, withSettings } from './parts.js';
+import { Card, Copy, Facts, Heading, Icon, Id, Moment, Opening, Snippet, State, inTerminal, withSettings } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go } from './router.js';
 import { ROOT, get, path, request, withQuery } from './server.js';

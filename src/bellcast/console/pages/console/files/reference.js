@@ -2,12 +2,13 @@
  * The API reference: /openapi.json as pages of groups and operations, with code, and requests with the session of the signed-in operator. The fragment of
  * the URL names what is shown, so links, back and refresh work.
  */
+import { Field } from './form.js';
 import { html, render, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Code } from './code.js';
 import { requestSamples } from './code-samples.js';
 import { count, duration } from './format.js';
 import { Late, Skeleton } from './load.js';
-import { Copy, Field, Heading, Icon, prose } from './parts.js';
+import { Copy, Heading, Icon, prose } from './parts.js';
 import { FieldRow, Fields, reader } from './reference-schema.js';
 import { Segments } from './segments.js';
 import { ROOT } from './server.js';

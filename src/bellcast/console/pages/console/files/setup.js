@@ -2,10 +2,11 @@
  * Setup: checklists whose items are checked when the server receives the first send, connection and read, and the Pusher events of an app.
  */
 import { dialectName } from './dialects.js';
+import { Field, Form } from './form.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { count, hourOf } from './format.js';
 import { Together, loadStyle, openLoads, useEvery } from './load.js';
-import { Copy, Field, Form, Heading, Icon, State, copiedWith, inTerminal } from './parts.js';
+import { Copy, Heading, Icon, State, copiedWith, inTerminal } from './parts.js';
 import { PusherTest } from './pusher-apps.js';
 import { nameOf, readNames } from './recipient-names.js';
 import { go } from './router.js';

@@ -1,10 +1,11 @@
 /**
  * Sign-in, and two dialogs: a new sign-in when the session has ended, and the password before sensitive changes.
  */
+import { Field, Form } from './form.js';
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Dialog } from './dialogs.js';
 import { loadStyle } from './load.js';
-import { Field, Form, Icon } from './parts.js';
+import { Icon } from './parts.js';
 import { PasskeyButton, hasPasskeys } from './passkeys.js';
 import { ROOT, get, request } from './server.js';
 import { SIGNED_IN_PATH } from './session.js';

@@ -2,6 +2,7 @@
  * Event sources: events of topics or recipients that send notifications or trigger workflows.
  */
 import { BellRow } from './bell-row.js';
+import { Field, Form } from './form.js';
 import { html, useState } from './html.js';
 import { Definition } from './definition.js';
 import { Edit, newLink } from './edit.js';
@@ -9,7 +10,7 @@ import { searchOf } from './filters.js';
 import { parsed, toneOf } from './format.js';
 import { refresh, useLoad } from './load.js';
 import { Headline, Lines, Sign, To, stated, teaser } from './object-parts.js';
-import { Card, Field, Form, Time, Type } from './parts.js';
+import { Card, Time, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { PickerField } from './picker.js';
 import { shownTenant } from './router.js';

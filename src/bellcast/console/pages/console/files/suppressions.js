@@ -1,13 +1,14 @@
 /**
  * Suppressions: addresses that get nothing more, because they bounced or by request, and how to free them.
  */
+import { Field, Form } from './form.js';
 import { html } from './html.js';
 import { cancel } from './new-object.js';
 import { Channel, Headline } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { go, inTenant, shownTenant } from './router.js';
 import { refresh, useLoad } from './load.js';
-import { Card, Empty, Facts, Field, Form, Heading, Icon, Moment, Opening, Time } from './parts.js';
+import { Card, Empty, Facts, Heading, Icon, Moment, Opening, Time } from './parts.js';
 import { Named } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { get, path, request, withQuery } from './server.js';

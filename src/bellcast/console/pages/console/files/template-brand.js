@@ -1,12 +1,12 @@
 /**
  * The brand of a tenant, changed where its e-mails are edited.
  */
+import { Form, matching } from './form.js';
 import { html, useState } from './html.js';
 import { BrandFields } from './brand.js';
 import { count } from './format.js';
 import { Dialog } from './draft-parts.js';
 import { Loaded, useLoad } from './load.js';
-import { Form, matching } from './parts.js';
 import { Problem, get, getTagged, path, request, sendIf, withQuery } from './server.js';
 
 /** The number of a tenant's templates with an e-mail; null if it is not known, as for the user of an embedded editor. */

@@ -1,6 +1,7 @@
 /**
  * The editor of templates: channels and languages, blocks of e-mails, and a preview beside them that follows each change.
  */
+import { Field } from './form.js';
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { createDraft, readDrafted } from './draft.js';
 import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, Starters, YamlNote } from './draft-parts.js';
@@ -9,7 +10,7 @@ import { EmailBlocks } from './email-blocks.js';
 import { count } from './format.js';
 import { Failure, Loaded, Skeleton, useLoad } from './load.js';
 import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
-import { Empty, Field, Icon, Popup } from './parts.js';
+import { Empty, Icon, Popup } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go, here, scopeOf, setQuery } from './router.js';
 import { variablesOf } from './sample-data.js';

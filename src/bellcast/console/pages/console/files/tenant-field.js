@@ -1,8 +1,8 @@
 /**
  * The fields of a form for a tenant or several: the operator's own, or any that exists.
  */
+import { Field } from './form.js';
 import { html, useEffect, useState } from './html.js';
-import { Field } from './parts.js';
 import { PickerField } from './picker.js';
 import { shownTenant } from './router.js';
 import { me } from './session.js';

@@ -4,6 +4,7 @@
 import { BrandFields } from './brand.js';
 import { Charts } from './charts.js';
 import { CREATED } from './filters.js';
+import { Field, Form } from './form.js';
 import { count, many, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
@@ -11,7 +12,7 @@ import { KeyFields } from './key-fields.js';
 import { cancel, createObject } from './new-object.js';
 import { PartOf } from './object-parts.js';
 import { connectionsIn, StoredRows } from './overview.js';
-import { Avatar, Card, Facts, Field, Form, Heading, Icon, Id, Json, Moment, Opening, State } from './parts.js';
+import { Avatar, Card, Facts, Heading, Icon, Id, Json, Moment, Opening, State } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { get, getTagged, path, sendIf, withQuery } from './server.js';
 import { say } from './toast.js';

@@ -1,8 +1,8 @@
 /**
  * A time of day as `HH:MM`: the native field shows AM and PM in some browsers, while all other times of the console have 24 hours.
  */
+import { Field } from './form.js';
 import { html, useEffect, useId, useState } from './html.js';
-import { Field } from './parts.js';
 
 const HALF_HOURS = Array.from({ length: 48 }, (_, index) => `${String(Math.floor(index / 2)).padStart(2, '0')}:${index % 2 === 0 ? '00' : '30'}`);
 const MESSAGE = 'Enter a time from 00:00 to 23:59, such as 09:30.';

@@ -3,12 +3,13 @@
  */
 import { Person } from './caller.js';
 import { dialectName, dialectOf, shortName } from './dialects.js';
+import { Field, Form } from './form.js';
 import { html, useState } from './html.js';
 import { Confirm } from './dialogs.js';
 import { count, many, number, parsed } from './format.js';
 import { Loaded, Paged, Together, loadStyle, useLoad } from './load.js';
 import { Headline } from './object-parts.js';
-import { Avatar, Card, Field, Form, Heading, Json, Time } from './parts.js';
+import { Avatar, Card, Heading, Json, Time } from './parts.js';
 import { Named, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { inTenant, tenantOf } from './router.js';

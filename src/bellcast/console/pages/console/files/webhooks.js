@@ -1,6 +1,7 @@
 /**
  * Webhooks: which fail, and one with its events, its secret and its deliveries.
  */
+import { Choices, Field, Form } from './form.js';
 import { html, useState } from './html.js';
 import { Confirm, ask } from './dialogs.js';
 import { findIn } from './filters.js';
@@ -10,7 +11,7 @@ import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, useEvery, useLoad } from './load.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
 import { Headline, Lines, More, ShownOnce, Sign, Tags, stated } from './object-parts.js';
-import { Card, Choices, Facts, Field, Form, Heading, Icon, Id, Moment, Opening, State, Time } from './parts.js';
+import { Card, Facts, Heading, Icon, Id, Moment, Opening, State, Time } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';

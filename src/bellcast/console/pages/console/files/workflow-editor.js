@@ -2,11 +2,12 @@
  * The editor of a workflow: the canvas, a step's form, the same definition as YAML, checks, drafts, and publishing.
  */
 import { copyPart } from './clipboard.js';
+import { Field, Form } from './form.js';
 import { count } from './format.js';
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { Failure, Loaded, Skeleton, loadStyle, useLoad } from './load.js';
 import { DownloadFiles, IN_CODE, ManagedBanner, isLocked } from './managed.js';
-import { Field, Form, Icon } from './parts.js';
+import { Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, scopeOf, setQuery } from './router.js';
 import { get, withQuery } from './server.js';
