@@ -33,7 +33,7 @@ class Record(Protocol):
 class Dropped(Struct, frozen=True):
     """When records were dropped last (UTC milliseconds)."""
 
-    last_at: int = 0  # absent where an earlier commit stored another record
+    last_at: int
 
     def plus(self, later: "Dropped") -> "Dropped":
         return Dropped(max(self.last_at, later.last_at))

@@ -95,9 +95,6 @@ async def test_of_dropped_records_only_the_time_is_stored(
     monkeypatch.setattr(recorder, "MAX_WAITING_OBJECTS", 0)
     here = node(store, clock)
     assert await here.find([]) == ({}, 0)
-    # As an earlier commit stored it.
-    await store.documents.put(ATTEMPTS, *recorder.DROPPED, msgspec.json.encode(attempts(1)), 1)
-    assert await node(store, clock).find([]) == ({}, 0)
     here.add(*PLACE, attempts(2))
     assert await here.find([]) == ({}, clock.now())  # also before it is stored
     await here.flush()
