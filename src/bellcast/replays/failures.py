@@ -112,8 +112,7 @@ def _matches(failure: StoredFailure, wanted: FailureFilter) -> bool:
         and wanted.workflow in (None, failure.workflow)
         and wanted.job in (None, failure.job)
         and (wanted.webhook is None or wanted.webhook == webhook_of(failure))
-        # A cause that was stored or linked before may have a part that is left out now.
-        and (wanted.cause is None or cause_of(wanted.cause) == cause_of(failure.reason))
+        and (wanted.cause is None or wanted.cause == cause_of(failure.reason))
     )
 
 
