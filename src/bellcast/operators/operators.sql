@@ -69,7 +69,7 @@ SELECT operator, count(*) FROM operator_sessions WHERE seen_at > :since GROUP BY
 -- The sessions of an operator created and used after these times: one of them first, then the last used.
 SELECT digest, created_at, seen_at, verified_at FROM operator_sessions
 WHERE operator = :operator AND created_at > :created_since AND seen_at > :seen_since
-ORDER BY digest = :first DESC, seen_at DESC, digest LIMIT :limit
+ORDER BY digest = :own DESC, seen_at DESC, digest LIMIT :limit
 
 -- name: operator_session_insert
 -- A new session.

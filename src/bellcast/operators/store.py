@@ -166,14 +166,12 @@ class Operators(StoreTable):
 
     @read
     def sessions_of(
-        self, operator: Operator, created_since: int, seen_since: int, first: bytes, limit: int
+        self, operator: Operator, created_since: int, seen_since: int, own: bytes, limit: int
     ) -> Script[list[OperatorSession]]:
-        """Return the sessions of an operator created and used after these times: that with the digest `first`, then the last
+        """Return the sessions of an operator created and used after these times: that with the digest `own`, then the last
         used."""
         times = {"created_since": created_since, "seen_since": seen_since}
-        found = yield Statement(
-            "operator_sessions_of", {"operator": operator.id, **times, "first": first, "limit": limit}
-        )
+        found = yield Statement("operator_sessions_of", {"operator": operator.id, **times, "own": own, "limit": limit})
         return [_session(bytes(digest), operator, tuple(times)) for digest, *times in found]
 
     @write()
