@@ -124,6 +124,22 @@ def test_git_page_says_what_is_in_git_and_what_was_changed_since_its_push(
     expect(page).to_have_url(re.compile("/console/types/shared"))
 
 
+def test_git_page_names_the_files_of_the_first_pull(open_console: Callable[..., Page]) -> None:
+    page = open_console("/git", viewport=DESKTOP)
+    objects = [
+        {"kind": "types", "key": "booking/new", "tenant": None, "values": {"name": "Bookings"}},
+        {"kind": "templates", "key": "welcome", "tenant": "acme", "values": {}},
+        {"kind": "preference-defaults", "key": "", "tenant": "acme", "values": {}},
+    ]
+    found = {"objects": [one | {"etag": '"1"', "managed": None} for one in objects]}
+    page.route("**/v1/bundle?*", lambda route: route.fulfill(json=found))
+    page.reload()
+    files = page.get_by_role("table", name="Objects").locator(".chunk code")
+    names = ["types/booking%2Fnew.yaml", "tenants/acme/templates/welcome/", "tenants/acme/preference-defaults.yaml"]
+    expect(files).to_have_text(names)
+    expect(page.get_by_role("row", name="Bookings")).to_contain_text("all tenants")
+
+
 @pytest.mark.usefixtures("pushed")
 def test_steps_into_git_say_what_a_push_locks_and_are_reached_from_an_object(
     owner: Console, open_console: Callable[..., Page]

@@ -275,6 +275,11 @@ def test_owner_connects_an_agent(open_console: Callable[..., Page], owner: Conso
     page.goto("/bell/console/keys")
     page.get_by_role("link", name="Connect an agent").click()
     page.get_by_label("Name", exact=True).fill("helper of tests")
+    expect(page.get_by_role("checkbox")).to_have_count(3)  # the others are folded
+    page.get_by_text("More scopes").click()
+    expect(page.get_by_role("checkbox", name=re.compile("^manage"))).not_to_be_checked()
+    expect(page.get_by_role("region", name="Configuration of the agent")).to_contain_text('"Bearer …"')
+    assert violations(page) == []
     expect(page.get_by_label("Expires")).to_have_value("90d")
     page.get_by_role("button", name="Create key").click()
     expect(page.get_by_text('"Authorization": "Bearer bc_')).to_be_visible()

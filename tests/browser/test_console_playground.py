@@ -34,9 +34,12 @@ def test_playground_shows_its_streams_and_its_forms_before_it_connects(page: Pag
     steps = page.get_by_role("region", name="Connect and send").get_by_role("heading")
     expect(steps).to_have_text(["1Connect a recipient", "2Send, and compare what arrives"])
     coming = page.get_by_role("region", name="Pusher").locator(".coming")
-    expect(coming).to_have_text(
-        ["resetafter you connect", "notificationafter you send", "lead.assignedafter you publish"]
-    )
+    expect(coming).to_have_text(["reset after step 1", "notification after step 2", "lead.assigned after step 2"])
+    styles = [
+        page.get_by_role("button", name=name, exact=True).evaluate("(one) => getComputedStyle(one).backgroundColor")
+        for name in ("Send", "Publish")
+    ]
+    assert styles[0] == styles[1]
     assert violations(page) == []
     heights = page.locator(".frames").evaluate_all("all => all.map((one) => one.offsetHeight)")
     page.get_by_role("button", name="Connect").click()

@@ -3,7 +3,7 @@
  */
 import { LatestActions } from './audit.js';
 import { requestSamples } from './code-samples.js';
-import { Sample } from './code.js';
+import { Code, Sample } from './code.js';
 import { Confirm } from './dialogs.js';
 import { MfaSetup, RecoveryCodes } from './enrolment.js';
 import { CREATED, findIn } from './filters.js';
@@ -104,13 +104,13 @@ function NewKey({ page }) {
   if (made) return html`<${Heading} title="Key created" /><${ShownOnce} what=${`the key of ${made.name}`} secret=${made.key} />${made.scopes.includes('send') && html`<${Card} title="A first request"><p class="muted">It sends a notification to alice. In a shell with <code>export BELLCAST_SECRET=</code> and the key.</p><${Sample} label="A first request" text=${FIRST_REQUEST()} what="the request" /><//>`}<p><a class="button primary" href=${withQuery(page.url('/keys'), { tenant: shownTenant() })}>Done</a></p>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} expires=${made.expires_at} />`}`;
   const isAgent = page.query.get('new') === 'agent';
   const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
-  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} /><p class="muted">${isAgent ? html`An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets. With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.` : 'For one of your servers, within the scopes that you choose. It is shown once, when it is created.'}</p><${Form} isGuarded button="Create key" more=${cancel(page)} send=${async ({ name, tenants, ttl }, sent) => {
+  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} /><p class="muted">${isAgent ? html`An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets.` : 'For one of your servers, within the scopes that you choose. It is shown once, when it is created.'}</p><${Form} isGuarded button="Create key" more=${cancel(page)} send=${async ({ name, tenants, ttl }, sent) => {
     const scopes = new FormData(sent).getAll('scopes');
     setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
     refresh();
-  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" hint=${`The app or person that uses it, such as “${isAgent ? 'support agent' : 'booking service'}”.`} /><${Scopes} key=${isAgent} all=${scopes} first=${isAgent ? AGENT.scopes : ['send']} hasPresets=${!isAgent} />
+  }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" hint=${`The app or person that uses it, such as “${isAgent ? 'support agent' : 'booking service'}”.`} /><${Scopes} key=${isAgent} all=${scopes} first=${isAgent ? AGENT.scopes : ['send']} isAgent=${isAgent} />
     <${TenantsField} />
-    <${Expires} key=${isAgent} first=${isAgent ? AGENT.ttl : YEAR} /><//>`;
+    <${Expires} key=${isAgent} first=${isAgent ? AGENT.ttl : YEAR} />${isAgent && html`<section class="coming-setup" aria-label="What comes next"><p>Then the agent gets this, with the key:</p><${Code} label="Configuration of the agent" text=${overHttp('…')} /></section>`}<//>`;
 }
 
 /** When a key ends. */
@@ -119,8 +119,8 @@ function Expires({ first }) {
   return html`<${Field} label="Expires" name="ttl" options=${Object.keys(TTLS)} words=${TTLS} defaultValue=${first} onChange=${({ currentTarget }) => setTtl(currentTarget.value)} hint="It can be revoked at any time." warning=${ttl === '' ? 'If it leaks, it works until it is revoked.' : undefined} />`;
 }
 
-/** The scopes of a key, one by one or by a preset. */
-function Scopes({ all, first, hasPresets }) {
+/** The scopes of a key, one by one or by a preset. Those that an agent seldom needs are folded. */
+function Scopes({ all, first, isAgent }) {
   const [chosen, setChosen] = useState(first), place = useRef(null);
   const note = () => setChosen([...place.current.querySelectorAll(':checked')].map(({ value }) => value));
   const take = (scopes) => {
@@ -128,16 +128,19 @@ function Scopes({ all, first, hasPresets }) {
     note();
   };
   const preset = PRESETS.find(([, of]) => of(all).join() === chosen.join());
-  return html`<div class="scopes" ref=${place} onChange=${note}><${Choices} label="Scopes" name="scopes" options=${all} selected=${first} hints=${SCOPES}>${hasPresets && html`<${Segments} label="Presets" options=${PRESETS.map(([word]) => word)} value=${preset?.[0]} choose=${(word) => take(PRESETS.find(([one]) => one === word)[1](all))} />`}<//></div>`;
+  return html`<div class="scopes" ref=${place} onChange=${note}><${Choices} label="Scopes" name="scopes" options=${isAgent ? first : all} selected=${first} hints=${SCOPES}>${!isAgent && html`<${Segments} label="Presets" options=${PRESETS.map(([word]) => word)} value=${preset?.[0]} choose=${(word) => take(PRESETS.find(([one]) => one === word)[1](all))} />`}<//>
+    ${isAgent && html`<details><summary>More scopes</summary><${Choices} label="Other scopes" name="scopes" options=${all.filter((one) => !first.includes(one))} hints=${SCOPES}><p class="muted">With <code>manage</code> it can also retry, cancel and save drafts, after you confirm.</p><//></details>`}</div>`;
 }
+
+/** The configuration of an agent that calls the server over HTTP. */
+const overHttp = (secret) => JSON.stringify({ mcpServers: { bellcast: { type: 'http', url: `${location.origin}${ROOT}/mcp`, headers: { Authorization: `Bearer ${secret}` } } } }, null, 2).replace(/\{\s+("Auth.*)\s+\}/, '{ $1 }');
 
 /** How to configure an agent with its key. */
 function AgentSetup({ secret, expires }) {
   const url = `${location.origin}${ROOT}`;
   const bridge = JSON.stringify({ mcpServers: { bellcast: { command: 'bellcast', args: ['mcp'], env: { BELLCAST_URL: url, BELLCAST_SECRET: secret } } } }, null, 2);
-  const http = JSON.stringify({ mcpServers: { bellcast: { type: 'http', url: `${url}/mcp`, headers: { Authorization: `Bearer ${secret}` } } } }, null, 2);
   return html`<${Card} title="Configure the agent"><p class="muted">The server needs <code>BELLCAST_MCP=on</code>. The key ${expires ? html`ends <${Moment} at=${expires} />` : 'has no end'}; every call is in the audit log.</p>
-    <h3>Over HTTP</h3><${Sample} label="Configuration over HTTP" what="the configuration over HTTP" text=${http} />
+    <h3>Over HTTP</h3><${Sample} label="Configuration over HTTP" what="the configuration over HTTP" text=${overHttp(secret)} />
     <h3>As a program</h3><${Sample} label="Configuration as a program" what="the configuration as a program" text=${bridge} /><//>`;
 }
 
@@ -221,7 +224,7 @@ export function Account({ page }) {
     <${Row} title="Name and role" about=${page.me.is_external ? 'From your identity provider.' : 'Another owner can change your role.'} state=${`${page.me.name}, ${page.me.role} of ${tenantsOf(page.me)}`} />
     <${Row} title="E-mail" about="Tests of templates and workflows are sent to it." state=${!page.me.email && 'No address'}>${page.me.email ? html`<${OwnEmail} />` : html`<${Folded} word="Add an address…">${(close) => html`<${OwnEmail} close=${close} />`}<//>`}<//>
     ${page.me.is_external ? html`<${Row} title="Sign-in"><p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p><//>` : html`
-      <${Row} title="Password" about="Your other sessions end when you change it." state=${html`<span role="status">${result}</span>`}><${Folded} word="Change the password…">${(close) => html`<${Form} button="Change password" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (values) => {
+      <${Row} title="Password" about="Your other sessions end when you change it." state=${html`${!result && html`<span class="muted" aria-hidden="true">••••••••••••</span>`}<span role="status">${result}</span>`}><${Folded} word="Change the password…">${(close) => html`<${Form} button="Change password" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (values) => {
     await request('PUT', '/v1/me/password', values);
     close();
     setResult('The password was changed.');
@@ -232,10 +235,16 @@ export function Account({ page }) {
     <${Row} title="Sessions" about="Browsers in which you are signed in. Each needs a new sign-in after 12 hours without use at the latest."><${Sessions} /><//></div><//>`;
 }
 
+/** The name of this browser, and its system. Others name themselves after it. */
+function browserName({ userAgent } = navigator) {
+  const [, browser] = /(Edg|OPR|Firefox|Chrome|Safari)\//.exec(userAgent.replace(/Chrome(?=.*(Edg|OPR)\/)/, '')) ?? [], [system] = /Android|iPhone|iPad|Windows|Mac|Linux/.exec(userAgent) ?? [];
+  return browser && [({ Edg: 'Edge', OPR: 'Opera' })[browser] ?? browser, ({ Mac: 'macOS' })[system] ?? system].filter(Boolean).join(' on ');
+}
+
 /** The open sessions of the account, and buttons that end others. */
 function Sessions() {
   const found = useLoad((signal) => get('/v1/me/sessions', signal));
-  return html`<${Loaded} of=${found}>${({ sessions }) => html`<ul class="passkeys sessions">${sessions.map((one) => html`<li key=${one.id}><span><b>${one.current ? 'This browser' : 'Another browser'}</b><br /><small class="muted">Signed in <${Time} at=${one.created_at} />${!one.current && html`, last used <${Time} at=${one.seen_at} />`}</small></span>
+  return html`<${Loaded} of=${found}>${({ sessions }) => html`<ul class="passkeys sessions">${sessions.map((one) => html`<li key=${one.id}><span><b>${one.current ? html`This browser <span class="muted">${browserName()}</span>` : 'Another browser'}</b><br /><small class="muted">Signed in <${Time} at=${one.created_at} />${!one.current && html`, last used <${Time} at=${one.seen_at} />`}</small></span>
     ${!one.current && html`<${Confirm} label=${`Sign out the session of ${fullTime(one.created_at)}`} word="Sign out" about="Its browser needs a new sign-in." act=${() => request('DELETE', path`/v1/me/sessions/${one.id}`).catch((problem) => problem.status === 404 || Promise.reject(problem)).then(found.reload)} />`}</li>`)}</ul>`}<//>`;
 }
 

@@ -11,7 +11,7 @@ import { pageOf } from './pages.js';
 import { inTenant, setQuery, shownTenant } from './router.js';
 import { Rows } from './rows.js';
 import { Segments } from './segments.js';
-import { ROOT, get, withQuery } from './server.js';
+import { ROOT, get, path, withQuery } from './server.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
 
 /** What a push of its source would meet: the object as pushed, another one, or one that no source manages. */
@@ -19,10 +19,14 @@ const STATES = { 'in git': 'ok', 'changed here': 'warn', unlocked: 'wait', 'not 
 const stateOf = ({ managed, etag }) => (!managed ? 'not in git' : managed.etag !== etag ? 'changed here' : managed.unlocked_at ? 'unlocked' : 'in git');
 const SHOWN = { all: ['All', () => true], git: ['In git', (one) => one.managed], changed: ['Changed here', (one) => stateOf(one) === 'changed here'], none: ['Not in git', (one) => !one.managed] };
 
+/** Where a pull writes an object: one of a tenant into the tenant's folder, and a template into one of its own. */
+const fileOf = ({ kind, key, tenant }) => `${tenant === null ? '' : path`tenants/${tenant}/`}${kind}${key && path`/${key}`}${kind === 'templates' ? '/' : '.yaml'}`;
+
 const kindOf = ({ kind }) => pageOf(`/${kind}`);
 const COLUMNS = [
-  { name: 'Object', kind: 'title', lead: (one) => html`<${Sign} icon=${kindOf(one).icon} tone=${one.managed ? toneOf(one.key) : 'grey'} />`, of: (one) => one.values.name || one.key || kindOf(one).title, text: (one) => one.values.name && html`<code>${one.key}</code>` },
-  { name: 'Tenant', none: '–', of: (one) => one.tenant, show: (key) => html`<span class="value" title=${key}>${tenantName(key)}</span>`, width: '9rem' },
+  { name: 'Object', kind: 'title', lead: (one) => html`<${Sign} icon=${kindOf(one).icon} tone=${one.managed ? toneOf(one.key) : 'grey'} />`, of: (one) => one.values.name || one.key || kindOf(one).title, text: (one) => one.managed && one.values.name && html`<code>${one.key}</code>` },
+  { name: 'File', of: (one) => html`<code>${fileOf(one)}</code>`, width: 'minmax(0, 1fr)' },
+  { name: 'Tenant', of: (one) => (one.tenant === null ? 'all tenants' : tenantName(one.tenant)), width: '9rem' },
   { name: 'State', of: (one) => html`<${State} of=${stateOf(one)} kind=${STATES[stateOf(one)]} />`, show: (state) => state, width: '8.5rem' },
   { name: 'Source', of: ({ managed }) => managed && html`<code>${sourceOf(managed)}</code>`, width: '12rem' },
   { name: 'Pushed', kind: 'time', of: ({ managed }) => managed?.at },
@@ -53,8 +57,8 @@ function Objects({ page, of: objects }) {
   const wanted = page.query.get('show'), show = Object.hasOwn(SHOWN, wanted) ? wanted : 'all', [, isShown] = SHOWN[show];
   const options = Object.entries(SHOWN).map(([name, [word, matches]]) => [name, html`${word} <span class="muted">${objects.filter(matches).length}</span>`]);
   const link = (one) => inTenant(page, one.key ? `/${one.kind}/${encodeURIComponent(one.key)}` : `/${one.kind}`, one);
-  // Without a managed object, all have the same state, which the summary says.
-  const hasManaged = objects.some(({ managed }) => managed), columns = COLUMNS.filter(({ name }) => hasManaged || name !== 'State');
+  // Without a managed object, all have the same state, which the summary says, and the files are those of the first pull.
+  const hasManaged = objects.some(({ managed }) => managed), columns = COLUMNS.filter(({ name }) => name !== (hasManaged ? 'File' : 'State'));
   return html`<section class="resource"><div class="list">${hasManaged && html`<div class="filters"><${Segments} label="Show" options=${options} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>`}
     <${Rows} label="Objects" columns=${columns} chunks=${[objects.filter(isShown)]} group=${(one) => kindOf(one).title} link=${link} isOpen=${() => false} /></div></section>`;
 }
@@ -65,6 +69,6 @@ function Way() {
     ['Pull', 'In an empty folder, or in that of your repository. One file for each object.', `BELLCAST_SECRET=… bellcast pull --url ${location.origin}${ROOT}`], ['Commit', 'The secrets of providers are not in the files.', 'git init && git add . && git commit -m "Objects of Bellcast"'],
     ['Push', html`To another server, such as production. This locks the objects there, until an owner presses “Unlock”, unless <code>bellcast.yaml</code> has <code>lock: false</code>.`, 'BELLCAST_SECRET=… bellcast push --url https://other.example.com'],
   ];
-  return html`<${Card} title="From this server to git, and to another server"><ol class="numbered git">${steps.map(([title, text, command]) => html`<li key=${title}><b>${title}</b><p class="muted">${text}</p><${Snippet} of=${command} /></li>`)}</ol>
+  return html`<${Card} title="From this server to git, and to another server"><ol class="numbered beside git">${steps.map(([title, text, command]) => html`<li key=${title}><b>${title}</b><p class="muted">${text}</p><${Snippet} of=${command} /></li>`)}</ol>
     <p class="muted">Each <code>BELLCAST_SECRET</code> is that of the server in its line: <code>bellcast env --data FOLDER</code> prints it. Settings, such as the brand, are not in the files.</p><//>`;
 }

@@ -45,7 +45,7 @@ export function Health({ page }) {
 /** The name of the doctor's last result, which stays in the tab, and for how long the page opens without a new one. */
 const LAST = 'doctor', FRESH_MS = 300_000;
 
-/** The doctor: shows problems and warnings as they arrive, and the checks that passed below them once all have arrived, so that nothing moves. */
+/** The doctor: shows problems and warnings as they arrive, and the checks that passed folded below them once all have arrived, so that nothing moves. */
 function Doctor() {
   const [state, setState] = useState(() => ({ ...JSON.parse(session.getItem(LAST)) ?? { findings: null }, isRunning: false, problem: null }));
   const abort = useRef(null);
@@ -75,7 +75,7 @@ function Doctor() {
   const result = [problems.length > 0 && count(problems.length, 'problem'), warnings.length > 0 && count(warnings.length, 'warning')].filter(Boolean).join(' · ') || 'No problem found';
   return html`<section class="panel doctor"><header><h2>Doctor</h2><p class="muted" role="status">${isRunning && 'Checking…'}${isDone && html`<${State} of=${result} kind=${problems.length > 0 ? 'bad' : warnings.length > 0 ? 'warn' : 'ok'} /> · <${Time} at=${at} />`}</p>
       <button type="button" disabled=${isRunning} onClick=${run}>Run the doctor</button></header>
-    ${failed.length > 0 && html`<${Findings} of=${failed} />`}${isDone && passed.length > 0 && html`<details class="passed" open=${failed.length === 0}><summary>${count(passed.length, 'check')} passed</summary><${Findings} of=${passed} /></details>`}
+    ${failed.length > 0 && html`<${Findings} of=${failed} />`}${isDone && passed.length > 0 && html`<details class="passed"><summary>${count(passed.length, 'check')} passed</summary><${Findings} of=${passed} /></details>`}
     ${problem && html`<${Failure} problem=${problem} retry=${run} />`}</section>`;
 }
 

@@ -54,7 +54,7 @@ export function Playground({ page }) {
 }
 
 /** The heading of a step. */
-const Step = ({ number, children }) => html`<h2 class="play-step"><span>${number}</span>${children}</h2>`;
+const Step = ({ number, children }) => html`<h2 class="play-step"><span class="play-number">${number}</span>${children}</h2>`;
 
 /** A connection's frames, newest first, with the time since the last send, as a bar of the longest; empty before there is a target. */
 function Pane({ dialect: [name, kind, client, connect, use, expected], target, event, sentAt, arrive, latency, longest, isShown }) {
@@ -88,9 +88,9 @@ function Pane({ dialect: [name, kind, client, connect, use, expected], target, e
     };
   }, []);
   const hidden = frames.filter(isOfProtocol).length;
-  const coming = [[expected[0], 'after you connect'], [expected[1], 'after you send'], [expected[2] ?? event, 'after you publish']];
+  const coming = [[expected[0], 1], [expected[1], 2], [expected[2] ?? event, 2]];
   return html`<section class=${isShown ? 'panel pane shown' : 'panel pane'} aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status">${target && html`<${State} of=${word} />`}</span><small class="muted">${client}</small>${latency !== undefined && html`<b title="From the send to this client">${latency} ms</b><i class=${kind} style=${{ width: `${100 * latency / longest}%` }}></i>`}</h2>
-    <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">${use}</li>${coming.map(([frame, when]) => html`<li key=${when} class="coming"><b>${frame}</b><small class="muted">${when}</small></li>`)}`}${frames.filter((one) => isWhole || !isOfProtocol(one)).map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}
+    <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">${use}</li>${coming.map(([frame, step], index) => html`<li key=${index} class="coming"><b>${frame}</b><span class="hidden"> after step </span><span class="play-number">${step}</span></li>`)}`}${frames.filter((one) => isWhole || !isOfProtocol(one)).map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}
       ${hidden > 0 && html`<li key="protocol"><button type="button" class="quiet" aria-pressed=${String(isWhole)} onClick=${() => setWhole(!isWhole)}>${count(hidden, 'protocol event')}</button></li>`}</ol></section>`;
 }
 

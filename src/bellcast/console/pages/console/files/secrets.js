@@ -57,17 +57,17 @@ export function EncryptionKeys() {
   };
   return html`<${Heading} title="Encryption keys" note=${html`<span class="muted">For the URLs of providers, and the secrets of webhooks and apps</span>`} /><${Together}><${Loaded} of=${found}>${({ keys, unreadable }) => {
     const total = keys.reduce((sum, one) => sum + one.secrets, 0), current = keys.find((one) => one.is_current), older = total - current.secrets;
-    return html`<${Summary} ...${{ total, older, unreadable, current }} />
+    return html`<${Summary} ...${{ total, older, unreadable, current, isAlone: keys.length === 1 }} />
       <div class=${older > 0 || status ? 'actions foot' : null}>${older > 0 && html`<${Confirm} isPrimary label="Re-encrypt all secrets" word="Re-encrypt all" act=${rotate} />`}<span class="muted" role="status">${status}</span></div>
       ${keys.length > 1 && html`<section class="resource"><div class="list"><${Rows} label="Keys" isTall columns=${COLUMNS} chunks=${[keys]} isOpen=${() => false} /></div></section>`}
-      <${Card} title="Change the key"><ol class="numbered">${stepsOf(current).map(([title, what, line]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p>${line && html`<${Snippet} of=${line} copied=${inTerminal(line)} />`}</li>`)}</ol><//>`;
+      <${Card} title="Change the key"><ol class="numbered beside">${stepsOf(current).map(([title, what, line]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p>${line && html`<${Snippet} of=${line} copied=${inTerminal(line)} />`}</li>`)}</ol><//>`;
   }}<//><//>`;
 }
 
-/** Whether all secrets can be read, and with which key. */
-function Summary({ total, older, unreadable, current }) {
+/** Whether all secrets can be read, and with which key, unless the list of keys says it. */
+function Summary({ total, older, unreadable, current, isAlone }) {
   if (unreadable > 0) return html`<${Headline} kind="bad" note="The key that encrypted them is missing: add it to BELLCAST_ENCRYPTION_KEY on all servers. Until then, their providers, webhooks and apps do not work.">${count(unreadable, 'secret')} cannot be decrypted<//>`;
   if (older > 0) return html`<${Headline} kind="warn" note="Re-encrypt all, so that the older key is not needed any longer.">${count(older, 'secret uses', 'secrets use')} an older key<//>`;
   if (total === 0) return html`<${Headline} kind="info" note="The URLs of providers and the secrets of webhooks and apps are encrypted when they are saved.">No secret is stored yet<//>`;
-  return html`<${Headline} kind="ok" note=${html`${nameOf(current)}, ${placeOf(current)}. It encrypts new secrets too.`}>${total === 1 ? 'The secret is' : `All ${number(total)} secrets are`} encrypted with the current key<//>`;
+  return html`<${Headline} kind="ok" note=${isAlone && html`${nameOf(current)}, ${placeOf(current)}. It encrypts new secrets too.`}>${total === 1 ? 'The secret is' : `All ${number(total)} secrets are`} encrypted with the current key<//>`;
 }

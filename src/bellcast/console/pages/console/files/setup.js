@@ -54,12 +54,12 @@ export function Setup({ page }) {
   const name = `pusher ${JSON.stringify(channels)}`;
   // The first steps come last once they were done before.
   const [isBegun, setBegun] = useState(false), first = html`<${First} key="first" page=${page} round=${round} settled=${setBegun} />`, next = html`<${Checklist} key="next" page=${page} title="What comes next" name="next" isSorted round=${0} lines=${nextSteps(page)} />`;
-  return html`<${Heading} title="Setup" note=${html`<span class="muted">Each step is ticked when the server sees it.</span>`} /><${Together}>
+  return html`<${Heading} title="Setup" note=${html`<span class="muted">Each step is ticked when the server sees it.</span>`} /><div class="measured"><${Together}>
     ${isBegun ? [next, first] : [first, next]}
     <details class="panel" open=${CHANNELS.some((one) => page.query.has(one.name))}><summary>An app with Pusher</summary><p class="muted">Open your app beside this page, and go through it with your own channels and events.</p>
       <${Form} isInline button="Use these" send=${async (values) => go(withQuery(page.path, values))}>${CHANNELS.map((one) => html`<${Field} key=${one.name} label=${one.label} name=${one.name} defaultValue=${channels[one.name]} autocomplete="off" spellcheck=${false} autocapitalize="none" />`)}<//>
       <${Checklist} key=${name} page=${page} name=${name} round=${round} canReset lines=${pusherLines(page, channels, events)} />
-      <p>A line stays open? <a href=${page.url('/setup/pusher')}>Pusher troubleshooting</a></p></details><//>`;
+      <p>A line stays open? <a href=${page.url('/setup/pusher')}>Pusher troubleshooting</a></p></details><//></div>`;
 }
 
 /** The way to the first notification, on this page and on the Overview of a server that has sent nothing. */
@@ -90,11 +90,11 @@ async function watch(tenant, signal, receive) {
 
 /**
  * A list of lines. The `check` of a line resolves to what the server received, or null; `settled` receives whether all of them were done when the page opened; a line that is `isPersistent` stays checked in this browser. `act` shows
- * what the operator does for it, and gets a function that ticks the line, and whether it is ticked. If they `isSorted`, what was done when the page opened comes last. The `note` is about what is left to do.
+ * what the operator does for it, and gets a function that ticks the line, and whether it is ticked. If they `isSorted`, what was done when the page opened comes last. A list with a title that was done then is folded. The `note` is about what is left to do.
  * @param {{lines: {title: string, check: (signal: AbortSignal) => Promise<string | null>, hint?: any, to?: [path: string, word: string], act?: (tick: (text: string) => void) => any, isPersistent?: boolean}[]}} of
  */
 function Checklist({ page, title: heading, name, lines, round, isSorted, canReset, note, settled }) {
-  const [seen, setSeen] = useState({}), [isKnown, setKnown] = useState(false);
+  const [seen, setSeen] = useState({}), [isKnown, setKnown] = useState(false), [isFolded, setFolded] = useState(false);
   const keep = (title, text, isPersistent) => {
     if (isPersistent) remember(page, { ...remembered(page), [`${name} ${title}`]: text });
     setSeen((last) => ({ ...last, [title]: { text } }));
@@ -136,11 +136,18 @@ function Checklist({ page, title: heading, name, lines, round, isSorted, canRese
   };
   const done = lines.filter(({ title }) => seen[title]?.text).length;
   const first = lines.find(({ title, to }) => to && !seen[title]?.text);
-  useLayoutEffect(() => { if (isKnown) settled?.(done === lines.length); }, [isKnown]);
+  useLayoutEffect(() => {
+    if (!isKnown) return;
+    setFolded(Boolean(heading) && done === lines.length);
+    settled?.(done === lines.length);
+  }, [isKnown]);
   const isDone = ({ title }) => Boolean(seen[title]?.text), shown = isSorted ? lines.toSorted((one, other) => isDone(one) - isDone(other)) : lines;
-  const list = html`<header class="checks-head">${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span></header><progress max=${lines.length} value=${done} aria-label="Progress"></progress><ol class="checks">${shown.map(({ title, hint, act, to, isPersistent }) => html`<li key=${title} class=${seen[title]?.text ? 'done' : null}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent), Boolean(seen[title]?.text))}</div>${to && !seen[title]?.text && html`<a class=${title === first.title ? 'button primary' : 'button'} href=${page.url(to[0])}>${to[1]}</a>`}</li>`)}</ol>
+  const head = html`${heading && html`<h2>${heading}</h2>`}<span class="muted" role="status">${done} of ${lines.length} done</span>`;
+  const list = html`<ol class="checks">${shown.map(({ title, hint, act, to, isPersistent }) => html`<li key=${title} class=${seen[title]?.text ? 'done' : null}><${State} of=${seen[title]?.text ? 'done' : 'waiting'} kind=${seen[title]?.text ? 'ok' : 'open'} /><div><b>${title}</b><p class="muted">${seen[title]?.text || seen[title]?.problem?.message || hint}</p>${act && (!seen[title]?.text || act.stays) && act((text) => keep(title, text, isPersistent), Boolean(seen[title]?.text))}</div>${to && !seen[title]?.text && html`<a class=${title === first.title ? 'button primary' : 'button'} href=${page.url(to[0])}>${to[1]}</a>`}</li>`)}</ol>
     ${canReset && html`<button type="button" onClick=${reset}>Start over</button>`}`;
-  return heading ? html`<section class="panel" aria-label=${heading}>${list}${done < lines.length && note}</section>` : list;
+  if (isFolded) return html`<section class="panel folded" aria-label=${heading}><details><summary class="checks-head">${head}</summary>${list}</details></section>`;
+  const whole = html`<header class="checks-head">${head}</header><progress max=${lines.length} value=${done} aria-label="Progress"></progress>${list}`;
+  return heading ? html`<section class="panel" aria-label=${heading}>${whole}${done < lines.length && note}</section>` : whole;
 }
 
 function remembered(page) {
@@ -244,24 +251,25 @@ function pusherLines(page, { admins, provider, assigned, updated, tenant }, even
   ];
 }
 
-/** Symptoms of pages over Pusher's protocol, with their causes and the place of the fix. */
+/** Symptoms of pages over Pusher's protocol, with their causes, and fixes with links to their places. */
 export function Troubleshooting({ page }) {
+  const to = (target, word) => html`<a href=${page.url(target)}>${word}</a>`, setting = (name) => to(`/settings?find=${name}`, code(name));
   const groups = { Connection: [
-    ['“Pusher connected” never appears', 'The page connects to another host, or to none.', ['Set ', code('wsHost'), ' to this host without a scheme, ', code('wsPort'), ' or ', code('wssPort'), ', and ', code("enabledTransports: ['ws']"), '.'], ['/pusher-apps', 'Pusher apps']],
-    ['Error 4001', 'No app has the key of the page.', 'Compare it with the keys of your apps.', ['/pusher-apps', 'Pusher apps']],
-    ['Error 4003', 'Pusher or the app is switched off.', ['Switch on ', code('pusher_enabled'), ', or enable the app.'], ['/settings?find=pusher_enabled', 'Settings']],
-    ['Error 4009', 'The sign-in is wrong, or late.', 'Sign with the secret of this app in your auth endpoint.', ['/pusher-apps', 'Pusher apps']],
-    ['Refused with 403', 'The origin of the page is not allowed.', ['Add the origin, which ', html`<a href=${page.url('/live?kind=refused')}>Live</a>`, ' names, to ', code('origins'), '.'], ['/settings?find=origins', 'Settings']],
-    ['It stops after a minute', 'A proxy cuts idle connections.', ['Its timeout must exceed ', code('pusher_activity_timeout'), '.'], ['/settings?find=pusher_activity_timeout', 'Settings']],
+    ['“Pusher connected” never appears', 'The page connects to another host, or to none.', ['Set ', code('wsHost'), ' to this host without a scheme, ', code('wsPort'), ' or ', code('wssPort'), ', and ', code("enabledTransports: ['ws']"), ', as ', to('/pusher-apps', 'Pusher apps'), ' shows.']],
+    ['Error 4001', 'No app has the key of the page.', ['Compare it with the keys of your ', to('/pusher-apps', 'Pusher apps'), '.']],
+    ['Error 4003', 'Pusher or the app is switched off.', ['Switch on ', setting('pusher_enabled'), ', or enable the ', to('/pusher-apps', 'app'), '.']],
+    ['Error 4009', 'The sign-in is wrong, or late.', ['Sign with the secret of this ', to('/pusher-apps', 'app'), ' in your auth endpoint.']],
+    ['Refused with 403', 'The origin of the page is not allowed.', ['Add the origin, which ', to('/live?kind=refused', 'Live'), ' names, to ', setting('origins'), '.']],
+    ['It stops after a minute', 'A proxy cuts idle connections.', ['Its timeout must exceed ', setting('pusher_activity_timeout'), '.']],
   ], Subscriptions: [
-    ['pusher:subscription_error on a private channel', 'The auth endpoint fails, or signs with another secret.', 'The request to the endpoint must return 200 and a signature of socket id and channel.', ['/pusher-apps', 'Pusher apps']],
-    ['pusher:subscription_error on a public channel', 'Public channels must be declared.', ['Add it to ', code('public_topics'), '.'], ['/settings?find=public_topics', 'Settings']],
+    ['pusher:subscription_error on a private channel', 'The auth endpoint fails, or signs with another secret.', ['The endpoint must return 200 and a signature of socket id and channel, with the secret of the ', to('/pusher-apps', 'app'), '.']],
+    ['pusher:subscription_error on a public channel', 'Public channels must be declared.', ['Add it to ', setting('public_topics'), '.']],
   ], Events: [
-    ['Connected, but no event arrives', 'It has another channel, another name, or comes from another app.', 'Compare both in Live. “0 connections”: no page follows the channel.', ['/live?kind=publish', 'Live']],
-    ['The server SDK gets 401', 'Another secret, or a clock that differs by more than 10 minutes.', 'The request names the reason. The doctor under Health compares clocks.', ['/requests?status=401', 'Requests']],
+    ['Connected, but no event arrives', 'It has another channel, another name, or comes from another app.', ['Compare both in ', to('/live?kind=publish', 'Live'), '. “0 connections”: no page follows the channel.']],
+    ['The server SDK gets 401', 'Another secret, or a clock that differs by more than 10 minutes.', ['The ', to('/requests?status=401', 'request'), ' names the reason. The doctor under ', to('/health', 'Health'), ' compares clocks.']],
   ] };
-  return html`<${Heading} title="Pusher troubleshooting" /><section class="panel tester" aria-label="Test"><p class="muted">Connects as your app does, and names the step that fails.</p><${PusherTest} /></section>
-    <div class="symptoms" aria-hidden="true"><p class="muted">Symptom</p><p class="muted">Cause</p><p class="muted">Fix</p><p class="muted">Where</p></div>
-    ${Object.entries(groups).map(([group, rows]) => html`<h2 key=${group}>${group}</h2><ul class="checks symptoms" aria-label=${group}>${rows.map(([symptom, cause, fix, to]) => html`<li key=${symptom} id=${/^Error (\d+)$/.exec(symptom)?.[1]}><b>${symptom}</b><p class="muted"><span class="hidden">Cause: </span>${cause}</p><p><span class="hidden">Fix: </span>${fix}</p>${to && html`<p class="actions"><a href=${page.url(to[0])}>${to[1]}</a></p>`}</li>`)}</ul>`)}
+  return html`<${Heading} title="Pusher troubleshooting" /><section class="panel tester" aria-label="Test"><div><h2>Test the connection</h2><p class="muted">Connects as your app does, and names the step that fails.</p></div><${PusherTest} word="Run the test" /></section>
+    <div class="symptoms" aria-hidden="true"><p class="muted">Symptom</p><p class="muted">Cause</p><p class="muted">Fix</p></div>
+    ${Object.entries(groups).map(([group, rows]) => html`<h2 key=${group}>${group}</h2><ul class="checks symptoms" aria-label=${group}>${rows.map(([symptom, cause, fix]) => html`<li key=${symptom} id=${/^Error (\d+)$/.exec(symptom)?.[1]}><b>${symptom}</b><p class="muted"><span class="hidden">Cause: </span>${cause}</p><p><span class="hidden">Fix: </span>${fix}</p></li>`)}</ul>`)}
     <p class="muted">See also <a href=${`${page.root}/errors`} target="_blank" rel="noopener">all errors</a> of the server, and <a href=${`${page.root}/check`} target="_blank" rel="noopener">a test of your page</a> with a bell.</p>`;
 }
