@@ -14,7 +14,7 @@ import { Lines, More, To } from './object-parts.js';
 import { Delivered, Reach, readAudience } from './reach.js';
 import { Named, RECIPIENT_COLUMN, nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
-import { Facts, Heading, Icon, Id, Json, Moment, Opening, State, Type } from './parts.js';
+import { Facts, Heading, Icon, Id, Json, Moment, Opening, Type } from './parts.js';
 import { go, shownTenant, tenantOf } from './router.js';
 import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
@@ -25,14 +25,14 @@ const TAG = { name: 'tag', label: 'Tag', of: (one) => one.tags ?? [] };
 const STATE = { name: 'state', label: 'State', options: ['unread', 'read', 'archived'] };
 
 /** What is new, also on the screen, is unread. */
-const stateOf = (word) => (word === 'unseen' ? html`<${State} of="unread" kind="unseen" />` : html`<${State} of=${word} />`);
+const stateOf = (one) => inboxState(one).replace('unseen', 'unread');
 
 export const notifications = {
-  histogram: histogramOf('sends', 'send'), path: '/v1/notifications', rows: 'notifications', readMore: readNames, link: (one) => path`/notifications/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient'],
+  histogram: histogramOf('sends', 'send'), path: '/v1/notifications', rows: 'notifications', readMore: readNames, link: (one) => path`/notifications/${one.id}`, isNewestFirst: true, pinsOpened: true, isDense: true, single: ['recipient'],
   filters: [RECIPIENT, TYPE, TAG, STATE, RANGE],
   views: [['Unread', { state: 'unread' }], ['Last hour', { range: '1h' }]],
   columns: [
-    { name: 'State', kind: 'state', of: inboxState, show: stateOf, width: '5.5rem' }, RECIPIENT_COLUMN, { name: 'Notification', kind: 'title', of: (one) => one.title || 'Without a title', text: (one) => one.body || (!one.title && one.id) },
+    { name: 'State', kind: 'state', of: stateOf }, RECIPIENT_COLUMN, { name: 'Notification', kind: 'title', of: (one) => one.title || 'Without a title', text: (one) => one.body || (!one.title && one.id) },
     { name: 'Type', kind: 'type', of: (one) => one.type }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'No notifications yet. Notifications to recipients appear here, with their timelines.', command: 'bellcast notify alice "Hello"', tools: (page) => page.mayOpen('/playground') && html`<a class="button primary" href=${page.url('/playground')}><${Icon} name="playground" /> Send one in the playground</a>` },

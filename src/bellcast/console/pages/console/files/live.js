@@ -9,7 +9,7 @@ import { count, duration, number, secondOf } from './format.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Failure, loadStyle, refresh, refreshes, useEvery } from './load.js';
 import { CHANNEL_NAMES, failureOf } from './outcomes.js';
-import { Empty, Facts, Heading, Icon, Id, Json, Moment, Type, prose } from './parts.js';
+import { Avatar, Empty, Facts, Heading, Icon, Id, Json, Moment, Type, prose } from './parts.js';
 import { Named } from './recipient-names.js';
 import { withShortIds } from './request-parts.js';
 import { shownTenant } from './router.js';
@@ -236,9 +236,9 @@ function EventRow({ row, size, isOpen, open }) {
   const isPlain = !request || / [12]\d\d$/.test(request.text);
   const isBad = BAD.has(event.kind) || /: (failed|bounced)$/.test(event.text);
   return html`<div role="row" class="row" data-open=${isOpen ? 'yes' : null}><time role="cell" class="cell at" dateTime=${event.at}>${secondOf(event.at)}<span class="muted">.${String(new Date(event.at).getMilliseconds()).padStart(3, '0')}</span></time>
-    <span role="cell" class=${`cell kind ${event.kind === 'refused' && !(event.detail?.status >= 500) ? 'warn' : isBad ? 'bad' : event.kind}`}><${Icon} name=${ICONS[event.kind]} /><span>${event.kind}</span></span>
+    <span role="cell" title=${event.kind} onClick=${() => open(row)} class=${`cell kind ${event.kind === 'refused' && !(event.detail?.status >= 500) ? 'warn' : isBad ? 'bad' : event.kind}`}><${Icon} name=${ICONS[event.kind]} /><span class="hidden">${event.kind}</span></span>
     <span role="cell" class="cell title"><button type="button" class="row-link" aria-expanded=${String(isOpen)} onClick=${() => open(row)}><span key=${event.at + event.text}>${what}</span></button>${event.kind === 'send' && event.detail?.title && html`<${Type} of=${event.detail.type} />`}<span key=${event.at + event.text} class="muted preview" dir="auto">${[note, size > 1 && !isPlain && request.text, others > 0 && count(others, 'other effect')].filter(Boolean).join(' · ')}</span></span>
-    <span role="cell" class="cell whom">${event.recipient && html`<${Named} of=${event} />`}</span>
+    <span role="cell" class="cell whom">${event.recipient ? html`<${Named} of=${event} />` : event.kind.endsWith('connect') && html`<span class="person muted"><${Avatar} of="" icon="account" tone="grey" /><span>anonymous</span></span>`}</span>
     <span role="cell" class="cell who"><span>${tenantOf(event)}</span></span></div>`;
 }
 

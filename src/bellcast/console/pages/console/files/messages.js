@@ -19,7 +19,13 @@ import { MailFrame, MailHead, Phone, Steps, chapters } from './story.js';
 const NOTIFICATION = { name: 'notification', label: 'Notification' };
 const STATE = { name: 'state', label: 'State', options: ['queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'] };
 const FILTERS = [RECIPIENT, NOTIFICATION, WORKFLOW, { name: 'run', label: 'Run', isHidden: true }, PROVIDER, STATE, RANGE];
-const OF_ALL = { path: '/v1/messages', rows: 'messages', readMore: readNames, isNewestFirst: true, pinsOpened: true, single: ['recipient', 'notification', 'run'], views: [['Failed today', { state: 'failed', range: '24h' }], ['Bounced', { state: 'bounced' }]] };
+/** What one send to several channels makes: its recipient is grey after the first. */
+function readMore(rows) {
+  for (const [at, one] of rows.entries()) one.isAgain = at > 0 && ['recipient', 'tenant', 'notification', 'run'].every((field) => one[field] === rows[at - 1][field]) && Boolean(one.notification ?? one.run);
+  return readNames(rows);
+}
+
+const OF_ALL = { path: '/v1/messages', rows: 'messages', readMore, isNewestFirst: true, pinsOpened: true, isDense: true, single: ['recipient', 'notification', 'run'], views: [['Failed today', { state: 'failed', range: '24h' }], ['Bounced', { state: 'bounced' }]] };
 const TENANT = { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, CREATED = { name: 'Created', kind: 'time', of: (one) => one.created_at };
 /** The beginning of a message in one line: of an e-mail without its subject, its footer and its links. */
 function beginningOf({ content: { subject = '', title, body, text = '' } }) {
@@ -28,12 +34,12 @@ function beginningOf({ content: { subject = '', title, body, text = '' } }) {
 }
 
 const personOf = (one) => one.content.to_name || nameOf(one) || one.to;
-const TO = { name: 'To', kind: 'person', of: (one) => one, show: (one) => html`<span class="person" title=${one.to}><${Avatar} of=${one.recipient ?? one.to} name=${personOf(one)} /><span class="name">${personOf(one)}</span></span>`, width: '11rem' };
+const TO = { name: 'To', kind: 'person', of: (one) => one, show: (one) => html`<span class=${one.isAgain ? 'person muted repeated' : 'person'} title=${one.to}><${Avatar} of=${one.recipient ?? one.to} name=${personOf(one)} /><span class="name">${personOf(one)}</span></span>`, width: '11rem' };
 
 export const messages = {
   ...OF_ALL, link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, TO, { name: 'Message', kind: 'title', of: (one) => one.content.subject || beginningOf(one) || nameOf(one) || one.id, text: (one) => one.reason },
+    { name: 'State', kind: 'state', of: (one) => one.state }, TO, { name: 'Message', kind: 'title', of: (one) => one.content.subject || beginningOf(one) || nameOf(one) || one.id, text: (one) => one.reason ? html`<span class="failed-for">${one.reason}</span>` : one.content.subject && beginningOf(one) },
     { name: 'Channel', of: (one) => one, show: ({ channel, provider }) => html`<${Channel} of=${channel}>${provider && html`<span class="muted"> · ${provider}</span>`}<//>`, width: '10rem' }, TENANT, CREATED,
   ],
   none: { text: 'No messages yet. Each e-mail, SMS, push and chat message appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email' },
@@ -43,8 +49,8 @@ export const messages = {
 export const mails = {
   ...OF_ALL, link: (one) => path`/mail/${one.id}`, filters: FILTERS, fixed: { channel: 'email' },
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'E-mail', kind: 'title', of: (one) => one.content.subject || '(no subject)', text: (one) => one.reason ?? beginningOf(one) },
-    TO, TENANT, CREATED,
+    { name: 'State', kind: 'state', of: (one) => one.state }, TO, { name: 'E-mail', kind: 'title', of: (one) => one.content.subject || '(no subject)', text: (one) => (one.reason ? html`<span class="failed-for">${one.reason}</span>` : beginningOf(one)) },
+    TENANT, CREATED,
   ],
   none: { text: 'No e-mails yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email' },
 };

@@ -42,7 +42,7 @@ const KINDS = {
   bad: ['failed', 'failing', 'unreadable', 'bounced', 'permanent', 'revoked', 'not ready', 'problem', 'error', 'forbidden', 'unauthenticated', 'internal', 'dead'],
   warn: ['warning', 'temporary', 'throttled', 'overridden'],
   wait: ['held', 'queued', 'sending', 'waiting', 'running', 'paused'],
-  open: ['seen', 'pending'], unseen: ['unseen'],
+  open: ['seen', 'pending'], unseen: ['unseen', 'unread'],
 };
 const KIND_OF = Object.fromEntries(Object.entries(KINDS).flatMap(([kind, words]) => words.map((word) => [word, kind])));
 /** How a state is shown: ok, wait, warn, bad or info. */

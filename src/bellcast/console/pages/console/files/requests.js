@@ -42,13 +42,13 @@ function aboutOf({ code, errors, detail, body, tenant }) {
 const peopleOf = ({ tenant, recipient, code, body }) => [recipient, !code && typeof body?.to === 'string' && body.to].filter(Boolean).map((one) => ({ tenant, recipient: one }));
 
 export const requests = {
-  path: '/v1/requests', rows: 'requests', scope: 'In the memory of this node', readMore: (rows) => readNames(rows.flatMap(peopleOf)), link: (one) => path`/requests/${one.id}`, isNewestFirst: true, pinsOpened: true, isDense: true, groupOf, histogram: histogramOf('requests', 'request', 'accent', { metric: 'refusals', word: 'refused' }), histograms: { status: { '4xx': histogramOf('refusals', 'refused request', 'warn') } },
+  path: '/v1/requests', rows: 'requests', scope: 'in memory', readMore: (rows) => readNames(rows.flatMap(peopleOf)), link: (one) => path`/requests/${one.id}`, isNewestFirst: true, pinsOpened: true, isDense: true, groupOf, histogram: histogramOf('requests', 'request', 'accent', { metric: 'refusals', word: 'refused' }), histograms: { status: { '4xx': histogramOf('refusals', 'refused request', 'warn') } },
   filters: [findIn('requests'), { name: 'status', label: 'Status', options: ['2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
   views: [['Refused', { status: '4xx' }], ['Failed', { status: '5xx' }]],
   columns: [
     { name: 'Request', kind: 'title', of: (one) => html`<${Status} of=${one} /> <code class="muted method">${one.method}</code> <span title=${one.path}>${withShortIds(one.path)}</span>`, text: aboutOf },
     { name: 'By', kind: 'person', of: (one) => (one.key ?? one.operator ?? one.recipient) && one, show: (one) => (one.key ?? one.operator ? html`<${Caller} name=${one.operator} keyName=${one.key} />` : html`<${Named} of=${one} />`), width: '9.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
-    { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => duration(one.ms), share: ({ ms }) => Math.sqrt(ms), width: '9.5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at, show: (at) => html`<time dateTime=${at} title=${fullTime(at)}>${secondOf(at)}</time>`, width: '4.5rem' },
+    { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => duration(one.ms), width: '5.5rem' }, { name: 'Time', kind: 'time', of: (one) => one.at, show: (at) => html`<time dateTime=${at} title=${fullTime(at)}>${secondOf(at)}</time>`, width: '4.5rem' },
   ],
   note: 'The list has the last 2,000 requests and 500 refusals of this node, from memory. The bars count those of all nodes.',
   none: { text: 'No requests yet. What the API serves after the start of the server appears here.', command: 'bellcast notify alice "Hello"' },

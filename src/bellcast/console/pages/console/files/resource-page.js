@@ -43,7 +43,7 @@ const POLL_MS = 15_000;
  * @property {(page: any, count: number) => any} [tools] buttons of the page, by the number of its rows
  * @property {any} [above] a component above the rows
  * @property {any} [below] a component below them
- * @property {string} [scope] of what the number of rows is, if it is not of all: a tooltip
+ * @property {string} [scope] words after the number of rows, if it is not that of all
  * @property {any} [histogram] a component above the rows while they are filtered by time only
  * @property {Record<string, Record<string, any>>} [histograms] the same, while another filter alone is set: by its name and value
  * @property {boolean} [pinsOpened] the page of an object says what it is with `useOpened`: it is above the rows if it is not among them
@@ -184,7 +184,7 @@ function searched(list, text) {
 }
 
 /** How many rows there are: after all titles, so that these keep their places. */
-const Total = ({ of: { total, isCurrent }, scope }) => html`<span class="total" role="status" title=${scope}>${isCurrent && total.value > 0 && (total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`)}</span>`;
+const Total = ({ of: { total, isCurrent }, scope }) => html`<span class="total" role="status">${isCurrent && total.value > 0 && [(total.exact ? number(total.value) : `${total.value < 1000 ? total.value : `${number(Math.floor(total.value / 1000))}k`}+`), scope].filter(Boolean).join(' ')}</span>`;
 
 /** Shows the rows that arrived since. */
 function Fresh({ of: { fresh, isMany, first } }) {

@@ -4,14 +4,14 @@
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { dayName } from './format.js';
-import { Icon, Popup, State, Time, Type } from './parts.js';
+import { Icon, Popup, State, Time, Type, kindOf } from './parts.js';
 
 /** Rows within this distance of the screen stay. */
 const MARGIN = '1200px 0px';
 
 /** Kinds of columns: their width, and their content. A column without a kind is a short text. */
 const KINDS = {
-  state: { width: '6.75rem', show: (value) => html`<${State} of=${value} />` },
+  state: { width: '16px', show: (value) => html`<${State} of=${value} />` },
   title: { width: 'minmax(10rem, 1fr)', show: null },
   type: { width: '8.5rem', show: (value) => html`<${Type} of=${value} />` },
   time: { width: '6.5rem', show: (value) => html`<${Time} at=${value} />` },
@@ -22,6 +22,9 @@ const grouped = (value) => html`<${Time} at=${value} isInDay />`;
 const plain = (value) => html`<span class="value">${value}</span>`;
 const isEmpty = (value) => value === null || value === undefined || value === '' || value === false;
 const usedOf = (columns, rows) => columns.filter((one) => one.kind === 'title' || rows.some((row) => !isEmpty(one.of(row))));
+/** States of which the icon says enough. The word of others is before the text of a row, unless the row above has the same. */
+const ROUTINE = ['ok', 'open', 'unseen'];
+const stateOf = (columns, row) => row && columns.find(({ kind }) => kind === 'state')?.of(row);
 const timeOf = (columns) => columns.find(({ kind }) => kind === 'time');
 
 const slugOf = ({ name }) => name.toLowerCase().replace(/\W+/g, '-');
@@ -42,7 +45,7 @@ export function sorted(rows, columns, name) {
 function Head({ column, rows, sort }) {
   const { name, kind } = column, slug = slugOf(column), isUp = sort?.name === slug, isDown = sort?.name === `-${slug}`;
   const orders = [slug, `-${slug}`], [first, second] = ['number', 'time'].includes(kind) ? orders.reverse() : orders;
-  return html`<div role="columnheader" class=${`cell ${kind ?? ''}`} aria-sort=${isUp ? 'ascending' : isDown ? 'descending' : null}>${sort && isSortable(column, rows) ? html`<button type="button" onClick=${() => sort.choose(sort.name === first ? second : sort.name === second ? null : first)}>${name}${(isUp || isDown) && html`<${Icon} name="up" />`}</button>` : name}</div>`;
+  return html`<div role="columnheader" class=${`cell ${kind ?? ''}`} aria-sort=${isUp ? 'ascending' : isDown ? 'descending' : null}>${kind !== 'state' && sort && isSortable(column, rows) ? html`<button type="button" onClick=${() => sort.choose(sort.name === first ? second : sort.name === second ? null : first)}>${name}${(isUp || isDown) && html`<${Icon} name="up" />`}</button>` : kind === 'state' ? html`<span class="hidden">${name}</span>` : name}</div>`;
 }
 
 /** Move to another row of the table, if there is one. */
@@ -99,7 +102,7 @@ export function Rows({ label, columns: all, chunks, sort, pinned, group, isDense
     const first = start;
     start += some.length;
     return html`<${Chunk} key=${index} isNeeded=${target && target.index >= first && target.index < start} rows=${some} isOnly=${chunks.length === 1}>${() => some.map((row, offset) => html`${groupAt(first + offset) !== groupAt(first + offset - 1) && html`<div key=${`group ${first + offset}`} role="row" class="day"><span role="rowheader">${groupAt(first + offset)}</span></div>`}<${Row} key=${first + offset}
-      row=${row} index=${first + offset} columns=${columns} most=${most} heading=${groupAt(first + offset)} href=${link?.(row)} actions=${actions} isOpen=${isOpen(row)} />`)}<//>`;
+      row=${row} index=${first + offset} columns=${columns} above=${at(first + offset - 1)} most=${most} heading=${groupAt(first + offset)} href=${link?.(row)} actions=${actions} isOpen=${isOpen(row)} />`)}<//>`;
   })}</div>`;
 }
 
@@ -121,16 +124,16 @@ function Chunk({ rows, isNeeded, isOnly, children }) {
   return html`<div role="rowgroup" class="chunk" ref=${place} aria-hidden=${isShown ? null : 'true'} style=${{ height: isShown ? null : height.current }}>${isShown && children()}</div>`;
 }
 
-function Row({ row, index, columns, most, heading, href, actions, isOpen }) {
-  const menu = actions?.(row);
+function Row({ row, index, columns, above, most, heading, href, actions, isOpen }) {
+  const menu = actions?.(row), state = stateOf(columns, row), word = state !== stateOf(columns, above) && !ROUTINE.includes(kindOf(state)) && state;
   // On a narrow list, the first line has the title, its state and the time; the second one has all others, on a very narrow one only the first, the tenant, and what comes next in rank.
   const filled = columns.filter((one) => one !== timeOf(columns) && !['title', 'state'].includes(one.kind) && !isNothing(one, row));
   const ranks = filled.toSorted((one, other) => rankOf(one, filled) - rankOf(other, filled)), spares = [null, null, null, 'spare', 'spare rest'];
   return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map((column) => {
-    const { name, kind, of, none, share, show = kind === 'time' && of(row) && heading === dayName(of(row)) ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row);
-    if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} href=${href} isOpen=${isOpen} />`;
+    const { name, kind, of, none, share, show = kind === 'time' && of(row) && heading === dayName(of(row)) ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row), top = most.get(column)?.share;
+    if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} word=${word} href=${href} isOpen=${isOpen} />`;
     const place = filled.indexOf(column);
-    return html`<div key=${name} role="cell" class=${['cell', kind, isNothing(column, row) && 'none', place >= 0 && 'second', place > 0 && 'next', spares[Math.min(ranks.indexOf(column), 4)]].filter(Boolean).join(' ')} style=${share && { '--length': most.get(column).length }} data-unit=${isCounted(column) ? unitOf(column, row) : null}>${share?.(row) > 0 && most.get(column).share >= GREATEST && html`<span class="share" style=${{ '--part': share(row) / most.get(column).share }}></span>`}${isEmpty(value) ? none && html`<span class="muted">${none}</span>` || ((kind === 'time' || (kind === 'number' && most.size > 0)) && '–') : share && typeof value === 'string' ? html`<span class="amount">${show(value)}</span>` : show(value)}</div>`;
+    return html`<div key=${name} role="cell" class=${['cell', kind, isNothing(column, row) && 'none', place >= 0 && 'second', place > 0 && 'next', spares[Math.min(ranks.indexOf(column), 4)]].filter(Boolean).join(' ')} style=${share && { '--length': most.get(column).length }} data-unit=${isCounted(column) ? unitOf(column, row) : null} title=${kind === 'state' ? value : null} onClick=${kind === 'state' && href ? ({ currentTarget }) => currentTarget.parentElement.querySelector('a').click() : null}>${top >= GREATEST && share(row) >= top / 20 && html`<span class="share" style=${{ '--part': share(row) / top }}></span>`}${isEmpty(value) ? none && html`<span class="muted">${none}</span>` || ((kind === 'time' || (kind === 'number' && most.size > 0)) && '–') : share && typeof value === 'string' ? html`<span class="amount">${show(value)}</span>` : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }
 
@@ -145,4 +148,4 @@ const rankOf = (column, filled) => (column === filled[0] ? 0 : /^Tenants?$/.test
 const isNothing = (column, row) => isEmpty(column.of(row)) || (isCounted(column) && countOf(column, row) === 0);
 const unitOf = (column, row) => column.name.toLowerCase().replace(',', ' in').replace(countOf(column, row) === 1 ? /s\b/ : '', '');
 
-const Title = ({ column: { text, isWrapped, lead }, row, value, href, isOpen }) => html`<div role="cell" class="cell title">${lead?.(row)}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${text?.(row) && html`<span class=${isWrapped?.(row) ? 'preview wrapped' : 'preview'} dir="auto">${text(row)}</span>`}</div>`;
+const Title = ({ column: { text, isWrapped, lead }, row, value, word, href, isOpen }) => html`<div role="cell" class="cell title">${lead?.(row)}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${(word || text?.(row)) && html`<span class=${isWrapped?.(row) ? 'preview wrapped' : 'preview'} dir="auto">${word && html`<span class=${`state ${kindOf(word)}`}>${word}</span>`}${word && text?.(row) && ' · '}${text?.(row)}</span>`}</div>`;

@@ -39,7 +39,7 @@ export const topics = {
   filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
   views: [['Roles', { prefix: 'role.' }], ['Presence', { prefix: 'presence-' }], ['Private', { prefix: 'private-' }]],
   columns: [
-    { name: 'Topic', kind: 'title', of: (one) => html`<span title=${aboutOf(one.topic)}>${one.topic}</span>`, text: (one) => one.present > 0 && `${number(one.present)} present` }, { name: 'Tenant', of: placeOf, show: (name) => name },
+    { name: 'Topic', kind: 'title', of: (one) => html`<span title=${aboutOf(one.topic)}>${one.topic}</span>`, text: (one) => one.present > 0 && `${number(one.present)} present` }, { name: 'Tenant', of: placeOf, show: (name) => html`<span class="value">${name}</span>` },
     { name: 'Connected', kind: 'number', of: (one) => one.followers > 0 && number(one.followers), share: (one) => one.followers, width: WIDTH }, { name: 'Subscribers', kind: 'number', of: (one) => one.subscribers > 0 && many(one.subscribers), share: (one) => one.subscribers, width: WIDTH },
   ],
   none: { text: 'No topics yet. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
