@@ -131,7 +131,6 @@ class Server:
         self, connection: FakeConnection, start: str, context: NativeCallContext | None = None
     ) -> "asyncio.Future[None]":
         """Open the connection with the topic room after an event."""
-        context = context or NativeCallContext(cast(Any, None), self.hub, connection)
         opened = OpenedInbox(None, None, None, None, context, start, 0)
         handshake = NativeHandshake(self.live, self.commands)
         request = cast(Any, SimpleNamespace(topics=("room",)))

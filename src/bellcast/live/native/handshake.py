@@ -34,7 +34,7 @@ class OpenedInbox(Struct, frozen=True):
     missed: Changes | None
     resumed: Position | None  # None if it cannot resume
     lost: Inbox | None  # the inbox, if the client sent a position from which it cannot resume
-    context: NativeCallContext  # of the `connect` handler, if the app has one
+    context: NativeCallContext | None  # of the `connect` handler, if the app has one
     event_id: str | None  # the last live event that the client received
     rewind: int  # past events requested of each topic
 
@@ -64,8 +64,9 @@ class NativeHandshake:
         await self.send_ready(connection, await self.open_inbox(connection, request), request, at_ready)
 
     async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> OpenedInbox:
-        context, rewind = NativeCallContext(self._live.engines, self._live.hub, connection), request.rewind
+        context, rewind = None, request.rewind
         if self._live.app.has(calls.CONNECT):
+            context = NativeCallContext(self._live.engines, self._live.hub, connection)
             with self._live.admission.waiting_for_app(request.address):
                 await app_callbacks.connect(self._live, context, connection, request.for_app())
         requested, event_id = history.split_position(request.position or "")
@@ -84,7 +85,7 @@ class NativeHandshake:
         at_ready: OnReady = lambda: None,
     ) -> None:
         """Send `ready`, replay missed changes and go live; raises if that fails."""
-        granted, refused = NOTHING
+        context, (granted, refused) = opened_inbox.context, NOTHING
         if requested := request.topics:
             granted, refused = await topic_access.authorize_topics(
                 self._live.engines.db, connection.principal, requested, 0, self._live.config
@@ -94,7 +95,11 @@ class NativeHandshake:
         # Most connections name no topics, and need no members.
         knowing = self.listener.knowing_members(connection.principal, granted) if granted else nullcontext()
         async with knowing:
-            topics, joined = await opened_inbox.context.read_topics(granted, opened_inbox.event_id, opened_inbox.rewind)
+            after, rewind, joined = opened_inbox.event_id, opened_inbox.rewind, dict[str, Grant]()
+            if context is None:
+                topics = await resume.read(self._live.hub, connection, granted, after, rewind)
+            else:
+                topics, joined = await context.read_topics(granted, after, rewind)
             self._live.hub.subscriptions.follow(connection, {**granted, **joined} if joined else granted)
         if connection.phase is not Phase.CLOSED:
             self._write_ready(connection, opened_inbox, topics, granted, refused)
@@ -109,7 +114,8 @@ class NativeHandshake:
                 await resume.send(self._live.hub, connection, topics, protocol.encode_rewound)
             if opened_inbox.resumed is None and not connection.is_stale:
                 connection.go_live()  # nothing has changed since the state in `ready`
-        opened_inbox.context.send_pending()
+        if context is not None:
+            context.send_pending()
         at_ready()
         if connection.phase is not Phase.LIVE:
             start = opened_inbox.resumed or Position(connection.epoch, connection.revision)
