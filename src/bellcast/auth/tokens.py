@@ -6,7 +6,6 @@ Public-key signatures (published_keys.py) use PyJWT."""
 import binascii
 import hmac
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -102,18 +101,12 @@ def parse(token: str, subject: str = "session token", max_length: int = MAX_LENG
     try:
         signed, _, signature = token.encode("ascii").rpartition(b".")
         head, _, body = signed.partition(b".")
-        header = _header(head)
-        jwt = Jwt(header, signed, _decode(body), _decode(signature))
+        jwt = Jwt(_header_decoder.decode(_decode(head)), signed, _decode(body), _decode(signature))
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise Unauthenticated(f"The {subject} is malformed: its parts are not base64url JSON.") from None
-    if header.crit is not UNSET:
+    if jwt.header.crit is not UNSET:
         raise Unauthenticated(f"The {subject} requires extensions (crit) that are not supported.")
     return jwt
-
-
-@lru_cache(64)  # tokens of one signer have the same header
-def _header(head: bytes) -> Header:
-    return _header_decoder.decode(_decode(head))
 
 
 def _digest(project: Project, signed: bytes) -> bytes:
