@@ -140,7 +140,8 @@ class RequestLog:
         else:
             request = _becoming_connection()
             source = _source(request)
-        source |= present(origin=connection.origin)
+        if connection.origin is not None:
+            source["origin"] = connection.origin
         self._emit("connect", connection, f"connected by {dialect.protocol} over {dialect.transport}", source)
         if self._logged() == "all":
             fields = carrier | _fields(request, dialect.transport) | _client_fields(connection)

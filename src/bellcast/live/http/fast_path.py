@@ -184,8 +184,10 @@ class FastPathProtocol(asyncio.Protocol):
             return None
         if len(values) < len(headers) and [name for name, _ in headers].count(b"host") != 1:
             return None
-        early, connection = data[fields.end() :], values.get(b"connection", b"").lower().split(b",")
-        upgrades = b"upgrade" in values and b"upgrade" in [token.strip(SPACES) for token in connection]
+        early, upgrades = data[fields.end() :], b"upgrade" in values
+        if upgrades:
+            connection = values.get(b"connection", b"").lower().split(b",")
+            upgrades = b"upgrade" in [token.strip(SPACES) for token in connection]
         if not upgrades and (early or not self._factory.begins_live(path, upgrade=False)):
             return None
         self._early = early

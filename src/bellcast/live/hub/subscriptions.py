@@ -155,17 +155,22 @@ class Subscriptions(Struct, eq=False):
         count = len(followers)
         if count == 1:
             self.groups.follow(stream)
-            kind, tenant, name = stream.split(SEPARATOR, 2)
-            carried = [inbox_stream(tenant, one) for one in self._recipients_of(name)] if kind == "topic" else []
-            if carried:  # stored for the last follower's end, because the setting for them may change until then
-                self._carried_inboxes[stream] = carried
-            for inbox in carried:
-                self.groups.follow(inbox)
+            if stream.startswith("topic"):
+                self._follow_carried(stream)
         connection.streams += (stream,)
         self.groups.changed(stream)
         for observer in self.observers:
             observer.subscription_count_changed(stream, count, 1, is_here=True)
         return True
+
+    def _follow_carried(self, stream: Stream) -> None:
+        """Follow the inboxes that a topic carries."""
+        _, tenant, topic = stream.split(SEPARATOR, 2)
+        carried = [inbox_stream(tenant, one) for one in self._recipients_of(topic)]
+        if carried:  # stored for the last follower's end, because the setting for them may change until then
+            self._carried_inboxes[stream] = carried
+        for inbox in carried:
+            self.groups.follow(inbox)
 
     def _unfollow(self, connection: Connection, stream: Stream) -> None:
         followers = self.streams.get(stream)
