@@ -12,6 +12,7 @@ from .requests import send
 from .servers import ServerUrls
 
 Step: TypeAlias = Callable[[], object]
+Issue: TypeAlias = Callable[[dict[str, Any]], object]
 
 TYPES: dict[str, dict[str, Any]] = {
     "booking.created": {"name": "New bookings", "channels": ["inbox", "email", "push"], "required": ["inbox"]},
@@ -77,13 +78,14 @@ KEYS: tuple[dict[str, Any], ...] = (
 def set_up(client: Bellcast, servers: ServerUrls, *, tenant: str, troubled: str) -> None:
     """Write everything through the API of a running server. E-mails of both tenants go to the demo's mail server. The webhook
     of `tenant` works; that of `troubled` fails."""
-    for step in steps(client, client, servers, tenant=tenant, troubled=troubled):
+    issue = partial(send, client, "POST", "/v1/keys")
+    for step in steps(client, issue, servers, tenant=tenant, troubled=troubled):
         step()
     failing_webhook(client, servers, troubled)()
 
 
-def steps(client: Bellcast, owner: Bellcast, servers: ServerUrls, *, tenant: str, troubled: str) -> list[Step]:
-    """Return the requests that write everything but the failing webhook, in their order. Only an `owner` creates keys."""
+def steps(client: Bellcast, issue: Issue, servers: ServerUrls, *, tenant: str, troubled: str) -> list[Step]:
+    """Return the requests that write everything but the failing webhook, in their order. `issue` creates a key, as only an owner may."""
     mail = {"channel": "email", "url": servers.mail_url}
     start = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) + timedelta(days=SEASON_IN_DAYS)
     opening = {"to": {"tenant": tenant}, "title": "The winter season begins", "type": "news"}
@@ -93,7 +95,7 @@ def steps(client: Bellcast, owner: Bellcast, servers: ServerUrls, *, tenant: str
         *(partial(client.providers.put, f"mail-{one}", mail, tenant=one) for one in (tenant, troubled)),
         *(partial(client.types.put, key, type) for key, type in TYPES.items()),
         partial(send, client, "PUT", "/v1/preference-defaults", PREFERENCE_DEFAULTS),
-        *(partial(send, owner, "POST", "/v1/keys", issued) for issued in KEYS),
+        *(partial(issue, key) for key in KEYS),
         *(partial(client.sources.put, key, source) for key, source in SOURCES.items()),
         *(partial(client.schedules.put, key, schedule, tenant=tenant) for key, schedule in schedules.items()),
         partial(client.webhooks.create, crm, ["message.failed", "message.bounced"], tenant=tenant),

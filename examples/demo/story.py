@@ -36,8 +36,17 @@ SET_UP, ANNOUNCED, LAST_DAY = (29.4 * DAY, 26 * DAY), (25 * DAY, 3.5), (23.7, 0.
 VISITS, VISITORS, VISITED = 10, 8, (25.6 * DAY, 1.1 * DAY)
 # Of each tenant, the recipients that have a role.
 ROLES = {"staff": slice(0, 5), "accounting": slice(5, 7)}
-# Of keys that only the app of the story does not use: hours since their last use.
-USED = {"booking service": 0.1, "monthly report": 6.3 * DAY, "support agent": 2.2}
+# Keys, and the hours since their last use.
+WEBSITE, BOOKING, REPORT, AGENT = "website", "booking service", "monthly report", "support agent"
+USED = {WEBSITE: 0.2, BOOKING: 0.1, REPORT: 6.3 * DAY, AGENT: 2.2}
+# What those that only read have read then.
+READINGS = (
+    (REPORT, "/v1/notifications?tenant=harbor"),
+    (REPORT, "/v1/messages?tenant=harbor"),
+    (AGENT, "/v1/requests?status=4xx&tenant=aurora"),
+    (AGENT, "/v1/runs?state=failed&tenant=aurora"),
+    (AGENT, "/v1/failures?tenant=aurora"),
+)
 # Of the last day, in all tenants.
 RECIPIENTS = 60
 SENDS, RUNS, REMINDERS, EVENTS = 30, 6, 8, 5
@@ -74,13 +83,13 @@ class _Story:
         self._random = random.Random(activity.SEED)
         self._mara, self._jonas = past.operator(MARA), past.operator(JONAS)
         self._keys = activity.keys_by_tenant(RECIPIENTS)
-        self._website = past.key("")
+        self._clients: dict[str, Bellcast] = {}  # by the names of their keys
 
     def month(self) -> list[Event]:
         """Return how the server was set up and changed, in any order."""
         mara, secret = self._mara, self._past.secret
         named = [partial(send, mara, "PUT", f"/v1/tenants/{tenant}", {"name": name}) for tenant, name in NAMES.items()]
-        set_up = named + installation.steps(mara, secret, self._servers, tenant=HARBOR, troubled=AURORA)
+        set_up = named + installation.steps(mara, self._issue, self._servers, tenant=HARBOR, troubled=AURORA)
         announced = [
             activity.announcement(secret, tuple(activity.TENANTS)[place % 3], content)
             for place, content in enumerate(activity.ANNOUNCEMENTS)
@@ -92,11 +101,12 @@ class _Story:
             *_spread([self._visit] * VISITS, VISITED),
             *self._changes(),
             *self._support(),
+            *((USED[key], self._act_of(key, "GET", path)) for key, path in READINGS),
         ]
 
     def last_day(self) -> list[Event]:
         """Return what the app sent in the last day, and what failed."""
-        return [*_spread(self._sent(), LAST_DAY), *self._incidents()]
+        return [*_spread(self._sent(), LAST_DAY), *self._incidents(), (USED[BOOKING], self._trigger)]
 
     def _add_recipients(self) -> None:
         for tenant, keys in self._keys.items():
@@ -119,12 +129,19 @@ class _Story:
 
     def _issue_keys(self) -> None:
         """Issue the key of the app, and one that it replaces."""
-        keys = [
-            self._request(self._past.secret, "POST", "/v1/keys", {"name": name, "scopes": scopes}).json()
-            for name, scopes in (("website", ["send", "read"]), ("website until March", ["send"]))
-        ]
-        self._website = self._past.key(keys[0]["key"])
-        self._request(self._past.secret, "DELETE", f"/v1/keys/{keys[1]['id']}")
+        self._issue({"name": WEBSITE, "scopes": ["send", "read"]})
+        replaced = self._issue({"name": "website until March", "scopes": ["send"]})
+        self._request(self._past.secret, "DELETE", f"/v1/keys/{replaced}")
+
+    def _issue(self, key: dict[str, Any]) -> str:
+        """Issue a key, and return its id."""
+        issued = self._request(self._past.secret, "POST", "/v1/keys", key).json()
+        self._clients[key["name"]] = self._past.key(issued["key"])
+        return str(issued["id"])
+
+    @property
+    def _website(self) -> Bellcast:
+        return self._clients[WEBSITE]
 
     def _changes(self) -> list[Event]:
         """Return what the developer changed after the set-up."""
@@ -161,7 +178,7 @@ class _Story:
             *[self._trigger] * RUNS,
             *[self._remind] * REMINDERS,
             *[self._publish] * EVENTS,
-            *(self._act_of_website(*refused) for refused in self._refused()),
+            *(self._act_of(WEBSITE, *refused) for refused in self._refused()),
         ]
         self._random.shuffle(steps)
         return steps
@@ -200,14 +217,14 @@ class _Story:
     def _trigger(self) -> None:
         tenant, key = self._anyone()
         data = {"customer": {"name": self._random.choice(activity.NAMES)}, "reminds": True}
-        self._website.trigger("booking", key, data, tenant=tenant)
+        self._clients[BOOKING].trigger("booking", key, data, tenant=tenant)
         self._past.settle()
 
     def _remind(self) -> None:
         tenant, key = self._anyone()
         starts_at = times.to_rfc3339(self._past.at(-self._random.uniform(3, 30)))
         data = {"customer": activity.name_of(key), "starts_at": starts_at, "total": self._random.choice([60, 120])}
-        self._website.trigger("reminder", key, data, tenant=tenant)
+        self._clients[BOOKING].trigger("reminder", key, data, tenant=tenant)
         self._past.settle()
 
     def _publish(self) -> None:
@@ -239,8 +256,8 @@ class _Story:
     def _act(self, client: Bellcast, method: str, path: str, body: Any = None) -> Callable[[], object]:
         return lambda: self._request(client, method, path, body)
 
-    def _act_of_website(self, method: str, path: str, body: Any) -> Callable[[], object]:
-        return lambda: self._request(self._website, method, path, body)
+    def _act_of(self, key: str, method: str, path: str, body: Any = None) -> Callable[[], object]:
+        return lambda: self._request(self._clients[key], method, path, body)
 
     def _request(self, client: Bellcast, method: str, path: str, body: Any = None) -> httpx.Response:
         """Send a request once, also one that is refused."""

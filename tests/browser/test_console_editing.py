@@ -131,7 +131,7 @@ def test_type_is_created_and_changed_in_a_form_that_keeps_other_fields(
     changed = owner.send("GET", "/v1/types/formed")
     assert [(one["channel"], one["after"]) for one in changed["channels"]] == [("email", "1h")]
     assert (changed["required"], changed["defaults"]) == (["email"], {"sms": False})
-    expect(page.get_by_role("region", name="State")).to_contain_text("Recipients cannot turn off E-mail.")
+    expect(page.get_by_role("region", name="State")).to_contain_text("E-mail cannot be turned off.")
 
 
 def test_fields_of_a_new_object_have_one_look(open_console: Callable[..., Page]) -> None:

@@ -412,7 +412,7 @@ def test_type_is_listed_with_what_recipients_cannot_turn_off(open_console: Calla
     row.get_by_role("link", name="Marked").click()
     shown = page.get_by_role("region", name="State")
     expect(shown).to_contain_text("Not sent in the last 24 hours")
-    expect(shown).to_contain_text("Push: off until a recipient turns it on. Recipients cannot turn off Inbox.")
+    expect(shown).to_contain_text("Push: off until a recipient turns it on. Inbox cannot be turned off.")
     expect(page.locator(".facts")).to_contain_text(re.compile(r"Inbox required\s*Push off"))
     wait_loaded(page)
     assert "/v1/notifications" not in read  # the server would compare many rows to find none

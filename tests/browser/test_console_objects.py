@@ -50,6 +50,11 @@ def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
     with page.expect_download() as download:
         page.get_by_role("link", name="Download .eml").click()
     assert download.value.suggested_filename == f"{owner.message}.eml"
+    # Without a provider, it cannot be sent: the page offers that as long as it does not know why it was simulated.
+    expect(page.get_by_role("link", name="Set up an e-mail provider")).to_be_visible()
+    expect(page.get_by_role("button", name="Send now")).to_have_count(0)
+    page.route("**/v1/explain*", lambda route: route.fulfill(status=404, json={}))
+    page.reload()
     page.get_by_role("button", name="Send now").click()
     page.get_by_role("dialog").get_by_role("button", name="Send now").click()
     expect(page.get_by_role("alert")).to_contain_text("No provider delivers email messages")
@@ -59,7 +64,9 @@ def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
 def test_corrected_notification_has_the_new_title(open_console: Callable[..., Page], owner: Console) -> None:
     sent = owner.send("POST", "/v1/notifications", {"to": "walter", "title": "Tuseday", "type": "corrected"})
     page = open_console(f"/notifications/{sent['notifications'][0]['id']}")
+    open_more(page)
     page.get_by_role("button", name="Edit", exact=True).click()
+    expect(page.locator("h1")).to_have_text("Edit notification")
     page.get_by_label("Title").fill("Tuesday")
     expect(page.locator(".seen .bell-row")).to_contain_text("Tuesday")
     assert violations(page) == []

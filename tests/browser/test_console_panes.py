@@ -190,6 +190,10 @@ def test_field_is_examined_when_it_is_left_for_another_one(open_console: Callabl
 def test_webhook_of_all_tenants_is_a_choice(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/webhooks?new=yes")
     page.get_by_label("URL", exact=True).fill("https://app.example.com/all")
+    expect(page.get_by_label("Tenant", exact=True)).to_have_value("All tenants")  # as in the menu
+    page.get_by_label("Tenant", exact=True).click()
+    page.get_by_role("option", name="Default tenant").click()
+    expect(page.get_by_label("Tenant", exact=True)).to_have_value("")
     page.get_by_label("Tenant", exact=True).click()
     page.get_by_role("option", name="All tenants").click()
     expect(page.get_by_label("Tenant", exact=True)).to_have_value("All tenants")

@@ -264,13 +264,16 @@ def test_connection_is_shown_without_what_else_its_recipient_has_if_that_cannot_
 
 
 def test_key_is_opened_beside_the_list_and_revoked(open_console: Callable[..., Page], owner: Console) -> None:
-    key = owner.send("POST", "/v1/keys", {"name": "shop", "scopes": ["send", "read"]})
+    owner.send("POST", "/v1/keys", {"name": "shop", "scopes": ["send", "read"]})
     page = open_console("/keys")
     page.get_by_role("link", name="shop").click()
     pane = page.locator(".pane")
     expect(pane).to_contain_text("Send notifications and events")
-    expect(pane.get_by_role("link", name="Requests")).to_have_attribute("href", re.compile(f"key={key['id']}"))
+    expect(pane.get_by_role("region", name="A first request")).to_contain_text("/v1/notifications")
+    latest = pane.locator(".panel").filter(has=page.get_by_role("heading", name="Latest requests"))
+    expect(latest).to_contain_text("None in the memory of this node")
     assert violations(page) == []
+    open_more(page)
     confirm(pane.get_by_role("button", name="Revoke shop"))
     expect(pane.get_by_role("region", name="State")).to_contain_text("Revoked")
 
@@ -312,16 +315,23 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     page.unroute("**/v1/schemas/webhook")
     expect(page.get_by_label("URL")).to_be_focused()
     page.get_by_label("URL").fill("https://app.example.com/hook")
-    page.get_by_role("button", name="Create webhook").click()
-    expect(page.get_by_role("alert")).to_have_text("Choose at least one event.")
     messages, of_runs = (page.locator(".event-group").filter(has_text=name) for name in ("Messages", "Workflow runs"))
     failed = page.get_by_label("message.failed A message failed permanently")
     expect(failed).to_be_hidden()  # groups are folded
+    expect(messages.locator("summary")).to_have_text(re.compile(r"bounced, failed\s*2 of \d+$"))
+    expect(page.get_by_text("What your URL receives for message.bounced")).to_be_visible()
     messages.locator("summary").click()
+    page.get_by_label("message.bounced A message was refused").uncheck()
+    expect(page.get_by_text("What your URL receives for message.failed")).to_be_visible()
+    failed.uncheck()
+    expect(page.get_by_text("What your URL receives for run.failed")).to_be_visible()
+    of_runs.locator("summary").click()
+    page.get_by_label("run.failed").uncheck()
+    page.get_by_role("button", name="Create webhook").click()
+    expect(page.get_by_role("alert")).to_have_text("Choose at least one event.")
     failed.check()
     expect(messages.locator("summary")).to_have_text(re.compile(r"1 of \d+$"))
     runs = page.get_by_role("group", name="Workflow runs", exact=True)
-    of_runs.locator("summary").click()
     runs.get_by_label("run.failed").check()
     runs.get_by_label("Workflow runs").check()
     expect(runs.get_by_label("run.failed")).to_be_disabled()
@@ -333,7 +343,7 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     expect(page.locator("h1")).to_have_text("/hook")
     expect(page.locator(".pane .titles")).to_contain_text("app.example.com")
     expect(page.get_by_text("No event was sent in the last 30 days.")).to_be_visible()
-    assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["message.failed", "run.*"]
+    assert owner.send("GET", "/v1/webhooks?tenant=*")["webhooks"][0]["events"] == ["message.failed", "run.*"]
     assert secret not in page.content()
     assert violations(page) == []
     edit = page.get_by_role("button", name="Edit", exact=True)
@@ -349,20 +359,20 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     page.get_by_role("button", name="Save").click()
     expect(page.locator("h1")).to_have_text("/other")
     expect(page.locator(".facts")).to_contain_text("https://app.example.com/other")
-    assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["run.failed"]
+    assert owner.send("GET", "/v1/webhooks?tenant=*")["webhooks"][0]["events"] == ["run.failed"]
     edit.click()
     page.get_by_label("Every event").check()
     expect(of_runs.locator("summary")).to_have_text(re.compile("all$"))
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".facts")).to_contain_text("Eventsevery event")
-    assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["*"]
+    assert owner.send("GET", "/v1/webhooks?tenant=*")["webhooks"][0]["events"] == ["*"]
     open_more(page)
     confirm(page.get_by_role("button", name="Rotate secret"))
     expect(page.locator(".notice code")).not_to_have_text(secret)
     open_more(page)
     confirm(page.get_by_role("button", name="Delete this webhook"))
     expect(page.locator("h1")).to_have_text("Webhooks")
-    assert owner.send("GET", "/v1/webhooks")["webhooks"] == []
+    assert owner.send("GET", "/v1/webhooks?tenant=*")["webhooks"] == []
 
 
 def test_source_says_what_it_sends_and_publishes_a_test_event(

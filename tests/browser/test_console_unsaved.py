@@ -5,7 +5,17 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
-from tests.browser.console import DESKTOP, Console, choose_tenant, confirm, edit_yaml, go, review, wait_loaded
+from tests.browser.console import (
+    DESKTOP,
+    Console,
+    choose_tenant,
+    confirm,
+    edit_yaml,
+    go,
+    open_more,
+    review,
+    wait_loaded,
+)
 
 
 def test_type_that_another_operator_saved_is_not_overwritten(open_console: Callable[..., Page], owner: Console) -> None:
@@ -103,6 +113,7 @@ def test_correction_of_a_notification_is_left_only_on_purpose(chromium: Browser,
     context = chromium.new_context(base_url=owner.server.url, storage_state=owner.state, viewport=DESKTOP)
     page = context.new_page()
     page.goto(f"/console/notifications/{owner.notification}")
+    open_more(page)
     page.get_by_role("button", name="Edit", exact=True).click()
     page.get_by_label("Title").fill("A text that took a while")
     with page.expect_event("dialog") as question:

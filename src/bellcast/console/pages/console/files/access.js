@@ -82,10 +82,11 @@ export function ApiKey({ page }) {
   return html`<${Opening} page=${page} of=${all}>${(keys) => {
     const one = keys.find(({ id }) => id === page.key);
     if (!one) return html`<${Heading} title="API key" /><${Empty} icon="search" text="Not found. There is no key with this id." />`;
-    return html`<${Heading} title=${one.name}>${page.mayOpen('/requests') && html`<a class="button" href=${withQuery(page.url('/requests'), { key: one.id })}>Requests</a>`}${!one.revoked_at && html`<${Revoke} of=${one} />`}<//>
+    return html`<${Heading} title=${one.name}>${!one.revoked_at && html`<${More} of=${one.name}><${Revoke} of=${one} /><//>`}<//>
       <${KeyVerdict} of=${one} />
-      <${Facts} of=${[['Scopes', one.scopes.map((scope, index) => html`${index > 0 && html`<br />`}<${Tag}>${scope}<//> ${SCOPES[scope]}`)], ['Tenants', tenantsOf(one)], ['Created', html`<${Moment} at=${one.created_at} />`], ['Id', html`<${Id} of=${one.id} />`]]} />
-      ${page.mayOpen('/requests') && html`<${LatestRequests} page=${page} title="Latest requests" of=${{ key: one.id, tenant: '*' }} />`}`;
+      <${Facts} of=${[['It may', one.scopes.map((scope, index) => html`${index > 0 && html`<br />`}<${Tag}>${scope}<//> ${SCOPES[scope]}`)], ['Tenants', tenantsOf(one)], ['Created', html`<${Moment} at=${one.created_at} />`], ['Id', html`<${Id} of=${one.id} />`]]} />
+      ${!isOver(one) && html`<${FirstRequest} of=${one} />`}
+      ${page.mayOpen('/requests') && html`<${LatestRequests} page=${page} title="Latest requests" none="None in the memory of this node, which keeps the last 2,000 of all keys." of=${{ key: one.id, tenant: '*' }} />`}`;
   }}<//>`;
 }
 
@@ -97,16 +98,23 @@ function KeyVerdict({ of: one }) {
   return one.used_at ? html`<${Headline} kind="ok" note=${html`Last used <${Time} at=${one.used_at} />. ${end}`}>Active<//>` : html`<${Headline} kind="open" note=${end}>Never used<//>`;
 }
 
-const FIRST_REQUEST = () => requestSamples({ method: 'POST', url: `${location.origin}${ROOT}/v1/notifications`, headers: {}, variable: 'BELLCAST_SECRET', type: 'application/json', body: JSON.stringify({ to: 'alice', title: 'Hello' }) }).curl;
+/** Requests that show how a key is used, by the scope that they need: what they do, and the request. */
+const FIRST_REQUESTS = [['send', 'It sends a notification to alice.', 'POST', '/v1/notifications', JSON.stringify({ to: 'alice', title: 'Hello' })], ['read', 'It lists the last notifications.', 'GET', '/v1/notifications'], ['observe', 'It lists the last requests.', 'GET', '/v1/requests']];
+
+/** A request that a key may send, in the first of its tenants. */
+function FirstRequest({ of: { scopes, tenants } }) {
+  const [, effect, method, target, body = ''] = FIRST_REQUESTS.find(([scope]) => scopes.includes(scope)) ?? [];
+  return effect && html`<${Card} title="A first request"><p class="muted">${effect} In a shell with <code>export BELLCAST_SECRET=</code> and the key.</p><${Sample} label="A first request" text=${requestSamples({ method, url: `${location.origin}${ROOT}${withQuery(target, { tenant: tenants?.[0] })}`, headers: {}, variable: 'BELLCAST_SECRET', type: body && 'application/json', body }).curl} what="the request" /><//>`;
+}
 
 function NewKey({ page }) {
   const [made, setMade] = useState(null);
-  if (made) return html`<${Heading} title="Key created" /><${ShownOnce} what=${`the key of ${made.name}`} secret=${made.key} />${made.scopes.includes('send') && html`<${Card} title="A first request"><p class="muted">It sends a notification to alice. In a shell with <code>export BELLCAST_SECRET=</code> and the key.</p><${Sample} label="A first request" text=${FIRST_REQUEST()} what="the request" /><//>`}<p><a class="button primary" href=${withQuery(page.url('/keys'), { tenant: shownTenant() })}>Done</a></p>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} expires=${made.expires_at} />`}`;
+  if (made) return html`<${Heading} title="Key created" /><${ShownOnce} what=${`the key of ${made.name}`} secret=${made.key} /><${FirstRequest} of=${made} /><p><a class="button primary" href=${withQuery(page.url('/keys'), { tenant: shownTenant() })}>Done</a></p>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} expires=${made.expires_at} />`}`;
   const isAgent = page.query.get('new') === 'agent';
   const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
   return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} /><p class="muted">${isAgent ? html`An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets.` : 'For one of your servers, within the scopes that you choose. It is shown once, when it is created.'}</p><${Form} isGuarded button="Create key" more=${cancel(page)} send=${async ({ name, tenants, ttl }, sent) => {
     const scopes = new FormData(sent).getAll('scopes');
-    setMade({ name, ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
+    setMade({ name, tenants: listed(tenants), ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
     refresh();
   }}><${Field} label="Name" name="name" required autofocus maxlength="100" autocomplete="off" hint=${`The app or person that uses it, such as “${isAgent ? 'support agent' : 'booking service'}”.`} /><${Scopes} key=${isAgent} all=${scopes} first=${isAgent ? AGENT.scopes : ['send']} isAgent=${isAgent} />
     <${TenantsField} />

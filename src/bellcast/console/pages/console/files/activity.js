@@ -88,8 +88,8 @@ function Opened({ page, one, tenant, url }) {
     go(target(one.audience ? '/announcements' : '/notifications'));
   };
   const mayEdit = page.may(BUILDERS) && one.in_inbox;
-  if (mayEdit && page.query.has('focus')) return html`<${Heading} title=${one.title || 'Without a title'} /><${Together}><${Correction} one=${one} url=${url} /><//>`;
-  return html`<${Heading} title=${one.title || 'Without a title'}>${mayEdit && html`<button type="button" onClick=${() => edit('title')}>Edit</button>`}${page.may(BUILDERS) && html`<${More} of="this notification"><${Confirm} isDanger label="Recall this notification" word="Recall" about=${`It disappears from ${one.recipient ? 'the inbox' : 'every inbox'}. Messages that were sent cannot be recalled.`} act=${recall} /><//>`}<//><${Together}>
+  if (mayEdit && page.query.has('focus')) return html`<${Heading} title="Edit notification" /><${Together}><${Correction} one=${one} url=${url} /><//>`;
+  return html`<${Heading} title=${one.title || 'Without a title'}>${page.may(BUILDERS) && html`<${More} of="this notification">${mayEdit && html`<button type="button" onClick=${() => edit('title')}>Edit</button>`}<${Confirm} isDanger label="Recall this notification" word="Recall" about=${`It disappears from ${one.recipient ? 'the inbox' : 'every inbox'}. Messages that were sent cannot be recalled.`} act=${recall} /><//>`}<//><${Together}>
     <${Loaded} of=${explained}>${(why) => html`<${Loaded} of=${sent}>${({ messages, next }) => html`
       ${one.reach && html`<${Reach} of=${one.reach} />`}${why.verdict && html`<${Verdict} page=${page} of=${why} recipient=${one.recipient} type=${one.type} tenant=${tenant} messages=${messages} />`}
       <div class="story-columns"><div><${Story} one=${one} entries=${why.facts} channels=${why.channels} messages=${messages} messageUrl=${(id) => target(path`/messages/${id}`)} note=${isUnwritten(one.timeline) && html`<details class="muted"><summary>Not written to a live connection</summary><p>No node has a record of it: the recipients were offline, or the record is gone. Each node keeps its last 10,000 writes until it restarts.</p></details>`} /><${Seen} one=${one} messages=${messages} tenant=${tenant} /></div></div>
@@ -110,8 +110,8 @@ function Correction({ one, url }) {
     endEdit();
     say('Saved the notification');
     refresh();
-  }}><${Field} label="Title" name="title" defaultValue=${one.title} required autofocus maxlength="500" autocomplete="off" /><${Field} isLong class="words" label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" placeholder="https://…" />
-    <section class="seen panel"><h2>As the recipient sees it</h2><${BellRow} of=${{ ...one, icon: one.icon ?? undefined, ...entered }} /></section><//></div>`;
+  }}><${Field} label="Title" name="title" defaultValue=${one.title} required autofocus maxlength="500" autocomplete="off" /><${Field} isLong class="words" label="Body" name="body" defaultValue=${one.body ?? ''} /><${Field} label="Link" name="action_url" defaultValue=${one.action_url ?? ''} maxlength="2000" autocomplete="off" hint="Such as https://app.example.com/orders/4711." />
+    <section class="seen panel"><h2>As the recipient sees it</h2><${BellRow} of=${{ ...one, ...entered }} at=${one.created_at} /></section><//></div>`;
 }
 
 /** True if a notification is in an inbox, but no node reported writing it to a live connection. */

@@ -80,13 +80,13 @@ export const audit = {
 
 /** The last actions of an operator. They come last, so that nothing moves when they arrive. */
 const FEW = 8;
-export function LatestActions({ page, of }) {
+export function LatestActions({ page, of, tenant, title = 'Latest actions', shown }) {
   const found = useLoad(async (signal) => {
-    const { entries, scanned_until: more } = await get(withQuery('/v1/audit', { actor: of, limit: FEW }), signal);
+    const { entries, scanned_until: more } = await get(withQuery('/v1/audit', { actor: of, tenant, limit: FEW }), signal);
     await readMore(entries);
-    return { entries: actsOf(entries), isPart: Boolean(more) };
+    return { entries: actsOf(entries).filter(({ id }) => id !== shown), isPart: Boolean(more) };
   }, [of]);
-  return html`<${Card} title="Latest actions"><${Loaded} of=${found}>${({ entries, isPart }) => (entries.length === 0 ? html`<p class="muted">${isPart ? 'None among the newest 20,000 entries.' : 'None in the last 400 days.'}</p>` : html`<ul class="rows-of">${entries.map((one) => html`<li key=${one.id}><a class="plain grow" href=${page.url(path`/audit/${one.id}`)}>${wordsOf(one)}</a>${one.outcome !== 'ok' && html`<${Outcome} of=${one} />`}<${Time} at=${one.at} /></li>`)}</ul>
+  return !(shown && found.value?.entries.length === 0) && html`<${Card} title=${title}><${Loaded} of=${found}>${({ entries, isPart }) => (entries.length === 0 ? html`<p class="muted">${isPart ? 'None among the newest 20,000 entries.' : 'None in the last 400 days.'}</p>` : html`<ul class="rows-of">${entries.map((one) => html`<li key=${one.id}><a class="plain grow" href=${page.url(path`/audit/${one.id}`)}>${wordsOf(one)}</a>${one.outcome !== 'ok' && html`<${Outcome} of=${one} />`}<${Time} at=${one.at} /></li>`)}</ul>
     <a href=${withQuery(page.url('/audit'), { actor: of })}>All in the audit log</a>`)}<//><//>`;
 }
 
@@ -108,8 +108,8 @@ const isCreation = ({ action, changes }) => action.startsWith('POST ') && change
 function EntryVerdict({ of: one }) {
   if (isQuestion(one)) return html`<${Headline} kind="open" note=${REASONS[one.outcome]}>Waited for the password<//>`;
   if (one.outcome !== 'ok') return html`<${Headline} kind="bad" note=${isFailure(one) ? 'A part of it may have been done.' : `${REASONS[one.outcome] ?? ''} Nothing was changed.`}>${isFailure(one) ? 'Failed' : 'Refused'}: ${outcomeOf(one)}<//>`;
-  const changed = isCreation(one) ? 0 : changesOf(one).length;
-  return html`<${Headline} kind=${changed > 0 || !one.action.startsWith('GET ') ? 'ok' : 'info'}>${changed > 0 ? `${count(changed, 'field')} changed` : one.action.startsWith('GET ') ? 'Read, nothing was changed' : 'Done'}<//>`;
+  const changed = changesOf(one).length, fields = count(changed, 'field');
+  return html`<${Headline} kind=${changed > 0 || !one.action.startsWith('GET ') ? 'ok' : 'info'}>${changed > 0 ? isCreation(one) ? `Created with ${fields}` : `${fields} changed` : one.action.startsWith('GET ') ? 'Read, nothing was changed' : 'Done'}<//>`;
 }
 
 /** An entry with its fields before and after. */
@@ -118,7 +118,8 @@ export function AuditEntry({ page }) {
   return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} before=${html`<${CallerAvatar} of=${one.actor} />`} title=${html`${actorOf(one)} ${wordsOf(one)}`} />
     <${EntryVerdict} of=${one} />
     <${Facts} of=${[['When', html`<${Moment} at=${one.at} />`], ['Object', objectOf(one) && html`<a href=${withQuery(page.url(objectOf(one)), { tenant: recipientOf(one)?.tenant ?? one.tenant })}>${objectWords(one)}</a>`], ['Tenant', one.tenant], ['Address', one.address], ['Actor', actorOf(one) !== one.actor && html`<code>${one.actor}</code>`], ['Action', html`<code>${requestOf(one)}</code>`], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`], ['Entry', number(one.number)]]} />
-    ${one.changes.length > 0 && html`<${Card} title=${isCreation(one) ? 'Fields' : 'Changes'}><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${nameOf({ field })}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${valueWords(from)}</del> → `}<ins>${valueWords(to)}</ins></dd>` : to === TOO_LONG ? html`<dd class="brief">${from === null ? 'Set' : 'Changed'} <span class="muted">to a value that is too long for the log</span></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}`}<//>`;
+    ${one.changes.length > 0 && html`<${Card} title=${isCreation(one) ? 'Fields' : 'Changes'}><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${nameOf({ field })}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${valueWords(from)}</del> → `}<ins>${valueWords(to)}</ins></dd>` : to === TOO_LONG ? html`<dd class="brief">${from === null ? 'Set' : 'Changed'} <span class="muted">to a value that is too long for the log</span></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}
+    ${one.actor && html`<${LatestActions} key=${one.id} page=${page} of=${one.actor} tenant=${page.query.get('tenant')} title=${`Latest of ${actorOf(one)}`} shown=${one.id} />`}`}<//>`;
 }
 
 /** The request of an entry, or the tool and its arguments. */

@@ -4,7 +4,7 @@
 import { html } from './html.js';
 import { loadStyle } from './load.js';
 import { teaser } from './object-parts.js';
-import { Icon, Type } from './parts.js';
+import { Icon, Time, Type } from './parts.js';
 
 await loadStyle('bell-row.css');
 
@@ -27,8 +27,8 @@ const Shape = ({ of }) => html`<svg class="icon" viewBox="0 0 24 24" aria-hidden
 /** The icon of a row. The picture of an address is not loaded. */
 const RowIcon = ({ of = '' }) => (of in SHAPES ? html`<${Shape} of=${of} />` : isEmoji(of) ? of : html`<${Icon} name="notifications" />`);
 
-/** What the bell shows of a notification, with its variables as tags; the example while it has no title. */
-export const BellRow = ({ of: { title, body, icon, type, action_text: action }, example = 'Title' }) => html`<div class="bell-row"><span class="avatar tone-0"><${RowIcon} of=${icon} /></span><div><b>${title ? teaser(title) : html`<span class="muted">${example}</span>`}</b>${body && html`<p>${teaser(body)}</p>`}${action && html`<p class="bell-link">${teaser(action)}</p>`}<small class="muted">now ${type && html`<${Type} of=${type} />`}</small></div></div>`;
+/** What the bell shows of a notification, with its variables as tags unless it was sent (`at`); the example while it has no title. */
+export const BellRow = ({ of: { title, body, icon, type, action_text: action }, at, example = 'Title', textOf = at ? (text) => text : teaser }) => html`<div class="bell-row"><span class="avatar tone-0"><${RowIcon} of=${icon ?? undefined} /></span><div><b dir="auto">${title ? textOf(title) : html`<span class="muted">${example}</span>`}</b>${body && html`<p dir="auto">${textOf(body)}</p>`}${action && html`<p class="bell-link">${textOf(action)}</p>`}<small class="muted">${type && html`<${Type} of=${type} /> `}${at ? html`<${Time} at=${at} />` : 'now'}</small></div></div>`;
 
 /** The built-in icons as buttons. A second press of the one that is chosen removes it. */
 export const IconChoice = ({ value, choose }) => html`<div class="icon-choice" role="group" aria-label="Built-in icons">${Object.keys(SHAPES).map((one) => html`<button key=${one} type="button" class="quiet" aria-label=${one} title=${one} aria-pressed=${String(one === value)} onClick=${() => choose(one === value ? undefined : one)}><${Shape} of=${one} /></button>`)}</div>`;

@@ -33,7 +33,7 @@ const isOver = ({ at, last_at: last }) => Boolean(at && last);
  * @param {(one: any, tag: string) => any} [definition.more] what its menu has before “Delete”
  * @param {(one: any) => any} [definition.loss] what follows when it is deleted
  * @param {(one: any, tag: string) => any} [definition.children] further parts
- * @param {(one: any) => any} [definition.last] what arrives later: it comes last, so that nothing moves
+ * @param {(one: any, yaml: any) => any} [definition.last] what arrives later, with the YAML, which comes after it: so nothing moves
  */
 export function Definition({ page, kind, title = ({ name, key }) => name ?? key, headline, facts, more, loss, children, last }) {
   const one = useLoad(async (signal) => {
@@ -48,7 +48,7 @@ export function Definition({ page, kind, title = ({ name, key }) => name ?? key,
     ${headline?.(value, tag)}
     <${Facts} of=${[...facts(value), ['Tenant', value.tenant]]} />
     ${children?.(value, tag)}
-    <${Yaml} of=${value} />${last?.(value)}`}<//>`;
+    ${last ? last(value, html`<${Yaml} of=${value} />`) : html`<${Yaml} of=${value} />`}`}<//>`;
 }
 
 /** What is before the tenant of an object that uses another one. */

@@ -6,6 +6,7 @@ import { html, signal, useRef, useState } from './html.js';
 import { Confirm, Dialog } from './dialogs.js';
 import { Loaded, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, MESSAGE_NAMES, SetUpProvider, inWords, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
+import { More } from './object-parts.js';
 import { Card, Icon, Moment, State, Time, prose } from './parts.js';
 import { nameOf } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
@@ -40,14 +41,19 @@ export function Verdict({ page, of, recipient, tenant, name = nameOf({ ...tenant
   const [severity, general] = VERDICTS[of.verdict];
   const unsent = page.may(CONTENT) ? unsentOf(of) : [];
   // A channel that is skipped needs another fix before a provider.
-  const actions = of.actions.filter(({ method, path: target }) => method !== 'PUT' || !target.startsWith('/v1/providers/') || of.channels.some((one) => target.endsWith(`/${one.channel}`) && one.outcome !== 'skip'));
+  const needed = of.actions.filter((one) => !isSetUp(one) || of.channels.some(({ channel, outcome }) => one.path.endsWith(`/${channel}`) && outcome !== 'skip')), setUps = needed.filter(isSetUp);
+  // All providers are set up on one page.
+  const actions = setUps.length > 1 ? [{ ...setUps[0], path: PROVIDERS }, ...needed.filter((one) => !isSetUp(one))] : needed;
   // Nothing left the server: that comes before channels that were skipped.
   const simulated = of.channels.find((one) => one.state === 'simulated');
   const isStored = simulated && of.channels.every((one) => outcomeOf(one)[0] !== 'bad');
   // Rules decided what was not sent: no attempt and no run failed.
   const isByRules = severity === 'bad' && of.channels.some(({ outcome }) => outcome === 'skip') && of.channels.every((one) => outcomeOf(one)[0] !== 'bad') && !of.actions.some(({ path: target }) => target.startsWith('/v1/runs/'));
   const kind = isStored ? 'info' : isByRules ? 'warn' : severity;
-  const cure = actions.find(isCure);
+  const cure = actions.find(isCure) ?? actions.find(isSetUp);
+  const fix = (one, kind = one === cure ? 'button primary' : 'button') => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} linkClass=${kind ?? 'option'} cure=${cure} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`;
+  // Links to other pages go into a menu, so that the buttons stay on two lines.
+  const folded = actions.length + unsent.length > MAX_BUTTONS ? actions.filter((one) => one !== cure && isElsewhere(one)) : [];
   // What a headline says needs no list.
   const isBrief = isOnly && kind === 'ok' && of.channels[0].channel === 'inbox' && actions.length + unsent.length === 0;
   const [opened, hasExpired] = openedIn(of.facts), at = opened && html`<${Time} at=${opened.at} />`, unread = html`, <${State} of=${hasExpired ? 'expired' : 'unread'} kind=${hasExpired ? 'open' : 'unseen'} />`;
@@ -55,7 +61,7 @@ export function Verdict({ page, of, recipient, tenant, name = nameOf({ ...tenant
   return html`<section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div>
     <h2 dir="auto">${headline}</h2>
     ${isBrief ? null : of.channels.length === 0 ? html`<p class="text">${withTimes(of.text)}</p>` : html`<ul class="text">${of.channels.map((one) => html`<li key=${one.channel + one.text}><${Outcome} of=${one} /><span dir="auto">${prose(inWords(one.text.slice(0, one.text.length - (one.hint?.length ?? 0))))}${one.channel === 'inbox' && opened && html` ${OPENED[opened.what]} ${at}.`}</span></li>`)}</ul>`}
-    ${(actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${actions.map((one) => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} cure=${cure} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`)}${unsent.map((one) => html`<${SendAs} key=${one.notification + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}</div>`}
+    ${(actions.length > 0 || unsent.length > 0) && html`<div class="fixes">${actions.filter((one) => !folded.includes(one)).map((one) => fix(one))}${unsent.map((one) => html`<${SendAs} key=${one.notification + one.channel} page=${page} recipient=${recipient} tenant=${tenant} ...${one} />`)}<${More} of="this outcome">${folded.map((one) => fix(one, null))}<//></div>`}
   </div></section>`;
 }
 
@@ -181,16 +187,20 @@ const focusAddress = (event) => {
   field?.focus();
 };
 
+const PROVIDERS = '/v1/providers/', MAX_BUTTONS = 2;
+const isSetUp = ({ method, path: target }) => method === 'PUT' && target.startsWith(PROVIDERS);
+/** Whether a fix is always a link to the page where it is done. */
+const isElsewhere = ({ path: target }) => /^\/v1\/(runs|types|preference-defaults)\b|\/(push-endpoints|test)$/.test(target) && !target.endsWith('/retry');
 /** True for a request that corrects the address. Another attempt fails without it. */
 const isCure = ({ method, path: target }) => method === 'PATCH' && /^\/v1\/recipients\/[^/]+$/.test(target);
 
 /** A suggested request as a button. What can be undone is done at once, with Undo; the rest is confirmed, or is a link to its page. */
-function Fix({ page, action, cure, channels, recipient, type, tenant, messages }) {
+function Fix({ page, action, cure, linkClass, channels, recipient, type, tenant, messages }) {
   const [undo, setUndo] = useState(null);
-  const link = (word, target, query = tenant, more = {}) => html`<a class=${action === cure ? 'button primary' : 'button'} href=${withQuery(page.url(target), query)} ...${more}>${word}</a>`;
+  const link = (word, target, query = tenant, more = {}) => html`<a class=${linkClass} href=${withQuery(page.url(target), query)} ...${more}>${word}</a>`;
   const toAddress = (word) => link(word, path`/recipients/${recipient}`, { ...tenant, focus: 'address' }, { onClick: focusAddress });
   const { method, path: target } = action;
-  if (target.endsWith('/retry') && page.may(CONTENT)) return html`<${RetryMessage} page=${page} url=${withQuery(target, tenant)} isPrimary=${!cure} />`;
+  if (target.endsWith('/retry') && page.may(CONTENT)) return html`<${RetryMessage} page=${page} url=${withQuery(target, tenant)} isPrimary=${!cure || isSetUp(cure)} />`;
   const stopped = channels.find((one) => one.outcome === 'skip' && (one.rule === 'muted' || one.by === 'recipient'));
   if (target.endsWith('/preferences') && stopped && ['muted', 'channel', type && 'type'].includes(stopped.rule) && page.may(BUILDERS)) {
     const url = withQuery(target, tenant);
@@ -225,7 +235,7 @@ function Fix({ page, action, cure, channels, recipient, type, tenant, messages }
       });
     }}><${Field} label=${label} name=${name} type=${kind} required autocomplete="off" /><//>`;
   }
-  if (target.startsWith('/v1/providers/')) return method === 'PUT' ? html`<${SetUpProvider} page=${page} channel=${target.split('/').at(-1)} tenant=${tenant} />` : link('Test the provider', '/providers', {});
+  if (target.startsWith('/v1/providers/')) return method === 'PUT' ? html`<${SetUpProvider} isPrimary=${action === cure} page=${page} channel=${target.split('/').at(-1)} tenant=${tenant} />` : link('Test the provider', '/providers', {});
   if (target.startsWith('/v1/runs/')) return link('Open the run', target.slice('/v1'.length));
   if (target.startsWith('/v1/types/')) return link('Change the type', target.slice('/v1'.length));
   if (target.startsWith('/v1/preference-defaults')) return link('Change the defaults', '/preference-defaults');

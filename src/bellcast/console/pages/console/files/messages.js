@@ -94,15 +94,16 @@ export function Message({ page }) {
     const mayCorrect = page.may(BUILDERS) && one.recipient !== null && (mayFree || (isRefused && one.channel !== 'push'));
     const isCured = mayCorrect && one.state !== 'suppressed';
     const start = Date.parse(one.created_at);
-    const steps = chapters([{ what: 'queued', at: one.created_at }, ...one.attempts.map(({ at }) => ({ what: 'attempt', message: one.id, at }))], start, [one]);
+    const isSimulated = one.state === 'simulated', isStuck = isSimulated && one.simulated === 'no_provider';
+    const steps = chapters([{ what: 'queued', at: one.created_at }, ...one.attempts.map(({ at }) => ({ what: 'attempt', message: one.id, at })), ...isSimulated ? [{ what: 'simulated', at: one.created_at }] : []], start, [one]);
     return html`<${Heading} title=${one.content.subject ?? `${CHANNEL_NAMES[one.channel]} to ${one.to}`} />
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${isRefused ? `${one.attempts.at(-1).provider} refused it permanently` : HEADLINES[one.state](one)}</h2>${one.reason && html`<p class="text" dir="auto">${isRefused && one.attempts.at(-1).code} ${one.reason}</p>`}
         ${(mayRetry || mayRelease || mayFree || mayCorrect) && html`<div class="fixes">${mayCorrect && html`<a class=${isCured ? 'button primary' : 'button'} href=${withQuery(page.url(path`/recipients/${one.recipient}`), { tenant: one.tenant, focus: 'address' })}>Correct the address</a>`}${mayFree && html`<${FreeAddress} message=${one} tenant=${tenant} isPrimary=${!isCured} />`}${mayRetry && html`<${RetryMessage} page=${page} url=${url('/retry')} isPrimary=${!isCured} />`}
-          ${mayRelease && html`${one.simulated === 'no_provider' && html`<${SetUpProvider} page=${page} channel=${one.channel} tenant=${tenant} />`}<${Confirm} label="Send now" word="Send now" about="It leaves the server through the provider of its channel." act=${async () => {
+          ${mayRelease && (isStuck ? html`<${SetUpProvider} isPrimary page=${page} channel=${one.channel} tenant=${tenant} />` : html`<${Confirm} label="Send now" word="Send now" about="It leaves the server through the provider of its channel." act=${async () => {
       await request('POST', url('/release'));
       page.reload();
-    }} />`}</div>`}</div></section>
-      <div class="story-columns"><div>${one.state !== 'simulated' && html`<${Card} title="Attempts"><${Steps} of=${steps} />${one.attempts.length === 0 && html`<p class="muted">No provider has been called yet.</p>`}<//>`}
+    }} />`)}</div>`}</div></section>
+      <div class="story-columns"><div><${Card} title=${isSimulated ? 'Timeline' : 'Attempts'}><${Steps} of=${steps} />${one.attempts.length === 0 && html`<p class="muted">${isStuck ? 'Once a provider is set up, new messages are sent. This one stays, until you send it here.' : isSimulated ? 'No provider is called until it is sent.' : 'No provider has been called yet.'}</p>`}<//>
         ${one.channel === 'email' ? html`<${Mail} one=${one} page=${page} />` : html`<${Card} title="As the recipient sees it"><${Phone} content=${one.content} /><//>`}</div></div>
       <${Facts} of=${[
     ['To', one.channel !== 'email' && one.to], ['Channel', html`<${Channel} of=${one.channel}>${one.provider && html`<span class="muted"> · ${one.provider}</span>`}<//>`], ['Recipient', html`<${Named} of=${one} href=${page.may(CONTENT) ? inTenant(page, path`/recipients/${one.recipient}`) : null} />`], ['Tenant', one.tenant],

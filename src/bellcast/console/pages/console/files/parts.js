@@ -122,7 +122,7 @@ export function Popup({ button, label, hasText = false, class: name = '', button
   const leave = ({ relatedTarget }) => relatedTarget && !panel.current?.contains(relatedTarget) && relatedTarget !== opener.current && panel.current?.hidePopover();
   return html`<span class="popup" onKeyDown=${escape}><button type="button" ref=${opener} class=${buttonClass} aria-label=${hasText ? null : label} aria-expanded=${String(isOpen)} popoverTarget=${id} ...${attributes}>${button}</button><div
     id=${id} ref=${panel} popover="auto" class=${`popup-panel ${name}`} role="group" aria-label=${label} onBeforeToggle=${place} onToggle=${({ newState }) => setOpen(newState === 'open')} onFocusOut=${leave}>
-    ${isOpen && children(() => panel.current.hidePopover())}</div></span>`;
+    ${isOpen && children(() => panel.current?.hidePopover())}</div></span>`;
 }
 
 /** One of several values to choose from. */

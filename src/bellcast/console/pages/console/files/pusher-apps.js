@@ -12,6 +12,7 @@ import { Headline, More, Sign, stated } from './object-parts.js';
 import { Card, Copy, Facts, Heading, Icon, Id, Moment, Opening, Snippet, State, inTerminal, withSettings } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go } from './router.js';
+import { Segments } from './segments.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
 
@@ -49,7 +50,7 @@ export const pusherApps = {
     { name: 'App id', of: (one) => one.id, show: (id) => html`<code class="value">${id}</code>`, width: '7rem' }, { name: 'Origins', of: (one) => one.origins.join(', ') || 'as in Settings', width: '12rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' },
     { name: 'Connections', kind: 'number', of: ({ connections }) => connections !== undefined && html`<a class="plain" href=${page.url('/connections?protocol=pusher')}>${number(connections)}</a>`, by: ({ connections }) => connections }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  note: 'Pusher’s clients and SDKs connect with the key of an app. An application or a tenant that needs channels and credentials of its own gets its own app.', below: ({ page, rows: [one, ...others] }) => page.key === null && !page.query.has('new') && one?.state === 'active' && others.length === 0 && html`<${Card} title="Connect your app"><p class="muted">With pusher-js in your pages. The variables of your server and a test are in the app.</p><${PageCode} of=${one} /><//>`,
+  note: 'Clients connect with the key of an app. One that needs its own channels gets its own app.', below: ({ page, rows: [one, ...others] }) => page.key === null && !page.query.has('new') && one?.state === 'active' && others.length === 0 && html`<${Card} title="Connect your app"><${ClientCode} of=${one} /><//>`,
   none: { text: 'No Pusher apps yet.', tools: newButton },
 };
 
@@ -112,10 +113,16 @@ const listed = (text) => text.split(',').map((one) => one.trim()).filter(Boolean
 
 const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
-/** How a page connects with pusher-js. */
-function PageCode({ of: { key } }) {
+/** The code of an app by client. */
+function ClientCode({ of: one }) {
+  const [client, setClient] = useState('pusher-js');
+  return html`<div class="choice"><${Segments} label="Client" options=${['pusher-js', 'Laravel Echo', 'Server']} value=${client} choose=${setClient} /></div>${client === 'Server' ? html`<p class="muted">Laravel and other frameworks read these variables.</p><${Snippet} of=${environmentOf({ ...one, secret: '…' })} />` : html`<${PageCode} of=${one} isEcho=${client !== 'pusher-js'} />`}`;
+}
+
+/** How a page connects with pusher-js, or with Echo, which uses it. */
+function PageCode({ of: { key }, isEcho = false }) {
   const isSecure = location.protocol === 'https:', port = location.port || (isSecure ? 443 : 80);
-  const code = `new Pusher('${key}', {\n  cluster: '',\n  wsHost: '${location.hostname}',\n  ${isSecure ? 'wssPort' : 'wsPort'}: ${port},\n  forceTLS: ${isSecure},\n  enabledTransports: ['${isSecure ? 'wss' : 'ws'}'],\n});`;
+  const code = `${isEcho ? `window.Echo = new Echo({\n  broadcaster: 'pusher',\n  key: '${key}',` : `new Pusher('${key}', {`}\n  cluster: '',\n  wsHost: '${location.hostname}',\n  ${isSecure ? 'wssPort' : 'wsPort'}: ${port},\n  forceTLS: ${isSecure},\n  enabledTransports: ['${isSecure ? 'wss' : 'ws'}'],\n});`;
   return html`<${Sample} label="Code of a page" text=${code} />`;
 }
 

@@ -41,7 +41,7 @@ function placeOf(one) {
 }
 const fromNow = (at) => (Date.parse(at) > Date.now() ? `in ${duration(Date.parse(at) - Date.now())}` : 'now');
 /** A time on the clock of the schedule. */
-const At = ({ of, at }) => html`<time dateTime=${at} title=${fullTime(at)}>${weekdayTime(at, zoneOf(of))}</time>`;
+const At = ({ of, at, style }) => html`<time style=${style} dateTime=${at} title=${fullTime(at)}>${weekdayTime(at, zoneOf(of))}</time>`;
 const nextOf = (one) => one.next_at && html`<${Lines} of=${html`<${At} of=${one} at=${one.next_at} />`} note=${fromNow(one.next_at)} />`;
 /** Why a schedule has no next time: before an error, which may be longer than its row. */
 const endOf = (one) => !one.next_at && html` ${stated(!one.active ? 'paused' : one.last_error ? 'failed' : 'done')} `;
@@ -74,7 +74,7 @@ export function Schedule({ page }) {
   const actions = (one, tag) => html`${!one.active && html`<${Resume} name=${one.key} set=${activate(one, tag)} />`}<${Confirm} label=${`Run now: ${one.key}`} word="Run now" about="It sends once, now. Its next times stay." act=${run} />`;
   return html`<${Definition} page=${page} kind=${KIND} title=${titleOf} headline=${(one, tag) => html`<${SaysWhen} one=${one} fixes=${page.may(BUILDERS) && actions(one, tag)} />`} facts=${(one) => [['To', recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`], ['Type', one.notification?.type && html`<${Type} of=${one.notification.type} />`], ['Time zone', one.timezone], ['Last', one.last_at && html`<${Moment} at=${one.last_at} />`]]}
     more=${(one, tag) => one.active && html`<${Pause} name=${one.key} set=${activate(one, tag)} />`} loss=${(one) => (one.active && one.next_at ? html`It would send next <${At} of=${one} at=${one.next_at} />, ${fromNow(one.next_at)}.` : 'It sends nothing now.')}>
-    ${(one) => one.active && one.next_at && one.cron && html`<${Card} title=${html`Next times${zoneOf(one) && html` <span class="tag">${cityOf(zoneOf(one))}</span>`}`}><ol class="rows-of">${(next.value?.times ?? Array(SHOWN).fill('')).map((at, index) => html`<li key=${index}>${at && html`<span style=${{ minWidth: '8rem' }}><${At} of=${one} at=${at} /></span><span class="muted grow">${isElsewhere(one, at) && zonedHour(at)}</span><span class="muted">${fromNow(at)}</span>`}</li>`)}</ol><//>`}<//>`;
+    ${(one) => one.active && one.next_at && one.cron && html`<${Card} title=${html`Next times${zoneOf(one) && html` <span class="tag">${cityOf(zoneOf(one))}</span>`}`}><ol class="rows-of">${(next.value?.times ?? Array(SHOWN).fill('')).map((at, index) => html`<li key=${index}>${at && html`<span class="grow"><${At} of=${one} at=${at} style=${{ font: 'inherit', color: 'inherit' }} />${isElsewhere(one, at) && zonedHour(at) !== zonedHour(one.next_at) && html` <span class="muted">${zonedHour(at)}</span>`}</span><span class="muted">${fromNow(at)}</span>`}</li>`)}</ol><//>`}<//>`;
 }
 
 /** When a schedule sends, or why it does not. */

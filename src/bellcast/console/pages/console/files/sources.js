@@ -8,6 +8,8 @@ import { Definition } from './definition.js';
 import { Edit, newLink } from './edit.js';
 import { searchOf } from './filters.js';
 import { parsed, toneOf } from './format.js';
+import { requestSamples } from './code-samples.js';
+import { Sample } from './code.js';
 import { refresh, useLoad } from './load.js';
 import { Headline, Lines, Sign, To, stated, teaser } from './object-parts.js';
 import { Card, Time, Type } from './parts.js';
@@ -15,9 +17,10 @@ import { BUILDERS, CONTENT } from './roles.js';
 import { PickerField } from './picker.js';
 import { shownTenant } from './router.js';
 import { sampleOf } from './sample-data.js';
-import { path, request, withQuery } from './server.js';
+import { ROOT, path, request, withQuery } from './server.js';
 import { TenantField, firstTenant } from './tenant-field.js';
 import { amountOf, rowOf, useRecent } from './traffic.js';
+import { LastSends } from './types.js';
 
 const KIND = {
   name: 'source', path: '/sources', starter: { event: '', notification: { to: { var: 'event.recipient' }, title: '' } }, key: 'order-paid', form: ['event', 'topic', 'if'], parts: { Event: ['event', 'topic'], Condition: ['if'] }, nameOf: (one) => one.event,
@@ -54,6 +57,7 @@ export const sources = {
     { name: 'Sends', of: (one) => html`<${Lines} isKept of=${effectOf(one)} note=${recipientOf(one) && html`to <${Receiver} of=${recipientOf(one)} />`} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), share: ({ recent_events: recent }) => recent?.value ?? 0, width: '9.5rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
   ],
+  note: 'A source sends when your app publishes its event. Open one to try it.',
   none: { text: 'No event sources yet. A source turns an event that your app already publishes into a notification or a workflow.', command: 'bellcast source put order-paid.yaml', tools: (page) => newLink(page, KIND) },
 };
 
@@ -68,11 +72,27 @@ function Use({ of: one }) {
 }
 
 export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${Use} key=${one.key} of=${one} />`}
-  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} facts=${(one) => [['Only if', one.if && 'its condition is true'], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${ListOfSent} page=${page} of=${one} /><${Try} key=${one.key} page=${page} one=${one} /><${Events} key=${one.event} page=${page} one=${one} />`}<//>`;
+  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} last=${(one, yaml) => html`<${Sent} key=${one.key} page=${page} of=${one}>${yaml}<${Events} key=${one.event} page=${page} one=${one} /><//>`} facts=${(one) => [['Only if', one.if && 'its condition is true'], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${FromApp} of=${one} /><${Try} key=${one.key} page=${page} one=${one} />`}<//>`;
+
+/** How an app publishes the event of a source. */
+function FromApp({ of: one }) {
+  const address = one.topic ? { topic: one.topic.replace(/\{\w+\}/g, '4711') } : { recipient: 'alice' };
+  const body = JSON.stringify({ ...address, name: one.event, data: exampleOf(one) });
+  return html`<${Card} title="From your app"><${Sample} label="From your app" what="the request" text=${requestSamples({ method: 'POST', url: `${location.origin}${ROOT}${withQuery('/v1/events', { tenant: one.tenant })}`, headers: {}, variable: 'BELLCAST_SECRET', type: 'application/json', body }).curl} /><//>`;
+}
+
+/** The last sends of the type of a source, the list of what it sends, and what comes after them. */
+function Sent({ page, of: one, children }) {
+  const type = typeOf(one), list = html`<${ListOfSent} page=${page} of=${one} />${children}`;
+  return type && page.may(CONTENT) ? html`<${LastSends} page=${page} of=${{ key: type, tenant: one.notification.tenant ?? one.tenant }}>${list}<//>` : list;
+}
+
+/** The type that a source sends, unless its event chooses it. */
+const typeOf = ({ notification }) => notification?.type && !/\{[{%]/.test(notification.type) && notification.type;
 
 /** Where what a source sends is listed, unless its event chooses the type. */
 function ListOfSent({ page, of: { workflow, notification, tenant } }) {
-  const [target, words] = workflow ? [withQuery('/runs', { workflow, tenant }), 'Runs of this workflow'] : [notification?.type && !/\{[{%]/.test(notification.type) && withQuery('/notifications', { type: notification.type, tenant }), 'Notifications of this type'];
+  const [target, words] = workflow ? [withQuery('/runs', { workflow, tenant }), 'Runs of this workflow'] : [typeOf({ notification }) && withQuery('/notifications', { type: notification.type, tenant }), 'Notifications of this type'];
   return target && html`<nav class="links" aria-label="Of this source"><a href=${page.url(target)}>${words}</a></nav>`;
 }
 

@@ -1,11 +1,12 @@
 /**
  * The life of a notification as a story: its outcome, what each channel did, and how the recipient saw it.
  */
+import { BellRow } from './bell-row.js';
 import { html, useState } from './html.js';
 import { duration, fullTime } from './format.js';
 import { loadStyle } from './load.js';
 import { CHANNEL_NAMES, outcomeOf, reasonOf } from './outcomes.js';
-import { Copy, Icon, Time, Type } from './parts.js';
+import { Copy, Icon, Time } from './parts.js';
 import { Segments } from './segments.js';
 import { ROOT, path, withQuery } from './server.js';
 import { typeOf } from './workflow-model.js';
@@ -73,7 +74,7 @@ export function Story({ one, entries, channels, messages, messageUrl, note }) {
 
 /** The notification as its recipient saw it, in each channel. */
 export function Seen({ one, messages, tenant }) {
-  const views = [...(one.in_inbox ? [['Inbox', html`<div class="bell-row"><span class="avatar tone-0"><${Icon} name="notifications" /></span><div><b dir="auto">${one.title}</b>${one.body && html`<p dir="auto">${one.body}</p>`}<small class="muted"><${Time} at=${one.created_at} /> <${Type} of=${one.type} /></small></div></div>`]] : []),
+  const views = [...(one.in_inbox ? [['Inbox', html`<${BellRow} of=${{ ...one, action_text: undefined }} at=${one.created_at} />`]] : []),
     ...messages.map((message) => [CHANNEL_NAMES[message.channel], message.channel === 'email' ? html`<${Mail} message=${message} tenant=${tenant} />` : html`<${Phone} content=${message.content} />`])];
   const [shown, setShown] = useState(0);
   if (views.length === 0) return null;

@@ -19,7 +19,7 @@ import { tenantName } from './tenant-names.js';
 await loadStyle('topics.css');
 
 /** Maximum connections on the page of a topic. */
-const FEW = 12;
+const FEW = 8;
 const MANY = 50;
 /** Events in a response. */
 const MAX_EVENTS = 1000;
@@ -64,14 +64,14 @@ export function Topic({ page }) {
   return html`<${Heading} title=${page.key}><a class="button" href=${withQuery(page.url('/live'), { topic: page.key, ...tenant })}>Trace</a><//><${Together}>
     <${Loaded} of=${listed}>${(found) => html`<${Counts} of=${found} name=${page.key} stored=${stored} about=${tenant.tenant && tenantName(tenant.tenant)} />`}<//>
     <div class="story-columns topic"><div><div><${Filled} title="Connected" of=${connected} rows="connections">${({ connections, next, total }) => html`
-      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<span class=${`dialect ${dialectOf(one)}`} title=${dialectName(one)}>${shortName(one)}</span><${Time} at=${one.connected_at} /></li>`)}</ul><a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${next && total.exact ? `All ${count(total.value, 'connection')}` : 'All connections'}</a>`}<//>
+      <ul class="rows-of">${connections.map((one) => html`<li key=${one.id}>${person(one)}<span class=${`dialect ${dialectOf(one)}`} title=${dialectName(one)}>${shortName(one)}</span><${Time} at=${one.connected_at} /></li>`)}</ul>${next && html`<a href=${withQuery(page.url('/connections'), { topic: page.key, ...tenant })}>${total.exact ? `All ${count(total.value, 'connection')}` : 'All connections'}</a>`}`}<//>
     <${Filled} title="Event history" of=${stored} rows="events">${({ events }) => html`
       <${InPages} rows=${events}>${(some) => html`<div>${some.map((one) => html`<details key=${one.id}><summary>${one.name} <${Time} at=${one.at} /></summary><${Json} of=${one.data} /></details>`)}</div>`}<//>
       ${page.may(BUILDERS) && html`<${Confirm} isDanger label="Delete these events" word="Delete these events" about="Clients that connect later do not receive them." act=${() => request('DELETE', url('/events')).then(stored.reload)} />`}`}<//></div>
     <div><${Filled} title="Subscribers" of=${subscribed} rows="subscriptions">${(response) => html`
       <${Paged} of=${response} rows="subscriptions" read=${(after) => get(url('/subscriptions', { after })).then(withNames('subscriptions'))}>${(all) => html`<ul class="members">${all.map((one) => html`<li key=${one.recipient}>${person(one)}</li>`)}</ul>`}<//>`}<//>
     <${Filled} title="Present now" of=${present} rows="members">${({ members }) => html`
-      <${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${one.name ? html`<${Person} name=${one.name} href=${hrefOf(one)} />` : person(one)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`}<//>${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}${stored.value?.events.length === 0 && html`<${Card} title="Event history"><p class="muted">No stored events. ${page.mayOpen('/settings') && html`<a href=${page.url('/settings#topics')}>Topic history</a>`}</p><//>`}</div></div></div><//>`;
+      <${InPages} rows=${members}>${(some) => html`<ul class="members">${some.map((one) => html`<li key=${one.recipient}>${one.name ? html`<${Person} name=${one.name} href=${hrefOf(one)} />` : person(one)}${one.connections > 1 && ` (${one.connections} connections)`}</li>`)}</ul>`}<//>`}<//>${stored.value?.events.length === 0 && html`<${Card} title="Event history"><p class="muted">No stored events. The setting ${page.mayOpen('/settings') ? html`<a href=${page.url('/settings#topics')}>Topic history</a>` : 'Topic history'} names the topics that keep their last ones.</p><//>`}${page.may(BUILDERS) && html`<${Publishing} topic=${page.key} tenant=${tenant} done=${stored.reload} />`}</div></div></div><//>`;
 }
 
 /** How many follow a topic, as in the list, and its last event. */

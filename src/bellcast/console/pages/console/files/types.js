@@ -32,10 +32,10 @@ const namesOf = ({ channels }, isShown) => channels.map((one) => one.channel ?? 
 /** What recipients may choose, in sentences. */
 function limitsOf(one) {
   const off = namesOf(one, (channel) => one.defaults?.[channel] === false), required = requiredOf(one);
-  return [off.length > 0 && `${CHANNELS_OF.format(off)}: off until a recipient turns it on.`, required ? `Recipients cannot turn off ${required}.` : 'Recipients may turn off each channel.'].filter(Boolean).join(' ');
+  return [off.length > 0 && `${CHANNELS_OF.format(off)}: off until a recipient turns it on.`, required ? `${required} cannot be turned off.` : 'Recipients may turn off each channel.'].filter(Boolean).join(' ');
 }
 
-const requiredOf = (one) => (one.required === true ? 'all channels' : Object.keys(CHANNEL_NAMES).filter((channel) => isRequired(one, channel)).map((channel) => CHANNEL_NAMES[channel]).join(', '));
+const requiredOf = (one) => (one.required === true ? 'Its channels' : CHANNELS_OF.format(Object.keys(CHANNEL_NAMES).filter((channel) => isRequired(one, channel)).map((channel) => CHANNEL_NAMES[channel])));
 
 export const types = {
   path: '/v1/types', rows: 'types', isTall: true, filters: [searchOf('types')], link: (one) => path`/types/${one.key}`, tools: (page) => newLink(page, KIND),
@@ -52,24 +52,26 @@ export const types = {
 function Recent({ of: one, setSent }) {
   const found = useLoad((signal) => rowOf('types', one, { text: one.key, tenant: shownTenant() || '*' }, signal), [one.key, one.tenant]);
   const recent = found.value?.recent_sends;
-  useEffect(() => setSent(recent?.value > 0), [recent?.value > 0]);
+  useEffect(() => { if (!found.isLoading) setSent(recent?.value > 0); }, [found.isLoading, recent?.value > 0]);
+  useEffect(() => () => setSent(null), []);
   return html`<${Headline} kind=${recent?.value > 0 ? 'ok' : 'open'} note=${one.channels?.length > 0 ? limitsOf(one) : 'By the channels that a send names.'}>${recent?.value === 0 ? (recent.exact ? 'Not sent in the last 24 hours' : 'Not among the last 20,000 sends') : html`Sent ${recent ? amountOf(recent) : '…'} ${recent?.value === 1 ? 'time' : 'times'} in 24 hours${recent && html`, last <${Time} at=${recent.last_at} />`}`}<//>`;
 }
 
 /** The channels of a type by their names. */
 const NamedChannels = ({ of: one }) => html`<span class="actions">${one.channels.map((each) => each.channel ?? each).map((channel) => html`<${Channel} key=${channel} of=${channel}>${(isRequired(one, channel) || one.defaults?.[channel] === false) && html` <span class="muted">${isRequired(one, channel) ? 'required' : 'off'}</span>`}<//>`)}</span>`;
 
-/** To whom it was sent last. It is drawn only if there are recent sends: the server compares many rows to find that there are none. */
-function LastSends({ page, of: { key: type, tenant } }) {
+/** To whom a type was sent last, and what comes after that. It is drawn only if there are recent sends: the server compares many rows to find that there are none. */
+export function LastSends({ page, of: { key: type, tenant }, children }) {
   const found = useLoad((signal) => get(withQuery('/v1/notifications', { type, tenant: tenant ?? (shownTenant() || '*'), limit: FEW }), signal), [type, tenant]);
-  return found.value?.notifications.length > 0 && html`<${Card} title="Last sends"><ul class="rows-of">${found.value.notifications.map((one) => html`<li key=${one.id}><span class="grow"><${Named} of=${one} href=${inTenant(page, path`/notifications/${one.id}`, one)} isShort /></span><${State} of=${inboxState(one)} /><${Time} at=${one.created_at} /></li>`)}</ul><//>`;
+  return !found.isLoading && html`${found.value?.notifications.length > 0 && html`<${Card} title="Last sends"><ul class="rows-of">${found.value.notifications.map((one) => html`<li key=${one.id}><span class="grow"><${Named} of=${one} href=${inTenant(page, path`/notifications/${one.id}`, one)} isShort /></span><${State} of=${inboxState(one)} /><${Time} at=${one.created_at} /></li>`)}</ul><//>`}${children}`;
 }
 
 export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
 export function NotificationType({ page }) {
-  const [isSent, setSent] = useState(false);
+  const [isSent, setSent] = useState(null);
+  const list = (one) => html`<nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`;
   return html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${Recent} key=${one.key} of=${one} setSent=${setSent} />`} loss=${(one) => (one.uses.length > 0 ? `${usersOf(one)} ${one.uses.length === 1 ? 'uses' : 'use'} it.` : 'Nothing uses it.')}
-  last=${(one) => isSent && page.may(CONTENT) && html`<${LastSends} key=${one.key} page=${page} of=${one} />`}
-  facts=${(one) => [['Channels', one.channels?.length > 0 ? html`<${NamedChannels} of=${one} />` : one.channels ? 'none' : 'those of the send'], ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`], ['Used by', one.uses.length > 0 ? html`<${UsesInLines} page=${page} of=${one} />` : 'API only']]}>${(one, tag) => html`<${DataSchema} key=${tag} page=${page} kind=${KIND} one=${one} tag=${tag} /><nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`}<//>`;
+  last=${(one, yaml) => isSent !== null && (isSent && page.may(CONTENT) ? html`<${LastSends} key=${one.key} page=${page} of=${one}>${list(one)}${yaml}<//>` : html`${list(one)}${yaml}`)}
+  facts=${(one) => [['Channels', one.channels?.length > 0 ? html`<${NamedChannels} of=${one} />` : one.channels ? 'none' : 'those of the send'], ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`], ['Used by', one.uses.length > 0 ? html`<${UsesInLines} page=${page} of=${one} />` : 'API only']]}>${(one, tag) => html`<${DataSchema} key=${tag} page=${page} kind=${KIND} one=${one} tag=${tag} />`}<//>`;
 }

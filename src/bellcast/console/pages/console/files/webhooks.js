@@ -3,6 +3,7 @@
  */
 import { Choices, Field, Form } from './form.js';
 import { html, useState } from './html.js';
+import { CodeOf } from './code.js';
 import { Confirm, ask } from './dialogs.js';
 import { findIn } from './filters.js';
 import { count, fullTime, relativeTime } from './format.js';
@@ -57,9 +58,9 @@ const groupOf = (type) => type.split('.')[0];
 const All = ({ value, whole, setWhole, isDisabled, children }) => html`<label title="Also types that are added later"><input type="checkbox" name="events" value=${value} checked=${whole.includes(value)} disabled=${isDisabled} onChange=${({ currentTarget: { checked } }) => setWhole(checked ? [...whole, value] : whole.filter((one) => one !== value))} /><span><b>${children}</b></span></label>`;
 
 /** The types of events that the server declares, by group. What is chosen as a whole includes its types. */
-function Events({ selected = [] }) {
-  const [chosen, setChosen] = useState(selected);
-  const [whole, setWhole] = useState(selected.filter((one) => one.endsWith('*')));
+function Events({ selected = [], first = selected, children }) {
+  const [chosen, setChosen] = useState(first);
+  const [whole, setWhole] = useState(first.filter((one) => one.endsWith('*')));
   const schema = useLoad((signal) => get('/v1/schemas/webhook', signal));
   const hasAll = whole.includes('*');
   return html`<${Loaded} of=${schema}>${({ $defs }) => {
@@ -67,16 +68,30 @@ function Events({ selected = [] }) {
     const types = Object.keys(hints);
     const recount = ({ currentTarget }) => setChosen([...currentTarget.querySelectorAll(':checked')].map((one) => one.value));
     return html`<div class="event-groups" onChange=${recount}><fieldset class="choices"><legend>Events</legend><${All} value="*" ...${{ whole, setWhole }}>Every event<//><p class="muted">Or choose whole groups, also with types that are added later, or single types in them.</p></fieldset>${[...new Set(types.map(groupOf))].map((group) => {
-      const own = types.filter((type) => groupOf(type) === group), name = GROUPS[group] ?? group, isWhole = hasAll || whole.includes(`${group}.*`);
+      const own = types.filter((type) => groupOf(type) === group), name = GROUPS[group] ?? group, isWhole = hasAll || whole.includes(`${group}.*`), taken = own.filter((type) => chosen.includes(type)), named = !isWhole && taken.length > 0 ? taken : own;
       return html`<fieldset key=${group} class="event-group choices" aria-label=${name}><${All} value=${`${group}.*`} ...${{ whole, setWhole }} isDisabled=${hasAll}>${name}<//>
-        <details open=${own.some((type) => selected.includes(type))}><summary><span class="hidden">Events of ${name}: </span><small>${own.slice(0, EXAMPLES).map((type) => type.slice(group.length + 1)).join(', ')}${own.length > EXAMPLES && ', …'}</small><span>${isWhole ? 'all' : `${own.filter((type) => chosen.includes(type)).length} of ${own.length}`}</span></summary><${Choices} label=${html`<span class="hidden">Events of ${name}</span>`} name="events" ...${{ hints, selected }} options=${own} isDisabled=${isWhole} /></details></fieldset>`;
-    })}</div>`;
+        <details open=${own.some((type) => selected.includes(type))}><summary><span class="hidden">Events of ${name}: </span><small>${named.slice(0, EXAMPLES).map((type) => type.slice(group.length + 1)).join(', ')}${named.length > EXAMPLES && ', …'}</small><span>${isWhole ? 'all' : `${taken.length} of ${own.length}`}</span></summary><${Choices} label=${html`<span class="hidden">Events of ${name}</span>`} name="events" ...${{ hints, selected: first }} options=${own} isDisabled=${isWhole} /></details></fieldset>`;
+    })}</div>${children?.(types.find((type) => hasAll || chosen.includes(type) || whole.includes(`${groupOf(type)}.*`)))}`;
   }}<//>`;
 }
 
+/** What an event has, by its group. */
+const DATA = {
+  notification: { id: '01890a5d…', recipient: 'alice', type: 'booking.created', title: 'New booking' },
+  message: { id: '01890a5d…', recipient: 'alice', notification: '01890a5c…', channel: 'email', to: 'alice@example.com', state: 'failed', reason: '550 No such user', provider: 'mail' },
+  run: { id: '01890a5d…', recipient: 'alice', workflow: 'booking', version: 3, state: 'failed', reason: 'HTTP status 503' },
+};
+/** The body of the request for an event, as an example. */
+const Payload = ({ of: type }) => {
+  const [group, state] = type?.split('.') ?? [], data = DATA[group];
+  return data && html`<details class="panel" open><summary>What your URL receives for ${type}</summary><${CodeOf} what="the example" of=${{ type, timestamp: '2030-06-08T14:00:00Z', tenant: 'acme', data: { ...data, ...(data.state && { state, reason: ['failed', 'bounced'].includes(state) ? data.reason : null }) } }} /></details>`;
+};
+/** Events of a new webhook: what fails. */
+const DEFAULT = ['message.bounced', 'message.failed', 'run.failed'];
+
 /** The tenant that has the events, or all of them, which an operator of some tenants has no right to. */
 const EVERY = { key: '*', name: 'All tenants', icon: 'tenants' };
-const EventsOf = ({ page }) => html`<${TenantField} more=${page.me.tenants === null ? [EVERY] : []} hint=${page.me.tenants === null ? 'Sends the events of this tenant, or of all, also of those that are added later.' : 'Sends the events of this tenant.'} />`;
+const EventsOf = ({ page }) => html`<${TenantField} of=${shownTenant() || (page.me.tenants === null ? EVERY.key : '')} more=${page.me.tenants === null ? [EVERY] : []} hint=${page.me.tenants === null ? 'Sends the events of this tenant, or of all, also of those that are added later.' : 'Sends the events of this tenant.'} />`;
 
 const UrlField = (attributes) => html`<${Field} label="URL" name="url" type="url" required autocomplete="off" placeholder="https://app.example.com/hooks" hint="Receives a signed POST request for each event." ...${attributes} />`;
 
@@ -94,7 +109,7 @@ function NewWebhook({ page }) {
     setMade(await request('POST', withQuery('/v1/webhooks', { tenant: tenant.trim() }), valuesOf(form)));
     refresh();
   }}><${UrlField} autofocus hint="Receives a signed POST request for each event. The secret that signs them is shown after “Create webhook”." />
-    <${EventsOf} page=${page} /><${Events} /><//><//>`;
+    <${EventsOf} page=${page} /><${Events} first=${DEFAULT}>${(type) => html`<${Payload} of=${type} />`}<//><//><//>`;
 }
 
 export function Webhook({ page }) {
