@@ -296,6 +296,21 @@ def test_owner_connects_an_agent(open_console: Callable[..., Page], owner: Conso
     page.unroute_all(behavior="ignoreErrors")
 
 
+def test_form_that_is_refused_keeps_its_places(open_console: Callable[..., Page]) -> None:
+    page = open_console("/keys?new=yes", viewport={"width": 320, "height": 800})
+    name, scopes = page.get_by_label("Name", exact=True), page.get_by_role("group", name="Scopes")
+    expect(name).to_be_focused()
+    places = [one.bounding_box()["y"] for one in (name, scopes)]
+    page.get_by_role("button", name="Create key").click()
+    alert = page.get_by_role("alert").filter(has_text="This is required.")
+    expect(alert).to_have_text("This is required.")
+    assert alert.bounding_box()["height"] > 30, "as high as the help of two lines"
+    moved = [one.bounding_box()["y"] for one in (name, scopes)]
+    assert moved[1] - moved[0] == places[1] - places[0]
+    name.fill("of a form")
+    expect(name).to_have_accessible_description(re.compile("The app or person"))
+
+
 def test_key_gets_an_end_in_the_console(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/keys?new=yes")
     page.get_by_label("Name", exact=True).fill("for a month")

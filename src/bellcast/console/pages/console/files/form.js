@@ -8,14 +8,14 @@ import { withSettings } from './parts.js';
 /** What is wrong in the fields of a form, by their names. */
 export const Wrong = createContext({});
 
-/** A labelled input, select (`options`, with `words` for some of them) or text area (`isLong`). A `warning` does not stop the form. */
+/** A labelled input, select (`options`, with `words` for some of them) or text area (`isLong`). A `warning` does not stop the form. An error keeps the height of the hint, so that nothing moves under the pointer. */
 export function Field({ label, hint, warning, options, words = {}, isLong, ...attributes }) {
   const id = useId(), error = useContext(Wrong)[attributes.name];
   const described = { id, 'aria-describedby': error || hint || warning ? `${id}-hint` : null, 'aria-invalid': error ? 'true' : null, title: attributes.pattern && hint, ...attributes };
   const input = options
     ? html`<select ...${described}>${options.map((one) => html`<option key=${one} value=${one} selected=${one === attributes.defaultValue}>${words[one] ?? (one || 'any')}</option>`)}</select>`
     : isLong ? html`<textarea spellcheck=${false} ...${described} />` : html`<input ...${described} />`;
-  return html`<div class="field"><label for=${id}>${label}</label>${input}${error ? html`<small class="error" id=${`${id}-hint`} role="alert">${error.split ? withSettings(error) : error}</small>` : hint && !warning && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}${!error && warning !== undefined && html`<small class="warn" id=${warning && `${id}-hint`} role="status">${warning}</small>`}</div>`;
+  return html`<div class="field"><label for=${id}>${label}</label>${input}${error ? html`<small class="error" id=${`${id}-hint`} role="alert" data-help=${hint?.trim?.()}><span>${error.split ? withSettings(error) : error}</span></small>` : hint && !warning && html`<small class="muted" id=${`${id}-hint`}>${hint}</small>`}${!error && warning !== undefined && html`<small class="warn" id=${warning && `${id}-hint`} role="status">${warning}</small>`}</div>`;
 }
 
 /** Check boxes with the same name; `hints` describe the options. */
