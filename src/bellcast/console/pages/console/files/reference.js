@@ -33,13 +33,17 @@ function fragment() {
   }
 }
 
-/** The operations of the document with all that the pages need, and its groups in the order of their names. */
+/** The operations of the document with all that the pages need, and its groups in the order of their use. */
 function parsed({ info, paths, components, tags }) {
   const operations = Object.entries(paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, of]) => ({
     ...of, path, method: method.toUpperCase(), group: of.tags[0], link: `/${method}${path}`, words: `${of.summary} ${method} ${path} ${of.operationId} ${of.tags[0]}`.toLowerCase(),
   })));
-  return { info, read: reader(components.schemas), operations, groups: tags.map((one) => ({ ...one, link: `/${one.name}`, operations: operations.filter(({ group }) => group === one.name) })) };
+  return { info, read: reader(components.schemas), operations, groups: tags.toSorted((one, other) => placeOf(one) - placeOf(other)).map((one) => ({ ...one, link: `/${one.name}`, operations: operations.filter(({ group }) => group === one.name) })) };
 }
+
+/** The groups in the order in which an integration uses them; others follow. */
+const ORDER = ['Sending', 'Inbox', 'Recipients', 'Preferences', 'Topics', 'Live', 'Workflows', 'Messages', 'Objects', 'Tenants', 'Access', 'Server', 'Console'];
+const placeOf = ({ name }) => (ORDER.indexOf(name) + 1 || ORDER.length + 1);
 
 /** The operations with which most integrations begin. */
 const USED = ['/post/v1/notifications', '/put/v1/recipients/{key}', '/post/v1/tokens', '/get/v1/inbox', '/post/v1/workflows/{key}/trigger'];
@@ -108,18 +112,19 @@ const Sender = () => html`<p class="sender" role="status">${me.value ? html`<spa
 
 const ACCESS = { server: 'an API key or the project secret', session: 'a session token of a recipient', console: 'the session of an operator' };
 
+/** The beginnings of conventions, and what they are about. */
+const SUBJECTS = [['Errors', 'Errors'], ['Times', 'Times and lists'], ['With', 'Exports']];
+
 function Start({ of, isUnknown }) {
-  const url = `${location.origin}${ROOT}`, [about, ...conventions] = of.info.description.split(/\n\n/);
+  const url = `${location.origin}${ROOT}`, [about, ...conventions] = of.info.description.split(/\n\n/), sentences = conventions.flatMap((text) => text.split(/(?<=\.)\s+/));
   const first = of.operations.find(({ method, path }) => method === 'POST' && path === '/v1/notifications'), sample = `curl ${url}/v1/notifications \\\n  -H "Authorization: Bearer $BELLCAST_SECRET" \\\n  -H "Content-Type: application/json" \\\n  -d '{"to": "alice", "title": "New booking"}'`;
-  return html`<article class="start"><${Heading} title="API reference" note=${html`<span class="muted">${count(of.operations.length, 'operation')}</span>`} />
+  return html`<article class="start"><${Heading} title="API reference" note=${html`<span class="muted">${count(of.operations.length, 'operation')}</span>`}><a class="quiet" href=${`${ROOT}/openapi.json`}>openapi.json</a><//>
     ${isUnknown && html`<p class="failure" role="alert">There is no operation or group “${here.value}”. Search for it in the menu.</p>`}
     <p>${prose(about)}</p>
     ${first && html`<section class="panel"><h2>Send a notification <a href=${`#${first.link}`}>All of its fields</a></h2><div class="snippet"><${Code} label="Example" text=${sample} /><${Copy} what="the example" text=${sample} /></div></section>`}
     <dl class="facts"><div><dt>Base URL</dt><dd><code>${url}</code> <${Copy} what="the base URL" text=${url} /></dd></div>
       <div><dt>Authentication</dt><dd><code>Authorization: Bearer …</code> with an API key, the project secret, or a recipient's session token</dd></div>
-      <div><dt>Errors</dt><dd><a href=${`${ROOT}/errors`}>all errors, with cause and fix</a></dd></div>
-      <div><dt>For machines</dt><dd><a href=${`${ROOT}/openapi.json`}>openapi.json</a></dd></div>
-      ${conventions.length > 0 && html`<div><dt>Conventions</dt><dd><ul>${conventions.flatMap((text) => text.split(/(?<=\.)\s+/)).map((text) => html`<li key=${text}>${prose(text)}</li>`)}</ul></dd></div>`}</dl>
+      ${sentences.map((text) => html`<div key=${text}><dt>${SUBJECTS.find(([word]) => text.startsWith(word))?.[1]}</dt><dd>${prose(text.replace(/^Errors are (\S+) and name /, '$1, which names '))}${text.startsWith('Errors') && html` <a href=${`${ROOT}/errors`}>All errors, with cause and fix</a>`}</dd></div>`)}</dl>
     <h2>Most used</h2><${Operations} of=${USED.flatMap((link) => of.operations.filter((one) => one.link === link))} /></article>`;
 }
 
