@@ -18,7 +18,7 @@ export function SetUp({ done, provider }) {
     addEventListener('hashchange', again);
     return () => removeEventListener('hashchange', again);
   }, []);
-  return html`<${Framed} title="Set up the console" note=${`Create the first owner of ${location.host}.`}><${ByProvider} provider=${provider} />
+  return html`<${Framed} title="Set up the console" note="Create the first owner. Three steps then lead to the first notification."><${ByProvider} provider=${provider} />
     <${Form} noValidate button="Create owner" send=${async ({ code: entered, name, password }) => {
     try {
       const operator = await request('POST', '/v1/setup', { code: entered.trim(), name: name.trim().toLowerCase(), password });
@@ -28,8 +28,8 @@ export function SetUp({ done, provider }) {
       setHasCode(problem.status === 422); // the code is right
       throw problem;
     }
-  }}><div class="fields" hidden=${hasCode}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} hint=${html`The server printed it when it started; <code>bellcast operator setup-code</code> prints a new one.`} /></div><${Field} ...${NAME} hint="Such as jo@example.com, or jo." />
-      <${Password} minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//><p class="muted">Then three steps lead to the first notification.</p><//>`;
+  }}><div class="fields" hidden=${hasCode}><${Field} label="Code" name="code" required defaultValue=${code} autocomplete="off" spellcheck=${false} hint=${html`The server printed it when it started; <code>bellcast operator setup-code</code> prints a new one.`} /></div><div class="fields"><${Field} ...${NAME} hint="Such as jo@example.com, or jo." />
+      <${Password} minlength="12" autocomplete="new-password" hint="At least 12 characters." /></div><//><//>`;
 }
 
 /** The page of an operator who must set up a second factor. */

@@ -23,10 +23,10 @@ export function Password(attributes) {
 }
 
 /** The frame of a page before the console, and where it is: `tag` is a part of a dialog over the pages, otherwise the page itself. */
-export function Framed({ tag: Tag = 'main', title, note = location.host, children }) {
+export function Framed({ tag: Tag = 'main', title, note, children }) {
   const place = useRef(null);
   useEffect(() => [...place.current.querySelectorAll('input')].find(({ value }) => value === '')?.focus(), []);
-  return html`<${Tag} class="card" ref=${place}><p class="brand"><img src=${`${ROOT}/favicon.svg`} width="24" height="24" alt="" />Bellcast</p><h1 tabIndex="-1">${title}</h1><p class="muted host">${note}</p>${children}<//>`;
+  return html`<${Tag} class="card" ref=${place}><p class="brand"><img src=${`${ROOT}/favicon.svg`} width="24" height="24" alt="" />Bellcast</p><h1 tabIndex="-1">${title}</h1>${note && html`<p class="muted host">${note}</p>`}${children}<//>`;
 }
 
 /** Windows that return from the identity provider report on this channel. */
