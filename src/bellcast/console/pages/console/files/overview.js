@@ -46,8 +46,8 @@ export async function readiness(signal) {
 const NOUNS = { notifications: 'inbox rows', tombstones: 'recent deletions' };
 const nounOf = (kind, value) => (NOUNS[kind] ?? kind).slice(0, value === 1 ? -1 : undefined);
 /** The numbers of stored rows, with links to their lists. */
-export const StoredRows = ({ page, tenant, of: { store, at_least: atLeast } }) => html`<ul class="numbers">${Object.entries(store).filter(([kind, value]) => kind !== 'tombstones' || value > 0)
-  .map(([kind, value]) => html`<li key=${kind}><a href=${NOUNS[kind] ? null : withQuery(page.url(`/${kind === 'subscriptions' ? 'topics' : kind}`), { tenant })} title=${kind === 'notifications' && 'Notifications and announcements in inboxes'}><b>${number(value)}${atLeast.includes(kind) && '+'}</b><span>${nounOf(kind, value)}</span></a></li>`)}</ul>`;
+export const StoredRows = ({ page, tenant, of: { store, at_least: atLeast }, children }) => html`<ul class="numbers">${Object.entries(store).filter(([kind, value]) => kind !== 'tombstones' || value > 0)
+  .map(([kind, value]) => html`<li key=${kind}><a href=${NOUNS[kind] ? null : withQuery(page.url(`/${kind === 'subscriptions' ? 'topics' : kind}`), { tenant })} title=${kind === 'notifications' && 'Notifications and announcements in inboxes'}><b>${number(value)}${atLeast.includes(kind) && '+'}</b><span>${nounOf(kind, value)}</span></a></li>`)}${children}</ul>`;
 
 /** The number of open connections, or undefined before the numbers are read. */
 export const connectionsIn = (stats) => stats?.connections.reduce((sum, group) => sum + group.count, 0);

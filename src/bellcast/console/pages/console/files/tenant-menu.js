@@ -10,7 +10,7 @@ import { readTenants, tenantName } from './tenant-names.js';
 let known = [];
 
 /** A tenant to choose, or all of them. */
-const Row = ({ isChosen, choose, of, icon, name }) => html`<button type="button" class="option" aria-current=${isChosen ? 'true' : null} onClick=${choose}><${Avatar} of=${of} icon=${icon} name=${name} /><span>${name}</span>${of && name !== of && !isChosen && html`<small>${of}</small>`}${isChosen && html`<${Icon} name="check" />`}</button>`;
+const Row = ({ isChosen, choose, of, icon, name }) => html`<button type="button" class="option" aria-current=${isChosen ? 'true' : null} onClick=${choose}><${Avatar} of=${of} icon=${icon} name=${name} /><span>${name}</span>${of && name.toLowerCase() !== of && name !== of && !isChosen && html`<small>${of}</small>`}${isChosen && html`<${Icon} name="check" />`}</button>`;
 
 /** @param {{shown: string, choose: (key: string) => void}} of an empty key is that of all tenants */
 export function TenantList({ shown, choose }) {

@@ -10,6 +10,8 @@ const MAX_TENANTS = 200;
 
 /** By key; null without a name. */
 const names = new Map();
+/** The tenant of the start page, which sends to itself. */
+const OWN = { 'bellcast-landing': 'Start page' };
 /** Raised when names were read. */
 const version = signal(0);
 
@@ -33,6 +35,6 @@ export async function readTenantNames(keys, signal) {
   }
 }
 
-export const tenantName = (key) => (version.value && names.get(key)) || key;
+export const tenantName = (key) => (version.value && names.get(key)) || OWN[key] || key;
 /** A tenant by its name, as a link once it is known to be one. */
 export const Tenant = ({ of }) => (tenantName(of) && names.has(of) ? html`<a class="plain" title=${of} href=${BASE + path`/tenants/${of}`}>${tenantName(of)}</a>` : of);

@@ -5,16 +5,17 @@ import { BrandFields } from './brand.js';
 import { Charts } from './charts.js';
 import { CREATED } from './filters.js';
 import { Field, Form } from './form.js';
-import { count, many, number } from './format.js';
+import { count, dayOf, fullTime, many, number } from './format.js';
 import { html, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { KeyFields } from './key-fields.js';
 import { cancel, createObject } from './new-object.js';
 import { PartOf } from './object-parts.js';
 import { connectionsIn, StoredRows } from './overview.js';
-import { Avatar, Card, Facts, Heading, Icon, Id, Json, Moment, Opening, State } from './parts.js';
+import { Avatar, Card, Facts, Heading, Icon, Id, Json, Opening, State } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { get, getTagged, path, sendIf, withQuery } from './server.js';
+import { tenantName } from './tenant-names.js';
 import { say } from './toast.js';
 
 await loadStyle('tenants.css');
@@ -47,6 +48,10 @@ function stateOf(one) {
   return one.sends_today ? ['active', 'ok'] : ['idle', 'open'];
 }
 
+/** The name of a tenant, and its key if that is another word. */
+const nameOf = (one) => one.name ?? tenantName(one.key);
+const otherKey = (one) => nameOf(one).toLowerCase() !== one.key.toLowerCase() && one.key;
+
 /** Sends of today without a daily limit, of which only a part may have been counted, in words. */
 const atLeast = (one) => html`<span title="Counted since midnight UTC. Without a daily limit, a send counts once for all its recipients.">at least <b>${number(one.sends_today)}</b></span>`;
 
@@ -72,13 +77,13 @@ export const tenants = {
   filters: [{ name: 'prefix', label: 'Key begins with', isSearch: true }, CREATED],
   views: [['New this week', { range: '7d' }]],
   columns: [
-    { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${one.name ?? one.key} />`, of: (one) => one.name ?? one.key, text: (one) => [one.name && one.key, ...limitsOf(one)].filter(Boolean).join(' · '), width: 'minmax(10rem, 1fr)' },
+    { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${nameOf(one)} />`, of: nameOf, text: (one) => [otherKey(one), ...limitsOf(one)].filter(Boolean).join(' · '), width: 'minmax(10rem, 1fr)' },
     { name: 'State', of: stateOf, show: ([word, kind]) => html`<${State} of=${word} kind=${kind} />`, width: '10.5rem' },
-    { name: 'Sent today', kind: 'number', of: partSent, by: (one) => one.sends_today, width: '11rem' },
-    { name: 'Recipients', kind: 'number', of: (one) => one.recipients > 0 && many(one.recipients), share: (one) => one.recipients, width: '9rem' },
+    { name: 'Sent today', kind: 'number', of: partSent, by: (one) => one.sends_today, none: '–', width: '11rem' },
+    { name: 'Recipients', kind: 'number', of: (one) => one.recipients > 0 && many(one.recipients), by: (one) => one.recipients, none: '–', width: '7rem' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  note: 'Sent today counts from midnight UTC. Without a daily limit, a send counts once for all its recipients.',
+  note: 'Sent today counts from midnight UTC. Without a daily limit, a send counts once for all its recipients. The default tenant is not listed.',
   none: { text: 'No tenants yet. A tenant is a customer of your app: with its own recipients, brand and limits. The first send with a tenant creates it too.', command: 'bellcast notify alice "Hello" --tenant acme', tools: newButton },
 };
 
@@ -95,7 +100,7 @@ export function Tenant({ page }) {
   const found = useLoad((signal) => getTagged(path`/v1/tenants/${page.key}`, signal), [page.key]);
   const listed = useLoad((signal) => get(withQuery('/v1/tenants', { tenant: page.key }), signal), [page.key]);
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant: page.key }), signal), [page.key]);
-  return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => html`<${Heading} title=${one.name ?? one.key} note=${html`<${Avatar} of=${one.key} name=${one.name ?? one.key} /><${Id} of=${one.key} /><span class="muted">since <${Moment} at=${one.created_at} /></span>`}><a class="button" href=${withQuery(page.url('/live'), { tenant: one.key })}><${Icon} name="live" /> Live</a><//><${Together}><${Tabs} page=${page} of=${[
+  return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => html`<${Heading} title=${nameOf(one)} note=${html`<${Avatar} of=${one.key} name=${nameOf(one)} /><${Id} of=${one.key} /><span class="muted">since <time dateTime=${one.created_at} title=${fullTime(one.created_at)}>${dayOf(one.created_at)}</time></span>`}><a class="button" href=${withQuery(page.url('/live'), { tenant: one.key })}><${Icon} name="live" /> Live</a><//><${Together}><${Tabs} page=${page} of=${[
     ['usage', 'Usage', html`<${Usage} ...${{ page, one, listed, stats }} />`],
     page.may(BUILDERS) && ['brand', 'Brand', html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} />`],
     page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${page.me.tenants === null ? LimitForm : LimitFacts} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag, listed, stats }} />`],
@@ -118,9 +123,15 @@ function Tabs({ page, of }) {
 
 /** What the tenant stores, with links to its lists, how much of its daily limit is used, and what it sends. */
 function Usage({ page, one, listed, stats }) {
-  return html`<${Card}><${Loaded} of=${listed}>${({ tenants: [row] }) => html`<${Loaded} of=${stats}>${(value) => html`<${StoredRows} page=${page} tenant=${one.key} of=${value} />`}<//>
-      <div class="budget"><${SentToday} of=${{ ...one, sends_today: row?.sends_today }} /></div>`}<//><//>
+  return html`<${Card}><${Loaded} of=${listed}>${({ tenants: [row] }) => html`<${Loaded} of=${stats}>${(value) => html`<${StoredRows} page=${page} tenant=${one.key} of=${value}><${Sent} of=${{ ...one, sends_today: row?.sends_today }} /><//>`}<//>`}<//><//>
     <${Charts} page=${page} tenant=${one.key} connections=${connectionsIn(stats.value)} />`;
+}
+
+/** What was sent today, as a number beside those of what is stored. */
+function Sent({ of: one }) {
+  const sent = one.sends_today ?? 0, [word, kind] = stateOf(one);
+  if (!hasBudget(one)) return html`<li title="Counted since midnight UTC. Without a daily limit, a send counts once for all its recipients."><b>${sent > 0 && html`<small>at least</small> `}${number(sent)}</b> <span>sent today</span></li>`;
+  return html`<li class="daily"><b>${number(sent)}</b> <span>of ${number(one.settings.sends_per_day)} sent today</span><progress aria-label="Of the daily limit" class=${kind} max=${one.settings.sends_per_day} value=${sent}></progress>${['warn', 'bad'].includes(kind) && html`<${State} of=${word} kind=${kind} />`}</li>`;
 }
 
 /** What was sent today, as a part of the daily limit if there is one. */
