@@ -61,7 +61,7 @@ function Shown({ page, one, url, editor, isOwn, mayChange, tenant }) {
   const recipients = [...new Set(shown.samples.map((one) => one.recipient))].filter((key) => key && !key.includes('•'));
   useEffect(() => { readNames(recipients.map((key) => ({ ...tenant, recipient: key }))); }, [recipients.join()]);
   const picked = { kind: 'recipient', ...tenant, more: recipients.map((key) => ({ key, name: nameOf({ ...tenant, recipient: key }) })) };
-  const tools = html`<${Segments} label="Channel" options=${channels.map((name) => [name, CHANNELS[name]])} value=${channel} choose=${setChannel} />${languages.length > 1 && html`<${Segments} label="Language" options=${languages.map((name) => [name, name ? languageName(name) : 'Default'])} value=${locale} choose=${setLocale} />`}`;
+  const tools = html`${channels.length > 1 && html`<${Segments} label="Channel" options=${channels.map((name) => [name, CHANNELS[name]])} value=${channel} choose=${setChannel} />`}${languages.length > 1 && html`<${Segments} label="Language" options=${languages.map((name) => [name, name ? languageName(name) : 'Default'])} value=${locale} choose=${setLocale} />`}`;
   const tested = mayChange ? PARTS.filter((name) => name !== 'inbox' && one[name]) : [];
   const more = html`<${PickerField} label="As this recipient sees it" none="No recipient" ...${picked} onChoose=${([key = '']) => setRecipient(key)} />`;
   return html`<div class="template-page"><section class="panel" aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>

@@ -50,6 +50,6 @@ const Blocks = ({ of }) => of.slice(0, MAX_BLOCKS).map((one, index) => html`<${B
 export function Picture({ of: { email, ...parts }, tone = 0 }) {
   const source = (email?.html ?? '').slice(0, MAX_HTML), blocks = email && (email.blocks ?? blocksOf(source));
   const plain = () => (email.text ?? source).slice(0, MAX_HTML).trim().split(/\n\s*\n/).map((text) => ({ type: 'text', text }));
-  return html`<span class=${`sheet tone-${tone}${email ? '' : ' messages'}`} aria-hidden="true">${email ? html`<${Blocks} of=${blocks.length > 0 ? blocks : plain()} />`
+  return html`<span class=${`sheet tone-${tone}${email ? '' : ' messages'}`} aria-hidden="true">${email ? html`<i class="of-brand"></i><${Blocks} of=${blocks.length > 0 ? blocks : plain()} />`
     : MESSAGES.filter((one) => parts[one]).map((one) => html`<span key=${one} class=${one}><${Lines} of=${one === 'inbox' ? FILLING : FILLING.slice(0, LINE)} /></span>`)}</span>`;
 }

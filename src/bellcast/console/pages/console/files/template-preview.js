@@ -88,7 +88,7 @@ function useFittingWidth(place, width, inputs) {
 const SCHEMES = [['light', 'Light'], ['dark', 'Dark'], ['inverted', 'Inverted']];
 
 /** Pixels of an e-mail around its text, of a line of it, and of the space below a paragraph; a line has about as many characters. */
-const AROUND_TEXT = 250, LINE_PX = 26, SPACE_PX = 16, LINE = 66;
+const AROUND_TEXT = 170, LINE_PX = 26, SPACE_PX = 16, LINE = 66;
 
 /** About the height in px of an e-mail on a desktop, by its text; null for one with pictures. Its frame runs no script that could measure it. */
 const heightOf = ({ html: source, text }) => (source.includes('<img') ? null : AROUND_TEXT + text.split('\n-- \n')[0].trim().split(/\n+/).reduce((sum, one) => sum + Math.ceil(one.length / LINE) * LINE_PX + SPACE_PX, 0));
