@@ -347,7 +347,7 @@ def test_owner_changes_preference_defaults_beside_another_operator(
     page.get_by_role("button", name="Details of Every type").click()
     page.get_by_role("button", name="Every type by Chat: On").click()
     page.get_by_role("button", name="Urgent only urgent notifications").click()
-    expect(row.locator(".brief")).to_have_text("Inbox, E-mail, Push, Chat")
+    expect(row.locator(".brief")).to_have_text("Inbox, E-mail, SMS off, Push, Chat urgent")
     row.get_by_role("button", name="Details of Preferred").click()
     expect(row.get_by_role("button", name="Preferred by SMS: Off, set here")).to_be_visible()
     expect(row.get_by_role("button", name="Preferred by Chat: Urgent from every type")).to_be_visible()

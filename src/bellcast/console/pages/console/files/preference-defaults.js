@@ -122,8 +122,16 @@ function Defaults({ page, url, tenant, tag, of: { effective, updated_at: changed
     return html`<${Choice} ...${shared} label=${`E-mails of ${name}`} path=${path} options=${FREQUENCIES} ...${valueOf(path, 'instant')} />`;
   };
   const isUndelivered = (one) => channelsOf(one).every((channel) => !one.channels[channel].required && switchOf(one.type, channel, one.channels[channel]).value === false);
-  /** The channels that are on, which a phone shows while the row is folded. */
-  const briefOf = (one) => channelsOf(one).filter((channel) => one.channels[channel].required || switchOf(one.type, channel, one.channels[channel]).value !== false).map((channel) => CHANNEL_NAMES[channel]).join(', ');
+  /** The channels that are on, and what is set here, which a phone shows while the row is folded. */
+  const briefOf = (one) => CHANNELS.flatMap((channel) => {
+    const { required } = one.channels[channel], path = switchPath(one.type, channel), digest = ['digest', one.type];
+    const often = channel === 'email' && !required && one.type !== EVERY ? valueOf(digest, 'instant').value : 'instant';
+    const isHere = here(path) !== undefined || (channel === 'email' && here(digest) !== undefined);
+    const { value } = required ? { value: true } : switchOf(one.type, channel, one.channels[channel]);
+    if (!isHere && (value === false || !channelsOf(one).includes(channel))) return [];
+    const words = [value !== true && wordOf(SWITCHES, value).toLowerCase(), often !== 'instant' && wordOf(FREQUENCIES, often).toLowerCase()].filter(Boolean).join(' and ');
+    return [html`<span key=${channel} class=${isHere ? 'is-here' : null}>${required && html`<${Icon} name="lock" />`}${CHANNEL_NAMES[channel]}${words && ` ${words}`}</span>`];
+  }).flatMap((part, index) => (index > 0 ? [', ', part] : [part]));
   const number = Object.keys(changes).length;
   return html`<${ManagedBanner} page=${page} kind="preference-defaults" one=${{ tenant: holder, managed }} values=${own} />
     ${tenant && !isOwn && html`<p class="muted">${tenantName(tenant)} has no defaults of its own: those of the project apply. The first change here adds them.</p>`}
