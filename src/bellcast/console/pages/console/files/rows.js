@@ -22,7 +22,7 @@ const grouped = (value) => html`<${Time} at=${value} isInDay />`;
 const plain = (value) => html`<span class="value">${value}</span>`;
 const isEmpty = (value) => value === null || value === undefined || value === '' || value === false;
 const usedOf = (columns, rows) => columns.filter((one) => one.kind === 'title' || rows.some((row) => !isEmpty(one.of(row))));
-/** States of which the icon says enough. The word of others is before the text of a row, unless the row above has the same. */
+/** States of which the icon says enough. The word of others is before the text of a row, unless the row above has the same, or all have failed: their reasons have the room. */
 const ROUTINE = ['ok', 'open', 'unseen'];
 const stateOf = (columns, row) => row && columns.find(({ kind }) => kind === 'state')?.of(row);
 const timeOf = (columns) => columns.find(({ kind }) => kind === 'time');
@@ -91,6 +91,7 @@ export function Rows({ label, columns: all, chunks, sort, pinned, group, isDense
   const found = rows.find(isOpen), chosen = found && link?.(found);
   useEffect(() => { if (chosen) place.current.querySelector('[data-open]')?.scrollIntoView({ block: 'nearest' }); }, [chosen]);
   const template = columns.map(widthOf).join(' ');
+  const failed = kindOf(stateOf(columns, rows[0])) === 'bad' && chunks[0].every((row) => stateOf(columns, row) === stateOf(columns, rows[0])) ? rows[0] : null;
   const groupAt = (index) => (group && rows[index] ? group(rows[index]) : null);
   const most = new Map(columns.filter(({ share }) => share).map((one) => [one, { share: Math.max(1, ...rows.map(one.share)), length: Math.max(...rows.map(one.of).map((value) => (typeof value === 'string' ? value.length : 0))) }]));
   const looks = [isDense && 'dense', isTall && 'tall', columns.some(({ lead }) => lead) ? 'avatars' : columns.some(({ kind }) => kind === 'state') && 'states'].filter(Boolean);
@@ -102,7 +103,7 @@ export function Rows({ label, columns: all, chunks, sort, pinned, group, isDense
     const first = start;
     start += some.length;
     return html`<${Chunk} key=${index} isNeeded=${target && target.index >= first && target.index < start} rows=${some} isOnly=${chunks.length === 1}>${() => some.map((row, offset) => html`${groupAt(first + offset) !== groupAt(first + offset - 1) && html`<div key=${`group ${first + offset}`} role="row" class="day"><span role="rowheader">${groupAt(first + offset)}</span></div>`}<${Row} key=${first + offset}
-      row=${row} index=${first + offset} columns=${columns} above=${at(first + offset - 1)} most=${most} heading=${groupAt(first + offset)} href=${link?.(row)} actions=${actions} isOpen=${isOpen(row)} />`)}<//>`;
+      row=${row} index=${first + offset} columns=${columns} above=${at(first + offset - 1) ?? failed} most=${most} heading=${groupAt(first + offset)} href=${link?.(row)} actions=${actions} isOpen=${isOpen(row)} />`)}<//>`;
   })}</div>`;
 }
 
