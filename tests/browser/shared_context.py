@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 from tests.browser.shop import WIDE
 
-# A short document of the same origin and opener policy.
-BETWEEN = "/console/storage.js"
+# A short document of the console's origin and opener policy. Those that it opens without an address have both, too.
+OPENER = "/console/storage.js"
 # A clock, an exposed function and a script of the context change them in all next documents.
 GLOBALS = "[...Object.getOwnPropertyNames(window), String(setTimeout)]"
 
@@ -59,15 +59,15 @@ class SharedContext:
         context = self._browser.new_context(base_url=self._url, viewport=WIDE)
         context.set_default_timeout(40_000)
         opener = context.new_page()
-        opener.goto(BETWEEN)
+        opener.goto(OPENER)
         page = self._new_page(opener)
         self._globals = self._read_globals(page)
         return page
 
     def _new_page(self, opener: Page) -> Page:
-        """Open a page in the process of the opener."""
+        """Open an empty page in the process of the opener."""
         with opener.context.expect_page() as opened:
-            opener.evaluate("void open(location.href)")
+            opener.evaluate("void open('about:blank')")
         page = opened.value
         page.wait_for_load_state()
         page.evaluate("localStorage.clear()")
