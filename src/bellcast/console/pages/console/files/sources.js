@@ -84,7 +84,7 @@ function FromApp({ of: one }) {
 /** The last sends of the type of a source, the list of what it sends, and what comes after them. */
 function Sent({ page, of: one, children }) {
   const type = typeOf(one), list = html`<${ListOfSent} page=${page} of=${one} />${children}`;
-  return type && page.may(CONTENT) ? html`<${LastSends} page=${page} of=${{ key: type, tenant: one.notification.tenant ?? one.tenant }}>${list}<//>` : list;
+  return type && page.may(CONTENT) ? html`<${LastSends} title="Last of this type" page=${page} of=${{ key: type, tenant: one.notification.tenant ?? one.tenant }}>${list}<//>` : list;
 }
 
 /** The type that a source sends, unless its event chooses it. */

@@ -61,9 +61,9 @@ function Recent({ of: one, setSent }) {
 const NamedChannels = ({ of: one }) => html`<span class="actions">${one.channels.map((each) => each.channel ?? each).map((channel) => html`<${Channel} key=${channel} of=${channel}>${(isRequired(one, channel) || one.defaults?.[channel] === false) && html` <span class="muted">${isRequired(one, channel) ? 'required' : 'off'}</span>`}<//>`)}</span>`;
 
 /** To whom a type was sent last, and what comes after that. It is drawn only if there are recent sends: the server compares many rows to find that there are none. */
-export function LastSends({ page, of: { key: type, tenant }, children }) {
+export function LastSends({ page, of: { key: type, tenant }, title = 'Last sends', children }) {
   const found = useLoad((signal) => get(withQuery('/v1/notifications', { type, tenant: tenant ?? (shownTenant() || '*'), limit: FEW }), signal), [type, tenant]);
-  return !found.isLoading && html`${found.value?.notifications.length > 0 && html`<${Card} title="Last sends"><ul class="rows-of">${found.value.notifications.map((one) => html`<li key=${one.id}><span class="grow"><${Named} of=${one} href=${inTenant(page, path`/notifications/${one.id}`, one)} isShort /></span><${State} of=${inboxState(one)} /><${Time} at=${one.created_at} /></li>`)}</ul><//>`}${children}`;
+  return !found.isLoading && html`${found.value?.notifications.length > 0 && html`<${Card} title=${title}><ul class="rows-of">${found.value.notifications.map((one) => html`<li key=${one.id}><span class="grow"><${Named} of=${one} href=${inTenant(page, path`/notifications/${one.id}`, one)} isShort /></span><${State} of=${inboxState(one)} /><${Time} at=${one.created_at} /></li>`)}</ul><//>`}${children}`;
 }
 
 export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
