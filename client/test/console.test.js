@@ -141,6 +141,13 @@ test('a variable that a send may leave out gets a default that its filters can t
   assert.deepEqual(withDefault({ email: { blocks } }, 'data.total').email.blocks[0].text, "{{ data.total | default(0) | money('EUR') }}, {{data.total | default('') }} {{ data.total | default('x') }} {{ data.totals }} {{ data.total | date }}");
 });
 
+test('a language is named by its tag, in any spelling, or in English', async () => {
+  const { tagOf } = await import(new URL('template-model.js', FOLDER));
+  const found = (text) => tagOf(text, ['de', 'pt']);
+  assert.deepEqual(['de', 'Ger', 'GERMAN', ' pt_br ', 'de-at'].map(found), ['de', 'de', 'de', 'pt-BR', 'de-AT']);
+  assert.deepEqual(['', 'Germ', 'Swedish', 'de-a-b'].map(found), [null, null, null, null]);
+});
+
 test('every name in the modules of the console is defined', () => {
   const modules = readdirSync(FOLDER).filter((name) => name.endsWith('.js'));
   const { stdout } = spawnSync(process.execPath, [fileURLToPath(COMPILER), ...OPTIONS, ...modules], { cwd: fileURLToPath(FOLDER), encoding: 'utf8' });

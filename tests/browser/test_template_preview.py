@@ -207,6 +207,7 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     dialog.get_by_role("button", name="Send a code").click()
     expect(dialog.get_by_role("status")).to_contain_text("No provider delivers e-mail here")
     expect(dialog.get_by_label("Code")).to_have_value(re.compile(r"^\d{6}$"))
+    expect(dialog.get_by_label("Code")).to_be_focused()
     dialog.get_by_role("button", name="Confirm").click()
     expect(page.get_by_text("Simulated: no e-mail provider is set up.", exact=True)).to_be_visible()
     expect(dialog).to_have_count(0)

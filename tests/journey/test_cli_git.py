@@ -121,7 +121,7 @@ class TestPull:
         type = filled.write("types/git%2Fodd%3Atype.yaml", "# Odd\nname: Odd\nrequired: false\n")
         filled.put("/v1/preference-defaults", {"channels": {"sms": True}})
         assert filled.run("pull", "--check").status == 1
-        assert "Wrote 1 object," in filled.run("pull").out
+        assert "Wrote 1 of " in filled.run("pull").out
         assert own.read_text().startswith("# Ours")
         assert type.read_text().startswith("# Odd")
         assert "sms: true" in (filled.root / "preference-defaults.yaml").read_text()
@@ -233,7 +233,7 @@ class TestPush:
 
     def test_url_of_a_provider_comes_from_the_environment(self, filled: Folder) -> None:
         other = PROVIDER["url"].replace("mail.", "smtp.")
-        filled.run("push", "--yes", "--adopt")
+        assert "adopted" in filled.run("push", "--yes", "--adopt").out
         assert filled.run("push", "--yes", BELLCAST_PROVIDER_GIT_MAIL=other).status == 0
         assert filled.rest.get("/v1/providers/git-mail").json()["url"] == "smtp://…@smtp.example.com:587"
 

@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -27,6 +27,7 @@ EPILOG = """\
 # Seconds for a push of the largest folder on a busy server.
 TIMEOUT_SECONDS = 120.0
 SYMBOLS = {"create": "+", "update": "~", "delete": "-", "adopt": "=", "drift": "!", "none": " "}
+DONE = {"create": "created", "update": "updated", "delete": "deleted", "adopt": "adopted", "drift": "overwritten"}
 # Actions that need an option of `push`.
 FLAGS = {"delete": "--delete", "adopt": "--adopt", "drift": "--overwrite"}
 REASONS = {
@@ -125,7 +126,8 @@ def pull(
         object_files.delete(one)
     if kept := [one.name for one in gone if one not in deleted]:
         console.note(f"Kept files that are not on the server and not committed: {_listed(kept)}")
-    console.done(f"Wrote {console.counted(len(differ), 'object')}, deleted {len(deleted)}", f"of {len(state)}")
+    more = f", deleted {console.counted(len(deleted), 'file')}" if deleted else ""
+    console.done(f"Wrote {len(differ)} of {console.counted(len(state), 'object')}{more}")
 
 
 def _equal(server: Server, config: "Config", files: Sequence["ObjectFile"]) -> set["Name"]:
@@ -377,7 +379,7 @@ def _push(
         raise CommandError("not confirmed", "nothing was changed")
     done = server.request("POST", _with_secrets(body))["changes"]
     lock = "Locked: the console does not publish them until an owner unlocks them." if body["lock"] else ""
-    console.done(f"Pushed: {_summary(done)}.", lock)
+    console.done(f"Pushed: {_summary(done, DONE)}.", lock)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
@@ -421,9 +423,10 @@ def _show(changes: list[dict[str, Any]]) -> None:
         console.show(lines)
 
 
-def _summary(changes: list[dict[str, Any]]) -> str:
-    counts = {action: sum(one["action"] == action for one in changes) for action in SYMBOLS if action != "none"}
-    return ", ".join(f"{count} {action}" for action, count in counts.items() if count) or "no changes"
+def _summary(changes: list[dict[str, Any]], words: Mapping[str, str] | None = None) -> str:
+    counts = {action: sum(one["action"] == action for one in changes) for action in DONE}
+    named = (f"{count} {words[action] if words else action}" for action, count in counts.items() if count)
+    return ", ".join(named) or "no changes"
 
 
 def _markdown(changes: list[dict[str, Any]], environment: str | None) -> str:

@@ -361,7 +361,7 @@ PASSWORD = request_body.Shape(PasswordChange, None, {"password": VALID["password
 
 SUBJECT = "Your code for Bellcast"
 TEXT = (
-    "{code}\n\nEnter this code under Account in the console. It is valid for {minutes} minutes, and confirms that tests of "
+    "{code}\n\nEnter this code in the console. It is valid for {minutes} minutes, and confirms that tests of "
     "templates may be sent to this address.\n\nIf you did not ask for it, ignore this e-mail."
 )
 

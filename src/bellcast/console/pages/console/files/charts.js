@@ -174,7 +174,7 @@ function Chart({ one, series: { metrics, points: rows, end }, range, current, li
   const readout = selected || (isCompared ? `${about} · ${other} before` : about);
   const [cursor] = pointed ? place(pointed) : [], earlier = pointed && before.find(([at]) => at === pointed[0]);
   const label = `${one.title}: ${headline} ${about}${isCompared ? `, ${range.before} ${other}` : ''}`;
-  return html`<section class=${`panel chart ${one.isBad && top > 0 ? 'bad' : ''}`}><h3>${one.title}${one.note && html` <small>${one.note}</small>`}</h3><p class="value">${headline}</p>
+  return html`<section class=${`panel chart ${one.isBad && top > 0 ? 'bad' : ''}`}><h3>${one.title}${one.note && html` <small>${one.note}</small>`}</h3><p class=${`value ${one.isBad && headline === '0' ? 'muted' : ''}`}>${headline}</p>
     <div class="scale"><p class="readout muted" aria-hidden="true">${readout}</p>${top > 0 && html`<span class="peak muted" aria-hidden="true" title=${isCut && 'Higher than the chart, so that the other values can be seen'}>${isCut ? '▲ max ' : isDuration ? '' : 'max '}${one.show(isDuration && !isCut ? scale : top)}</span>`}</div>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => { pointedAt.value = null; }} ...${open && attributes}>
       ${selection.isShown && html`<rect class="mark" y="0" height=${HEIGHT} x=${Math.min(selection.anchor, selection.focus) / slots * WIDTH} width=${Math.max(Math.abs(selection.focus - selection.anchor) + 2 * half, 0.5) / slots * WIDTH} />`}

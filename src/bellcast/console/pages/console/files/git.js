@@ -66,8 +66,8 @@ function Objects({ page, of: objects }) {
 /** How the objects of a server come into a folder, into git, and from there to another server. */
 function Way() {
   const steps = [
-    ['Pull', 'In an empty folder, or in that of your repository. One file for each object.', `BELLCAST_SECRET=… bellcast pull --url ${location.origin}${ROOT}`], ['Commit', 'The secrets of providers are not in the files.', 'git init && git add . && git commit -m "Objects of Bellcast"'],
-    ['Push', html`To another server, such as production. This locks the objects there, until an owner presses “Unlock”, unless <code>bellcast.yaml</code> has <code>lock: false</code>.`, 'BELLCAST_SECRET=… bellcast push --url https://other.example.com'],
+    ['Pull', 'In an empty folder, or in that of your repository. One file for each object.', `BELLCAST_SECRET=… bellcast pull --url ${location.origin}${ROOT}`], ['Commit', 'The secrets of providers are not in the files: a push keeps those of the other server.', 'git init && git add . && git commit -m "Objects of Bellcast"'],
+    ['Push', html`To another server, such as production. This locks the objects there, until an owner presses “Unlock”, unless <code>bellcast.yaml</code> has <code>lock: false</code>. A provider that is new there needs its URL, such as <code>BELLCAST_PROVIDER_SMTP</code> for <code>smtp</code>.`, 'BELLCAST_SECRET=… bellcast push --url https://other.example.com'],
   ];
   return html`<${Card} title="From this server to git, and to another server"><ol class="numbered beside git">${steps.map(([title, text, command]) => html`<li key=${title}><b>${title}</b><p class="muted">${text}</p><${Snippet} of=${command} /></li>`)}</ol>
     <p class="muted">Each <code>BELLCAST_SECRET</code> is that of the server in its line: <code>bellcast env --data FOLDER</code> prints it. Settings, such as the brand, are not in the files.</p><//>`;

@@ -2,7 +2,7 @@
  * Providers: who delivers the messages of a channel. A vendor is chosen by its tile, its fields make the URL, and a test signs in before it is saved.
  */
 import { Field, Form, matching } from './form.js';
-import { html, useRef, useState } from './html.js';
+import { html, useEffect, useRef, useState } from './html.js';
 import { Confirm } from './dialogs.js';
 import { count, number } from './format.js';
 import { takenKey } from './key-fields.js';
@@ -185,6 +185,8 @@ function Editor({ page, vendor, tenant, initial, tag, about }) {
   const ofFields = (problem) => { throw problem.errors ? Object.assign(problem, { errors: problem.errors.map((one) => ofField(one, isByUrl ? ['raw'] : vendor.fields)) }) : problem; };
   const read = () => {
     if (!form.current.reportValidity()) return null;
+    // What was refused before may be accepted now: the result of the test replaces it.
+    for (const field of form.current.querySelectorAll('[aria-invalid]')) field.dispatchEvent(new Event('input', { bubbles: true }));
     const { key, values } = valuesOf(Object.fromEntries(new FormData(form.current)));
     return { send: () => request('POST', target(key, '/test'), { values }).catch(ofFields) };
   };
@@ -211,6 +213,8 @@ function Editor({ page, vendor, tenant, initial, tag, about }) {
 /** A button that tests a provider, or the values that `read` returns. */
 function Test({ label, url, read = () => ({ send: () => request('POST', url, {}) }) }) {
   const [state, setState] = useState({ isRunning: false });
+  const place = useRef(null);
+  useEffect(() => { if (state.result) place.current.scrollIntoView({ block: 'nearest' }); }, [state.result]);
   const test = async () => {
     const tested = read();
     if (!tested) return;
@@ -223,6 +227,6 @@ function Test({ label, url, read = () => ({ send: () => request('POST', url, {})
   };
   const { isRunning, result, problem } = state;
   const failed = result && result.state !== 'ok';
-  return html`<button type="button" aria-label=${label} disabled=${isRunning} onClick=${test}>${label.startsWith('Test connection') ? 'Test connection' : label}</button><div class="tested" role="status">${isRunning && html`<span class="muted">Testing…</span>`}${problem && html`<${State} of="error" /> ${withSettings(problem.errors?.map(({ field, message }) => `${FIELDS[field]?.label ?? field} ${message}`).join('; ') || problem.message)}`}
+  return html`<button type="button" aria-label=${label} disabled=${isRunning} onClick=${test}>${label.startsWith('Test connection') ? 'Test connection' : label}</button><div class="tested" role="status" ref=${place}>${isRunning && html`<span class="muted">Testing…</span>`}${problem && html`<${State} of="error" /> ${withSettings(problem.errors?.map(({ field, message }) => `${FIELDS[field]?.label ?? field} ${message}`).join('; ') || problem.message)}`}
     ${result && html`<p class="big"><${State} of=${failed ? 'Not connected' : 'Connected'} kind=${failed ? 'bad' : 'ok'} /></p><${TestSteps} steps=${result.steps.filter((one) => one.state !== 'skipped')} />`}</div>`;
 }

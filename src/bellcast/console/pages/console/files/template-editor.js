@@ -21,7 +21,7 @@ import { ImportDialog } from './template-import.js';
 import { BrandDialog } from './template-brand.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { Compiled } from './template-html.js';
-import { CHANNELS, KIND, at, languageName, missingBlocks, missingTexts, placeOf, withAt, withDefault } from './template-model.js';
+import { CHANNELS, KIND, at, languageName, missingBlocks, missingTexts, placeOf, tagOf, withAt, withDefault } from './template-model.js';
 import { Picture } from './template-picture.js';
 import { Sketch } from './template-sketch.js';
 import { PHONE_PX, Preview, usePreview, usePreviewData } from './template-preview.js';
@@ -200,9 +200,9 @@ function Languages({ values, change, languages, locale, beside }) {
   return html`<div class="languages"><div class="segments" role="tablist" aria-label="Language">${languages.map((tag) => html`<button key=${tag} type="button" role="tab" aria-selected=${String(tag === locale)} title=${[languageName(tag), missing(tag) > 0 && `${count(missing(tag), 'text')} missing`].filter(Boolean).join(', ')} onClick=${() => setQuery({ locale: tag || null, beside: null }, { isQuiet: true })}>${tag || 'Default'}${missing(tag) > 0 && html`<span class="missing" aria-hidden="true">${missing(tag)} missing</span>`}</button>`)}</div>
     ${change && html`<${Popup} label="Add a language" buttonClass="quiet" button=${html`<${Icon} name="plus" />${languages.length === 1 && ' Language'}`}>${(close) => html`<form onSubmit=${(event) => {
       event.preventDefault();
-      add(new FormData(event.currentTarget).get('tag').trim().replace('_', '-'));
+      add(tagOf(event.currentTarget.elements.tag.value, COMMON_TAGS));
       close();
-    }}><${Field} label="Language" name="tag" required pattern="[A-Za-z]{2,3}([\\-_][A-Za-z0-9]{1,8})*" title="A tag such as de or pt-BR" hint="A tag such as de or pt-BR. It begins with the texts of the default language." autocomplete="off" list="language-tags" /><datalist id="language-tags">${COMMON_TAGS.filter((tag) => !languages.includes(tag)).map((tag) => html`<option key=${tag} value=${tag} label=${languageName(tag)} />`)}</datalist><p><button class="primary">Add</button></p></form>`}<//>`}
+    }}><${Field} label="Language" name="tag" required onInput=${({ currentTarget: field }) => field.setCustomValidity(tagOf(field.value, COMMON_TAGS) || !field.value ? '' : 'Such as German, de or pt-BR')} hint="Such as German, de or pt-BR. It begins with the texts of the default language." autocomplete="off" list="language-tags" /><datalist id="language-tags">${COMMON_TAGS.filter((tag) => !languages.includes(tag)).map((tag) => html`<option key=${tag} value=${tag} label=${languageName(tag)} />`)}</datalist><p><button class="primary">Add</button></p></form>`}<//>`}
     ${languages.length > 1 && html`<button type="button" class="quiet" aria-pressed=${String(beside !== null)} onClick=${compare}><${Icon} name="columns" /> Side by side</button>`}</div>`;
 }
 

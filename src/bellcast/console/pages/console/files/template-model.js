@@ -17,6 +17,17 @@ export function languageName(tag) {
   }
 }
 
+/** The tag of the language that a text names: by a tag, of which the standard spelling is stored (`ger` is `de`), or by the English name of one of `tags`; null if it is neither. */
+export function tagOf(text, tags) {
+  const typed = text.trim().replaceAll('_', '-'), isNamed = (tag) => languageName(tag).toLowerCase() === typed.toLowerCase();
+  if (!/^[a-z]{2,3}(-[a-z0-9]{1,8})*$/i.test(typed)) return tags.find(isNamed) ?? null;
+  try {
+    return Intl.getCanonicalLocales(typed)[0];
+  } catch {
+    return null;
+  }
+}
+
 /** The path of a channel's part in a language; the default language has no tag. */
 export const placeOf = (locale, channel) => (locale ? ['translations', locale, channel] : [channel]);
 export const at = (value, path) => path.reduce((one, name) => one?.[name], value);

@@ -241,7 +241,7 @@ function AsTemplate({ path: place, values, draft, page }) {
       setProblem(failed.status === 412 ? `The template ${template} exists.` : failed.message);
     }
   };
-  return html`<div class="form-hints"><button type="button" onClick=${move}><${Icon} name="plus" /> New template from this text</button><small class="muted">for other languages${type === 'email' && ' and a design'}</small></div>${problem && html`<p class="error" role="alert">${problem}</p>`}`;
+  return html`<div class="panel-tools"><button type="button" onClick=${move}><${Icon} name="plus" /> New template from this text</button></div><small class="muted">For other languages${type === 'email' && ' and a design'}.</small>${problem && html`<p class="error" role="alert">${problem}</p>`}`;
 }
 
 /** A step has a template or content of its own: a button removes the content. */
