@@ -21,6 +21,7 @@ from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.cluster_feed import ClusterFeed
+from bellcast.console.http.connections import LargeCounts
 from bellcast.console.stats import FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.types.stats import StatsPoint
@@ -224,6 +225,7 @@ class App:
             ClusterFeed: self._live.feed,
             ConnectionSurvey: self._live.survey,
             DatabaseSettings: self._database_settings,
+            LargeCounts: LargeCounts(parts.real_clock),
             Previews: channels.previews,
             ProviderDirectory: channels.providers,
             Receipts: channels.receipts,

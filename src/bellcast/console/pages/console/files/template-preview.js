@@ -13,7 +13,7 @@ import { at, placeOf } from './template-model.js';
 import { SendTest } from './template-test.js';
 
 /** Pause after the last change. The next change cancels the request of a preview. */
-const PREVIEW_MS = 100;
+const PREVIEW_MS = 75;
 
 await loadStyle('template-editor.css');
 
