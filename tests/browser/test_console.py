@@ -71,6 +71,8 @@ def test_nothing_moves_while_a_page_loads(
         if shifts := page.evaluate("shifts"):
             moved[path] = shifts
     assert moved == {}
+    # The browsers of tests have no scrollbars that take room, which would come with the rows.
+    assert page.evaluate("getComputedStyle(document.documentElement).scrollbarGutter") == "stable"
 
 
 @pytest.mark.parametrize("part", thoroughness.sampled(range(PARTS)))

@@ -512,9 +512,10 @@ async def test_refusal_of_the_mail_server_is_explained_in_its_words(tmp_path: Pa
             assert [one["what"] for one in entries] == ["accepted", "routed", "queued", "attempt", "scheduled"]
             assert (entries[-1]["at"], entries[-1]["detail"]) == (refused["due_at"], "the next attempt")
             assert "451 4.7.1 Greylisted" in entries[-2]["detail"]
-            mailbox.replies["RCPT"] = ["554 5.7.1 Refused"]
+            mailbox.replies["RCPT"] = ["554 5.7.1 Refused."]
             id = await send(client, channels=["email"])
             found = await eventually(lambda: explain(client, notification=id), lambda one: "5.7.1" in one["text"])
+            assert found["text"].endswith("5.7.1 Refused.")
             retry = f"/v1/messages/{found['channels'][0]['message']}/retry"
             assert [one["path"] for one in found["actions"]] == ["/v1/recipients/alice", retry]
 

@@ -290,7 +290,7 @@ def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
         at=local_times.describe(at, zone),
         provider=message.provider,
         to=message.address,
-        reason=reason or "no reason was given",
+        reason=(reason or "no reason was given").rstrip("."),
     )
 
 
