@@ -91,6 +91,8 @@ class Watcher:
                 await asyncio.wait_for(self._changed.wait(), SECOND_MS / 1000 if self._skipped else QUIET_SECONDS)
             except TimeoutError:
                 self._feed.begin_second()
+                if self._skipped:  # a clock of tests stands still
+                    self.begin_second()
             else:
                 await asyncio.sleep(BATCH_SECONDS)
             self._changed.clear()

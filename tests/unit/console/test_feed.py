@@ -131,6 +131,18 @@ async def test_events_beyond_the_rate_are_counted_by_kind_in_the_next_second(fee
     assert skipped == SkippedEvents(300, {"publish": 240, "send": 60})
 
 
+async def test_events_beyond_the_rate_are_counted_while_a_clock_of_tests_stands_still(
+    feed: LiveFeed, clock: FakeClock
+) -> None:
+    watcher = feed.watch(EVERYTHING)
+    batches = watcher.batches()
+    for _ in range(2):
+        for _ in range(EVENTS_PER_SECOND + 1):
+            feed.emit(event(clock))
+        assert len(await anext(batches)) == EVENTS_PER_SECOND
+        assert list(await anext(batches)) == [SkippedEvents(1, {"request": 1})]
+
+
 async def test_backlog_of_a_slow_watcher_is_limited_and_the_rest_is_counted(feed: LiveFeed, clock: FakeClock) -> None:
     watcher = feed.watch(EVERYTHING)
     batches = watcher.batches()
