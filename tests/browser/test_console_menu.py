@@ -133,6 +133,12 @@ def test_folded_menu_covers_the_page_only_while_it_is_used(open_console: Callabl
     expect(menu).to_have_css("width", "228px")
     page.keyboard.press("Escape")
     expect(menu).to_have_css("width", icons)
+    page.locator("button.tenant").click()
+    expect(page.get_by_role("group", name="Whose rows are shown")).to_be_visible()
+    page.mouse.move(800, 600)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("group", name="Whose rows are shown")).to_be_hidden()
+    expect(menu).to_have_css("width", icons)
     expect(page).to_have_url(re.compile("/recipients/evil$"))  # the object stays open
 
 

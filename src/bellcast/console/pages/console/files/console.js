@@ -14,7 +14,7 @@ import { moveInRows } from './rows.js';
 import { ROOT, get, request, whenPasswordRequired, whenSignedOut, withQuery } from './server.js';
 import { SIGNED_IN, SIGNED_IN_PATH, applyTheme, me, remember, remembered } from './session.js';
 import { local } from './storage.js';
-import { Shell, isMenuOpen, ownPages, pageUrl } from './shell.js';
+import { Shell, fold, isMenuOpen, ownPages, pageUrl } from './shell.js';
 
 /** `g` followed by a letter within this time opens a page. */
 const CHORD_MS = 1000;
@@ -269,9 +269,7 @@ function escape() {
     document.querySelector('button.menu').focus();
     return;
   }
-  const main = document.getElementById('main');
-  // The menu is over the page while it has the focus.
-  if (document.activeElement.closest('.side')?.offsetWidth > main.offsetLeft) return main.focus();
+  if (fold()) return;
   const close = document.querySelector('.pane-bar button');
   const page = pageOf(localPath());
   // Escape ends an entry, not the work on an object.

@@ -89,12 +89,13 @@ const GAP = 4, MARGIN = 8;
 
 /**
  * A button that opens a panel above the page. Escape and a click elsewhere close it, and the focus returns. `children` gets a
- * function that closes it. `hasText`: the button needs no other name. */
-export function Popup({ button, label, hasText = false, class: name = '', buttonClass, isStart = false, children, ...attributes }) {
+ * function that closes it. `hasText`: the button needs no other name. `escaped` is called when Escape has closed what the pointer opened. */
+export function Popup({ button, label, hasText = false, class: name = '', buttonClass, isStart = false, escaped, children, ...attributes }) {
   const [isOpen, setOpen] = useState(false);
   const id = useId();
   const opener = useRef(null);
   const panel = useRef(null);
+  const isByPointer = useRef(false);
   const place = ({ newState }) => {
     if (newState !== 'open') return;
     const { style } = panel.current, { top, left, right, bottom } = opener.current.getBoundingClientRect();
@@ -118,9 +119,10 @@ export function Popup({ button, label, hasText = false, class: name = '', button
     event.stopPropagation();
     panel.current.hidePopover();
     opener.current.focus();
+    if (isByPointer.current) escaped?.();
   };
   const leave = ({ relatedTarget }) => relatedTarget && !panel.current?.contains(relatedTarget) && relatedTarget !== opener.current && panel.current?.hidePopover();
-  return html`<span class="popup" onKeyDown=${escape}><button type="button" ref=${opener} class=${buttonClass} aria-label=${hasText ? null : label} aria-expanded=${String(isOpen)} popoverTarget=${id} ...${attributes}>${button}</button><div
+  return html`<span class="popup" onKeyDown=${escape}><button type="button" ref=${opener} class=${buttonClass} aria-label=${hasText ? null : label} aria-expanded=${String(isOpen)} popoverTarget=${id} onClick=${({ detail }) => { isByPointer.current = detail > 0; }} ...${attributes}>${button}</button><div
     id=${id} ref=${panel} popover="auto" class=${`popup-panel ${name}`} role="group" aria-label=${label} onBeforeToggle=${place} onToggle=${({ newState }) => setOpen(newState === 'open')} onFocusOut=${leave}>
     ${isOpen && children(() => panel.current?.hidePopover())}</div></span>`;
 }

@@ -47,6 +47,13 @@ export function Brand() {
   return html`<a class="brand" href=${pageUrl('/')}><img src=${`${ROOT}/favicon.svg`} width="20" height="20" alt="" />Bellcast</a>`;
 }
 
+/** Return the focus to the page that the folded menu covers while it has the focus; says whether it did. */
+export function fold() {
+  const main = document.getElementById('main'), isOver = !isMenuOpen.value && document.activeElement.closest('.side')?.offsetWidth > main.offsetLeft;
+  if (isOver) main.focus();
+  return isOver;
+}
+
 function openMenu(menu) {
   isMenuOpen.value = true;
   setTimeout(() => (menu.querySelector('[aria-current]') ?? menu.querySelector('a')).focus());
@@ -159,7 +166,7 @@ function TenantSwitcher() {
     else url.searchParams.delete('tenant');
     leave(url);
   };
-  return html`<${Popup} isStart hasText buttonClass="tenant" class="tenants" label="Whose rows are shown" button=${html`<${Avatar} ...${tenant ? { of: tenant, name: tenantName(tenant) } : { of: '', icon: 'tenants' }} /><span class="name"><span class="hidden">Tenant: </span>${tenant ? tenantName(tenant) : 'All tenants'}</span><${Icon} name="chevron" />`}>
+  return html`<${Popup} isStart hasText buttonClass="tenant" class="tenants" escaped=${fold} label="Whose rows are shown" button=${html`<${Avatar} ...${tenant ? { of: tenant, name: tenantName(tenant) } : { of: '', icon: 'tenants' }} /><span class="name"><span class="hidden">Tenant: </span>${tenant ? tenantName(tenant) : 'All tenants'}</span><${Icon} name="chevron" />`}>
     ${(close) => html`<${TenantMenu} shown=${shown} choose=${(key) => choose(close, key)} />`}<//>`;
 }
 
@@ -172,7 +179,7 @@ function TenantMenu(props) {
 function OwnMenu({ openKeys, signOut }) {
   const isUtc = zone.value === 'UTC';
   const isCurrent = localPath() === '/account';
-  return html`<${Popup} isStart hasText buttonClass="own" class="own-menu" label=${`${me.value.name}, ${me.value.role}`} button=${html`<${Avatar} of=${me.value.name} /><span class="name">${me.value.name}</span><span class="muted">${me.value.role}</span>`}>
+  return html`<${Popup} isStart hasText buttonClass="own" class="own-menu" escaped=${fold} label=${`${me.value.name}, ${me.value.role}`} button=${html`<${Avatar} of=${me.value.name} /><span class="name">${me.value.name}</span><span class="muted">${me.value.role}</span>`}>
     ${(close) => html`<div class="options">
       <a class="option" href=${pageUrl('/account')} aria-current=${isCurrent ? 'page' : null} onClick=${close}><${Icon} name="account" /><span>Account</span></a>
       ${!isBrowserUtc && html`<${Option} icon="schedules" choose=${() => {
