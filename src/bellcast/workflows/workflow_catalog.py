@@ -166,11 +166,7 @@ class WorkflowCatalog:
         """Make the paused runs of a workflow due, unless it is stored as inactive. Runs of a deleted workflow
         finish."""
         current = await self.current(owner, key, is_fresh=True)
-        if current is None or current.active:
-            await self._resume(owner, key)
-
-    async def _resume(self, owner: str, key: str) -> None:
-        resumed = RESUME_BATCH_ROWS
+        resumed = RESUME_BATCH_ROWS if current is None or current.active else 0
         while resumed >= RESUME_BATCH_ROWS:
             resumed = await Runs(self._db).resume(key, owner, self._clock.now(), RESUME_BATCH_ROWS)
 

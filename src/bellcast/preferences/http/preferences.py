@@ -90,7 +90,9 @@ async def read(call: ResourceCall[None]) -> Any:
     """Read the recipient's preferences.
 
     `effective` is the result of all levels, `inherited` are the defaults of the tenant and the project."""
-    return await _shown(call)
+    ctx, tenant, (key,) = call.ctx, call.tenant, call.key
+    own = await OwnPreferencesTable(ctx.engines.db).get(tenant, key)
+    return await with_effective(ctx, tenant, key, decode(own.document), own.updated_at)
 
 
 async def replace(call: ResourceCall[dict[str, Any]]) -> tuple[Any, bool]:
@@ -169,12 +171,6 @@ async def delete_defaults(call: ResourceCall[None]) -> bool:
     return await changes.delete_defaults(
         call.ctx.engines, call.tenant, lambda stored: entity_tags.check(call.request, entity_tags.tag_of(stored))
     )
-
-
-async def _shown(call: ResourceCall[None]) -> dict[str, Any]:
-    ctx, tenant, (key,) = call.ctx, call.tenant, call.key
-    own = await OwnPreferencesTable(ctx.engines.db).get(tenant, key)
-    return await with_effective(ctx, tenant, key, decode(own.document), own.updated_at)
 
 
 async def with_effective(
