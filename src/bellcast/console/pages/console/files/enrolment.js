@@ -18,7 +18,7 @@ export function SetUp({ done, provider }) {
     addEventListener('hashchange', again);
     return () => removeEventListener('hashchange', again);
   }, []);
-  return html`<${Framed} title="Set up the console" note="Create the first owner. Three steps then lead to the first notification."><${ByProvider} provider=${provider} />
+  return html`<${Framed} title="Set up the console" note="Create the first owner. Three steps follow."><${ByProvider} provider=${provider} />
     <${Form} noValidate button="Create owner" send=${async ({ code: entered, name, password }) => {
     try {
       const operator = await request('POST', '/v1/setup', { code: entered.trim(), name: name.trim().toLowerCase(), password });
