@@ -131,7 +131,7 @@ def test_operator_adds_an_authenticator_app_and_signs_in_with_its_code(
 ) -> None:
     owner.send("POST", "/v1/operators", {"name": "mia", "role": "developer", "password": PASSWORD})
     page = open_console("/account", state={"cookies": [], "origins": []}, viewport=PHONE)
-    page.get_by_label("Name").fill("mia")
+    page.get_by_role("textbox", name="Name").fill("mia")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name="Set up an authenticator app").click()
@@ -147,7 +147,7 @@ def test_operator_adds_an_authenticator_app_and_signs_in_with_its_code(
     page.get_by_role("button", name="I have stored them").click()
     expect(page.get_by_role("button", name="New recovery codes")).to_be_visible()
     sign_out(page)
-    page.get_by_label("Name").fill("mia")
+    page.get_by_role("textbox", name="Name").fill("mia")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_label("Code").fill("000000")
