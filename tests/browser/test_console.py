@@ -207,7 +207,8 @@ def test_first_load_is_small_and_its_modules_are_requested_together(
     page.goto("/console/")
     expect(page.locator("#menu")).to_be_visible()
     wait_loaded(page)
-    files = {one.url.partition("/console/")[2]: one for one in responses if one.url.endswith((".js", ".css"))}
+    prefix = f"/console/{console.version()}/"
+    files = {one.url.partition(prefix)[2]: one for one in responses if one.url.endswith((".js", ".css"))}
     assert len(files) == len([one for one in responses if one.url.endswith((".js", ".css"))])  # each once
     assert files.keys() == {"console.css", *console.first_modules("console.js")}
     assert {"server.js", "pages.js"} <= files.keys()
@@ -219,8 +220,24 @@ def test_first_load_is_small_and_its_modules_are_requested_together(
     size = {name: one.request.sizes()["responseBodySize"] for name, one in files.items()}
     assert size.pop("console.css") <= 12_000
     assert sum(size.values()) <= 75_000
-    preloaded = re.findall(r'modulepreload" href="/console/(.+?)"', httpx.get(f"{owner.server.url}/console").text)
+    preloaded = re.findall(rf'modulepreload" href="{prefix}(.+?)"', httpx.get(f"{owner.server.url}/console").text)
     assert sorted(preloaded) == sorted(size)
+
+
+# Names of the files that arrived, with the bytes of each that came from the server.
+FILES = """Object.fromEntries(performance.getEntriesByType('resource')
+  .filter(({ name, responseEnd }) => /\\.(js|css)$/.test(name) && responseEnd).map(({ name, transferSize }) => [name, transferSize]))"""
+
+
+def test_reload_requests_no_module_and_no_style_sheet_again(open_console: Callable[..., Page]) -> None:
+    page = open_console("/topics")
+    wait_loaded(page)
+    kept = page.evaluate(FILES).keys()
+    assert len(kept) > 20
+    page.reload()
+    expect(page.locator("#menu")).to_be_visible()
+    wait_loaded(page)
+    assert [name for name, size in page.evaluate(FILES).items() if size and name in kept] == []
 
 
 def test_times_are_in_utc_by_the_url_on_all_pages(open_console: Callable[..., Page], owner: Console) -> None:

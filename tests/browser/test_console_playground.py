@@ -55,7 +55,7 @@ def test_playground_shows_a_notification_and_an_event_in_the_stock_clients_of_al
     def keep(name: str) -> None:
         loaded.add(name)
 
-    page.on("response", lambda response: keep(response.url.rpartition("/console/vendor/")[2]))
+    page.on("response", lambda response: keep(response.url.rpartition("/vendor/")[2]))
     page.get_by_role("button", name="Connect").click()
     panes = page.locator(".pane")
     expect(panes.get_by_text("connected", exact=True)).to_have_count(4)
@@ -165,7 +165,7 @@ def test_browser_code_is_a_page_that_receives_what_is_sent(page: Page, owner: Co
 
 
 def test_pane_names_the_library_that_an_installation_without_node_lacks(page: Page, owner: Console) -> None:
-    page.route(re.compile("/console/vendor/"), lambda route: route.continue_(url=f"{route.request.url}.missing.js"))
+    page.route(re.compile("/console/.+/vendor/"), lambda route: route.continue_(url=f"{route.request.url}.missing.js"))
     page.get_by_role("button", name="Connect").click()
     for dialect, library in (("Socket.IO", "socket.io-client"), ("Pusher", "pusher-js")):
         pane = page.get_by_role("region", name=dialect, exact=True)

@@ -1,6 +1,8 @@
 """Operators of the console: setup, sign-in, roles, forged requests and guessed passwords."""
 
 import asyncio
+import functools
+import shutil
 import threading
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +12,7 @@ import pytest
 
 from bellcast.auth.keys import SCOPES
 from bellcast.auth.permissions import AccessConfig
+from bellcast.console.pages import console
 from bellcast.operators import console_sessions, passwords
 from bellcast.operators.console_sessions import NAME_FAILURES
 from bellcast.operators.types import ROLES
@@ -496,6 +499,41 @@ async def test_modules_are_served_and_revalidated(rest: Rest) -> None:
     again = await rest.anonymous.get("/console/console.js", headers={"if-none-match": response.headers["etag"]})
     assert again.status_code == 304
     assert (await rest.anonymous.get("/console/..%2f__init__.py")).headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("page", ["console", "docs", "embed"])
+async def test_browsers_keep_a_file_of_this_version_only(rest: Rest, page: str) -> None:
+    async def get(path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
+        response = await rest.anonymous.request(method, f"/{page}/{path}", headers=headers)
+        return response.status_code, response.headers["cache-control"], response.headers.get("etag", "")
+
+    kept = f"{console.version()}/server.js"
+    status, caching, tag = await get(kept)
+    assert (status, caching) == (200, "public, max-age=31536000, immutable")
+    assert await get(kept, "HEAD") == (200, caching, tag)
+    assert await get(kept, **{"if-none-match": tag}) == (304, caching, tag)
+    for path in ("server.js", "~0ab/server.js"):
+        assert await get(path) == (200, "no-cache", tag)
+    for path in ("gone.js", "..%2f__init__.py", "index.html", kept, ""):
+        assert (await get(f"{console.version()}/{path}"))[:2] == (404, "no-store")
+
+
+async def test_upgrade_is_seen_at_the_next_load_of_the_console(
+    rest: Rest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = console.version()
+    folder = shutil.copytree(console.FOLDER, tmp_path / "files")
+    with (folder / "drawer.js").open("a") as module:  # loaded later
+        module.write("// changed")
+    monkeypatch.setattr(console, "FOLDER", folder)
+    for name in ("version", "template"):  # the process starts again
+        monkeypatch.setattr(console, name, functools.cache(getattr(console, name).__wrapped__))
+    after = console.version()
+    page = (await rest.anonymous.get("/console")).text
+    assert (f"/console/{after}/console.js" in page, before in page) == (True, False)
+    for version, caching in ((before, "no-cache"), (after, "public, max-age=31536000, immutable")):
+        response = await rest.anonymous.get(f"/console/{version}/drawer.js")
+        assert (response.text[-10:], response.headers["cache-control"]) == ("// changed", caching)
 
 
 async def test_text_of_a_request_adds_no_header_to_a_response(rest: Rest) -> None:

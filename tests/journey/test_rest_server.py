@@ -8,7 +8,7 @@ import pytest
 import schemathesis
 
 from bellcast import build
-from bellcast.console.pages import browser_files, error_pages
+from bellcast.console.pages import browser_files, console, error_pages
 from bellcast.kernel import errors
 from bellcast.kernel.http import served_file
 from bellcast.recipients import changes
@@ -185,7 +185,7 @@ class TestReference:
         assert response.headers["content-type"] == "text/html; charset=utf-8"
         assert "script-src 'self';" in response.headers["content-security-policy"]
         loaded = re.findall(r"""(?:src|href)="([^"]+)""", response.text)
-        assert "/docs/reference.js" in loaded
+        assert f"/docs/{console.version()}/reference.js" in loaded
         for target in loaded:
             assert (await rest.anonymous.get(target)).status_code == 200, target
         assert refused(await rest.anonymous.get("/docs/other.js"), 404, "not_found")

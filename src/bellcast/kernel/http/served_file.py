@@ -38,7 +38,7 @@ class ServedFile(NamedTuple):
         encoding = next((name for name in self.encodings if accepts(header, name)), None)
         etag = f'{self.etag[:-1]}-{encoding}"' if encoding else self.etag
         # Revalidated on every page load with a 304, so that an upgrade of the server also upgrades the page.
-        all_headers = {**headers, "etag": etag, "cache-control": "no-cache", "vary": "Accept-Encoding"}
+        all_headers = {"cache-control": "no-cache", **headers, "etag": etag, "vary": "Accept-Encoding"}
         if entity_tags.unchanged(request, etag):
             return responses.empty(304, all_headers)
         if encoding:

@@ -1,6 +1,7 @@
 """The console: serves its page and modules, which use the documented REST API only. The API reference: the OpenAPI document, and a page
 that shows it with modules of the console."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -26,6 +27,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
+VERSION = re.compile("^~[0-9a-f]+/")
+KEPT = {"cache-control": "public, max-age=31536000, immutable"}
 HEADERS = {
     # Revalidated on every load, so that an upgrade of the server also upgrades the console.
     "cache-control": "no-cache",
@@ -35,12 +38,22 @@ HEADERS = {
 }
 
 
+@cache
+def version() -> str:
+    """Return the segment before the files' names in the pages. It changes with any of the files, so browsers may keep them."""
+    etags = "".join(name + one.etag for name, one in served_file.read_all(FOLDER).items())
+    return f"~{hashlib.sha256(etags.encode()).hexdigest()[:12]}"
+
+
 def file(request: ApiRequest, headers: Mapping[str, str]) -> ASGIApp:
-    """Return the module or the style sheet of the console that a path names."""
-    name = request_body.path(request, "name")
+    """Return the module or the style sheet that a path names. A page of another version, which was opened before an upgrade
+    or is of another node, gets that of this one."""
+    named = request_body.path(request, "name")
+    name = VERSION.sub("", named)
     if (found := served_file.read_all(FOLDER).get(name)) is None:
-        raise NotFound(f"There is no {name}.")
-    return found.respond(request, headers)
+        cause = ": the client was not built with npm" if name.startswith(VENDOR) else "."
+        raise NotFound(f"This installation has no {name}{cause}")
+    return found.respond(request, {**headers, **(KEPT if named == f"{version()}/{name}" else {})})
 
 
 def first_modules(*names: str) -> set[str]:
@@ -58,8 +71,9 @@ def first_modules(*names: str) -> set[str]:
 def template(name: str, path: str, *modules: str) -> Template:
     """Return a page, which preloads its modules: discovering them import by import would take four round trips."""
     found = sorted(first_modules(*modules))
-    preloads = "\n".join(f'<link rel="modulepreload" href="$root/{path}/{one}">' for one in found)
-    return Template((FOLDER / name).read_text(encoding="utf-8").replace("$preloads", preloads))
+    preloads = "\n".join(f'<link rel="modulepreload" href="$files/{one}">' for one in found)
+    text = (FOLDER / name).read_text(encoding="utf-8").replace("$preloads", preloads)
+    return Template(text.replace("$files", f"$root/{path}/{version()}"))
 
 
 @public_file("/console", responses.HTML, Forbidden, NotFound, is_cached=False)
@@ -74,13 +88,10 @@ async def show(request: ApiRequest) -> ASGIApp:
 async def show_page(request: ApiRequest) -> ASGIApp:
     """Show a page of the console, or return one of its modules."""
     name = request_body.path(request, "name")
-    file = served_file.read_all(FOLDER).get(name)
-    if file is None and not name.startswith(VENDOR):
+    if name not in served_file.read_all(FOLDER) and not name.startswith((VENDOR, "~")):
         return _shown(request)
     _check_enabled(request)
-    if file is None:
-        raise NotFound(f"This installation has no {name}: the client was not built with npm")
-    return file.respond(request, HEADERS)
+    return file(request, HEADERS)
 
 
 def _shown(request: ApiRequest) -> ASGIApp:
