@@ -464,6 +464,32 @@ def test_operator_signs_another_browser_out(
     other.close()
 
 
+def test_sessions_are_named_by_their_browsers(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser
+) -> None:
+    state = state_of_operator(owner, chromium, "commuter", "viewer")
+    like = "AppleWebKit/537.36 (KHTML, like Gecko)"
+    agents = {
+        "Firefox on Linux": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        "Edge on Windows": f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {like} Chrome/140.0 Safari/537.36 Edg/140.0",
+        "Chrome on Android": f"Mozilla/5.0 (Linux; Android 10; K) {like} Chrome/140.0 Mobile Safari/537.36",
+        "Chrome on iPhone": f"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) {like} CriOS/140.0 Safari/604.1",
+        "Safari on macOS": f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {like} Version/18.0 Safari/605.1.15",
+        "Another browser": "curl/8.5.0",
+    }
+    for agent in agents.values():
+        other = chromium.new_context(base_url=owner.server.url, user_agent=agent)
+        body = {"name": "commuter", "password": PASSWORD}
+        assert other.request.post("/v1/session", data=body, headers={"origin": owner.server.url}).ok
+        other.close()
+    page = open_console("/account", state=state)
+    sessions = page.get_by_role("region", name="Sessions").get_by_role("listitem")
+    expect(sessions).to_have_count(len(agents) + 1)
+    for name in ("This browser Chrome on Linux", *agents):
+        expect(sessions.filter(has_text=f"{name}Signed in")).to_have_count(1)
+    assert violations(page) == []
+
+
 def test_sign_out_that_fails_shows_the_reason_and_can_be_repeated(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:

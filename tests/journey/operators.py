@@ -29,6 +29,11 @@ async def set_up(rest: Rest, name: str = "owner") -> httpx.AsyncClient:
     return owner
 
 
+async def user_agents(operator: httpx.AsyncClient) -> list[str | None]:
+    """Return what the sessions of an operator store of their browsers, that of this one first."""
+    return [one["user_agent"] for one in (await operator.get("/v1/me/sessions")).json()["sessions"]]
+
+
 async def signed_in(rest: Rest, name: str, role: str, tenants: list[str] | None = None) -> httpx.AsyncClient:
     """Create an operator, and return its signed-in browser."""
     body: dict[str, Any] = {"name": name, "role": role, "password": PASSWORD, "tenants": tenants}

@@ -14,7 +14,7 @@ from bellcast.kernel.identities import Project
 from bellcast.operators import second_factor
 from bellcast.operators.console_sessions import ConsoleConfig
 from tests.journey import rest as rests
-from tests.journey.operators import PASSWORD, browser, set_up, signed_in
+from tests.journey.operators import PASSWORD, browser, set_up, signed_in, user_agents
 from tests.journey.rest import Rest, refused
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
@@ -62,7 +62,10 @@ async def test_sign_in_needs_the_code_after_enrolment(rest: Rest) -> None:
     assert refused(await sign_in(rest), 401, "mfa_required")
     assert refused(await sign_in(rest, code="000000"), 401, "unauthenticated")
     assert refused(await sign_in(rest, password="wrong", code=code(rest, secret)), 401, "unauthenticated")
-    assert (await sign_in(rest, code=code(rest, secret))).status_code == 200
+    owner.headers["user-agent"] = "With a code"
+    body = {"name": "owner", "password": PASSWORD, "code": code(rest, secret)}
+    assert (await owner.post("/v1/session", json=body)).status_code == 200
+    assert await user_agents(owner) == ["With a code"]
 
 
 async def test_secret_of_another_project_secret_is_logged_and_recovery_codes_sign_in(rest: Rest) -> None:

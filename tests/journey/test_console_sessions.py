@@ -3,7 +3,8 @@
 import pytest
 
 from bellcast.operators import console_sessions
-from tests.journey.operators import PASSWORD, as_cookie, browser, set_up, signed_in
+from bellcast.operators.types import MAX_USER_AGENT
+from tests.journey.operators import PASSWORD, as_cookie, browser, set_up, signed_in, user_agents
 from tests.journey.rest import Rest, refused
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
@@ -135,3 +136,49 @@ async def test_sessions_that_have_ended_are_not_listed(rest: Rest) -> None:
     later = browser(rest)
     assert (await later.post("/v1/session", json=RIGHT)).status_code == 200
     assert [one["current"] for one in (await later.get("/v1/me/sessions")).json()["sessions"]] == [True]
+
+
+async def test_sessions_name_the_browser_of_their_sign_in(rest: Rest) -> None:
+    here = await set_up(rest)
+    first = here.headers["user-agent"]
+    there = browser(rest)
+    assert (await there.post("/v1/session", json=RIGHT, headers={"user-agent": "Second"})).status_code == 200
+    # A later request of the same session by another program changes nothing.
+    assert (await there.get("/v1/me", headers={"user-agent": "Third"})).status_code == 200
+    assert await user_agents(here) == [first, "Second"]
+    assert await user_agents(there) == ["Second", first]
+    entries = (await here.get("/v1/audit")).text
+    other = (await here.get("/v1/me/sessions")).json()["sessions"][1]
+    assert (await here.delete(f"/v1/me/sessions/{other['id']}")).status_code == 204
+    assert "Second" not in entries + (await here.get("/v1/audit")).text
+    change = {"current": PASSWORD, "password": PASSWORD + "!"}
+    assert (await here.put("/v1/me/password", json=change, headers={"user-agent": "Fourth"})).status_code == 200
+    assert await user_agents(here) == ["Fourth"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("a" * (MAX_USER_AGENT + 1), "a" * MAX_USER_AGENT),
+        ("Fire\tfox\x7f/1 \x85(X11)", "Firefox/1 (X11)"),
+        ("\t", None),
+        ("", None),
+    ],
+)
+async def test_name_of_a_browser_is_cut_and_has_no_control_characters(
+    rest: Rest, sent: str, stored: str | None
+) -> None:
+    await set_up(rest)
+    client = browser(rest)
+    header = {"user-agent": sent.encode("latin-1")}
+    assert (await client.post("/v1/session", json=RIGHT, headers=header)).status_code == 200
+    assert (await user_agents(client))[0] == stored
+
+
+async def test_session_without_the_name_of_its_browser_is_listed(rest: Rest) -> None:
+    """A browser need not send it."""
+    await set_up(rest)
+    client = browser(rest)
+    del client.headers["user-agent"]
+    assert (await client.post("/v1/session", json=RIGHT)).status_code == 200
+    assert (await user_agents(client))[0] is None

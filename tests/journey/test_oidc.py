@@ -16,7 +16,7 @@ from bellcast.operators.console_sessions import ADDRESS_FAILURES, ConsoleConfig
 from bellcast.operators.types import SESSION_SECONDS, OidcConfig
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from tests.journey import rest as rests
-from tests.journey.operators import PASSWORD, browser, set_up
+from tests.journey.operators import PASSWORD, browser, set_up, user_agents
 from tests.journey.rest import Rest, refused
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
@@ -123,6 +123,7 @@ async def test_person_signs_in_with_the_role_of_its_group(rest: Rest, provider: 
     assert ended.startswith(f"{PENDING}=; ")
     me = (await client.get("/v1/me")).json()
     assert (me["name"], me["role"], me["is_external"]) == ("alice", "viewer", True)
+    assert await user_agents(client) == [client.headers["user-agent"]]
     assert await audited(rest) == [("alice", "ok")]
 
 

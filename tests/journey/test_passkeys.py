@@ -13,7 +13,7 @@ from bellcast.operators.console_sessions import ADDRESS_FAILURES, ConsoleConfig
 from bellcast.operators.store import Operators
 from tests.authenticator import USER_PRESENT, Authenticator
 from tests.journey import rest as rests
-from tests.journey.operators import PASSWORD, browser, set_up, signed_in
+from tests.journey.operators import PASSWORD, browser, set_up, signed_in, user_agents
 from tests.journey.rest import Rest, fields, refused
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
@@ -71,8 +71,10 @@ async def test_passkey_signs_in_without_name_and_password(rest: Rest) -> None:
     assert begun["options"]["authenticatorSelection"]["userVerification"] == "required"
     authenticator = await add(owner, "laptop")
     planted = owner.cookies["__Host-bellcast"]
+    owner.headers["user-agent"] = "With a passkey"
     response = await sign_in(owner, authenticator)
     assert (response.status_code, response.json()["name"], response.json()["has_mfa"]) == (200, "owner", True)
+    assert await user_agents(owner) == ["With a passkey"]
     assert owner.cookies["__Host-bellcast"] != planted
     (listed,) = (await owner.get("/v1/me/passkeys")).json()["passkeys"]
     assert (listed["name"], listed["used_at"] is not None) == ("laptop", True)

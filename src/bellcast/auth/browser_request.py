@@ -37,6 +37,7 @@ class BrowserRequest(NamedTuple):
     site: str | None
     cookies: str
     address: str | None
+    user_agent: str | None
 
 
 def check_origin(request: BrowserRequest) -> None:

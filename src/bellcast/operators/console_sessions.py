@@ -30,6 +30,7 @@ from bellcast.operators.types import (
     MAX_EMAIL_CODES,
     MAX_LISTED_SESSIONS,
     MAX_OWN_TESTS,
+    MAX_USER_AGENT,
     SCOPES_OF_ROLE,
     SESSION_MS,
     VERIFIED_MS,
@@ -429,7 +430,9 @@ class ConsoleSessions:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         now = self._clock.now()
         at = now if verified_at is None else min(verified_at, now)
-        if not await self._operators.start_session(keys.digest(token), operator.id, now, at, hashed):
+        # To recognize the browser by. Its address is not stored: it would record where the operator was.
+        agent = "".join(filter(str.isprintable, request.user_agent or ""))[:MAX_USER_AGENT] or None
+        if not await self._operators.start_session(keys.digest(token), operator.id, now, at, hashed, agent):
             raise Unauthenticated(WRONG)
         cookie = browser_request.make_cookie(request, browser_request.cookie_name(request), token, SESSION_MS // 1000)
         device = self._cipher.encrypt(f"{secrets.token_hex(DEVICE_ID_BYTES)} {operator.name}", DEVICE_PLACE)

@@ -67,18 +67,18 @@ SELECT operator, count(*) FROM operator_sessions WHERE seen_at > :since GROUP BY
 
 -- name: operator_sessions_of
 -- The sessions of an operator created and used after these times: one of them first, then the last used.
-SELECT digest, created_at, seen_at, verified_at FROM operator_sessions
+SELECT digest, created_at, seen_at, verified_at, user_agent FROM operator_sessions
 WHERE operator = :operator AND created_at > :created_since AND seen_at > :seen_since
 ORDER BY digest = :own DESC, seen_at DESC, digest LIMIT :limit
 
 -- name: operator_session_insert
 -- A new session.
-INSERT INTO operator_sessions (digest, operator, created_at, seen_at, verified_at)
-VALUES (:digest, :operator, :now, :now, :verified_at)
+INSERT INTO operator_sessions (digest, operator, created_at, seen_at, verified_at, user_agent)
+VALUES (:digest, :operator, :now, :now, :verified_at, :user_agent)
 
 -- name: operator_session_find
 -- A session with its operator.
-SELECT s.created_at, s.seen_at, s.verified_at, o.id, o.name, o.role,
+SELECT s.created_at, s.seen_at, s.verified_at, s.user_agent, o.id, o.name, o.role,
   CASE WHEN o.role = 'owner' THEN NULL ELSE o.tenants END, o.created_at, o.seen_at,
   o.mfa_secret IS NOT NULL, o.subject, (SELECT count(*) FROM passkeys p WHERE p.operator = o.id), o.email
 FROM operator_sessions s JOIN operators o ON o.id = s.operator WHERE s.digest = :digest
@@ -172,8 +172,9 @@ DELETE FROM passkeys WHERE operator = :operator
 DELETE FROM operator_sessions WHERE digest = :digest
 
 -- name: operator_session_end_of
--- Delete one session of an operator; return its times.
-DELETE FROM operator_sessions WHERE operator = :operator AND digest = :digest RETURNING created_at, seen_at, verified_at
+-- Delete one session of an operator; return it.
+DELETE FROM operator_sessions WHERE operator = :operator AND digest = :digest
+RETURNING created_at, seen_at, verified_at, user_agent
 
 -- name: sign_in_use
 -- A sign-in returns from the provider once.

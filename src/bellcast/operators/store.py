@@ -135,7 +135,13 @@ class Operators(StoreTable):
 
     @write(LOCK)
     def start_session(
-        self, digest: bytes, operator: str, now: int, verified_at: int, password: str | None = None
+        self,
+        digest: bytes,
+        operator: str,
+        now: int,
+        verified_at: int,
+        password: str | None = None,
+        user_agent: str | None = None,
     ) -> Script[bool]:
         """Store a session, and record the sign-in of its operator, who last authenticated at `verified_at`. Return False
         if the operator was deleted, or its password hash is no longer `password`: a new password ends all sessions."""
@@ -143,7 +149,7 @@ class Operators(StoreTable):
         if not current or password not in (None, current[0][1]):
             return False
         session = {"digest": digest, "operator": operator, "now": now, "verified_at": verified_at}
-        yield Statement("operator_session_insert", session)
+        yield Statement("operator_session_insert", session | {"user_agent": user_agent})
         yield Statement("operator_signed_in", {"id": operator, "now": now})
         return True
 
@@ -162,7 +168,7 @@ class Operators(StoreTable):
         found = yield Statement("operator_session_find", {"digest": digest})
         if not found:
             return None
-        return _session(digest, _operator(tuple(found[0][3:])), found[0][:3])
+        return _session(digest, _operator(tuple(found[0][4:])), found[0][:4])
 
     @read
     def sessions_of(
@@ -172,7 +178,7 @@ class Operators(StoreTable):
         used."""
         times = {"created_since": created_since, "seen_since": seen_since}
         found = yield Statement("operator_sessions_of", {"operator": operator.id, **times, "own": own, "limit": limit})
-        return [_session(bytes(digest), operator, tuple(times)) for digest, *times in found]
+        return [_session(bytes(digest), operator, tuple(rest)) for digest, *rest in found]
 
     @write()
     def touch_session(self, digest: bytes, now: int) -> Script[None]:
@@ -335,10 +341,15 @@ def _may_have_role(current: str, role: Role | None) -> Script[bool]:
     return len((yield Statement("operator_owners"))) > 1
 
 
-def _session(digest: bytes, operator: Operator, times: Row) -> OperatorSession:
-    created_at, seen_at, verified_at = times
+def _session(digest: bytes, operator: Operator, rest: Row) -> OperatorSession:
+    created_at, seen_at, verified_at, user_agent = rest
     return OperatorSession(
-        digest=digest, operator=operator, created_at=created_at, seen_at=seen_at, verified_at=verified_at
+        digest=digest,
+        operator=operator,
+        created_at=created_at,
+        seen_at=seen_at,
+        verified_at=verified_at,
+        user_agent=user_agent,
     )
 
 

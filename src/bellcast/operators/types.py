@@ -17,6 +17,8 @@ ONE_BY_ONE: tuple[Role, ...] = ("owner", "developer", "support")
 IDLE_MS = 12 * 3_600_000
 SESSION_MS = 7 * 24 * 3_600_000
 MAX_LISTED_SESSIONS = 100  # of an operator
+# Browsers send 70 to 200 characters, and the name of the browser is the last of them.
+MAX_USER_AGENT = 256
 # Limits access to secrets, operators and erasure from an unattended browser.
 VERIFIED_MS = 10 * 60_000
 # Failed set-ups count for an hour, failed sign-ins for 15 minutes.
@@ -81,6 +83,7 @@ class OperatorSession(Struct, frozen=True, kw_only=True):
     created_at: int
     seen_at: int
     verified_at: int  # when the operator last authenticated, here or at the identity provider
+    user_agent: str | None  # of the sign-in
 
     @property
     def id(self) -> str:

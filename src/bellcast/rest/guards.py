@@ -21,6 +21,7 @@ from bellcast.rest.tenants import TenantRule
 RequiredScope = KeyScope | Literal["recipient", "operator"]
 # Browsers' fetch metadata (`Sec-Fetch-*`), and other headers that a console session depends on.
 AUTHORIZATION, COOKIE, HOST, ORIGIN, SITE = b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site"
+USER_AGENT = b"user-agent"
 
 
 # Key in a request's state: whether the request has an operator's session cookie, on a path that accepts it.
@@ -128,6 +129,7 @@ def browser_request(request: ApiRequest) -> BrowserRequest:
         # HTTP/2 may split the header (RFC 9113, 8.2.3).
         cookies="; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == COOKIE),
         address=None if client is None else client[0],
+        user_agent=request_body.header(request, USER_AGENT),
     )
 
 

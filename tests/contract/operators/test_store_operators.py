@@ -113,10 +113,13 @@ async def test_concurrent_demotions_leave_an_owner(store: Store) -> None:
 async def test_sessions_end_one_by_one_and_with_a_new_password(store: Store) -> None:
     await store.operators.create(operator("1"), "x")
     for digest in (b"a", b"b", b"c"):
-        await store.operators.start_session(digest, "1", NOW, NOW)
+        await store.operators.start_session(digest, "1", NOW, NOW, user_agent="Firefox" if digest == b"a" else None)
     session = await store.operators.session(b"a")
     assert session is not None
     assert (session.operator.name, session.operator.seen_at, session.created_at) == ("1", NOW, NOW)
+    other = await store.operators.session(b"b")
+    assert other is not None
+    assert (session.user_agent, other.user_agent) == ("Firefox", None)
     await store.operators.touch_session(b"a", NOW + 5)
     touched = await store.operators.session(b"a")
     assert touched is not None
@@ -171,11 +174,12 @@ async def test_sessions_of_an_operator_are_listed_by_their_last_use(store: Store
 async def test_session_is_ended_by_its_operator_only(store: Store) -> None:
     for id in ("1", "2"):
         await store.operators.create(operator(id), "x")
-    await store.operators.start_session(b"a", "1", NOW, NOW + 1)
+    await store.operators.start_session(b"a", "1", NOW, NOW + 1, user_agent="Firefox")
     assert await store.operators.end_session_of(operator("2"), b"a") is None
     ended = await store.operators.end_session_of(operator("1"), b"a")
     assert ended is not None
     assert (ended.digest, ended.created_at, ended.seen_at, ended.verified_at) == (b"a", NOW, NOW, NOW + 1)
+    assert ended.user_agent == "Firefox"
     assert await store.operators.end_session_of(operator("1"), b"a") is None
 
 

@@ -131,12 +131,14 @@ class Account(OperatorItem, frozen=True, kw_only=True):
 
 
 class SessionItem(Struct, frozen=True, kw_only=True):
-    """An open session of the console. `current` is that of the request; `seen_at` is exact to five minutes."""
+    """An open session of the console. `current` is that of the request; `seen_at` is exact to five minutes. `user_agent` is
+    the header `User-Agent` of the sign-in, at most 256 characters; null if none was sent or stored."""
 
     id: str
     created_at: datetime
     seen_at: datetime
     current: bool
+    user_agent: str | None
 
 
 class SessionList(Struct, frozen=True):

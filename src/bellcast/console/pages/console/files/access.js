@@ -243,16 +243,20 @@ export function Account({ page }) {
     <${Row} title="Sessions" about="Browsers in which you are signed in. Each needs a new sign-in after 12 hours without use at the latest."><${Sessions} /><//></div><//>`;
 }
 
-/** The name of this browser, and its system. Others name themselves after it. */
-function browserName({ userAgent } = navigator) {
-  const [, browser] = /(Edg|OPR|Firefox|Chrome|Safari)\//.exec(userAgent.replace(/Chrome(?=.*(Edg|OPR)\/)/, '')) ?? [], [system] = /Android|iPhone|iPad|Windows|Mac|Linux/.exec(userAgent) ?? [];
-  return browser && [({ Edg: 'Edge', OPR: 'Opera' })[browser] ?? browser, ({ Mac: 'macOS' })[system] ?? system].filter(Boolean).join(' on ');
+// In this order: browsers and systems also name those that they are compatible with.
+const BROWSERS = { Edg: 'Edge', OPR: 'Opera', Firefox: 'Firefox', FxiOS: 'Firefox', CriOS: 'Chrome', Chrome: 'Chrome', Safari: 'Safari' };
+const SYSTEMS = { Android: 'Android', iPhone: 'iPhone', iPad: 'iPad', Windows: 'Windows', CrOS: 'ChromeOS', Mac: 'macOS', Linux: 'Linux' };
+
+/** The name of a browser, and its system; empty for others. */
+function browserName(userAgent) {
+  const [browser, system] = [BROWSERS, SYSTEMS].map((names) => Object.entries(names).find(([mark]) => userAgent?.includes(mark))?.[1]);
+  return browser ? [browser, system].filter(Boolean).join(' on ') : '';
 }
 
 /** The open sessions of the account, and buttons that end others. */
 function Sessions() {
   const found = useLoad((signal) => get('/v1/me/sessions', signal));
-  return html`<${Loaded} of=${found}>${({ sessions }) => html`<ul class="passkeys sessions">${sessions.map((one) => html`<li key=${one.id}><span><b>${one.current ? html`This browser <span class="muted">${browserName()}</span>` : 'Another browser'}</b><br /><small class="muted">Signed in <${Time} at=${one.created_at} />${!one.current && html`, last used <${Time} at=${one.seen_at} />`}</small></span>
+  return html`<${Loaded} of=${found}>${({ sessions }) => html`<ul class="passkeys sessions">${sessions.map((one) => html`<li key=${one.id}><span><b>${one.current ? html`This browser <span class="muted">${browserName(navigator.userAgent)}</span>` : browserName(one.user_agent) || 'Another browser'}</b><br /><small class="muted">Signed in <${Time} at=${one.created_at} />${!one.current && html`, last used <${Time} at=${one.seen_at} />`}</small></span>
     ${!one.current && html`<${Confirm} label=${`Sign out the session of ${fullTime(one.created_at)}`} word="Sign out" about="Its browser needs a new sign-in." act=${() => request('DELETE', path`/v1/me/sessions/${one.id}`).catch((problem) => problem.status === 404 || Promise.reject(problem)).then(found.reload)} />`}</li>`)}</ul>`}<//>`;
 }
 
