@@ -19,6 +19,7 @@ from bellcast.channels.receipts import Receipts
 from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.cluster_feed import ClusterFeed
+from bellcast.console.http.connections import LargeCounts
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types.stats import StatsPoint
@@ -229,6 +230,7 @@ async def opened(
         Previews: Previews(store, catalog, ChannelConfig(), PROJECT),
         Receipts: Receipts(store, providers.find, clock, webhooks, jobs),
         ProviderDirectory: providers,
+        LargeCounts: LargeCounts(clock),
         RecentCache: RecentCache(clock),
         ReplayRunner: ReplayRunner(store, clock, ids.new, jobs),
         Schedules: schedules,
