@@ -48,8 +48,6 @@ class SessionClaims(Struct, frozen=True, kw_only=True):
             errors += validation.tenant("tenant", self.tenant, limits)
         if self.name is not None:
             errors += validation.text("name", self.name, limits.title)
-        if not (self.topics or self.publish or self.roles):
-            return errors
         for field, values in (("topics", self.topics), ("publish", self.publish)):
             for number, value in enumerate(values or ()):
                 errors += validation.key(f"{field}.{number}", value, limits)

@@ -15,6 +15,8 @@ NODES = Stream("nodes")  # state exchanged between nodes
 UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
 # Names of client-to-client events begin with it.
 CLIENT_PREFIX = "client-"
+# Streams of topics begin with it.
+TOPIC = f"topic{SEPARATOR}"
 
 
 class Event(Protocol):
@@ -32,7 +34,7 @@ def inbox_stream(tenant: str, recipient: str) -> Stream:
 
 def topic_stream(tenant: str, topic: str) -> Stream:
     """Return the stream of one topic's live events."""
-    return Stream(f"topic{SEPARATOR}{tenant}{SEPARATOR}{topic}")
+    return Stream(f"{TOPIC}{tenant}{SEPARATOR}{topic}")
 
 
 def node_stream(node: str) -> Stream:

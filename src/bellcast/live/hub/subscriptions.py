@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream, topic_stream
+from bellcast.kernel.events import SEPARATOR, TOPIC, Stream, inbox_stream, topic_stream
 from bellcast.kernel.identities import EVERY_TENANT, Principal
 from bellcast.live import topic_access
 from bellcast.live.cluster.groups import Groups
@@ -155,7 +155,7 @@ class Subscriptions(Struct, eq=False):
         count = len(followers)
         if count == 1:
             self.groups.follow(stream)
-            if stream.startswith("topic"):
+            if stream.startswith(TOPIC):
                 self._follow_carried(stream)
         connection.streams += (stream,)
         self.groups.changed(stream)
@@ -180,7 +180,7 @@ class Subscriptions(Struct, eq=False):
         count = len(followers)
         if not count:
             del self.streams[stream]
-        if stream.startswith("topic"):
+        if stream.startswith(TOPIC):
             topic = stream.split(SEPARATOR, 2)[2]
             departed = self.presence.leave(connection.principal, topic, connection.id)
             if departed is not None:

@@ -8,7 +8,7 @@ from functools import partial
 from msgspec import Struct
 
 from bellcast.inbox.types.inboxes import InboxEvent, NotificationAdded
-from bellcast.kernel.events import SEPARATOR, Stream, topic_stream
+from bellcast.kernel.events import SEPARATOR, TOPIC, Stream, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.live import inbox_payloads
 from bellcast.live.cluster.groups import PresenceKey
@@ -89,7 +89,7 @@ class PusherObserver(Struct, eq=False):
         return self.apps.is_used or self.webhooks.is_configured
 
     def subscription_count_changed(self, stream: Stream, here: int, change: int, *, is_here: bool) -> None:
-        if not stream.startswith("topic"):
+        if not stream.startswith(TOPIC):
             count = self.hub.subscriptions.total(stream) if self.users.has_watchers else None
             if count in (0, change):  # the user came online or went offline
                 _, tenant, recipient = stream.split(SEPARATOR, 2)
