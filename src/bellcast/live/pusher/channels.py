@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import structlog
-from msgspec import Struct, field
 
 from bellcast import calls
 from bellcast.auth.permissions import Grant
@@ -54,18 +53,22 @@ class SubscriptionRefused(Exception):
         self.reason = message if reason is None else reason
 
 
-class PusherChannels(Struct, eq=False):
-    live: LiveContext
-    apps: ConnectedApps
-    webhooks: PusherWebhooks
-    users: PusherUsers
-    presence_cache: PresenceCache
-    _rates: TokenBuckets = field(default_factory=TokenBuckets)  # of client events, by connection
-
-    @property
-    def _config(self) -> PusherConfig:
-        found: PusherConfig = self.live.settings["pusher"]
-        return found
+class PusherChannels:
+    def __init__(
+        self,
+        live: LiveContext,
+        apps: ConnectedApps,
+        webhooks: PusherWebhooks,
+        users: PusherUsers,
+        presence_cache: PresenceCache,
+    ) -> None:
+        self._live = live
+        self._apps = apps
+        self._webhooks = webhooks
+        self._users = users
+        self._presence_cache = presence_cache
+        self._config: PusherConfig = live.settings["pusher"]
+        self._rates = TokenBuckets()  # of client events, by connection
 
     # --- subscriptions
 
@@ -74,9 +77,9 @@ class PusherChannels(Struct, eq=False):
         try:
             await self._subscribe(connection, command)
         except SubscriptionRefused as refused:
-            channel, shown = command.channel, command.channel[: self.live.config.limits.topic or MAX_LOGGED_CHANNEL]
+            channel, shown = command.channel, command.channel[: self._live.config.limits.topic or MAX_LOGGED_CHANNEL]
             log.info("subscription_refused", channel=shown, reason=refused.reason)
-            self.live.hub.callbacks.topics_refused(
+            self._live.hub.callbacks.topics_refused(
                 connection, (following.TopicRefused(shown, refused.kind, refused.reason),)
             )
             connection.send_frame(protocol.subscription_error(channel, refused.kind, refused.message, refused.status))
@@ -84,7 +87,7 @@ class PusherChannels(Struct, eq=False):
 
     async def _subscribe(self, connection: Connection, command: protocol.PusherSubscribe) -> None:
         channel = command.channel
-        only = self.apps.only_channel(connection)
+        only = self._apps.only_channel(connection)
         if only not in (None, channel):
             raise SubscriptionRefused(
                 "AuthError", f"This app is being tested: it may use only the channel {only}.", 403
@@ -96,31 +99,31 @@ class PusherChannels(Struct, eq=False):
                 )
             connection.send_frame(protocol.subscribed(channel))
             return
-        for problem in validation.topic("channel", channel, self.live.config.limits):
+        for problem in validation.topic("channel", channel, self._live.config.limits):
             raise SubscriptionRefused("InvalidName", f"A channel's name {problem.message}.", 400)
-        followed = self.live.hub.subscriptions.topics(connection)
+        followed = self._live.hub.subscriptions.topics(connection)
         if channel in followed:
             raise BadRequest(f"This connection already follows {channel}.")
-        limit = self.live.config.limits.topics_per_connection
+        limit = self._live.config.limits.topics_per_connection
         if limit and len(followed) >= limit:
             raise SubscriptionRefused("LimitReached", f"A connection follows at most {limit} channels.", 403)
         grant, member = await self._authorize(connection, command, len(followed))
-        await resume.confirm(self.live.hub, connection, (channel,))
+        await resume.confirm(self._live.hub, connection, (channel,))
         streams = [] if member is None else [topic_stream(connection.principal.tenant, channel)]
-        async with self.live.hub.groups.observing(streams):
+        async with self._live.hub.groups.observing(streams):
             if member is not None:
                 self._check_members(connection, channel, member)  # with those on other nodes
             if connection.phase is Phase.CLOSED:
                 return
-            self.live.hub.subscriptions.follow(connection, {channel: grant}, member)
-        tenant, members = connection.principal.tenant, self.presence_cache
+            self._live.hub.subscriptions.follow(connection, {channel: grant}, member)
+        tenant, members = connection.principal.tenant, self._presence_cache
         snapshot = members.snapshot(tenant, channel) if is_presence(channel) else protocol.EMPTY
         connection.send_frame(protocol.subscribed(channel, snapshot))
         if is_cache(channel):
             await self._send_cached_event(connection, channel)
 
     def unsubscribe(self, connection: Connection, channel: str) -> None:
-        self.live.hub.subscriptions.unfollow(connection, (channel,))
+        self._live.hub.subscriptions.unfollow(connection, (channel,))
 
     async def _authorize(
         self, connection: Connection, command: protocol.PusherSubscribe, followed: int
@@ -134,7 +137,7 @@ class PusherChannels(Struct, eq=False):
                 if isinstance(member, str):
                     raise SubscriptionRefused("AuthError", f"{command.channel}: {member}", 401)
             elif principal.recipient is not None:
-                member = Member(recipient=principal.recipient, name=principal.name, info=self.users.info(connection))
+                member = Member(recipient=principal.recipient, name=principal.name, info=self._users.info(connection))
             else:
                 raise SubscriptionRefused("AuthError", f"{command.channel}: send channel_data, or sign in first.", 401)
             self._check_members(connection, command.channel, member)
@@ -143,7 +146,7 @@ class PusherChannels(Struct, eq=False):
             self._check_signature(connection, command, None)
             return Grant.APP, None
         granted, refused = await following.authorize_topics(
-            self.live.engines.db, connection.principal, (command.channel,), followed, self.live.config
+            self._live.engines.db, connection.principal, (command.channel,), followed, self._live.config
         )
         if refused:
             raise SubscriptionRefused("AuthError", f"{command.channel}: {refused[0].message}", 403)
@@ -152,7 +155,7 @@ class PusherChannels(Struct, eq=False):
     def _check_signature(
         self, connection: Connection, command: protocol.PusherSubscribe, channel_data: str | None
     ) -> None:
-        apps = self.apps
+        apps = self._apps
         signed = signatures.channel_string(connection.id, command.channel, channel_data)
         if not signatures.is_valid_for_any(apps.credentials(connection), command.auth or "", signed):
             key = apps.key(connection)
@@ -162,16 +165,16 @@ class PusherChannels(Struct, eq=False):
 
     def _check_members(self, connection: Connection, channel: str, member: Member) -> None:
         limit, tenant = self._config.presence_members, connection.principal.tenant
-        is_new = not self.live.hub.presence.is_present(tenant, channel, member.recipient)
-        if limit and is_new and self.presence_cache.count(tenant, channel) >= limit:
+        is_new = not self._live.hub.presence.is_present(tenant, channel, member.recipient)
+        if limit and is_new and self._presence_cache.count(tenant, channel) >= limit:
             raise SubscriptionRefused("LimitReached", f"{channel} already has {limit} members.", 403)
 
     async def _send_cached_event(self, connection: Connection, channel: str) -> None:
         """Send the last event of a cache channel, unless it or a newer one was delivered since the subscription."""
-        engines, tenant = self.live.engines, connection.principal.tenant
+        engines, tenant = self._live.engines, connection.principal.tenant
         since = engines.clock.now() - int(self._config.cache_ttl * 1000)
         last: LastEvent | None = None
-        with self.live.hub.dispatcher.collected.collecting([topic_stream(tenant, channel)]) as delivered:
+        with self._live.hub.dispatcher.collected.collecting([topic_stream(tenant, channel)]) as delivered:
             for _ in range(MAX_CACHE_QUERIES):
                 count = len(delivered)
                 last = await LastEvents(engines.db).get(tenant, channel, since)
@@ -190,7 +193,7 @@ class PusherChannels(Struct, eq=False):
         if last is None:
             connection.send_frame(protocol.cache_miss(channel))
             if tenant == DEFAULT_TENANT:
-                self.webhooks.missed(channel, since)
+                self._webhooks.missed(channel, since)
         else:
             connection.send_frame(protocol.event_frame(last.name, channel, last.data))
 
@@ -202,9 +205,9 @@ class PusherChannels(Struct, eq=False):
         stream = topic_stream(connection.principal.tenant, command.channel)
         if not is_private(command.channel) or stream not in connection.streams:
             raise Forbidden("Client events need a private or presence channel that the sender is subscribed to.")
-        validation.check_event(command.event, None, self.live.config.limits)
+        validation.check_event(command.event, None, self._live.config.limits)
         validation.check(validation.data("data", command.data, 0))  # the size is checked below, as encoded for clients
-        limit = self.live.config.limits.event_data
+        limit = self._live.config.limits.event_data
         if limit and len(protocol.text(command.data).encode(errors="surrogatepass")) > limit:
             raise BadRequest(f"{command.event[:50]}: the data may have at most {limit} bytes.")
         limit, now = self._config.client_events_per_second, int(asyncio.get_running_loop().time() * 1000)
@@ -213,7 +216,7 @@ class PusherChannels(Struct, eq=False):
             return
         principal, member = connection.principal, None
         if is_presence(command.channel):
-            member = self.live.hub.presence.member_key(principal, command.channel, connection.id)
+            member = self._live.hub.presence.member_key(principal, command.channel, connection.id)
         event = LiveEvent(
             tenant=principal.tenant,
             name=command.event,
@@ -222,9 +225,9 @@ class PusherChannels(Struct, eq=False):
             sender=connection.id,
             member=member,
         )
-        await publishing.deliver(self.live.engines, event)
+        await publishing.deliver(self._live.engines, event)
         if event.tenant == DEFAULT_TENANT:
-            self.webhooks.client_event(event)
+            self._webhooks.client_event(event)
         # Call the handler named like the event without its prefix; a reply is sent as an event of that name
         name = command.event.removeprefix("client-")
         if name in (calls.CONNECT, calls.DISCONNECT):
@@ -249,12 +252,12 @@ class PusherChannels(Struct, eq=False):
         request: HandshakeRequest | None = None,
     ) -> "tuple[Any, PusherCallContext] | None":
         """Call the app's handler of this name, and return its reply with the context; None if it has none."""
-        app = self.live.app
+        app = self._live.app
         if not app.has(name):
             return None
         is_connecting = name == calls.CONNECT
         call_context = PusherCallContext(
-            self.live.engines, self.live.hub, connection, channel, is_connecting=is_connecting
+            self._live.engines, self._live.hub, connection, channel, is_connecting=is_connecting
         )
         call = Call(
             call_context,
@@ -273,7 +276,7 @@ class PusherChannels(Struct, eq=False):
             # The handler may request to close the connection: immediately during `connect`, else after the reply, which is
             # sent before the next iteration of the event loop.
             if call_context.close_reason is not None and is_connecting:
-                self.live.hub.end(connection, call_context.close_reason)
+                self._live.hub.end(connection, call_context.close_reason)
             else:
                 call_context.close_if_requested()
 
