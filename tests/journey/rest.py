@@ -188,7 +188,7 @@ async def opened(
     )
     hub = Hub(PresenceTracker(lambda: access.presence_topics), broker, clock, HubCallbacks(report=reporter.report))
     survey = ConnectionSurvey(hub, broker, Tasks().spawn)
-    ids, feed = Ids(), LiveFeed(clock)
+    ids, feed = Ids(), LiveFeed()
     catalog = Catalog(store, clock, ChannelConfig(), feed)
     jobs = JobRunner(store.jobs, clock, ids.new)
     webhooks = Webhooks(store, clock, clock, clients.guarded, Encryption(b"key"), ids.new, jobs, NO_FEED)

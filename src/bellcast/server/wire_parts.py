@@ -255,7 +255,7 @@ class ServerParts:
         self.quotas = Quotas(self.db, self.rates, settings.limits, clock)
         self.clients = HttpClients(settings.channels.http_allow)
         self.http = self.clients.trusted()
-        self.feed = LiveFeed(real_clock)
+        self.feed = LiveFeed()
         publisher, history = adapters.traced(self.broker, history, self.tracing)
         self.jobs = JobRunner(Jobs(self.db), clock, new_id, self.quotas.weight_of)
         self.channel_config = settings.channels

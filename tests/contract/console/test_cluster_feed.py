@@ -33,7 +33,7 @@ class Node:
         self.others: dict[str, members.Node] = {}
         self.broker = broker
         self.tasks = Tasks()
-        self.local = LiveFeed(clock)
+        self.local = LiveFeed(lambda: clock.now() / 1000)
         self.received: list[Event] = []
         self.feed = ClusterFeed(self.local, broker, clock, self, self.tasks.spawn)
 

@@ -21,7 +21,7 @@ NUMBER = KEPT_EVENTS + 50
 async def test_bulk_request_is_counted_whole_and_its_last_sends_are_kept(
     store: Store, app: App, is_watched: bool
 ) -> None:
-    feed = LiveFeed(app.clock)
+    feed = LiveFeed()
     engines = idle_context(store, MemoryBroker(), app.clock, Ids().new, feed=feed)
     await engines.broker.open()
     if is_watched:

@@ -21,7 +21,7 @@ class Refusals:
 
     def __init__(self) -> None:
         clock = FakeClock()
-        self.feed = LiveFeed(clock)
+        self.feed = LiveFeed()
         log = RequestLog(clock, self.feed, lambda: "off")
         request = SimpleNamespace(path="/socket.io/", header=lambda _: "https://shop.example", address=None)
         sessions = SimpleNamespace(callbacks=log, full={}, count_unjoined=lambda *_: None, discard=lambda _: None)
