@@ -1,12 +1,17 @@
 """What the console shows and offers beside a list, from what the server has in memory or stored."""
 
+import json
 import re
 from collections.abc import Callable
+from unittest.mock import Mock
 
 from playwright.sync_api import Page, Route, expect
 from tests.browser.console import DESKTOP, Console, confirm, go, open_more, wait_loaded
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
+
+from bellcast.channels import types as message_types
+from bellcast.workflows.types import runs as run_types
 
 
 def test_title_of_an_object_stays_in_place_with_and_without_buttons(
@@ -306,3 +311,27 @@ def test_deleted_type_is_restored(open_console: Callable[..., Page], owner: Cons
     expect(page.get_by_role("link", name="Regretted")).to_be_visible()
     after = owner.send("GET", "/v1/types/regretted")
     assert {name: after[name] for name in ("name", "channels")} == {name: before[name] for name in ("name", "channels")}
+
+
+def test_example_of_a_webhook_has_the_fields_of_its_events(open_console: Callable[..., Page]) -> None:
+    page = open_console("/webhooks?new=yes")
+    boxes = page.locator("input[name=events]")
+    expect(boxes.first).to_be_attached()
+    seen = {"id", "recipient"}
+    fields = {
+        "message.failed": message_types.as_change(Mock()).keys(),
+        "run.failed": run_types.as_change(Mock()).keys(),
+        "notification.created": seen | {"type", "title"},  # and all others of a notification
+        "notification.seen": seen,
+        "notification.read": seen,
+        "notification.acted": seen | {"action"},
+    }
+    found = {}
+    for type in fields:
+        boxes.evaluate_all(
+            "(all, type) => all.filter((one) => one.checked !== (one.value === type)).forEach((one) => one.click())",
+            type,
+        )
+        example = page.locator("details.panel").filter(has_text=f"What your URL receives for {type}").locator("code")
+        found[type] = json.loads(example.last.inner_text())["data"].keys()
+    assert found == fields

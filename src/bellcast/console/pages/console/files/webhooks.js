@@ -77,21 +77,23 @@ function Events({ selected = [], first = selected, children }) {
 
 /** What an event has, by its group. */
 const DATA = {
-  notification: { id: '01890a5d…', recipient: 'alice', type: 'booking.created', title: 'New booking' },
-  message: { id: '01890a5d…', recipient: 'alice', notification: '01890a5c…', channel: 'email', to: 'alice@example.com', state: 'failed', reason: '550 No such user', provider: 'mail' },
-  run: { id: '01890a5d…', recipient: 'alice', workflow: 'booking', version: 3, state: 'failed', reason: 'HTTP status 503' },
+  notification: { id: '01890a5d…', recipient: 'alice' },
+  message: { id: '01890a5d…', recipient: 'alice', notification: '01890a5c…', run: null, channel: 'email', to: 'alice@example.com', state: 'failed', reason: '550 No such user', provider: 'mail' },
+  run: { id: '01890a5d…', trigger: '01890a5c…', recipient: 'alice', workflow: 'booking', version: 3, state: 'failed', reason: 'HTTP status 503' },
 };
+/** What some events have beside it. */
+const MORE = { 'notification.created': { type: 'booking.created', title: 'New booking' }, 'notification.acted': { action: 'accept' } };
 /** The body of the request for an event, as an example. */
 const Payload = ({ of: type }) => {
   const [group, state] = type?.split('.') ?? [], data = DATA[group];
-  return data && html`<details class="panel" open><summary>What your URL receives for ${type}</summary><${CodeOf} what="the example" of=${{ type, timestamp: '2030-06-08T14:00:00Z', tenant: 'acme', data: { ...data, ...(data.state && { state, reason: ['failed', 'bounced'].includes(state) ? data.reason : null }) } }} /></details>`;
+  return data && html`<details class="panel" open><summary>What your URL receives for ${type}</summary><${CodeOf} what="the example" of=${{ type, timestamp: '2030-06-08T14:00:00Z', tenant: 'acme', data: { ...data, ...MORE[type], ...(data.state && { state, reason: ['failed', 'bounced'].includes(state) ? data.reason : null }) } }} /></details>`;
 };
 /** Events of a new webhook: what fails. */
 const DEFAULT = ['message.bounced', 'message.failed', 'run.failed'];
 
 /** The tenant that has the events, or all of them, which an operator of some tenants has no right to. */
 const EVERY = { key: '*', name: 'All tenants', icon: 'tenants' };
-const EventsOf = ({ page }) => html`<${TenantField} of=${shownTenant() || (page.me.tenants === null ? EVERY.key : '')} more=${page.me.tenants === null ? [EVERY] : []} hint=${page.me.tenants === null ? 'Sends the events of this tenant, or of all, also of those that are added later.' : 'Sends the events of this tenant.'} />`;
+const EventsOf = ({ page }) => html`<${TenantField} more=${page.me.tenants === null ? [EVERY] : []} hint=${page.me.tenants === null ? 'Sends the events of this tenant, or of all, also of those that are added later.' : 'Sends the events of this tenant.'} />`;
 
 const UrlField = (attributes) => html`<${Field} label="URL" name="url" type="url" required autocomplete="off" placeholder="https://app.example.com/hooks" hint="Receives a signed POST request for each event." ...${attributes} />`;
 
