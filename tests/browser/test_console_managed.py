@@ -12,6 +12,8 @@ from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
 
+from bellcast.cli.object_files import files_of
+
 TEMPLATE = {"email": {"subject": "Booking", "html": "<p>Hello</p>"}, "translations": {"de": {"sms": {"text": "Hallo"}}}}
 VALUES: dict[tuple[str, str], Any] = {
     ("templates", "shared"): TEMPLATE,
@@ -124,18 +126,24 @@ def test_git_page_says_what_is_in_git_and_what_was_changed_since_its_push(
     expect(page).to_have_url(re.compile("/console/types/shared"))
 
 
+# Keys with characters that the names of files may have or not.
+KEYS = ["a b", "a@b", ".hid.den", "a*b", "a+b", "~a-b_c", "!#$&'()+,;=[]^{}", '"%:<>?\\|`', "é🎉"]
+
+
 def test_git_page_names_the_files_of_the_first_pull(open_console: Callable[..., Page]) -> None:
     page = open_console("/git", viewport=DESKTOP)
     objects = [
         {"kind": "types", "key": "booking/new", "tenant": None, "values": {"name": "Bookings"}},
         {"kind": "templates", "key": "welcome", "tenant": "acme", "values": {}},
         {"kind": "preference-defaults", "key": "", "tenant": "acme", "values": {}},
+        *({"kind": "types", "key": key, "tenant": "acme inc", "values": {}} for key in KEYS),
     ]
     found = {"objects": [one | {"etag": '"1"', "managed": None} for one in objects]}
     page.route("**/v1/bundle?*", lambda route: route.fulfill(json=found))
     page.reload()
     files = page.get_by_role("table", name="Objects").locator(".chunk code")
     names = ["types/booking%2Fnew.yaml", "tenants/acme/templates/welcome/", "tenants/acme/preference-defaults.yaml"]
+    names += [str(next(iter(files_of(Path(), ("types", "acme inc", key), {})))) for key in KEYS]
     expect(files).to_have_text(names)
     expect(page.get_by_role("row", name="Bookings")).to_contain_text("all tenants")
 

@@ -11,7 +11,7 @@ import { pageOf } from './pages.js';
 import { inTenant, setQuery, shownTenant } from './router.js';
 import { Rows } from './rows.js';
 import { Segments } from './segments.js';
-import { ROOT, get, path, withQuery } from './server.js';
+import { ROOT, get, withQuery } from './server.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
 
 /** What a push of its source would meet: the object as pushed, another one, or one that no source manages. */
@@ -19,8 +19,11 @@ const STATES = { 'in git': 'ok', 'changed here': 'warn', unlocked: 'wait', 'not 
 const stateOf = ({ managed, etag }) => (!managed ? 'not in git' : managed.etag !== etag ? 'changed here' : managed.unlocked_at ? 'unlocked' : 'in git');
 const SHOWN = { all: ['All', () => true], git: ['In git', (one) => one.managed], changed: ['Changed here', (one) => stateOf(one) === 'changed here'], none: ['Not in git', (one) => !one.managed] };
 
+/** A key as the name of a file, as `bellcast pull` writes it. */
+const fileName = (key) => key.replace(/[^\w.\-~ !#$&'()+,;=@[\]^{}]/gu, encodeURIComponent).replaceAll('*', '%2A').replace(/^\./, '%2E');
+
 /** Where a pull writes an object: one of a tenant into the tenant's folder, and a template into one of its own. */
-const fileOf = ({ kind, key, tenant }) => `${tenant === null ? '' : path`tenants/${tenant}/`}${kind}${key && path`/${key}`}${kind === 'templates' ? '/' : '.yaml'}`;
+const fileOf = ({ kind, key, tenant }) => `${tenant === null ? '' : `tenants/${fileName(tenant)}/`}${kind}${key && `/${fileName(key)}`}${kind === 'templates' ? '/' : '.yaml'}`;
 
 const kindOf = ({ kind }) => pageOf(`/${kind}`);
 const COLUMNS = [
