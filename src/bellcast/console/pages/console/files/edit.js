@@ -5,7 +5,7 @@ import { DefinitionForm } from './definition-form.js';
 import { DefinitionPreview } from './definition-preview.js';
 import { Confirm } from './dialogs.js';
 import { Difference } from './difference.js';
-import { Form, refusalOf } from './form.js';
+import { Form, errorOf } from './form.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { KEY_RULE, KeyFields, takenKey } from './key-fields.js';
 import { Together, useLoad } from './load.js';
@@ -144,7 +144,7 @@ function Editor({ page, kind, read }) {
     const { target } = event, { field } = target.dataset;
     if (!field) return;
     event.preventDefault();
-    const error = { field, message: refusalOf(target) };
+    const error = { field, message: errorOf(target) };
     setProblem((last) => ({ message: '', errors: [...(last?.errors ?? []).filter((one) => one.field !== field), error] }));
   };
   const hasName = isNew && !isYaml && kind.form.includes('name');

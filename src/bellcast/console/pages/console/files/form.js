@@ -8,6 +8,9 @@ import { withSettings } from './parts.js';
 /** What is wrong in the fields of a form, by their names. */
 export const Wrong = createContext({});
 
+/** A function of the form that removes what is wrong in fields, by their names. */
+export const Cleared = createContext(() => {});
+
 /** A labelled input, select (`options`, with `words` for some of them) or text area (`isLong`). A `warning` does not stop the form. An error keeps the height of the hint, so that nothing moves under the pointer. */
 export function Field({ label, hint, warning, options, words = {}, isLong, ...attributes }) {
   const id = useId(), error = useContext(Wrong)[attributes.name];
@@ -44,7 +47,7 @@ function inWordsOf(form, { errors = [], message }) {
 }
 
 /** Why the browser refuses an input. Its own messages about a pattern and a length are vague. */
-export const refusalOf = ({ validity, title, minLength, validationMessage }) => (validity.valueMissing && 'This is required.') || (validity.patternMismatch && title) || (validity.tooShort && `At least ${minLength} characters.`) || validationMessage;
+export const errorOf = ({ validity, title, minLength, validationMessage }) => (validity.valueMissing && 'This is required.') || (validity.patternMismatch && title) || (validity.tooShort && `At least ${minLength} characters.`) || validationMessage;
 
 /** What a form would send, as a text that can be compared. */
 const entriesOf = (form) => JSON.stringify([...new FormData(form)]);
@@ -108,14 +111,15 @@ export function Form({ button, busy = button, send, children, more, isInline = f
     event.preventDefault();
     const isFirst = target === currentTarget.querySelector(':is(input, select, textarea):invalid');
     if (isFirst) reveal(target);
-    if (!target.name || !labelOf(target)) return isFirst && setProblem({ message: `${target.ariaLabel ?? target.labels[0]?.textContent ?? ''}: ${refusalOf(target)}` });
-    setWrong((last) => ({ ...last, [target.name]: refusalOf(target) }));
+    if (!target.name || !labelOf(target)) return isFirst && setProblem({ message: `${target.ariaLabel ?? target.labels[0]?.textContent ?? ''}: ${errorOf(target)}` });
+    setWrong((last) => ({ ...last, [target.name]: errorOf(target) }));
   };
+  const clear = (names) => setWrong((last) => Object.fromEntries(Object.entries(last).filter(([name]) => !names.includes(name))));
   // After the field's own handler: a drawing before it would restore the value that the field had.
-  const correct = ({ target: { name: field } }) => field in wrong && setWrong(({ [field]: _, ...others }) => others);
+  const correct = ({ target: { name: field } }) => field in wrong && clear([field]);
   // A field that is left is examined, unless for a button, which would move away from the pointer.
   const leave = ({ target, relatedTarget }) => {
-    if (target.name && labelOf(target) && target.value !== target.defaultValue && !target.validity.valid && !relatedTarget?.matches('button, a')) setWrong((last) => ({ ...last, [target.name]: refusalOf(target) }));
+    if (target.name && labelOf(target) && target.value !== target.defaultValue && !target.validity.valid && !relatedTarget?.matches('button, a')) setWrong((last) => ({ ...last, [target.name]: errorOf(target) }));
   };
   // Parts of the form may arrive late: until the first change, its entries are read before each possible one.
   const look = ({ currentTarget }) => { if (isUnchanged) first.current = entriesOf(currentTarget); };
@@ -131,7 +135,7 @@ export function Form({ button, busy = button, send, children, more, isInline = f
       refresh();
     });
   }}>Take theirs</button>` : more;
-  return html`<form class=${isInline ? 'inline' : name} data-guarded=${isGuarded ? '' : null} onSubmit=${send_} onInvalidCapture=${refuse} onFocusOut=${leave} onFocusInCapture=${look} onPointerDownCapture=${look} onInput=${(event) => { correct(event); compare(event); }} onReset=${(event) => { setChanged(false); onReset?.(event); }} ...${attributes}><${Wrong.Provider} value=${wrong}>${children}<//>
+  return html`<form class=${isInline ? 'inline' : name} data-guarded=${isGuarded ? '' : null} onSubmit=${send_} onInvalidCapture=${refuse} onFocusOut=${leave} onFocusInCapture=${look} onPointerDownCapture=${look} onInput=${(event) => { correct(event); compare(event); }} onReset=${(event) => { setChanged(false); onReset?.(event); }} ...${attributes}><${Wrong.Provider} value=${wrong}><${Cleared.Provider} value=${clear}>${children}<//><//>
     <p class="error" role="alert">${problem?.message && [withSettings(problem.message), problem.requestId && problem.status >= 500 && html` Request <code>${problem.requestId}</code>`]}</p>
     ${others ? html`<div class="choice">${last}${others}</div>` : last}</form>`;
 }

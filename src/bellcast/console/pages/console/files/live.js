@@ -211,7 +211,7 @@ const SENTENCES = {
   webhook: ({ text, detail: { error } }) => (error ? [text.slice(0, -error.length - 2), error] : [text.replace(/: ok$/, ''), 'accepted']),
   refused: ({ text, detail }) => {
     const [, what, status] = withShortIds(text).match(/^(.*?)( \d{3})?$/);
-    return [what, [status?.trim(), refusalOf(detail)].filter(Boolean).join(' · ')];
+    return [what, [status?.trim(), whyRefused(detail)].filter(Boolean).join(' · ')];
   },
 };
 
@@ -271,13 +271,13 @@ function factsOf({ kind, text, at, detail, ...event }) {
 }
 
 /** Why something was refused. */
-const refusalOf = ({ errors, detail, reason, code }) => String(errors?.map((one) => `${one.field} ${one.message}`).join('; ') || detail || reason || code);
+const whyRefused = ({ errors, detail, reason, code }) => String(errors?.map((one) => `${one.field} ${one.message}`).join('; ') || detail || reason || code);
 
 /** The reason of a refusal, the fix for its cause, and more `about` it. */
 export function Refusal({ page, of: { kind, detail }, about }) {
   if (kind !== 'refused' || !detail) return null;
   const code = detail.code ?? detail.reason;
   const tone = detail.status >= 500 ? 'bad' : 'warn';
-  return html`<section class=${`verdict ${tone}`} aria-label="Refusal"><${Icon} name=${tone} /><div><p><b>${prose(refusalOf(detail))}</b> ${about && html`<br />${about} `}${typeof code === 'string' && /^[a-z_]+$/.test(code)
+  return html`<section class=${`verdict ${tone}`} aria-label="Refusal"><${Icon} name=${tone} /><div><p><b>${prose(whyRefused(detail))}</b> ${about && html`<br />${about} `}${typeof code === 'string' && /^[a-z_]+$/.test(code)
     && html`<a href=${`${page.root}/errors/${code}`} target="_blank" rel="noopener">Causes and fixes</a>`}</p><${OriginFix} page=${page} refusal=${detail} /></div></section>`;
 }

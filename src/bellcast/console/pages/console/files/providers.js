@@ -1,8 +1,8 @@
 /**
  * Providers: who delivers the messages of a channel. A vendor is chosen by its tile, its fields make the URL, and a test signs in before it is saved.
  */
-import { Field, Form, matching } from './form.js';
-import { html, useEffect, useRef, useState } from './html.js';
+import { Cleared, Field, Form, matching } from './form.js';
+import { html, useContext, useEffect, useRef, useState } from './html.js';
 import { Confirm } from './dialogs.js';
 import { count, number } from './format.js';
 import { takenKey } from './key-fields.js';
@@ -185,10 +185,8 @@ function Editor({ page, vendor, tenant, initial, tag, about }) {
   const ofFields = (problem) => { throw problem.errors ? Object.assign(problem, { errors: problem.errors.map((one) => ofField(one, isByUrl ? ['raw'] : vendor.fields)) }) : problem; };
   const read = () => {
     if (!form.current.reportValidity()) return null;
-    // What was refused before may be accepted now: the result of the test replaces it.
-    for (const field of form.current.querySelectorAll('[aria-invalid]')) field.dispatchEvent(new Event('input', { bubbles: true }));
-    const { key, values } = valuesOf(Object.fromEntries(new FormData(form.current)));
-    return { send: () => request('POST', target(key, '/test'), { values }).catch(ofFields) };
+    const entered = Object.fromEntries(new FormData(form.current)), { key, values } = valuesOf(entered);
+    return { names: Object.keys(entered).filter((name) => name !== 'key'), send: () => request('POST', target(key, '/test'), { values }).catch(ofFields) };
   };
   const fieldOf = (name) => {
     const { isSecret, required, placeholder, ...field } = { ...FIELDS[name], ...vendor.own?.[name] }, Input = field.type === 'password' ? Password : Field;
@@ -210,14 +208,15 @@ function Editor({ page, vendor, tenant, initial, tag, about }) {
       <${Field} label="At the same time" name="concurrency" type="number" min="1" defaultValue=${initial.concurrency ?? ''} placeholder="10" /><${Field} label="Timeout in seconds" name="timeout" type="number" step="any" min="1" defaultValue=${initial.timeout ?? ''} placeholder="30" /></div></details><//></div>`;
 }
 
-/** A button that tests a provider, or the values that `read` returns. */
-function Test({ label, url, read = () => ({ send: () => request('POST', url, {}) }) }) {
+/** A button that tests a provider, or the values that `read` returns. What was refused in their fields may be accepted now: the result replaces it. */
+function Test({ label, url, read = () => ({ names: [], send: () => request('POST', url, {}) }) }) {
   const [state, setState] = useState({ isRunning: false });
-  const place = useRef(null);
+  const place = useRef(null), clear = useContext(Cleared);
   useEffect(() => { if (state.result) place.current.scrollIntoView({ block: 'nearest' }); }, [state.result]);
   const test = async () => {
     const tested = read();
     if (!tested) return;
+    clear(tested.names);
     setState({ isRunning: true });
     try {
       setState({ isRunning: false, result: await tested.send() });
