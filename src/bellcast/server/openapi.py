@@ -54,9 +54,10 @@ REF = "#/components/schemas/{name}"
 DESCRIPTION = """The REST surface of Bellcast: your server sends with the project secret or an API key, your pages read their
 own inbox with a session token.
 
-Errors are `application/problem+json` and name each bad field. Times are RFC 3339,
-absent is null, lists are newest first or in the order of their keys. With `Accept: text/csv` or `application/x-ndjson`, lists
-that have these types respond with all their rows, at most 100,000; with `limit`, with one page of them."""
+- **Errors**: `application/problem+json`, which names each bad field.
+- **Times and lists**: Times are RFC 3339, absent is null, lists are newest first or in the order of their keys.
+- **Exports**: With `Accept: text/csv` or `application/x-ndjson`, lists that have these types respond with all their rows, at
+  most 100,000; with `limit`, with one page of them."""
 
 SECURITY: Json = {
     "server": {"type": "http", "scheme": "bearer", "description": "The project secret or an API key."},

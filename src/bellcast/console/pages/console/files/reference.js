@@ -112,19 +112,16 @@ const Sender = () => html`<p class="sender" role="status">${me.value ? html`<spa
 
 const ACCESS = { server: 'an API key or the project secret', session: 'a session token of a recipient', console: 'the session of an operator' };
 
-/** The beginnings of conventions, and what they are about. */
-const SUBJECTS = [['Errors', 'Errors'], ['Times', 'Times and lists'], ['With', 'Exports']];
-
 function Start({ of, isUnknown }) {
-  const url = `${location.origin}${ROOT}`, [about, ...conventions] = of.info.description.split(/\n\n/), sentences = conventions.flatMap((text) => text.split(/(?<=\.)\s+/));
+  const url = `${location.origin}${ROOT}`, [about, ...conventions] = of.info.description.split(/\n+- \*\*/).map((text) => text.split('**: '));
   const first = of.operations.find(({ method, path }) => method === 'POST' && path === '/v1/notifications'), sample = `curl ${url}/v1/notifications \\\n  -H "Authorization: Bearer $BELLCAST_SECRET" \\\n  -H "Content-Type: application/json" \\\n  -d '{"to": "alice", "title": "New booking"}'`;
   return html`<article class="start"><${Heading} title="API reference" note=${html`<span class="muted">${count(of.operations.length, 'operation')}</span>`}><a class="quiet" href=${`${ROOT}/openapi.json`}>openapi.json</a><//>
     ${isUnknown && html`<p class="failure" role="alert">There is no operation or group “${here.value}”. Search for it in the menu.</p>`}
-    <p>${prose(about)}</p>
+    <p>${prose(about[0])}</p>
     ${first && html`<section class="panel"><h2>Send a notification <a href=${`#${first.link}`}>All of its fields</a></h2><div class="snippet"><${Code} label="Example" text=${sample} /><${Copy} what="the example" text=${sample} /></div></section>`}
     <dl class="facts"><div><dt>Base URL</dt><dd><code>${url}</code> <${Copy} what="the base URL" text=${url} /></dd></div>
       <div><dt>Authentication</dt><dd><code>Authorization: Bearer …</code> with an API key, the project secret, or a recipient's session token</dd></div>
-      ${sentences.map((text) => html`<div key=${text}><dt>${SUBJECTS.find(([word]) => text.startsWith(word))?.[1]}</dt><dd>${prose(text.replace(/^Errors are (\S+) and name /, '$1, which names '))}${text.startsWith('Errors') && html` <a href=${`${ROOT}/errors`}>All errors, with cause and fix</a>`}</dd></div>`)}</dl>
+      ${conventions.map(([subject, text]) => html`<div key=${subject}><dt>${subject}</dt><dd>${prose(text)}${subject === 'Errors' && html` <a href=${`${ROOT}/errors`}>All errors, with cause and fix</a>`}</dd></div>`)}</dl>
     <h2>Most used</h2><${Operations} of=${USED.flatMap((link) => of.operations.filter((one) => one.link === link))} /></article>`;
 }
 
