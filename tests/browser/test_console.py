@@ -71,7 +71,7 @@ def test_nothing_moves_while_a_page_loads(
         if shifts := page.evaluate("shifts"):
             moved[path] = shifts
     assert moved == {}
-    # The browsers of tests have no scrollbars that take room, which would come with the rows.
+    # A scrollbar that takes room, as in some browsers, would come with the rows.
     assert page.evaluate("getComputedStyle(document.documentElement).scrollbarGutter") == "stable"
 
 
