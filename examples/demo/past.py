@@ -55,7 +55,8 @@ async def _write(settings: Settings, servers: ServerUrls, *, is_busy: bool) -> S
 
 
 def _set_uses(settings: Settings, used: Mapping[str, int]) -> None:
-    """Set when keys were used: the server recorded their requests with the time that it is."""
+    """Set when keys were used: the server recorded their requests with the time that it is, and `Keys.record_use` never goes
+    back."""
     with closing(sqlite3.connect(settings.store.path)) as database, database:
         changes = [(at, id) for id, at in used.items()]
         database.executemany("UPDATE api_keys SET used_at = ? WHERE id = ?", changes)
