@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from tests.browser.console import DESKTOP, HOSTILE, Console, edit_yaml, go, open_more, review, state_of_operator
+from tests.browser.console import (
+    DESKTOP,
+    HOSTILE,
+    Console,
+    edit_yaml,
+    go,
+    open_more,
+    review,
+    state_of_operator,
+    wait_loaded,
+)
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
@@ -502,6 +512,33 @@ def test_source_of_a_tenant_sends_on_a_test_event(open_console: Callable[..., Pa
         assert owner.send("GET", "/v1/notifications?recipient=rita")["notifications"] == []
         for notification in made:
             owner.send("DELETE", f"/v1/notifications/{notification['id']}?tenant=harbor")
+
+
+@pytest.mark.parametrize("tenant", [None, "{{ event.data.shop }}"])
+def test_source_keeps_its_yaml_open_and_shows_a_test_event(
+    open_console: Callable[..., Page], owner: Console, tenant: str | None
+) -> None:
+    made = {"to": "rita", "title": "Kept", "type": "kept", **({"tenant": tenant} if tenant else {})}
+    owner.send("PUT", "/v1/sources/kept", {"event": "order.kept", "topic": "kept", "notification": made})
+    page = open_console("/account", viewport=DESKTOP)
+    read: list[str] = []
+    page.on("request", lambda request: read.append(request.url))
+    go(page, "/sources/kept")
+    yaml = page.locator("details").filter(has_text="YAML")
+    yaml.locator("summary").click()
+    wait_loaded(page)
+    assert [url for url in read if "type=kept" in url] == []  # the server would compare many rows to find none
+    page.get_by_text("Publish a test event").click()
+    page.get_by_label("Topic", exact=True).fill("kept")
+    page.get_by_label("Data as JSON").fill('{"shop": "harbor"}')
+    page.get_by_role("button", name="Publish event").click()
+    expect(page.get_by_role("status").filter(has_text="Published to kept")).to_be_visible()
+    events = page.locator(".panel").filter(has=page.get_by_role("heading", name="Last events"))
+    expect(events.get_by_role("listitem")).to_contain_text(["kept"])
+    wait_loaded(page)
+    expect(yaml).to_have_attribute("open", "")
+    assert tenant is None or [url for url in read if "type=kept" in url] == []
+    owner.send("DELETE", "/v1/sources/kept")
 
 
 def test_test_event_that_a_source_does_not_match_makes_nothing(

@@ -10,16 +10,15 @@ import { searchOf } from './filters.js';
 import { parsed, toneOf } from './format.js';
 import { requestSamples } from './code-samples.js';
 import { Sample } from './code.js';
-import { refresh, useLoad } from './load.js';
+import { refresh } from './load.js';
 import { Headline, Lines, Sign, To, stated, teaser } from './object-parts.js';
 import { Card, Time, Type } from './parts.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { PickerField } from './picker.js';
-import { shownTenant } from './router.js';
 import { sampleOf } from './sample-data.js';
 import { ROOT, path, request, withQuery } from './server.js';
 import { TenantField, firstTenant } from './tenant-field.js';
-import { amountOf, rowOf, useRecent } from './traffic.js';
+import { amountOf, useRecent, useRow } from './traffic.js';
 import { LastSends } from './types.js';
 
 const KIND = {
@@ -64,15 +63,17 @@ export const sources = {
 export const EditSource = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
 
 /** How many events it had in a day, and what it makes of each. The lines keep their places while the number is read. */
-function Use({ of: one }) {
-  const found = useLoad((signal) => rowOf('sources', one, { text: one.key, tenant: shownTenant() || '*' }, signal), [one.key, one.tenant]);
-  const recent = found.value?.recent_events, what = html`Each <${Type} of=${one.event} /> ${placeOf(one)} ${one.workflow ? html`starts ${effectOf(one)}` : 'sends this'}${recipientOf(one) && html` to <${Receiver} of=${recipientOf(one)} />`}.`;
+function Use({ of: one, setUsed }) {
+  const row = useRow('sources', one, 'recent_events', setUsed), recent = row?.recent_events, what = html`Each <${Type} of=${one.event} /> ${placeOf(one)} ${one.workflow ? html`starts ${effectOf(one)}` : 'sends this'}${recipientOf(one) && html` to <${Receiver} of=${recipientOf(one)} />`}.`;
   if (stateOf({ ...one, recent_events: recent }) === 'failing') return html`<${Headline} kind="bad" note=${html`${one.last_error} <${Time} at=${one.last_error_at} />. ${what}`}>The last event could not be used<//>`;
-  return html`<${Headline} kind=${recent?.value > 0 ? 'ok' : 'open'} note=${what}>${recent?.value === 0 ? html`No event in 24 hours${recent.last_at && html`, last <${Time} at=${recent.last_at} />`}` : found.value && !recent ? 'Active' : html`${recent ? amountOf(recent) : '…'} ${recent?.value === 1 ? 'event' : 'events'} in 24 hours${recent && html`, last <${Time} at=${recent.last_at} />`}`}<//>`;
+  return html`<${Headline} kind=${recent?.value > 0 ? 'ok' : 'open'} note=${what}>${recent?.value === 0 ? html`No event in 24 hours${recent.last_at && html`, last <${Time} at=${recent.last_at} />`}` : row && !recent ? 'Active' : html`${recent ? amountOf(recent) : '…'} ${recent?.value === 1 ? 'event' : 'events'} in 24 hours${recent && html`, last <${Time} at=${recent.last_at} />`}`}<//>`;
 }
 
-export const Source = ({ page }) => html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${Use} key=${one.key} of=${one} />`}
-  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} last=${(one, yaml) => html`<${Sent} key=${one.key} page=${page} of=${one}>${yaml}<${Events} key=${one.event} page=${page} one=${one} /><//>`} facts=${(one) => [['Only if', one.if && 'its condition is true'], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${FromApp} of=${one} /><${Try} key=${one.key} page=${page} one=${one} />`}<//>`;
+export function Source({ page }) {
+  const [isUsed, setUsed] = useState(null);
+  return html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${Use} key=${one.key} of=${one} setUsed=${setUsed} />`}
+  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} last=${(one, yaml) => isUsed !== null && html`<${Sent} key=${one.key} page=${page} of=${one} isUsed=${isUsed}>${yaml}<${Events} key=${one.event} page=${page} one=${one} /><//>`} facts=${(one) => [['Only if', one.if && 'its condition is true'], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${FromApp} of=${one} /><${Try} key=${one.key} page=${page} one=${one} />`}<//>`;
+}
 
 /** How an app publishes the event of a source. */
 function FromApp({ of: one }) {
@@ -81,14 +82,16 @@ function FromApp({ of: one }) {
   return html`<${Card} title="From your app"><${Sample} label="From your app" what="the request" text=${requestSamples({ method: 'POST', url: `${location.origin}${ROOT}${withQuery('/v1/events', { tenant: one.tenant })}`, headers: {}, variable: 'BELLCAST_SECRET', type: 'application/json', body }).curl} /><//>`;
 }
 
-/** The last sends of the type of a source, the list of what it sends, and what comes after them. */
-function Sent({ page, of: one, children }) {
-  const type = typeOf(one), list = html`<${ListOfSent} page=${page} of=${one} />${children}`;
-  return type && page.may(CONTENT) ? html`<${LastSends} title="Last of this type" page=${page} of=${{ key: type, tenant: one.notification.tenant ?? one.tenant }}>${list}<//>` : list;
+/** The last sends of the type of a source, unless its event chooses the tenant, the list of what it sends, and what comes after them. */
+function Sent({ page, of: one, isUsed, children }) {
+  const type = typeOf(one), tenant = one.notification?.tenant ?? one.tenant;
+  return html`<${LastSends} title="Last of this type" page=${page} of=${{ key: type, tenant }} isSent=${isUsed && Boolean(type) && !isChosen(tenant) && page.may(CONTENT)}><${ListOfSent} page=${page} of=${one} />${children}<//>`;
 }
 
+/** Whether the event chooses a value: it is a template. */
+const isChosen = (value) => /\{[{%]/.test(value ?? '');
 /** The type that a source sends, unless its event chooses it. */
-const typeOf = ({ notification }) => notification?.type && !/\{[{%]/.test(notification.type) && notification.type;
+const typeOf = ({ notification }) => notification?.type && !isChosen(notification.type) && notification.type;
 
 /** Where what a source sends is listed, unless its event chooses the type. */
 function ListOfSent({ page, of: { workflow, notification, tenant } }) {

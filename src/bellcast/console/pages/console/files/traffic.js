@@ -3,9 +3,9 @@
  */
 import { number } from './format.js';
 import { html, useEffect, useState } from './html.js';
-import { refreshes } from './load.js';
+import { refreshes, useLoad } from './load.js';
 import { State, Time } from './parts.js';
-import { inTenant } from './router.js';
+import { inTenant, shownTenant } from './router.js';
 import { follow, get, path, withQuery } from './server.js';
 
 /** Rows beside an object; the linked list has all. */
@@ -16,6 +16,14 @@ export const amountOf = ({ value, exact }) => `${number(value)}${exact ? '' : '+
 
 /** The row of an object in the list of its kind, which has what it did in a day. */
 export const rowOf = async (kind, one, query, signal) => (await get(withQuery(`/v1/${kind}`, { limit: 200, ...query }), signal))[kind].find(({ key, tenant }) => key === one.key && tenant === one.tenant);
+
+/** The row of an object, and by `setUsed` whether it was used in a day; null while that is not known. */
+export function useRow(kind, one, field, setUsed) {
+  const found = useLoad((signal) => rowOf(kind, one, { text: one.key, tenant: shownTenant() || '*' }, signal), [one.key, one.tenant]), isUsed = found.value?.[field]?.value > 0;
+  useEffect(() => { if (!found.isLoading) setUsed(isUsed); }, [found.isLoading, isUsed]);
+  useEffect(() => () => setUsed(null), []);
+  return found.value;
+}
 
 /** Messages by their subjects, with links. */
 export const MessageRows = ({ page, of }) => html`<ul class="rows-of sends">${of.map((one) => html`<li key=${one.id}><${State} of=${one.state} /><a class="plain grow" href=${inTenant(page, path`/messages/${one.id}`, one)} dir="auto">${one.content.subject || one.content.title || one.to}</a><${Time} at=${one.created_at} />${one.reason && html`<small class="reason" dir="auto">${one.reason}</small>`}</li>`)}</ul>`;

@@ -3,7 +3,7 @@
  */
 import { inboxState } from './activity.js';
 import { count, toneOf } from './format.js';
-import { html, useEffect, useState } from './html.js';
+import { html, useRef, useState } from './html.js';
 import { DataSchema } from './data-schema.js';
 import { Definition, UsesInLines } from './definition.js';
 import { Edit, newLink } from './edit.js';
@@ -16,7 +16,7 @@ import { CONTENT } from './roles.js';
 import { inTenant, shownTenant } from './router.js';
 import { get, path, withQuery } from './server.js';
 import { Channel, ChannelMarks, Headline, Sign, isRequired } from './object-parts.js';
-import { FEW, amountOf, rowOf } from './traffic.js';
+import { FEW, amountOf, useRow } from './traffic.js';
 
 const KIND = {
   name: 'type', path: '/types', starter: { channels: ['inbox', 'email'] }, key: 'booking.created', form: ['name', 'channels', 'template'],
@@ -50,20 +50,18 @@ export const types = {
 
 /** How often it was sent, and through which channels. The lines keep their places while the number is read. */
 function Recent({ of: one, setSent }) {
-  const found = useLoad((signal) => rowOf('types', one, { text: one.key, tenant: shownTenant() || '*' }, signal), [one.key, one.tenant]);
-  const recent = found.value?.recent_sends;
-  useEffect(() => { if (!found.isLoading) setSent(recent?.value > 0); }, [found.isLoading, recent?.value > 0]);
-  useEffect(() => () => setSent(null), []);
+  const recent = useRow('types', one, 'recent_sends', setSent)?.recent_sends;
   return html`<${Headline} kind=${recent?.value > 0 ? 'ok' : 'open'} note=${one.channels?.length > 0 ? limitsOf(one) : 'By the channels that a send names.'}>${recent?.value === 0 ? (recent.exact ? 'Not sent in the last 24 hours' : 'Not among the last 20,000 sends') : html`Sent ${recent ? amountOf(recent) : '…'} ${recent?.value === 1 ? 'time' : 'times'} in 24 hours${recent && html`, last <${Time} at=${recent.last_at} />`}`}<//>`;
 }
 
 /** The channels of a type by their names. */
 const NamedChannels = ({ of: one }) => html`<span class="actions">${one.channels.map((each) => each.channel ?? each).map((channel) => html`<${Channel} key=${channel} of=${channel}>${(isRequired(one, channel) || one.defaults?.[channel] === false) && html` <span class="muted">${isRequired(one, channel) ? 'required' : 'off'}</span>`}<//>`)}</span>`;
 
-/** To whom a type was sent last, and what comes after that. It is drawn only if there are recent sends: the server compares many rows to find that there are none. */
-export function LastSends({ page, of: { key: type, tenant }, title = 'Last sends', children }) {
-  const found = useLoad((signal) => get(withQuery('/v1/notifications', { type, tenant: tenant ?? (shownTenant() || '*'), limit: FEW }), signal), [type, tenant]);
-  return !found.isLoading && html`${found.value?.notifications.length > 0 && html`<${Card} title=${title}><ul class="rows-of">${found.value.notifications.map((one) => html`<li key=${one.id}><span class="grow"><${Named} of=${one} href=${inTenant(page, path`/notifications/${one.id}`, one)} isShort /></span><${State} of=${inboxState(one)} /><${Time} at=${one.created_at} /></li>`)}</ul><//>`}${children}`;
+/** To whom a type was sent last, and what comes after that: from the first answer on, also while it is read again. Only recent sends are read (`isSent`): the server compares many rows to find that there are none. */
+export function LastSends({ page, of: { key: type, tenant }, isSent, title = 'Last sends', children }) {
+  const found = useLoad(async (signal) => isSent && get(withQuery('/v1/notifications', { type, tenant: tenant ?? (shownTenant() || '*'), limit: FEW }), signal), [type, tenant, isSent]), isRead = useRef(false);
+  isRead.current ||= !found.isLoading;
+  return isRead.current && html`${found.value?.notifications?.length > 0 && html`<${Card} title=${title}><ul class="rows-of">${found.value.notifications.map((one) => html`<li key=${one.id}><span class="grow"><${Named} of=${one} href=${inTenant(page, path`/notifications/${one.id}`, one)} isShort /></span><${State} of=${inboxState(one)} /><${Time} at=${one.created_at} /></li>`)}</ul><//>`}${children}`;
 }
 
 export const EditType = ({ page }) => html`<${Edit} page=${page} kind=${KIND} />`;
@@ -72,6 +70,6 @@ export function NotificationType({ page }) {
   const [isSent, setSent] = useState(null);
   const list = (one) => html`<nav class="links" aria-label="Of this type"><a href=${`${page.url('/notifications')}?${new URLSearchParams({ type: one.key })}`}>Notifications of this type</a></nav>`;
   return html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${Recent} key=${one.key} of=${one} setSent=${setSent} />`} loss=${(one) => (one.uses.length > 0 ? `${usersOf(one)} ${one.uses.length === 1 ? 'uses' : 'use'} it.` : 'Nothing uses it.')}
-  last=${(one, yaml) => isSent !== null && (isSent && page.may(CONTENT) ? html`<${LastSends} key=${one.key} page=${page} of=${one}>${list(one)}${yaml}<//>` : html`${list(one)}${yaml}`)}
+  last=${(one, yaml) => isSent !== null && html`<${LastSends} key=${one.key} page=${page} of=${one} isSent=${isSent && page.may(CONTENT)}>${list(one)}${yaml}<//>`}
   facts=${(one) => [['Channels', one.channels?.length > 0 ? html`<${NamedChannels} of=${one} />` : one.channels ? 'none' : 'those of the send'], ['Template', one.template && html`<a href=${page.url(path`/templates/${one.template}`)}>${one.template}</a>`], ['Used by', one.uses.length > 0 ? html`<${UsesInLines} page=${page} of=${one} />` : 'API only']]}>${(one, tag) => html`<${DataSchema} key=${tag} page=${page} kind=${KIND} one=${one} tag=${tag} />`}<//>`;
 }
