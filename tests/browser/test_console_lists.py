@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
-from tests.browser.console import DESKTOP, Console, wait_loaded
+from tests.browser.console import DESKTOP, Console, go, wait_loaded
 from tests.browser.shop import PHONE, WIDE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -425,6 +425,14 @@ def test_type_is_listed_with_what_recipients_cannot_turn_off(open_console: Calla
     expect(last.get_by_role("link", name="alice")).to_have_attribute(
         "href", re.compile(r"/notifications/[0-9a-f-]{36}")
     )
+    yaml = page.locator("details").filter(has_text="YAML")
+    yaml.locator("summary").click()
+    with page.expect_response("**/v1/notifications?*") as read_again:
+        page.keyboard.press("r")
+        expect(yaml).to_have_attribute("open", "")
+    read_again.value.finished()
+    wait_loaded(page)
+    expect(yaml).to_have_attribute("open", "")
     listed = open_console("/types").get_by_role("row").filter(has_text="Marked")
     expect(listed.locator(".cell.number")).to_have_text("1")
 
@@ -453,15 +461,50 @@ def test_state_and_recipient_of_messages_are_said_once_for_rows_of_one_send(
     page = open_console("/messages?recipient=mika", viewport={"width": 1280, "height": 800})
     rows = page.locator(".chunk .row")
     expect(rows.locator(".cell.state")).to_have_text(["simulated"] * 2)  # read out
-    assert [one.get_attribute("title") for one in rows.locator(".cell.state").all()] == ["simulated"] * 2
+    assert [one.get_attribute("title") for one in rows.locator(".row-link").all()] == ["simulated"] * 2
     expect(rows.locator(".title .state")).to_have_text(["simulated"])
     expect(rows.first.locator(".title .state")).to_be_visible()
     colours = rows.locator(".person .name").evaluate_all("all => all.map((one) => getComputedStyle(one).color)")
     assert len(set(colours)) == 2  # the same name is grey
     assert violations(page) == []
-    rows.nth(1).locator(".cell.state").click()
+    state = rows.nth(1).locator(".cell.state").bounding_box()
+    assert state is not None
+    point = (state["x"] + state["width"] / 2, state["y"] + state["height"] / 2)
+    page.keyboard.down("Control")
+    with page.context.expect_page():  # as a click anywhere else in the row
+        page.mouse.click(*point)
+    page.keyboard.up("Control")
+    expect(page.locator(".pane")).to_have_count(0)
+    page.mouse.click(*point)
     expect(page.locator(".pane")).to_be_visible()
     expect(rows.nth(1)).to_have_attribute("data-open", "yes")
+
+
+def test_state_of_messages_is_said_unless_the_filter_or_the_icon_says_it(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    one = owner.send("GET", f"/v1/messages/{owner.message}")
+    states = ["sent", "delivered", "failed", "failed"]
+    rows = [one | {"id": f"{index}{one['id'][1:]}", "state": state} for index, state in enumerate(states)]
+    page = open_console("/account")
+
+    def answer(route: Route) -> None:  # Playwright wraps functions only
+        route.fulfill(json={"messages": rows[2:] if "state=failed" in route.request.url else rows, "next": None})
+
+    page.route("**/v1/messages?*", answer)
+    go(page, "/messages?sort=state")
+    shown = page.locator(".chunk .row")
+    expect(shown.locator(".cell.state")).to_have_text(states)  # no button ends an order by state
+    expect(shown.locator(".title .state")).to_have_text(["failed"])
+    icons = shown.locator(".cell.state path").evaluate_all("all => all.map((each) => each.getAttribute('d'))")
+    assert len(set(icons)) == 3
+    go(page, "/messages?state=failed")
+    expect(shown).to_have_count(2)
+    expect(shown.locator(".title .state")).to_have_count(0)
+    page.unroute("**/v1/messages?*", answer)
+    page.route("**/v1/messages?*", lambda route: route.fulfill(json={"messages": rows[2:], "next": None}))
+    go(page, "/messages")
+    expect(shown.locator(".title .state")).to_have_text(["failed"])  # all have failed, as far as they are read
 
 
 def test_email_is_listed_with_its_beginning_and_its_outcome(open_console: Callable[..., Page], owner: Console) -> None:
@@ -568,7 +611,7 @@ def test_history_of_the_settings_continues_after_the_first_page(
 
 def test_topics_have_bars_that_can_be_seen_directly_before_their_numbers(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", viewport=DESKTOP)
-    names = {"busy": (40, 180), "quiet": (0, 2)}
+    names = {"busy": (40, 180), "small": (2, 9), "quiet": (0, 2)}
     found = [
         {
             "topic": name,
@@ -581,11 +624,12 @@ def test_topics_have_bars_that_can_be_seen_directly_before_their_numbers(open_co
     ]
     page.route("**/v1/topics?*", lambda route: route.fulfill(json={"topics": found, "next": None}))
     page.goto("/console/topics")
-    busy, quiet = (page.get_by_role("row", name=name) for name in names)
+    busy, small, quiet = (page.get_by_role("row", name=name) for name in names)
     expect(busy.locator(".share")).to_have_count(2)
     gap = "(one) => one.nextElementSibling.getBoundingClientRect().left - one.getBoundingClientRect().right"
     assert [round(one.evaluate(gap)) for one in busy.locator(".share").all()] == [8, 8]
-    expect(quiet.locator(".share")).to_have_count(0)  # below a twentieth
+    expect(small.locator(".share")).to_have_count(2)  # a twentieth
+    expect(quiet.locator(".share")).to_have_count(0)  # below it
     expect(quiet.get_by_role("cell", name="–")).to_have_count(1)
     expect(quiet.get_by_role("cell", name="Default tenant", exact=True)).to_be_visible()
     expect(quiet.get_by_role("link", name="quiet", exact=True)).to_be_visible()

@@ -22,7 +22,7 @@ const grouped = (value) => html`<${Time} at=${value} isInDay />`;
 const plain = (value) => html`<span class="value">${value}</span>`;
 const isEmpty = (value) => value === null || value === undefined || value === '' || value === false;
 const usedOf = (columns, rows) => columns.filter((one) => one.kind === 'title' || rows.some((row) => !isEmpty(one.of(row))));
-/** States of which the icon says enough. The word of others is before the text of a row, unless the row above has the same, or all have failed: their reasons have the room. */
+/** States of which the icon says enough. The word of others is before the text of a row, unless the row above has the same, or the rows are filtered by it: the text has the room. */
 const ROUTINE = ['ok', 'open', 'unseen'];
 const stateOf = (columns, row) => row && columns.find(({ kind }) => kind === 'state')?.of(row);
 const timeOf = (columns) => columns.find(({ kind }) => kind === 'time');
@@ -30,7 +30,7 @@ const timeOf = (columns) => columns.find(({ kind }) => kind === 'time');
 const slugOf = ({ name }) => name.toLowerCase().replace(/\W+/g, '-');
 const keyOf = ({ by, share, of }) => by ?? share ?? of;
 /** Rows are sorted by a column of texts and times, and by one that says of what. */
-const isSortable = (column, rows) => Boolean(column.by ?? column.share) || rows.every((row) => isEmpty(column.of(row)) || typeof column.of(row) === 'string');
+const isSortable = (column, rows) => Boolean(column.by ?? column.share) || column.kind !== 'state' && rows.every((row) => isEmpty(column.of(row)) || typeof column.of(row) === 'string');
 const { compare } = new Intl.Collator('en', { numeric: true });
 
 /** The rows in the order of the column that is named, with a minus the last one first; else as they are. Rows without a value come last. */
@@ -45,7 +45,7 @@ export function sorted(rows, columns, name) {
 function Head({ column, rows, sort }) {
   const { name, kind } = column, slug = slugOf(column), isUp = sort?.name === slug, isDown = sort?.name === `-${slug}`;
   const orders = [slug, `-${slug}`], [first, second] = ['number', 'time'].includes(kind) ? orders.reverse() : orders;
-  return html`<div role="columnheader" class=${`cell ${kind ?? ''}`} aria-sort=${isUp ? 'ascending' : isDown ? 'descending' : null}>${kind !== 'state' && sort && isSortable(column, rows) ? html`<button type="button" onClick=${() => sort.choose(sort.name === first ? second : sort.name === second ? null : first)}>${name}${(isUp || isDown) && html`<${Icon} name="up" />`}</button>` : kind === 'state' ? html`<span class="hidden">${name}</span>` : name}</div>`;
+  return html`<div role="columnheader" class=${`cell ${kind ?? ''}`} aria-sort=${isUp ? 'ascending' : isDown ? 'descending' : null}>${sort && isSortable(column, rows) ? html`<button type="button" onClick=${() => sort.choose(sort.name === first ? second : sort.name === second ? null : first)}>${name}${(isUp || isDown) && html`<${Icon} name="up" />`}</button>` : kind === 'state' ? html`<span class="hidden">${name}</span>` : name}</div>`;
 }
 
 /** Move to another row of the table, if there is one. */
@@ -58,6 +58,7 @@ export const moveInRows = (step) => document.querySelector('.table[data-keys]')?
  * @param {{name: string | null, choose: (name: string | null) => void}} [table.sort] by which column the rows are sorted, if they can be
  * @param {any} [table.pinned] the open object, if it is none of the rows: it is above them, null while it is read
  * @param {any[][]} table.chunks the rows, as the server sent them
+ * @param {string} [table.state] the state by which the rows are filtered
  * @param {((row: any) => string) | null} [table.group] the heading of a row, which is shown above the first row that has it
  * @param {boolean} [table.isDense] rows of one short line
  * @param {boolean} [table.isTall] rows of two lines
@@ -66,7 +67,7 @@ export const moveInRows = (step) => document.querySelector('.table[data-keys]')?
  * @param {(row: any) => boolean} table.isOpen
  * @param {((row: any) => void) | null} table.follow called when the keys move to a row while an object is open
  */
-export function Rows({ label, columns: all, chunks, sort, pinned, group, isDense, isTall, link, actions, isOpen, follow }) {
+export function Rows({ label, columns: all, chunks, state, sort, pinned, group, isDense, isTall, link, actions, isOpen, follow }) {
   const place = useRef(null);
   // The row of the keys, and the one that has got the focus: several presses can come before the next drawing.
   const active = useRef(-1), settled = useRef(-1);
@@ -91,19 +92,18 @@ export function Rows({ label, columns: all, chunks, sort, pinned, group, isDense
   const found = rows.find(isOpen), chosen = found && link?.(found);
   useEffect(() => { if (chosen) place.current.querySelector('[data-open]')?.scrollIntoView({ block: 'nearest' }); }, [chosen]);
   const template = columns.map(widthOf).join(' ');
-  const failed = kindOf(stateOf(columns, rows[0])) === 'bad' && chunks[0].every((row) => stateOf(columns, row) === stateOf(columns, rows[0])) ? rows[0] : null;
   const groupAt = (index) => (group && rows[index] ? group(rows[index]) : null);
   const most = new Map(columns.filter(({ share }) => share).map((one) => [one, { share: Math.max(1, ...rows.map(one.share)), length: Math.max(...rows.map(one.of).map((value) => (typeof value === 'string' ? value.length : 0))) }]));
   const looks = [isDense && 'dense', isTall && 'tall', columns.some(({ lead }) => lead) ? 'avatars' : columns.some(({ kind }) => kind === 'state') && 'states'].filter(Boolean);
   let start = 0;
   return html`<div class=${['table', ...looks].join(' ')} role="table" aria-label=${label} ref=${place} data-keys onmove=${move} style=${{ '--columns': template }}>
     <div role="rowgroup" class="head"><div role="row" class="row">${columns.map((one) => html`<${Head} key=${one.name} column=${one} rows=${rows} sort=${sort} />`)}${actions && html`<div role="columnheader" class="hidden">Actions</div>`}</div></div>
-    ${pinned !== undefined && html`<div role="rowgroup" class="chunk"><div role="row" class="day"><span role="rowheader">Opened</span></div>${pinned ? html`<${Row} row=${pinned} index=${-1} columns=${columns} most=${most} href=${link?.(pinned)} actions=${actions} isOpen />` : html`<div class="row" data-open="yes" aria-hidden="true"></div>`}</div>`}
+    ${pinned !== undefined && html`<div role="rowgroup" class="chunk"><div role="row" class="day"><span role="rowheader">Opened</span></div>${pinned ? html`<${Row} row=${pinned} index=${-1} columns=${columns} known=${[state]} most=${most} href=${link?.(pinned)} actions=${actions} isOpen />` : html`<div class="row" data-open="yes" aria-hidden="true"></div>`}</div>`}
     ${chunks.map((some, index) => {
     const first = start;
     start += some.length;
     return html`<${Chunk} key=${index} isNeeded=${target && target.index >= first && target.index < start} rows=${some} isOnly=${chunks.length === 1}>${() => some.map((row, offset) => html`${groupAt(first + offset) !== groupAt(first + offset - 1) && html`<div key=${`group ${first + offset}`} role="row" class="day"><span role="rowheader">${groupAt(first + offset)}</span></div>`}<${Row} key=${first + offset}
-      row=${row} index=${first + offset} columns=${columns} above=${at(first + offset - 1) ?? failed} most=${most} heading=${groupAt(first + offset)} href=${link?.(row)} actions=${actions} isOpen=${isOpen(row)} />`)}<//>`;
+      row=${row} index=${first + offset} columns=${columns} known=${[state, stateOf(columns, at(first + offset - 1))]} most=${most} heading=${groupAt(first + offset)} href=${link?.(row)} actions=${actions} isOpen=${isOpen(row)} />`)}<//>`;
   })}</div>`;
 }
 
@@ -125,16 +125,16 @@ function Chunk({ rows, isNeeded, isOnly, children }) {
   return html`<div role="rowgroup" class="chunk" ref=${place} aria-hidden=${isShown ? null : 'true'} style=${{ height: isShown ? null : height.current }}>${isShown && children()}</div>`;
 }
 
-function Row({ row, index, columns, above, most, heading, href, actions, isOpen }) {
-  const menu = actions?.(row), state = stateOf(columns, row), word = state !== stateOf(columns, above) && !ROUTINE.includes(kindOf(state)) && state;
+function Row({ row, index, columns, known, most, heading, href, actions, isOpen }) {
+  const menu = actions?.(row), state = stateOf(columns, row), word = !known.includes(state) && !ROUTINE.includes(kindOf(state)) && state;
   // On a narrow list, the first line has the title, its state and the time; the second one has all others, on a very narrow one only the first, the tenant, and what comes next in rank.
   const filled = columns.filter((one) => one !== timeOf(columns) && !['title', 'state'].includes(one.kind) && !isNothing(one, row));
   const ranks = filled.toSorted((one, other) => rankOf(one, filled) - rankOf(other, filled)), spares = [null, null, null, 'spare', 'spare rest'];
   return html`<div role="row" class="row" data-index=${index} data-open=${isOpen ? 'yes' : null}>${columns.map((column) => {
     const { name, kind, of, none, share, show = kind === 'time' && of(row) && heading === dayName(of(row)) ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row), top = most.get(column)?.share;
-    if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} word=${word} href=${href} isOpen=${isOpen} />`;
+    if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} state=${state} word=${word} href=${href} isOpen=${isOpen} />`;
     const place = filled.indexOf(column);
-    return html`<div key=${name} role="cell" class=${['cell', kind, isNothing(column, row) && 'none', place >= 0 && 'second', place > 0 && 'next', spares[Math.min(ranks.indexOf(column), 4)]].filter(Boolean).join(' ')} style=${share && { '--length': most.get(column).length }} data-unit=${isCounted(column) ? unitOf(column, row) : null} title=${kind === 'state' ? value : null} onClick=${kind === 'state' && href ? ({ currentTarget }) => currentTarget.parentElement.querySelector('a').click() : null}>${top >= GREATEST && share(row) >= top / 20 && html`<span class="share" style=${{ '--part': share(row) / top }}></span>`}${isEmpty(value) ? none && html`<span class="muted">${none}</span>` || ((kind === 'time' || (kind === 'number' && most.size > 0)) && '–') : share && typeof value === 'string' ? html`<span class="amount">${show(value)}</span>` : show(value)}</div>`;
+    return html`<div key=${name} role="cell" class=${['cell', kind, isNothing(column, row) && 'none', place >= 0 && 'second', place > 0 && 'next', spares[Math.min(ranks.indexOf(column), 4)]].filter(Boolean).join(' ')} style=${share && { '--length': most.get(column).length }} data-unit=${isCounted(column) ? unitOf(column, row) : null}>${top >= GREATEST && share(row) >= top / 20 && html`<span class="share" style=${{ '--part': share(row) / top }}></span>`}${isEmpty(value) ? none && html`<span class="muted">${none}</span>` || ((kind === 'time' || (kind === 'number' && most.size > 0)) && '–') : share && typeof value === 'string' ? html`<span class="amount">${show(value)}</span>` : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }
 
@@ -149,4 +149,4 @@ const rankOf = (column, filled) => (column === filled[0] ? 0 : /^Tenants?$/.test
 const isNothing = (column, row) => isEmpty(column.of(row)) || (isCounted(column) && countOf(column, row) === 0);
 const unitOf = (column, row) => column.name.toLowerCase().replace(',', ' in').replace(countOf(column, row) === 1 ? /s\b/ : '', '');
 
-const Title = ({ column: { text, isWrapped, lead }, row, value, word, href, isOpen }) => html`<div role="cell" class="cell title">${lead?.(row)}${href ? html`<a class="row-link" href=${href} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${(word || text?.(row)) && html`<span class=${isWrapped?.(row) ? 'preview wrapped' : 'preview'} dir="auto">${word && html`<span class=${`state ${kindOf(word)}`}>${word}</span>`}${word && text?.(row) && ' · '}${text?.(row)}</span>`}</div>`;
+const Title = ({ column: { text, isWrapped, lead }, row, value, state, word, href, isOpen }) => html`<div role="cell" class="cell title">${lead?.(row)}${href ? html`<a class="row-link" href=${href} title=${state} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${(word || text?.(row)) && html`<span class=${isWrapped?.(row) ? 'preview wrapped' : 'preview'} dir="auto">${word && html`<span class=${`state ${kindOf(word)}`}>${word}</span>`}${word && text?.(row) && ' · '}${text?.(row)}</span>`}</div>`;
