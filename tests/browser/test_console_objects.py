@@ -7,8 +7,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
-from tests.browser.console import HOSTILE, Console, add_filter, confirm, excess_width, go, open_more, wait_loaded
+from playwright.sync_api import Browser, Page, Route, expect
+from tests.browser.console import (
+    HOSTILE,
+    Console,
+    add_filter,
+    confirm,
+    excess_width,
+    go,
+    open_more,
+    state_of_operator,
+    wait_loaded,
+)
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -50,15 +60,36 @@ def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
     with page.expect_download() as download:
         page.get_by_role("link", name="Download .eml").click()
     assert download.value.suggested_filename == f"{owner.message}.eml"
-    # Without a provider, it cannot be sent: the page offers that as long as it does not know why it was simulated.
-    expect(page.get_by_role("link", name="Set up an e-mail provider")).to_be_visible()
-    expect(page.get_by_role("button", name="Send now")).to_have_count(0)
-    page.route("**/v1/explain*", lambda route: route.fulfill(status=404, json={}))
-    page.reload()
-    page.get_by_role("button", name="Send now").click()
-    page.get_by_role("dialog").get_by_role("button", name="Send now").click()
-    expect(page.get_by_role("alert")).to_contain_text("No provider delivers email messages")
     assert [url for url in requests if not url.startswith(owner.server.url)] == []
+
+
+def test_simulated_message_is_sent_by_hand_once_there_is_a_provider(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser
+) -> None:
+    to = {"to": "winnie", "title": "Hello", "channels": ["email"]}
+    owner.send("PUT", "/v1/recipients/winnie", {"email": "winnie@example.com"})
+    owner.send("POST", "/v1/notifications", to)
+    (message,) = owner.send("GET", "/v1/messages?recipient=winnie")["messages"]
+    helper = open_console(f"/messages/{message['id']}", state=state_of_operator(owner, chromium, "sue", "support"))
+    page = open_console(f"/messages/{message['id']}")
+    for shown, count in ((helper, 0), (page, 1)):  # only builders set up providers
+        expect(shown.get_by_role("region", name="Outcome")).to_contain_text("no e-mail provider is set up")
+        expect(shown.get_by_role("link", name="Set up an e-mail provider")).to_have_count(count)
+        expect(shown.get_by_role("button", name="Send now")).to_have_count(0)
+    link = page.get_by_role("link", name="Set up an e-mail provider")
+    expect(link).to_have_attribute("href", re.compile("channel=email"))
+    owner.send("PUT", "/v1/providers/late", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
+    helper.reload()
+    helper.get_by_role("button", name="Send now").click()
+    owner.send("DELETE", "/v1/providers/late")
+    send = helper.get_by_role("dialog").get_by_role("button", name="Send now")
+    send.click()
+    expect(helper.get_by_role("alert")).to_contain_text("No provider delivers email messages")
+    owner.send("PUT", "/v1/providers/late", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
+    send.click()
+    expect(helper.get_by_role("region", name="Outcome")).not_to_contain_text("Simulated")
+    assert owner.send("GET", f"/v1/messages/{message['id']}")["state"] != "simulated"
+    owner.send("DELETE", "/v1/providers/late")
 
 
 def test_corrected_notification_has_the_new_title(open_console: Callable[..., Page], owner: Console) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
-from tests.browser.console import DESKTOP, Console, go, open_more, wait_loaded
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.console import DESKTOP, Console, go, open_more, state_of_operator, wait_loaded
 from tests.browser.shop import wait_until
 from tests.browser.test_accessibility import violations
 
@@ -247,6 +247,30 @@ def test_mail_without_a_title_is_not_offered_as_a_notification(
     outcome = page.get_by_role("region", name="Outcome")
     expect(outcome.get_by_role("button", name="Switch e-mail on")).to_be_visible()
     expect(outcome.get_by_role("button")).to_have_count(1)
+
+
+def test_outcome_with_a_failed_message_and_no_provider_has_one_main_button(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser
+) -> None:
+    owner.send("PUT", "/v1/recipients/otis", {})
+    sent = {"outcome": "send", "rule": None, "by": None, "text": "It was sent.", "message": None, "provider": None}
+    channels = [
+        {**sent, "channel": channel, "state": state} for channel, state in (("email", "failed"), ("sms", "simulated"))
+    ]
+    actions = [
+        {"text": "Add a provider of SMS.", "method": "PUT", "path": "/v1/providers/sms"},
+        {"text": "Send it again.", "method": "POST", "path": "/v1/messages/1/retry"},
+    ]
+    explained = {"verdict": "not_delivered", "channels": channels, "actions": actions, "facts": []}
+    helper = state_of_operator(owner, chromium, "olaf", "support")
+    for state, links in ((None, 1), (helper, 0)):  # only builders set up providers
+        page = open_console("/account", state=state) if state else open_console("/account")
+        page.route("**/v1/explain?*", lambda route: route.fulfill(json={**route.fetch().json(), **explained}))
+        go(page, "/recipients/otis")
+        outcome = page.get_by_role("region", name="Outcome")
+        expect(outcome.get_by_role("button", name="Retry the message")).to_be_visible()
+        expect(outcome.get_by_role("link", name="Set up an SMS provider")).to_have_count(links)
+        expect(outcome.locator(".primary")).to_have_text(["Retry…"])
 
 
 def test_wide_recipient_has_its_preferences_beside_the_explanation(

@@ -41,7 +41,7 @@ export function Verdict({ page, of, recipient, tenant, name = nameOf({ ...tenant
   const [severity, general] = VERDICTS[of.verdict];
   const unsent = page.may(CONTENT) ? unsentOf(of) : [];
   // A channel that is skipped needs another fix before a provider.
-  const needed = of.actions.filter((one) => !isSetUp(one) || of.channels.some(({ channel, outcome }) => one.path.endsWith(`/${channel}`) && outcome !== 'skip')), setUps = needed.filter(isSetUp);
+  const needed = of.actions.filter((one) => !isSetUp(one) || page.may(BUILDERS) && of.channels.some(({ channel, outcome }) => one.path.endsWith(`/${channel}`) && outcome !== 'skip')), setUps = needed.filter(isSetUp);
   // All providers are set up on one page.
   const actions = setUps.length > 1 ? [{ ...setUps[0], path: PROVIDERS }, ...needed.filter((one) => !isSetUp(one))] : needed;
   // Nothing left the server: that comes before channels that were skipped.
@@ -50,7 +50,7 @@ export function Verdict({ page, of, recipient, tenant, name = nameOf({ ...tenant
   // Rules decided what was not sent: no attempt and no run failed.
   const isByRules = severity === 'bad' && of.channels.some(({ outcome }) => outcome === 'skip') && of.channels.every((one) => outcomeOf(one)[0] !== 'bad') && !of.actions.some(({ path: target }) => target.startsWith('/v1/runs/'));
   const kind = isStored ? 'info' : isByRules ? 'warn' : severity;
-  const cure = actions.find(isCure) ?? actions.find(isSetUp);
+  const cure = actions.find(isCure) ?? actions.find(isRetry) ?? actions.find(isSetUp);
   const fix = (one, kind = one === cure ? 'button primary' : 'button') => html`<${Fix} key=${one.method + one.path} page=${page} action=${one} linkClass=${kind ?? 'option'} cure=${cure} channels=${of.channels} recipient=${recipient} type=${type} tenant=${tenant} messages=${messages} />`;
   // Links to other pages go into a menu, so that the buttons stay on two lines.
   const folded = actions.length + unsent.length > MAX_BUTTONS ? actions.filter((one) => one !== cure && isElsewhere(one)) : [];
@@ -189,6 +189,7 @@ const focusAddress = (event) => {
 
 const PROVIDERS = '/v1/providers/', MAX_BUTTONS = 2;
 const isSetUp = ({ method, path: target }) => method === 'PUT' && target.startsWith(PROVIDERS);
+const isRetry = ({ path: target }) => target.endsWith('/retry');
 /** Whether a fix is always a link to the page where it is done. */
 const isElsewhere = ({ path: target }) => /^\/v1\/(runs|types|preference-defaults)\b|\/(push-endpoints|test)$/.test(target) && !target.endsWith('/retry');
 /** True for a request that corrects the address. Another attempt fails without it. */
@@ -200,7 +201,7 @@ function Fix({ page, action, cure, linkClass, channels, recipient, type, tenant,
   const link = (word, target, query = tenant, more = {}) => html`<a class=${linkClass} href=${withQuery(page.url(target), query)} ...${more}>${word}</a>`;
   const toAddress = (word) => link(word, path`/recipients/${recipient}`, { ...tenant, focus: 'address' }, { onClick: focusAddress });
   const { method, path: target } = action;
-  if (target.endsWith('/retry') && page.may(CONTENT)) return html`<${RetryMessage} page=${page} url=${withQuery(target, tenant)} isPrimary=${!cure || isSetUp(cure)} />`;
+  if (isRetry(action) && page.may(CONTENT)) return html`<${RetryMessage} page=${page} url=${withQuery(target, tenant)} isPrimary=${action === cure} />`;
   const stopped = channels.find((one) => one.outcome === 'skip' && (one.rule === 'muted' || one.by === 'recipient'));
   if (target.endsWith('/preferences') && stopped && ['muted', 'channel', type && 'type'].includes(stopped.rule) && page.may(BUILDERS)) {
     const url = withQuery(target, tenant);

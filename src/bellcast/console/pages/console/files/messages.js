@@ -87,7 +87,6 @@ export function Message({ page }) {
   return html`<${Opening} page=${page} of=${found}>${(one) => {
     const [kind] = outcomeOf({ ...one, outcome: one.state === 'held' ? 'hold' : 'send' });
     const mayRetry = page.may(CONTENT) && ['failed', 'bounced'].includes(one.state);
-    const mayRelease = page.may(CONTENT) && one.state === 'simulated' && !one.reason;
     const mayFree = page.may(BUILDERS) && ['bounced', 'suppressed'].includes(one.state);
     const isRefused = one.state === 'failed' && one.attempts.at(-1)?.outcome === 'permanent';
     // Another attempt fails with this address too.
@@ -95,6 +94,7 @@ export function Message({ page }) {
     const isCured = mayCorrect && one.state !== 'suppressed';
     const start = Date.parse(one.created_at);
     const isSimulated = one.state === 'simulated', isStuck = isSimulated && one.simulated === 'no_provider';
+    const mayRelease = page.may(isStuck ? BUILDERS : CONTENT) && isSimulated && !one.reason;
     const steps = chapters([{ what: 'queued', at: one.created_at }, ...one.attempts.map(({ at }) => ({ what: 'attempt', message: one.id, at })), ...isSimulated ? [{ what: 'simulated', at: one.created_at }] : []], start, [one]);
     return html`<${Heading} title=${one.content.subject ?? `${CHANNEL_NAMES[one.channel]} to ${one.to}`} />
       <section class=${`verdict ${kind}`} aria-label="Outcome"><${Icon} name=${kind} /><div><h2 dir="auto">${isRefused ? `${one.attempts.at(-1).provider} refused it permanently` : HEADLINES[one.state](one)}</h2>${one.reason && html`<p class="text" dir="auto">${isRefused && one.attempts.at(-1).code} ${one.reason}</p>`}

@@ -50,7 +50,7 @@ export async function simulationOf({ channel, recipient, notification, run, tena
     return undefined;
   }
 }
-export const SetUpProvider = ({ page, channel, tenant, isPrimary = false }) => html`<a class=${isPrimary ? 'button primary' : 'button'} href=${withQuery(page.url('/providers'), { ...tenant, new: 'yes' })}>Set up ${PROVIDERS[channel] ?? 'providers'}</a>`;
+export const SetUpProvider = ({ page, channel, tenant, isPrimary = false }) => html`<a class=${isPrimary ? 'button primary' : 'button'} href=${withQuery(page.url('/providers'), { ...tenant, new: 'yes', channel })}>Set up ${PROVIDERS[channel] ?? 'providers'}</a>`;
 
 /** The kind and the word of a channel's outcome. */
 export function outcomeOf({ outcome, state, rule, channel }) {
