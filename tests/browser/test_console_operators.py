@@ -265,7 +265,15 @@ def test_audit_log_counts_no_fields_of_what_was_created(open_console: Callable[.
     body = {"entries": [one | {"target": "/v1/webhooks", "changes": [change]}], "next": None}
     page.route("**/v1/audit*", lambda route: route.fulfill(json=body))
     go(page, f"/audit/{one['id']}")
+    read: list[str] = []
+    page.on("request", lambda request: read.append(request.url))
+    page.reload()
     expect(page.get_by_role("region", name="State")).to_have_text("Created with 1 field")
+    expect(page.get_by_role("link", name=f"All by {one['actor']}")).to_have_attribute(
+        "href", re.compile(r"/audit\?actor=")
+    )
+    wait_loaded(page)
+    assert [url for url in read if "/v1/audit" in url and "actor=" in url] == []  # it would compare many entries
     expect(page.get_by_role("heading", name="Fields")).to_be_visible()
 
 

@@ -80,13 +80,13 @@ export const audit = {
 
 /** The last actions of an operator. They come last, so that nothing moves when they arrive. */
 const FEW = 8;
-export function LatestActions({ page, of, tenant, title = 'Latest actions', shown }) {
+export function LatestActions({ page, of }) {
   const found = useLoad(async (signal) => {
-    const { entries, scanned_until: more } = await get(withQuery('/v1/audit', { actor: of, tenant, limit: FEW }), signal);
+    const { entries, scanned_until: more } = await get(withQuery('/v1/audit', { actor: of, limit: FEW }), signal);
     await readMore(entries);
-    return { entries: actsOf(entries).filter(({ id }) => id !== shown), isPart: Boolean(more) };
+    return { entries: actsOf(entries), isPart: Boolean(more) };
   }, [of]);
-  return !(shown && found.value?.entries.length === 0) && html`<${Card} title=${title}><${Loaded} of=${found}>${({ entries, isPart }) => (entries.length === 0 ? html`<p class="muted">${isPart ? 'None among the newest 20,000 entries.' : 'None in the last 400 days.'}</p>` : html`<ul class="rows-of">${entries.map((one) => html`<li key=${one.id}><a class="plain grow" href=${page.url(path`/audit/${one.id}`)}>${wordsOf(one)}</a>${one.outcome !== 'ok' && html`<${Outcome} of=${one} />`}<${Time} at=${one.at} /></li>`)}</ul>
+  return html`<${Card} title="Latest actions"><${Loaded} of=${found}>${({ entries, isPart }) => (entries.length === 0 ? html`<p class="muted">${isPart ? 'None among the newest 20,000 entries.' : 'None in the last 400 days.'}</p>` : html`<ul class="rows-of">${entries.map((one) => html`<li key=${one.id}><a class="plain grow" href=${page.url(path`/audit/${one.id}`)}>${wordsOf(one)}</a>${one.outcome !== 'ok' && html`<${Outcome} of=${one} />`}<${Time} at=${one.at} /></li>`)}</ul>
     <a href=${withQuery(page.url('/audit'), { actor: of })}>All in the audit log</a>`)}<//><//>`;
 }
 
@@ -119,7 +119,7 @@ export function AuditEntry({ page }) {
     <${EntryVerdict} of=${one} />
     <${Facts} of=${[['When', html`<${Moment} at=${one.at} />`], ['Object', objectOf(one) && html`<a href=${withQuery(page.url(objectOf(one)), { tenant: recipientOf(one)?.tenant ?? one.tenant })}>${objectWords(one)}</a>`], ['Tenant', one.tenant], ['Address', one.address], ['Actor', actorOf(one) !== one.actor && html`<code>${one.actor}</code>`], ['Action', html`<code>${requestOf(one)}</code>`], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`], ['Entry', number(one.number)]]} />
     ${one.changes.length > 0 && html`<${Card} title=${isCreation(one) ? 'Fields' : 'Changes'}><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${nameOf({ field })}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${valueWords(from)}</del> → `}<ins>${valueWords(to)}</ins></dd>` : to === TOO_LONG ? html`<dd class="brief">${from === null ? 'Set' : 'Changed'} <span class="muted">to a value that is too long for the log</span></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}
-    ${one.actor && html`<${LatestActions} key=${one.id} page=${page} of=${one.actor} tenant=${page.query.get('tenant')} title=${`Latest of ${actorOf(one)}`} shown=${one.id} />`}`}<//>`;
+    ${one.actor && html`<nav class="links" aria-label="Of this actor"><a href=${withQuery(page.url('/audit'), { actor: one.actor, tenant: page.query.get('tenant') })}>All by ${actorOf(one)}</a></nav>`}`}<//>`;
 }
 
 /** The request of an entry, or the tool and its arguments. */

@@ -18,10 +18,10 @@ export function OwnEmail({ done, close }) {
     setShown(code);
     setAddress(email);
   };
-  useEffect(() => { if (address) document.querySelector('[autocomplete=one-time-code]')?.focus(); }, [address]);
+  useEffect(() => { if (address) document.querySelector('#confirm-email [name=code]')?.focus(); }, [address]);
   const { email, name } = me.value;
   if (address) {
-    return html`<p role="status">${shown ? html`No provider delivers e-mail here, so nothing was sent. The code for <b>${address}</b> is <b>${shown}</b>.` : html`A code of six digits was sent to <b>${address}</b>.`} It is valid for 10 minutes.</p><${Form} key="code" button="Confirm" more=${html`<button type="button" onClick=${() => setAddress(null)}>Another address</button>`} send=${async ({ code }) => {
+    return html`<p role="status">${shown ? html`No provider delivers e-mail here, so nothing was sent. The code for <b>${address}</b> is <b>${shown}</b>.` : html`A code of six digits was sent to <b>${address}</b>.`} It is valid for 10 minutes.</p><${Form} key="code" id="confirm-email" button="Confirm" more=${html`<button type="button" onClick=${() => setAddress(null)}>Another address</button>`} send=${async ({ code }) => {
       me.value = await request('PATCH', '/v1/me', { code });
       setAddress(null);
       setChanging(false);
