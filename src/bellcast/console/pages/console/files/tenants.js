@@ -52,13 +52,13 @@ function stateOf(one) {
 const nameOf = (one) => one.name ?? tenantName(one.key);
 const otherKey = (one) => nameOf(one).toLowerCase() !== one.key.toLowerCase() && one.key;
 
-/** Sends of today without a daily limit, of which only a part may have been counted, in words. */
-const atLeast = (one) => html`<span title="Counted since midnight UTC. Without a daily limit, a send counts once for all its recipients.">at least <b>${number(one.sends_today)}</b></span>`;
+/** Of sends without a daily limit, only a part may have been counted. */
+const COUNTED = 'Counted since midnight UTC. Without a daily limit, a send counts once for all its recipients.';
 
 /** Today's sends, and their part of the daily limit; of an idle tenant nothing, as its state says it. Without a limit, more may have been sent. */
 function partSent(one) {
   if (hasBudget(one)) return html`<${PartOf} value=${one.sends_today ?? 0} all=${one.settings.sends_per_day} label="Of the daily limit" kind=${stateOf(one)[1]} />`;
-  return one.sends_today ? atLeast(one) : null;
+  return one.sends_today ? html`<span title=${COUNTED}>at least <b>${number(one.sends_today)}</b></span>` : null;
 }
 
 /** The limits of a tenant in words. */
@@ -123,22 +123,15 @@ function Tabs({ page, of }) {
 
 /** What the tenant stores, with links to its lists, how much of its daily limit is used, and what it sends. */
 function Usage({ page, one, listed, stats }) {
-  return html`<${Card}><${Loaded} of=${listed}>${({ tenants: [row] }) => html`<${Loaded} of=${stats}>${(value) => html`<${StoredRows} page=${page} tenant=${one.key} of=${value}><${Sent} of=${{ ...one, sends_today: row?.sends_today }} /><//>`}<//>`}<//><//>
+  return html`<${Card}><${Loaded} of=${listed}>${({ tenants: [row] }) => html`<${Loaded} of=${stats}>${(value) => html`<${StoredRows} page=${page} tenant=${one.key} of=${value}><li class="daily"><${Sent} of=${{ ...one, sends_today: row?.sends_today }} /></li><//>`}<//>`}<//><//>
     <${Charts} page=${page} tenant=${one.key} connections=${connectionsIn(stats.value)} />`;
 }
 
-/** What was sent today, as a number beside those of what is stored. */
+/** What was sent today, of the daily limit if there is one. */
 function Sent({ of: one }) {
-  const sent = one.sends_today ?? 0, [word, kind] = stateOf(one);
-  if (!hasBudget(one)) return html`<li title="Counted since midnight UTC. Without a daily limit, a send counts once for all its recipients."><b>${sent > 0 && html`<small>at least</small> `}${number(sent)}</b> <span>sent today</span></li>`;
-  return html`<li class="daily"><b>${number(sent)}</b> <span>of ${number(one.settings.sends_per_day)} sent today</span><progress aria-label="Of the daily limit" class=${kind} max=${one.settings.sends_per_day} value=${sent}></progress>${['warn', 'bad'].includes(kind) && html`<${State} of=${word} kind=${kind} />`}</li>`;
-}
-
-/** What was sent today, as a part of the daily limit if there is one. */
-function SentToday({ of: one }) {
-  if (!hasBudget(one)) return one.sends_today > 0 && html`<span>${atLeast(one)} sent today</span>`;
-  const [word, kind] = stateOf(one), all = one.settings.sends_per_day;
-  return html`<span><b>${number(one.sends_today ?? 0)}</b> of ${number(all)} sent today${['warn', 'bad'].includes(kind) && html` <${State} of=${word} kind=${kind} />`}</span><progress aria-label="Of the daily limit" class=${kind} max=${all} value=${one.sends_today ?? 0}></progress>`;
+  const sent = number(one.sends_today ?? 0), [word, kind] = stateOf(one), all = one.settings.sends_per_day;
+  if (!hasBudget(one)) return html`<b>${one.sends_today > 0 && html`<small>at least</small> `}${sent}</b> <span title=${COUNTED}>sent today</span>`;
+  return html`<b>${sent}</b> <span>of ${number(all)} sent today</span>${['warn', 'bad'].includes(kind) && html` <${State} of=${word} kind=${kind} />`}<progress aria-label="Of the daily limit" class=${kind} max=${all} value=${one.sends_today ?? 0}></progress>`;
 }
 
 /** Merge into the tenant's settings as they were read, or with `isMine` into the current ones, because the API replaces all settings. */
@@ -159,7 +152,7 @@ const discard = html`<button type="reset">Discard</button>`;
 function LimitForm({ page, one, tag, listed, stats }) {
   const server = useLoad((signal) => get('/v1/settings', signal)), stored = stats.value?.store.notifications;
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
-  const used = { sends_per_day: listed.value && html`<${SentToday} of=${{ ...one, sends_today: listed.value.tenants[0]?.sends_today }} />`, retention_days: stored !== undefined && `${number(stored)}${stats.value.at_least.includes('notifications') ? '+' : ''} stored now` };
+  const used = { sends_per_day: listed.value && html`<${Sent} of=${{ ...one, sends_today: listed.value.tenants[0]?.sends_today }} />`, retention_days: stored !== undefined && `${number(stored)}${stats.value.at_least.includes('notifications') ? '+' : ''} stored now` };
   return html`<p class="muted">An empty field has the limit of the server, in grey. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" more=${discard} send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
     ${open.map(([name, label, hint, unit, setting]) => html`<div key=${name} class="allowance" data-unit=${unit}><${Field} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} placeholder=${usualOf(setting, server.value?.settings ?? [])} hint=${hint} /><div class="used">${used[name]}</div></div>`)}<//>`;
 }
