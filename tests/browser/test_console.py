@@ -72,7 +72,7 @@ def test_nothing_moves_while_a_page_loads(
             moved[path] = shifts
     assert moved == {}
     # A scrollbar that takes room, as in some browsers, would come with the rows.
-    assert page.evaluate("getComputedStyle(document.documentElement).scrollbarGutter") == "stable"
+    assert page.evaluate("getComputedStyle(document.documentElement).overflowY") == "scroll"
 
 
 @pytest.mark.parametrize("part", thoroughness.sampled(range(PARTS)))
