@@ -227,9 +227,15 @@ class TestReference:
         assert "What to do" in response.text
         assert "`" not in response.text.partition("<pre")[0]
 
-    async def test_error_page_shows_what_the_server_sends(self, rest):
+    async def test_example_on_an_error_page_has_colours(self, rest):
         page = (await rest.anonymous.get("/errors/invalid")).text
-        assert "&#34;code&#34;: &#34;invalid&#34;," in page
+        name, string = (
+            f'<span class="token-{kind}">&#34;{word}&#34;</span>'
+            for kind, word in (("name", "code"), ("string", "invalid"))
+        )
+        assert f"{name}: {string}," in page
+        assert '<span class="token-number">422</span>' in page
+        assert 'href="/console/settings?find=limit"' in page
 
     async def test_code_of_a_close_or_a_client_has_a_page(self, rest):
         for code, one in error_pages.texts()["reasons"].items():

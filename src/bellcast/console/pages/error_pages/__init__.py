@@ -2,6 +2,7 @@
 HTTP errors, are in `texts.toml`."""
 
 import difflib
+import re
 import tomllib
 from functools import cache
 from html import escape
@@ -34,6 +35,8 @@ ORIGINS = {
 }
 # A refusal with `errors`, which name a field.
 EXAMPLE = Invalid.of("title", "must have at most 200 characters")
+# The words of JSON that have a colour: a string, which is a name before a colon, and a number.
+TOKENS = re.compile(r'("(?:\\.|[^"\\])*")(?=(:)?)|\b\d+\b')
 # The groups of the page with all errors: those of requests, and the codes of each origin.
 GROUPS = {"rest": "REST", "close": "Live connections", "browser": "Browser client", "clients": "Clients and templates"}
 
@@ -96,7 +99,7 @@ async def error(request: ApiRequest) -> ASGIApp:
         status=refusal.status,
         label=f"{refusal.status} {code}",
         meaning=" ".join((refusal.__doc__ or "").split()),
-        example=msgspec.json.format(responses.problem_body(example), indent=2).decode(),
+        example=_words(msgspec.json.format(responses.problem_body(example), indent=2).decode()),
         has_console=context.of(request).find(ConsoleSessions) is not None,
         **more,
     )
@@ -126,6 +129,16 @@ def _page(request: ApiRequest, title: str, kind: str, *, script: str = "", **val
     )
     headers = {"content-security-policy": shell.policy(STYLE, script), "cache-control": "no-cache"}
     return responses.complete(404 if kind == "gone" else 200, page, responses.HTML, headers)
+
+
+def _words(text: str) -> list[tuple[str, str]]:
+    """Return the parts of JSON, each with the kind that `code.js` colours, or an empty one."""
+    parts, end = list[tuple[str, str]](), 0
+    for match in TOKENS.finditer(text):
+        kind = "number" if match[1] is None else "string" if match[2] is None else "name"
+        parts += ("", text[end : match.start()]), (kind, match[0])
+        end = match.end()
+    return [*parts, ("", text[end:])]
 
 
 def _errors() -> list[type[BellcastError]]:
