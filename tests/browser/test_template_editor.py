@@ -583,6 +583,11 @@ def test_bar_of_the_editor_is_whole_on_a_phone(
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= PHONE["width"]
     assert page.locator(".save-state").evaluate("one => one.offsetWidth") < 20  # a dot, which no name cuts
+    menu, publish = (page.locator(".editor-bar").get_by_role("button", name=name) for name in ("More", "publish"))
+    assert menu.evaluate("one => one.getBoundingClientRect().top") == publish.evaluate(
+        "one => one.getBoundingClientRect().top"
+    )
+    assert page.locator(".editor-bar").evaluate("one => one.offsetHeight") < 120  # two rows
 
 
 def test_editor_of_templates_stays_within_its_budget() -> None:

@@ -83,7 +83,9 @@ def test_templates_name_their_variables_and_what_uses_them_in_words(
     expect(row).to_contain_text("German")
     expect(row).to_contain_text("type listed (acme-listed)")
     row.locator(".row-link").click()
-    expect(page.locator(".heading")).to_contain_text("used by the type listed (Acme)")
+    expect(page.locator(".template-side .facts")).to_have_text(
+        "ChannelsInboxLanguagesDefault, GermanUsed bytype listed (Acme)"
+    )
 
 
 def test_line_of_git_waits_for_the_versions_above_it(open_console: Callable[..., Page], owner: Console) -> None:

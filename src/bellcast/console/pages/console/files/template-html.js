@@ -11,6 +11,8 @@ import { at, languageName, placeOf } from './template-model.js';
 const MAX_SHOWN_BYTES = 102_000;
 /** Maximum characters of an element that has one line. */
 const SHORT = 90;
+/** Levels with an indent of their own: the lines below keep room for their text. */
+const MAX_DEPTH = 8;
 const TOKEN = /<!--[\s\S]*?-->|\{%[\s\S]*?%\}|\{\{[\s\S]*?\}\}|<\/?[a-z](?:"[^"]*"|'[^']*'|[^>"'])*>|[^<{]+|[<{]/gi;
 const INLINE = /^<\/?(?:a|b|strong|em|i|u|code|span|br|img|font|small|sub|sup)\b/i;
 const VOID = /^<(?:meta|link|hr|input|col)\b|\/>$/i;
@@ -79,7 +81,7 @@ export function Compiled({ draft, locale, change, done }) {
   return html`<div class="editor-yaml html-view"><div class="html-bar"><p class="muted">Made from the blocks${locale && ` in ${languageName(locale)}`} · <span title="Gmail cuts the rest"><b>${kilobytes}</b> of ${MAX_SHOWN_BYTES / 1000} kB</span></p>
       <label class="toggle"><input type="checkbox" checked=${hasOutlook} onChange=${({ currentTarget }) => setOutlook(currentTarget.checked)} /> Outlook parts</label><${Copy} what="the HTML" text=${source ?? ''} />
       <button type="button" disabled=${!source} onClick=${() => setAsking(true)}>Edit as HTML…</button></div>
-    <pre class="compiled" tabIndex="0" aria-label="HTML of the blocks"><code>${lines.map(([depth, text], index) => html`<span key=${index} class="html-line" style=${{ paddingLeft: `${2 + 2 * depth}ch`, textIndent: '-2ch' }}>${painted(text)}${'\n'}</span>`)}</code></pre>
+    <pre class="compiled" tabIndex="0" aria-label="HTML of the blocks"><code>${lines.map(([depth, text], index) => html`<span key=${index} class="html-line" style=${{ paddingLeft: `${2 + 2 * Math.min(depth, MAX_DEPTH)}ch`, textIndent: '-2ch' }}>${painted(text)}${'\n'}</span>`)}</code></pre>
     ${isAsking && html`<${Dialog} label="Edit as HTML?" close=${() => setAsking(false)}><p>The ${count(blocks.length, 'block')} of this e-mail${locale && ` in ${languageName(locale)}`} become ${kilobytes} kB of HTML.</p>
       <ul class="lost"><li>Blocks can no longer be added, moved or dragged here.</li><li>Conditions and lists of blocks become tags such as <code>${'{% if %}'}</code>.</li><li>HTML does not become blocks again, except by undo. Earlier versions keep their blocks.</li></ul>
       <div class="dialog-tools"><button type="button" onClick=${() => setAsking(false)}>Keep the blocks</button><button type="button" class="primary" onClick=${convert}>Edit as HTML</button></div><//>`}</div>`;

@@ -11,7 +11,7 @@ import { html, useEffect, useMemo, useState } from './html.js';
 import { useLoad } from './load.js';
 import { ManagedBanner, isLocked } from './managed.js';
 import { More } from './object-parts.js';
-import { Card, Heading, Opening, State } from './parts.js';
+import { Card, Facts, Heading, Opening, State } from './parts.js';
 import { PickerField } from './picker.js';
 import { nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
@@ -37,7 +37,7 @@ export function Template({ page }) {
   if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
   return html`<${Opening} page=${page} of=${found}>${(one) => {
     const mayChange = page.may(BUILDERS), isOwn = mayChange && (one.tenant ?? '') === tenant.tenant && !isLocked(one);
-    return html`<${Heading} title=${one.key} note=${html`<span class="tag">v${one.version}</span>${one.tenant && html`<span class="tag" title=${one.tenant}>${tenantName(one.tenant)}</span>`}${one.uses.length > 0 && html`<span class="muted">used by the <${Uses} page=${page} of=${one} isNamed /></span>`}`}><${EditLink} page=${page} one=${one} isPrimary />${isOwn && html`<${More} of=${one.key}><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about=${html`All its versions are lost. ${one.uses.length > 0 ? html`${count(one.uses.length, 'object')} still ${one.uses.length === 1 ? 'uses' : 'use'} it: <${Uses} page=${page} of=${one} isNamed />.` : 'Nothing uses it.'}`} act=${() => deleteObject(url(), one.key, listUrl(page))} /><//>`}<//>
+    return html`<${Heading} title=${one.key} note=${html`<span class="tag">v${one.version}</span>${one.tenant && html`<span class="tag" title=${one.tenant}>${tenantName(one.tenant)}</span>`}`}><${EditLink} page=${page} one=${one} isPrimary />${isOwn && html`<${More} of=${one.key}><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about=${html`All its versions are lost. ${one.uses.length > 0 ? html`${count(one.uses.length, 'object')} still ${one.uses.length === 1 ? 'uses' : 'use'} it: <${Uses} page=${page} of=${one} isNamed />.` : 'Nothing uses it.'}`} act=${() => deleteObject(url(), one.key, listUrl(page))} /><//>`}<//>
       <${ManagedBanner} page=${page} kind="templates" one=${one} />
       <${Shown} key=${url()} ...${{ page, one, url, editor, isOwn, mayChange, tenant }} />
       <${Yaml} of=${one} isInFiles isOpen=${!mayChange} />`;
@@ -66,7 +66,8 @@ function Shown({ page, one, url, editor, isOwn, mayChange, tenant }) {
   const more = html`<${PickerField} label="As this recipient sees it" none="No recipient" ...${picked} onChoose=${([key = '']) => setRecipient(key)} />`;
   return html`<div class="template-page"><section class="panel" aria-label=${version ? `As recipients saw version ${version}` : 'As recipients see it'}>
       <${Preview} ...${{ channel, locale, published: mayChange ? null : one, preview, problems: [], path: url, shown, isOpen: true, tenant: tenant.tenant, template: one.key, tools, more: mayChange && more, end: tested.length > 0 && html`<${Drawer} label="Test message" word="Test…">${(close) => html`<${Test} ...${{ page, channels: tested, url, tenant, shown, picked, close, wanted: preview.parts?.email && preview.wanted }} />`}<//>` }} /></section>
-    <${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: mayChange && setVersion }} /><//></div>`;
+    <div class="template-side"><${Facts} of=${[['Channels', channels.map((name) => CHANNELS[name]).join(', ')], ['Languages', languages.map((name) => (name ? languageName(name) : 'Default')).join(', ')], ['Used by', one.uses.length > 0 && html`<${Uses} page=${page} of=${one} isNamed />`]]} />
+      <${Card} title="Versions"><${Versions} ...${{ one, url, editor, isOwn, seen: version, look: mayChange && setVersion }} /><//></div></div>`;
 }
 
 /** A message to a recipient's address, with the data of the preview. Without a provider it is simulated, and its page shows its HTML. */

@@ -163,17 +163,17 @@ export function TestPanel({ test, schema, select, selected, close }) {
   }}>
     <header><span class="step-icon tone-6"><${Icon} name="playground" /></span><h2>Test<small class="muted">Nothing is sent, stored or counted</small></h2><button type="button" class="quiet" aria-label="Close the test" onClick=${close}><${Icon} name="close" /></button></header>
     <div class="inspector-fields">
-      <form class="test-form" onSubmit=${submit}>
+      <form class="test-form" id="test-form" onSubmit=${submit}>
         <${Recipients} test=${test} />
         <${Data} test=${test} values=${values} />
         <${Assumptions} test=${test} values=${values} />
         ${problem.value && (problem.value.requestId ? html`<${Failure} problem=${problem.value} />` : html`<p class="error" role="alert">${problem.value.message}</p>`)}
-        <button type="submit" class="primary" disabled=${isRunning.value} aria-busy=${String(isRunning.value)}>${found.value ? 'Run again' : 'Run the test'}</button>
       </form>
       <p class="hidden" role="status">${announced}</p>
       ${found.value && !current && html`<p class="test-note" role="note">The workflow has changed since the last test.</p>`}
       ${current && html`<section class="test-result" aria-label="Result" ref=${result}><${Result} test=${test} found=${current} schema=${schema} select=${select} selected=${selected} /></section>`}
-    </div></aside>`;
+    </div>
+    <footer class="test-foot"><button type="submit" form="test-form" class="primary" disabled=${isRunning.value} aria-busy=${String(isRunning.value)}>${found.value ? 'Run again' : 'Run the test'}</button></footer></aside>`;
 }
 
 /** The recipients by name. Some are offered while none is chosen. */
