@@ -292,7 +292,7 @@ def test_wide_recipient_has_its_preferences_beside_the_explanation(
     expect(lists.first).to_have_attribute("href", "/console/notifications?recipient=wilma")
     expect(page.locator(".inbox li")).to_contain_text("Hellounseen")
     outcome = page.get_by_role("region", name="Outcome")
-    expect(outcome).to_have_text("“Hello” is in the inbox, unread")
+    expect(outcome).to_have_text("“Hello” is in the inbox · unread")
     # Without being read.
     token = owner.server.as_recipient("wilma")
     httpx.post(f"{owner.server.url}/v1/inbox/archive", headers=token, json={"all": True}).raise_for_status()

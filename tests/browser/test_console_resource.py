@@ -320,6 +320,11 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     expect(failed).to_be_hidden()  # groups are folded
     expect(messages.locator("summary")).to_have_text(re.compile(r"bounced, failed\s*2 of \d+$"))
     expect(page.get_by_text("What your URL receives for message.bounced")).to_be_visible()
+    boxes = [
+        one.get_by_role("checkbox").first
+        for one in (messages, page.locator(".event-group").filter(has_text="Notifications"))
+    ]
+    assert [box.evaluate("(box) => box.indeterminate") for box in boxes] == [True, False]
     messages.locator("summary").click()
     page.get_by_label("message.bounced A message was refused").uncheck()
     expect(page.get_by_text("What your URL receives for message.failed")).to_be_visible()
@@ -382,7 +387,7 @@ def test_source_says_what_it_sends_and_publishes_a_test_event(
     owner.send("PUT", "/v1/sources/seated", {"event": "table.seated", "topic": "floor", "notification": sent})
     page = open_console("/sources")
     row = page.get_by_role("row").filter(has_text="seated")
-    expect(row).to_contain_text("table.seated on floor")
+    expect(row).to_contain_text("table.seated floor")
     expect(row).to_contain_text("to its waiter")
     expect(row).to_contain_text("Table table is yours")
     expect(row.get_by_text("active", exact=True)).to_be_visible()

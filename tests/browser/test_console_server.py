@@ -364,7 +364,24 @@ def test_request_has_a_page_with_its_reason_and_its_body(open_console: Callable[
     expect(page.get_by_role("region", name="Refusal")).to_contain_text("did you mean")
     page.goto("/console/requests/lost-send")
     expect(page.locator(".pane pre")).to_contain_text("onerror=")
+    expect(page.locator(".pane pre .token-name").first).to_have_text('"to":')
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"), [(404, "warn", "Not found in 2.5 ms"), (502, "bad", "Failed in 2.5 ms")]
+)
+def test_page_of_a_request_that_failed_without_a_code_says_so(
+    open_console: Callable[..., Page], status: int, kind: str, words: str
+) -> None:
+    one = {"id": "r1", "at": "2026-06-01T10:00:00Z", "method": "GET", "path": "/nowhere", "ms": 2.5, "body": None}
+    body = {"requests": [{**one, "status": status}], "total": {"value": 1, "exact": True}, "next": None}
+    page = open_console("/")
+    page.route("**/v1/requests?*", lambda route: route.fulfill(json=body))
+    go(page, "/requests/r1")
+    headline = page.get_by_role("region", name="State")
+    expect(headline).to_have_text(words)
+    expect(headline).to_have_class(re.compile(rf"\b{kind}\b"))
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_parts_of_a_tenant_have_urls_and_keep_what_is_not_saved(
     page = open_console("/tenants/rowan#limits", viewport=DESKTOP)
     parts = page.get_by_role("navigation", name="Parts of this page")
     current = parts.locator("[aria-current]")
-    retention, footer = page.get_by_label("Retention in days"), page.get_by_label("Closing line")
+    retention, footer = page.get_by_role("spinbutton", name="Retention"), page.get_by_label("Closing line")
     expect(current).to_have_text("Limits and retention")
     retention.fill("30")
     parts.get_by_role("link", name="Brand").click()

@@ -267,7 +267,7 @@ def test_timeline_shows_the_write_to_a_live_connection(operator: Operator, owner
     written = operator.page.locator(".timeline li").filter(has_text="Written to 1 connection")
     expect(written.locator(".story-text")).to_have_attribute("title", re.compile("^Node "))
     expect(operator.page.get_by_text("Not written to a live connection")).to_have_count(0)
-    expect(operator.page.get_by_role("region", name="Outcome")).to_have_text("In questions’s inbox, unread")
+    expect(operator.page.get_by_role("region", name="Outcome")).to_have_text("In questions’s inbox · unread")
 
 
 @pytest.mark.thorough

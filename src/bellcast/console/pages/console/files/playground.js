@@ -66,12 +66,12 @@ function Pane({ dialect: [name, kind, client, connect, use, expected], target, e
     if (!target) return undefined;
     let isOpen = true, close = null;
     const show = (next) => isOpen && setWord(next);
-    const receive = (event, data) => {
+    const receive = (event, data, place) => {
       number.current += 1;
       const latency = Math.round(performance.now() - sentAt.current);
       if (!isOpen) return;
       if (latency < MAX_LATENCY_MS && !ASIDE.test(event)) arrive(name, latency);
-      setFrames((last) => [{ id: number.current, event, data, at: new Date(), latency }, ...last].slice(0, MAX_FRAMES));
+      setFrames((last) => [{ id: number.current, event, data, place, at: new Date(), latency }, ...last].slice(0, MAX_FRAMES));
     };
     const failed = (text) => {
       show('error');
@@ -90,17 +90,17 @@ function Pane({ dialect: [name, kind, client, connect, use, expected], target, e
   const hidden = frames.filter(isOfProtocol).length;
   const coming = [[expected[0], 1], [expected[1], 2], [expected[2] ?? event, 2]];
   return html`<section class=${isShown ? 'panel pane shown' : 'panel pane'} aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status">${target && html`<${State} of=${word} />`}</span><small class="muted">${client}</small>${latency !== undefined && html`<b title="From the send to this client">${latency} ms</b><i class=${kind} style=${{ width: `${100 * latency / longest}%` }}></i>`}</h2>
-    <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">${use}</li>${coming.map(([frame, step], index) => html`<li key=${index} class="coming"><b>${frame}</b><span class="hidden"> after step </span><span class="play-number">${step}</span></li>`)}`}${frames.filter((one) => isWhole || !isOfProtocol(one)).map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}
+    <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">${use}</li>${coming.map(([frame, step], index) => html`<li key=${index} class="coming"><b>${frame}</b> <small>after step ${step}</small></li>`)}`}${frames.filter((one) => isWhole || !isOfProtocol(one)).map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}
       ${hidden > 0 && html`<li key="protocol"><button type="button" class="quiet" aria-pressed=${String(isWhole)} onClick=${() => setWhole(!isWhole)}>${count(hidden, 'protocol event')}</button></li>`}</ol></section>`;
 }
 
 /** A frame on two lines, which expands to its full data. A notification is shown as the bell shows it. */
-function Frame({ event, data, at, latency }) {
+function Frame({ event, data, place, at, latency }) {
   const time = html`<small class="muted">${latency < MAX_LATENCY_MS ? `+${latency} ms` : secondOf(at)}</small>`;
   // Socket.IO has a list of values, and Pusher the notification itself.
   const [first] = [data].flat(), item = /^notification\b/.test(event) && (first?.notification ?? first);
   if (item?.title) return html`<div class="bell-row"><span class="avatar tone-0"><${Icon} name="notifications" /></span><div><b dir="auto">${item.title}</b>${item.body && html`<p dir="auto">${item.body}</p>`}</div></div><details><summary><b>${event}</b> ${time}</summary><${Json} of=${data} /></details>`;
-  return data === undefined ? html`<b>${event}</b> ${time}` : html`<details><summary><b>${event}</b><code>${time} ${typeof data === 'string' ? data : JSON.stringify(data)}</code></summary><${Json} of=${data} /></details>`;
+  return data === undefined ? html`<b>${event}</b> ${time} ${place}` : html`<details><summary><b>${event}</b><code>${time} ${place} ${typeof data === 'string' ? data : JSON.stringify(data)}</code></summary><${Json} of=${data} /></details>`;
 }
 
 /** Two forms that send once the recipient is connected; `type` receives what is typed, and `begin` is called before a send. */

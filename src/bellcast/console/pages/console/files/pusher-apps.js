@@ -113,10 +113,11 @@ const listed = (text) => text.split(',').map((one) => one.trim()).filter(Boolean
 
 const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
-/** The code of an app by client. */
+/** The code of an app by client, beside what a server reads. */
 function ClientCode({ of: one }) {
   const [client, setClient] = useState('pusher-js');
-  return html`<div class="choice"><${Segments} label="Client" options=${['pusher-js', 'Laravel Echo', 'Server']} value=${client} choose=${setClient} /></div>${client === 'Server' ? html`<p class="muted">Laravel and other frameworks read these variables.</p><${Snippet} of=${environmentOf({ ...one, secret: '…' })} />` : html`<${PageCode} of=${one} isEcho=${client !== 'pusher-js'} />`}`;
+  return html`<div class="columns" style=${{ margin: 0 }}><div><div class="choice"><${Segments} label="Client" options=${['pusher-js', 'Laravel Echo']} value=${client} choose=${setClient} /></div><${PageCode} of=${one} isEcho=${client !== 'pusher-js'} /></div>
+    <div><div class="choice" style=${{ minHeight: '30px' }}><span class="muted">Laravel and other frameworks read these variables.</span></div><${Snippet} of=${environmentOf({ ...one, secret: '…' })} /></div></div>`;
 }
 
 /** How a page connects with pusher-js, or with Echo, which uses it. */

@@ -2,6 +2,7 @@
  * Requests: what was called, by whom, and why it was refused.
  */
 import { Caller } from './caller.js';
+import { CodeOf } from './code.js';
 import { requestSamples } from './code-samples.js';
 import { RANGE, findIn } from './filters.js';
 import { dayName, duration, fullTime, hourOf, secondOf } from './format.js';
@@ -10,7 +11,7 @@ import { html } from './html.js';
 import { Refusal } from './live.js';
 import { Loaded, loadStyle, useLoad, useOpened } from './load.js';
 import { Headline } from './object-parts.js';
-import { Empty, Facts, Heading, Id, Json, Moment, Snippet } from './parts.js';
+import { Empty, Facts, Heading, Id, Moment, Snippet } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { LatestRequests, withShortIds } from './request-parts.js';
 import { ROOT, get, path, withQuery } from './server.js';
@@ -96,8 +97,9 @@ function decoded(part) {
   }
 }
 
-/** What the server did with a request that it did not refuse. */
-const EFFECTS = { 201: 'Stored', 202: 'Accepted' };
+/** What the server did with a request. */
+const EFFECTS = { 201: 'Stored', 202: 'Accepted', 404: 'Not found' };
+const effectOf = ({ code, status }) => (status >= 500 ? 'Failed' : code ? 'Refused' : EFFECTS[status] ?? (status >= 400 ? 'Refused' : 'Answered'));
 
 /** Requests that path, tenant and body describe: the rest of the query is not kept. */
 const REPEATABLE = ['/v1/notifications', '/v1/events', '/v1/workflows/{key}/trigger'];
@@ -117,13 +119,13 @@ function Found({ page, one, made }) {
   const inTenant = (target) => withQuery(page.url(target), { tenant: one.tenant ?? '' });
   const command = commandOf(one), object = objectOf(page, one);
   const to = !one.code && typeof one.body?.to === 'string' && one.body.to, about = aboutOf(one);
-  const effect = `${one.code ? 'Refused' : one.status >= 500 ? 'Failed' : EFFECTS[one.status] ?? 'Answered'} in ${duration(one.ms)}`;
+  const effect = `${effectOf(one)} in ${duration(one.ms)}`;
   const same = [['Same route', { route: one.route ?? one.path }], one.key && ['Same key', { key: one.key }], ['Same status', { status: String(one.status) }]].filter(Boolean);
   return html`<${Heading} title=${`${one.method} ${one.path}`} note=${html`<${Status} of=${one} />`} />${one.code ? html`<${Refusal} page=${page} of=${{ kind: 'refused', detail: one }} about=${html`${effect}.`} />`
-    : html`<${Headline} kind=${one.status >= 500 ? 'bad' : 'ok'} note=${about && (made ? html`<a href=${inTenant(made)}>${about}</a>` : about)}>${effect}<//>`}
+    : html`<${Headline} kind=${TONES[Math.floor(one.status / 100)] ?? 'ok'} note=${about && (made ? html`<a href=${inTenant(made)}>${about}</a>` : about)}>${effect}<//>`}
     <${Facts} of=${[['Time', html`<${Moment} at=${one.at} />`], ['By', one.key ?? one.operator ? html`<${Caller} name=${one.operator} keyName=${one.key} />` : one.recipient && html`<${Named} of=${one} href=${inTenant(path`/recipients/${one.recipient}`)} />`], ['Operator', one.key && one.operator], ['To', to && html`<${Named} of=${{ tenant: one.tenant, recipient: to }} href=${inTenant(path`/recipients/${to}`)} />`], ['Tenant', one.tenant], ['Route', one.route !== one.path && html`<code>${one.route}</code>`], ['Object', object && html`<a href=${inTenant(object.link)}>${object.name}</a>`], ['Origin', one.origin], ['Network', one.address], ['Id', html`<${Id} of=${one.id} />`]]} />
     <nav class="choice" aria-label="More requests"><span class="muted">Show</span>${same.map(([word, filter]) => html`<a key=${word} class="button small" href=${withQuery(page.url('/requests'), { ...filter, tenant: one.tenant })}>${word}</a>`)}</nav>
-    ${one.body === null ? one.status >= 400 && html`<p class="muted">Its body is not stored: the server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<h2>Body</h2><${Json} of=${one.body} />`}
+    ${one.body === null ? one.status >= 400 && html`<p class="muted">Its body is not stored: the server keeps only small JSON bodies, of requests with a secret or an API key.</p>` : html`<h2>Body</h2><${CodeOf} what="the body" of=${one.body} />`}
     ${command && html`<details><summary>Repeat by terminal</summary><${Snippet} what="the command" of=${command} /></details>`}
     <${LatestRequests} page=${page} title=${one.key ? 'Latest with the same key' : 'Latest of the same route'} of=${{ ...one.key ? { key: one.key } : { route: one.route ?? one.path }, tenant: '*' }} shown=${one.id} />`;
 }

@@ -60,7 +60,7 @@ export function EncryptionKeys() {
     return html`<${Summary} ...${{ total, older, unreadable, current, isAlone: keys.length === 1 }} />
       <div class=${older > 0 || status ? 'actions foot' : null}>${older > 0 && html`<${Confirm} isPrimary label="Re-encrypt all secrets" word="Re-encrypt all" act=${rotate} />`}<span class="muted" role="status">${status}</span></div>
       ${keys.length > 1 && html`<section class="resource"><div class="list"><${Rows} label="Keys" isTall columns=${COLUMNS} chunks=${[keys]} isOpen=${() => false} /></div></section>`}
-      <${Card} title="Change the key"><ol class="numbered beside">${stepsOf(current).map(([title, what, line]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p>${line && html`<${Snippet} of=${line} copied=${inTerminal(line)} />`}</li>`)}</ol><//>`;
+      <${Card} title="Change the key"><ol class="numbered">${stepsOf(current).map(([title, what, line]) => html`<li key=${title}><b>${title}</b><p class="muted">${what}</p>${line && html`<${Snippet} of=${line} copied=${inTerminal(line)} />`}</li>`)}</ol><//>`;
   }}<//><//>`;
 }
 

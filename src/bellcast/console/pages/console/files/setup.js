@@ -54,7 +54,7 @@ export function Setup({ page }) {
   const name = `pusher ${JSON.stringify(channels)}`;
   // The first steps come last once they were done before.
   const [isBegun, setBegun] = useState(false), first = html`<${First} key="first" page=${page} round=${round} settled=${setBegun} />`, next = html`<${Checklist} key="next" page=${page} title="What comes next" name="next" isSorted round=${0} lines=${nextSteps(page)} />`;
-  return html`<${Heading} title="Setup" note=${html`<span class="muted">Each step is ticked when the server sees it.</span>`} /><div class="measured"><${Together}>
+  return html`<${Heading} title="Setup" note=${html`<span class="muted">Each step is ticked when the server sees it.</span>`} /><div class="setup"><${Together}>
     ${isBegun ? [next, first] : [first, next]}
     <details class="panel" open=${CHANNELS.some((one) => page.query.has(one.name))}><summary>An app with Pusher</summary><p class="muted">Open your app beside this page, and go through it with your own channels and events.</p>
       <${Form} isInline button="Use these" send=${async (values) => go(withQuery(page.path, values))}>${CHANNELS.map((one) => html`<${Field} key=${one.name} label=${one.label} name=${one.name} defaultValue=${channels[one.name]} autocomplete="off" spellcheck=${false} autocapitalize="none" />`)}<//>

@@ -52,7 +52,7 @@ function Receiver({ of }) {
 export const sources = {
   path: '/v1/sources', rows: 'sources', isTall: true, filters: [searchOf('event sources')], link: (one) => path`/sources/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: [
-    { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => html`<${Type} of=${one.event} /> ${placeOf(one)}`, isWrapped: (one) => Boolean(one.topic), width: 'minmax(10rem, 1.5fr)' }, { name: 'State', of: stateOf, show: stated, width: '6rem' },
+    { name: 'Source', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'sources'} tone=${toneOf(one.event)} />`, of: (one) => one.key, text: (one) => html`<${Type} of=${one.event} /> ${one.topic ? topicOf(one.topic) : placeOf(one)}`, isWrapped: (one) => Boolean(one.topic), width: 'minmax(10rem, 1.5fr)' }, { name: 'State', of: stateOf, show: stated, width: '6rem' },
     { name: 'Sends', of: (one) => html`<${Lines} isKept of=${effectOf(one)} note=${recipientOf(one) && html`to <${Receiver} of=${recipientOf(one)} />`} />`, show: (effect) => effect, width: 'minmax(10rem, 1fr)' }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), share: ({ recent_events: recent }) => recent?.value ?? 0, width: '9.5rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
   ],
@@ -72,7 +72,7 @@ function Use({ of: one, setUsed }) {
 export function Source({ page }) {
   const [isUsed, setUsed] = useState(null);
   return html`<${Definition} page=${page} kind=${KIND} headline=${(one) => html`<${Use} key=${one.key} of=${one} setUsed=${setUsed} />`}
-  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} last=${(one, yaml) => isUsed !== null && html`<${Sent} key=${one.key} page=${page} of=${one} isUsed=${isUsed}>${yaml}<${Events} key=${one.event} page=${page} one=${one} /><//>`} facts=${(one) => [['Only if', one.if && 'its condition is true'], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${BellRow} of=${one.notification} />`}<${FromApp} of=${one} /><${Try} key=${one.key} page=${page} one=${one} />`}<//>`;
+  loss=${(one) => html`Events <code>${one.event}</code> no longer send anything by it.`} last=${(one, yaml) => isUsed !== null && html`<${Sent} key=${one.key} page=${page} of=${one} isUsed=${isUsed}>${yaml}<${Events} key=${one.event} page=${page} one=${one} /><//>`} facts=${(one) => [['Only if', one.if && 'its condition is true'], ['Workflow', one.workflow && html`<a href=${page.url(path`/workflows/${one.workflow}`)}>${one.workflow}</a>`]]}>${(one) => html`${one.notification && html`<${Card} title="As the recipient sees it"><${BellRow} of=${one.notification} /><//>`}<${FromApp} of=${one} /><${Try} key=${one.key} page=${page} one=${one} />`}<//>`;
 }
 
 /** How an app publishes the event of a source. */

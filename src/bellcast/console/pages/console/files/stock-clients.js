@@ -64,7 +64,7 @@ async function pusher({ token, topic, key }, { opened, closed, failed, receive }
   client.connection.bind('connected', opened);
   client.connection.bind('unavailable', closed);
   client.connection.bind('error', ({ error }) => failed(error?.data?.message ?? 'The connection failed.'));
-  client.connection.bind('message', ({ event, channel, data }) => receive(channel ? `${event} on ${channel}` : event, data));
+  client.connection.bind('message', ({ event, channel, data }) => receive(event, data, channel));
   client.signin();
   client.subscribe(topic).bind('pusher:subscription_error', ({ error }) => failed(error ?? 'The subscription was refused.'));
   return () => client.disconnect();

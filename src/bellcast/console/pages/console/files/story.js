@@ -62,11 +62,13 @@ export const Steps = ({ of }) => html`<ol class="timeline">${of.map((step, index
 export function Story({ one, entries, channels, messages, messageUrl, note }) {
   const start = Date.parse(one.created_at);
   const names = Object.keys(CHANNEL_NAMES).filter((name) => entries.some(({ channel }) => channel === name));
-  const lanes = [null, ...names].map((name) => ({ name, outcome: channels.findLast(({ channel }) => channel === name), steps: chapters(entries.filter(({ channel }) => (channel ?? null) === name), start, messages, one.reach), sent: messages.filter(({ channel }) => channel === name) })).filter(({ steps }) => steps.length > 0);
+  // A single channel goes on from the start, without a heading.
+  const isOnly = names.length === 1, all = isOnly ? entries.toSorted((first, next) => Date.parse(first.at) - Date.parse(next.at)) : entries;
+  const lanes = [...(isOnly ? [] : [null]), ...names].map((name) => ({ name, outcome: channels.findLast(({ channel }) => channel === name), steps: chapters(all.filter(({ channel }) => isOnly || (channel ?? null) === name), start, messages, one.reach), sent: messages.filter(({ channel }) => channel === name) })).filter(({ steps }) => steps.length > 0);
   const text = () => lanes.map(({ name, steps }) => [name && `${CHANNEL_NAMES[name]}:`, ...steps.map((step) => `  ${fullTime(step.at)}  ${step.text}${step.quote ? `: ${step.quote}` : ''}`)].filter(Boolean).join('\n')).join('\n');
   return html`<section class="story panel"><header><h2>Timeline</h2><${Copy} what="the timeline as text" text=${`${one.title}\n${one.id}\n${text()}`} /></header>
-    <div class="lanes">${lanes.map(({ name, outcome, steps, sent }) => html`<section key=${name} class=${name ? 'lane' : 'lane first'} aria-label=${name ? CHANNEL_NAMES[name] : 'Start'}>
-      ${name && html`<h3><${Icon} name=${typeOf({ type: name }).icon} /> ${CHANNEL_NAMES[name]}${outcome && outcomeOf(outcome)[0] !== 'ok' && html`<span class=${`state ${outcomeOf(outcome)[0]}`}>${outcomeOf(outcome)[1]}</span>`}</h3>`}
+    <div class="lanes">${lanes.map(({ name, outcome, steps, sent }) => html`<section key=${name} class=${name && !isOnly ? 'lane' : 'lane first'} aria-label=${name ? CHANNEL_NAMES[name] : 'Start'}>
+      ${name && !isOnly && html`<h3><${Icon} name=${typeOf({ type: name }).icon} /> ${CHANNEL_NAMES[name]}${outcome && outcomeOf(outcome)[0] !== 'ok' && html`<span class=${`state ${outcomeOf(outcome)[0]}`}>${outcomeOf(outcome)[1]}</span>`}</h3>`}
       <${Steps} of=${steps} />
       ${sent.map((message) => html`<p key=${message.id} class="to"><a href=${messageUrl(message.id)} dir="auto">${message.to}</a></p>`)}
     </section>`)}</div>${note}</section>`;

@@ -23,17 +23,17 @@ await loadStyle('tenants.css');
 /** The settings that the server uses: the name, label, meaning and unit of each, and the setting of the server that applies while it is empty. */
 const LIMITS = [
   ['sends_per_second', 'Sends per second', 'More are refused, and can be tried again.', 'per second', 'limit_sends_per_second'], ['sends_per_day', 'Sends per day', 'Counted from midnight UTC.', 'per day', 'limit_sends_per_day'],
-  ['weight', 'Weight', 'Its share when tenants compete: with 2, twice that of others.', ''], ['retention_days', 'Retention in days', 'Older notifications are deleted.', 'days', 'retention'],
+  ['weight', 'Weight', 'Its share when tenants compete: with 2, twice that of others. From 0.001 to 1,000.', ''], ['retention_days', 'Retention', 'Older notifications are deleted.', 'days', 'retention'],
 ];
 /** Seconds of the units of a duration. */
 const UNITS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
 
-/** What the server uses for an empty limit, such as `100`. */
+/** What the server uses for an empty limit, in words. */
 function usualOf(setting, settings) {
-  if (setting === undefined) return '1';
+  if (setting === undefined) return 'Default: 1.';
   const [, amount, unit] = /^(\d+)([a-z]?)$/.exec(settings.find(({ name }) => name === setting)?.value) ?? [];
   if (amount === undefined) return '';
-  return amount === '0' ? 'unlimited' : number(unit ? (amount * UNITS[unit]) / UNITS.d : Number(amount));
+  return `Server default: ${amount === '0' ? 'unlimited' : number(unit ? (amount * UNITS[unit]) / UNITS.d : Number(amount))}.`;
 }
 
 /** From this part of its daily limit on, a tenant is near it. */
@@ -143,7 +143,7 @@ async function change({ page, one, tag }, changed, isMine) {
   page.reload();
 }
 
-const LimitFacts = ({ one }) => html`<${Facts} of=${LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p>`;
+const LimitFacts = ({ one }) => html`<${Facts} of=${LIMITS.map(([name, label, , unit]) => [label, typeof one.settings[name] === 'number' ? `${number(one.settings[name])} ${unit}` : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p>`;
 
 /** Takes the entries of a form back. */
 const discard = html`<button type="reset">Discard</button>`;
@@ -153,8 +153,8 @@ function LimitForm({ page, one, tag, listed, stats }) {
   const server = useLoad((signal) => get('/v1/settings', signal)), stored = stats.value?.store.notifications;
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
   const used = { sends_per_day: listed.value && html`<${Sent} of=${{ ...one, sends_today: listed.value.tenants[0]?.sends_today }} />`, retention_days: stored !== undefined && `${number(stored)}${stats.value.at_least.includes('notifications') ? '+' : ''} stored now` };
-  return html`<p class="muted">An empty field has the limit of the server, in grey. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" more=${discard} send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
-    ${open.map(([name, label, hint, unit, setting]) => html`<div key=${name} class="allowance" data-unit=${unit}><${Field} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} placeholder=${usualOf(setting, server.value?.settings ?? [])} hint=${hint} /><div class="used">${used[name]}</div></div>`)}<//>`;
+  return html`<p class="muted">An empty field has the default of the server. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" more=${discard} send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
+    ${open.map(([name, label, hint, unit, setting]) => html`<div key=${name} class="allowance" data-unit=${unit}><${Field} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} hint=${`${hint} ${usualOf(setting, server.value?.settings ?? [])}`} /><div class="used">${used[name]}</div></div>`)}<//>`;
 }
 
 function Brand({ page, one, tag }) {

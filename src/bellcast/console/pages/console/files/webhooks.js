@@ -55,7 +55,7 @@ const EXAMPLES = 3;
 const groupOf = (type) => type.split('.')[0];
 
 /** A box for all types of events, or those of a group, which includes types that are added later. */
-const All = ({ value, whole, setWhole, isDisabled, children }) => html`<label title="Also types that are added later"><input type="checkbox" name="events" value=${value} checked=${whole.includes(value)} disabled=${isDisabled} onChange=${({ currentTarget: { checked } }) => setWhole(checked ? [...whole, value] : whole.filter((one) => one !== value))} /><span><b>${children}</b></span></label>`;
+const All = ({ value, whole, setWhole, isPart = false, isDisabled, children }) => html`<label title="Also types that are added later"><input type="checkbox" name="events" value=${value} checked=${whole.includes(value)} indeterminate=${isPart} disabled=${isDisabled} onChange=${({ currentTarget: { checked } }) => setWhole(checked ? [...whole, value] : whole.filter((one) => one !== value))} /><span><b>${children}</b></span></label>`;
 
 /** The types of events that the server declares, by group. What is chosen as a whole includes its types. */
 function Events({ selected = [], first = selected, children }) {
@@ -69,7 +69,7 @@ function Events({ selected = [], first = selected, children }) {
     const recount = ({ currentTarget }) => setChosen([...currentTarget.querySelectorAll(':checked')].map((one) => one.value));
     return html`<div class="event-groups" onChange=${recount}><fieldset class="choices"><legend>Events</legend><${All} value="*" ...${{ whole, setWhole }}>Every event<//><p class="muted">Or choose whole groups, also with types that are added later, or single types in them.</p></fieldset>${[...new Set(types.map(groupOf))].map((group) => {
       const own = types.filter((type) => groupOf(type) === group), name = GROUPS[group] ?? group, isWhole = hasAll || whole.includes(`${group}.*`), taken = own.filter((type) => chosen.includes(type)), named = !isWhole && taken.length > 0 ? taken : own;
-      return html`<fieldset key=${group} class="event-group choices" aria-label=${name}><${All} value=${`${group}.*`} ...${{ whole, setWhole }} isDisabled=${hasAll}>${name}<//>
+      return html`<fieldset key=${group} class="event-group choices" aria-label=${name}><${All} value=${`${group}.*`} ...${{ whole, setWhole }} isPart=${!isWhole && taken.length > 0} isDisabled=${hasAll}>${name}<//>
         <details open=${own.some((type) => selected.includes(type))}><summary><span class="hidden">Events of ${name}: </span><small>${named.slice(0, EXAMPLES).map((type) => type.slice(group.length + 1)).join(', ')}${named.length > EXAMPLES && ', …'}</small><span>${isWhole ? 'all' : `${taken.length} of ${own.length}`}</span></summary><${Choices} label=${html`<span class="hidden">Events of ${name}</span>`} name="events" ...${{ hints, selected: first }} options=${own} isDisabled=${isWhole} /></details></fieldset>`;
     })}</div>${children?.(types.find((type) => hasAll || chosen.includes(type) || whole.includes(`${groupOf(type)}.*`)))}`;
   }}<//>`;
@@ -86,7 +86,7 @@ const MORE = { 'notification.created': { type: 'booking.created', title: 'New bo
 /** The body of the request for an event, as an example. */
 const Payload = ({ of: type }) => {
   const [group, state] = type?.split('.') ?? [], data = DATA[group];
-  return data && html`<details class="panel" open><summary>What your URL receives for ${type}</summary><${CodeOf} what="the example" of=${{ type, timestamp: '2030-06-08T14:00:00Z', tenant: 'acme', data: { ...data, ...MORE[type], ...(data.state && { state, reason: ['failed', 'bounced'].includes(state) ? data.reason : null }) } }} /></details>`;
+  return data && html`<details class="panel"><summary>What your URL receives for ${type}</summary><${CodeOf} what="the example" of=${{ type, timestamp: '2030-06-08T14:00:00Z', tenant: 'acme', data: { ...data, ...MORE[type], ...(data.state && { state, reason: ['failed', 'bounced'].includes(state) ? data.reason : null }) } }} /></details>`;
 };
 /** Events of a new webhook: what fails. */
 const DEFAULT = ['message.bounced', 'message.failed', 'run.failed'];
