@@ -53,6 +53,9 @@ def test_reference_sends_a_request_as_the_signed_in_operator(open_console: Calla
     expect(page.get_by_role("link", name="Create an API key")).to_have_count(0)  # the search hides the others
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="List the API keys")).to_be_focused()
+    expect(page.locator(".field-name").filter(has_text="limit").locator(".limits")).to_have_text(
+        "1 to 200, default 200"
+    )
     page.get_by_text("Optional parameters").click()
     page.get_by_label("limit").fill("1")
     with page.expect_response("**/v1/keys*") as sent:

@@ -80,9 +80,9 @@ export function reader(schemas) {
 /** A parameter or a field: its name, type, meaning and limits. */
 export function FieldRow({ name, schema, isRequired, text = schema.description, read }) {
   const limits = read.limitsOf(schema), values = read.valuesOf(schema);
-  return html`<li><p class="field-name"><code>${name}</code> <span class="muted">${read.typeOf(schema)}</span>${isRequired && html` <span class="required">required</span>`}</p>
+  return html`<li><p class="field-name"><code>${name}</code> <span class="muted">${read.typeOf(schema)}</span>${isRequired && html` <span class="required">required</span>`}${limits && html` <span class="muted limits">${limits}</span>`}</p>
     ${text && html`<p>${prose(text)}</p>`}${values.length > 0 && html`<p class="values">${values.map((one) => html`<code key=${one}>${String(one)}</code>`)}</p>`}
-    ${limits && html`<p class="muted">${limits}</p>`}<${Objects} of=${schema} read=${read} /></li>`;
+    <${Objects} of=${schema} read=${read} /></li>`;
 }
 
 const Objects = ({ of, read }) => [...read.objectsOf(of)].map(([name, schema]) => html`<${Unfolded} key=${name} name=${name} schema=${schema} read=${read} />`);
