@@ -80,6 +80,7 @@ def test_overview_groups_the_causes_of_a_provider_and_offers_a_retry(open_consol
     expect(row.get_by_role("link", name="5 e-mails failed through posts")).to_be_visible()
     expect(row).to_contain_text("2 causes, most often: 451 Greylisted")
     expect(page.locator(".headline b")).to_contain_text("1 problem")
+    expect(page.locator(".headline b .icon")).to_be_visible()  # in the line of its words on each width
     row.hover()
     row.get_by_role("link", name="Retry 5…").click()
     expect(page).to_have_url(re.compile("/failures\\?.*provider=posts.*retry=yes"))

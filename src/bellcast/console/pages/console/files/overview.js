@@ -135,7 +135,7 @@ function Briefing({ page, reason, rows, isNew }) {
   const [problems, warnings, notices] = ['bad', 'warn', 'info'].map((kind) => rows.filter((one) => one.kind === kind).length);
   const parts = problems + warnings > 0 ? [[problems, 'problem'], [warnings, 'warning'], [notices, 'notice']].filter(([all]) => all > 0).map((part) => count(...part)) : [];
   const kind = reason || problems > 0 ? 'bad' : warnings > 0 ? 'warn' : 'ok', server = reason ? 'Server not ready' : 'Server ready';
-  return html`<div class="headline"><span class=${kind}><${Icon} name=${kind} /></span><b>${reason ?? (parts.length > 0 ? parts.join(' · ') : isNew ? 'Send the first notification.' : notices > 0 ? 'Nothing failed in 24 hours.' : 'All well: nothing failed in 24 hours.')}</b>${!reason && parts.length > 0 && html`<span class="muted">in 24 hours</span>`}
+  return html`<div class="headline"><b><span class=${kind}><${Icon} name=${kind} /></span> ${reason ?? (parts.length > 0 ? parts.join(' · ') : isNew ? 'Send the first notification.' : notices > 0 ? 'Nothing failed in 24 hours.' : 'All well: nothing failed in 24 hours.')}</b>${!reason && parts.length > 0 && html`<span class="muted">in 24 hours</span>`}
       ${page.mayOpen('/health') ? html`<a class="tag" href=${page.url('/health')}>${server}</a>` : html`<span class="tag">${server}</span>`}</div>
     ${rows.length > 0 && html`<ul>${rows.slice(0, isWhole ? rows.length : shown).map((one) => html`<li key=${one.link + one.text} class=${one.kind}><${Icon} name=${one.kind} /><a class="row-link" href=${one.link}>${one.text}</a><span class="note" dir="auto">${one.note}</span>${one.fix}
       <${Tenants} of=${one.tenants} /><${Time} at=${one.at} /></li>`)}</ul>`}
