@@ -120,6 +120,11 @@ def test_reason_of_a_failed_message_is_cut_after_its_title(open_console: Callabl
     place = "(one) => [one.offsetTop, one.scrollWidth > one.clientWidth]"
     title, cause = (row.locator(part).evaluate(place) for part in (".row-link", ".preview"))
     assert (title[1], cause) == (True, [title[0], False])
+    one["reason"] = reason * 9
+    page.reload()
+    expect(row.locator(".preview")).to_have_text(one["reason"])
+    part = "(one) => one.offsetWidth / one.parentElement.offsetWidth"
+    assert 0.55 < row.locator(".row-link").evaluate(part) < 0.6  # most of the room if both are long
 
 
 @pytest.mark.thorough

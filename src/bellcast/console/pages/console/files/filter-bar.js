@@ -79,7 +79,7 @@ export function Filters({ list, views = [], filters, query, chosen, rows, tenant
   const shown = chosen ? null : all.find(([, filter]) => JSON.stringify(Object.entries(filter).sort()) === JSON.stringify(Object.entries(used).sort()));
   const show = (filter) => setQuery({ from: null, to: null, ...Object.fromEntries(names.map((name) => [name, filter[name] ?? null])) });
   const isNew = Object.keys(used).length > 0 && !shown;
-  const saving = isNew && html`<${Popup} isStart hasText buttonClass="quiet" label="Save view" button=${html`<${Icon} name="eye" /> Save view`}>${(close) => html`<${LateViewForm} save=${(name) => {
+  const saving = isNew && html`<${Popup} isStart hasText buttonClass="quiet" label="Save view" button="Save view">${(close) => html`<${LateViewForm} save=${(name) => {
     store([...saved.value.filter(([one]) => one !== name), [name, used]]);
     close();
   }} />`}<//>`;

@@ -25,7 +25,7 @@ const FILTERS = [{ name: 'kind', label: 'Kind', options: KINDS }, RECIPIENT, { n
 const MAX_ROWS = 250;
 const RECENT = 100;
 /** The number of events per second is that of so many milliseconds. */
-const RATE_MS = 5000;
+const RATE_MS = 5000, MINUTE_MS = 60_000;
 /** Delay before the feed is opened again after it was lost. */
 const RETRY_MS = 2000;
 /** What a connection causes in this time after it was opened or closed is shown in its row: calls of the app, and the topics that it follows. */
@@ -78,10 +78,11 @@ class Feed {
     if (this.waiting.length > 2 * MAX_ROWS) this.forget(this.waiting.splice(0, MAX_ROWS));
   }
 
-  /** How many events arrived per second, of those that are still here. */
+  /** How many events arrived, of those that are still here: per second, or per minute if they are few. */
   get rate() {
-    const since = new Date(Date.now() - RATE_MS).toISOString();
-    return Math.round([...this.waiting, ...this.rows].flatMap(({ events }) => events).filter(({ at }) => at > since).length * 1000 / RATE_MS);
+    const times = [...this.waiting, ...this.rows].flatMap(({ events }) => events).map(({ at }) => Date.now() - Date.parse(at)), last = (ms) => times.filter((age) => age < ms).length;
+    const perSecond = Math.round(last(RATE_MS) * 1000 / RATE_MS);
+    return perSecond > 0 ? `${number(perSecond)}/s` : `${last(MINUTE_MS)}/min`;
   }
 
   /** Show the rows that wait. */
@@ -164,7 +165,7 @@ export function Live({ page }) {
     setOpened(null);
     changed();
   };
-  return html`<${Heading} title="Live" note=${html`<span class=${`feed-state ${status === 'Live' ? 'ok' : isPaused || connection.text.startsWith('Connection lost') ? 'warn' : 'muted'}`} role="status">${status === 'Live' ? 'Connected' : status}</span>${status === 'Live' && current.rate > 0 && html`<span class="muted" aria-hidden="true">${number(current.rate)}/s</span>`}`}><button type="button" aria-pressed=${String(isPaused)} onClick=${resume}>${isPaused ? 'Resume' : 'Pause'}</button><button type="button" onClick=${clear}>Clear</button><//>
+  return html`<${Heading} title="Live" note=${html`<span class=${`feed-state ${status === 'Live' ? 'ok' : isPaused || connection.text.startsWith('Connection lost') ? 'warn' : 'muted'}`} role="status">${status === 'Live' ? 'Connected' : status}</span>${status === 'Live' && html`<span class="muted" aria-hidden="true">${current.rate}</span>`}`}><button type="button" aria-pressed=${String(isPaused)} onClick=${resume}>${isPaused ? 'Resume' : 'Pause'}</button><button type="button" onClick=${clear}>Clear</button><//>
     <div class="resource"><${FilterBar} filters=${FILTERS} query=${query} chosen=${null} rows=${current.rows.map(headOf)} /></div>
     ${connection.problem && html`<${Failure} problem=${connection.problem} retry=${refresh} />`}
     ${current.left > 0 && html`<p class="muted">${count(current.left, 'event was', 'events were')} omitted, because there were more than 200 per second. Narrow the filters to see all.</p>`}
@@ -271,7 +272,7 @@ function factsOf({ kind, text, at, detail, ...event }) {
 }
 
 /** Why something was refused. */
-const whyRefused = ({ errors, detail, reason, code }) => String(errors?.map((one) => `${one.field} ${one.message}`).join('; ') || detail || reason || code);
+const whyRefused = ({ errors, detail, reason, code }) => String(errors?.map((one) => `${one.field} ${one.message}`).join('; ') || detail || reason || code || '');
 
 /** The reason of a refusal, the fix for its cause, and more `about` it. */
 export function Refusal({ page, of: { kind, detail }, about }) {

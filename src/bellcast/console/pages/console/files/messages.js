@@ -19,13 +19,7 @@ import { MailFrame, MailHead, Phone, Steps, chapters } from './story.js';
 const NOTIFICATION = { name: 'notification', label: 'Notification' };
 const STATE = { name: 'state', label: 'State', options: ['queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'] };
 const FILTERS = [RECIPIENT, NOTIFICATION, WORKFLOW, { name: 'run', label: 'Run', isHidden: true }, PROVIDER, STATE, RANGE];
-/** What one send to several channels makes: its recipient is grey after the first. */
-function readMore(rows) {
-  for (const [at, one] of rows.entries()) one.isAgain = at > 0 && ['recipient', 'tenant', 'notification', 'run'].every((field) => one[field] === rows[at - 1][field]) && Boolean(one.notification ?? one.run);
-  return readNames(rows);
-}
-
-const OF_ALL = { path: '/v1/messages', rows: 'messages', readMore, isNewestFirst: true, pinsOpened: true, isDense: true, single: ['recipient', 'notification', 'run'], views: [['Failed today', { state: 'failed', range: '24h' }], ['Bounced', { state: 'bounced' }]] };
+const OF_ALL = { path: '/v1/messages', rows: 'messages', readMore: readNames, isNewestFirst: true, pinsOpened: true, isDense: true, single: ['recipient', 'notification', 'run'], views: [['Failed today', { state: 'failed', range: '24h' }], ['Bounced', { state: 'bounced' }]] };
 const TENANT = { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, CREATED = { name: 'Created', kind: 'time', of: (one) => one.created_at };
 /** The beginning of a message in one line: of an e-mail without its subject, its footer and its links. */
 function beginningOf({ content: { subject = '', title, body, text = '' } }) {
@@ -34,7 +28,7 @@ function beginningOf({ content: { subject = '', title, body, text = '' } }) {
 }
 
 const personOf = (one) => one.content.to_name || nameOf(one) || one.to;
-const TO = { name: 'To', kind: 'person', of: (one) => one, show: (one) => html`<span class=${one.isAgain ? 'person muted repeated' : 'person'} title=${one.to}><${Avatar} of=${one.recipient ?? one.to} name=${personOf(one)} /><span class="name">${personOf(one)}</span></span>`, width: '11rem' };
+const TO = { name: 'To', kind: 'person', of: (one) => one, show: (one) => html`<span class="person" title=${one.to}><${Avatar} of=${one.recipient ?? one.to} name=${personOf(one)} /><span class="name">${personOf(one)}</span></span>`, width: '11rem' };
 
 export const messages = {
   ...OF_ALL, link: (one) => path`/messages/${one.id}`, filters: [...FILTERS, CHANNEL],

@@ -2,7 +2,6 @@
  * Parts of rows and pages of objects: rows of two lines, recipients of sends, variables in texts, channels, and the headline of a page.
  */
 import { Person } from './caller.js';
-import { number } from './format.js';
 import { html } from './html.js';
 import { loadStyle } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
@@ -20,9 +19,6 @@ export const NAME_WIDTH = 'minmax(17rem, 1fr)';
 const publisherOf = ({ published_by: by }) => by && `Published by ${by === 'project secret' ? 'your server' : by}`;
 /** The version of an object, whether it has a draft, and who published or saved it. */
 export const VERSION = { name: 'Version', kind: 'number', isLabeled: false, of: (one) => html`<span title=${one.draft ? `Draft of ${one.draft.by}` : publisherOf(one)}><${Lines} isKept of=${one.version === 0 ? 'draft' : `v${one.version}`} note=${one.version > 0 && one.draft && 'draft'} /></span>`, width: '3.5rem' };
-
-/** A number, that of which it is a part, and a bar. `isMore`: there are more, which are not counted; `kind` is the tone of the bar. */
-export const PartOf = ({ value, all, isMore = false, label, kind }) => html`<progress aria-label=${label} class=${kind} max=${Math.max(all, 1)} value=${value}></progress><span class="amount">${number(value)} of ${number(all)}${isMore && '+'}</span>`;
 
 /** A state in a row that begins with the sign of its object. */
 export const stated = (value) => html`<${State} of=${value} />`;

@@ -4,7 +4,7 @@
 import { count, number } from './format.js';
 import { html } from './html.js';
 import { loadStyle } from './load.js';
-import { Headline } from './object-parts.js';
+import { Headline, Lines } from './object-parts.js';
 import { get, withQuery } from './server.js';
 
 await loadStyle('reach.css');
@@ -23,19 +23,19 @@ export async function readAudience(one) {
 
 const amountOf = (value, exact) => `${number(value)}${exact ? '' : '+'}`;
 
-const Bar = ({ of: { inboxes, seen, read }, size = inboxes }) => html`<span class="reach" aria-hidden="true">${[['delivered', inboxes], ['seen', seen], ['read', read]].map(([name, value]) => html`<span key=${name} class=${name} style=${{ width: `${(value / Math.max(size, 1)) * 100}%` }}></span>`)}</span>`;
+const Bar = ({ of: { inboxes, seen, read }, size }) => html`<span class="reach" aria-hidden="true">${[['delivered', inboxes], ['seen', seen], ['read', read]].map(([name, value]) => html`<span key=${name} class=${name} style=${{ width: `${(value / Math.max(size, 1)) * 100}%` }}></span>`)}</span>`;
 
-/** In a row: to how many it was delivered, and how many read it. */
+/** In a row: to how many it was delivered, and how many read it. A bar needs the size of the audience, which is read with one announcement only. */
 export const Delivered = ({ of }) => (of.inboxes === 0
   ? html`<span class="muted">not delivered yet</span>`
-  : html`<span class="reached"><${Bar} of=${of} /><small>${amountOf(of.inboxes, of.exact)} reached<span>, ${amountOf(of.read, of.exact)} read</span></small></span>`);
+  : html`<${Lines} isKept of=${`${amountOf(of.inboxes, of.exact)} reached`} note=${`${amountOf(of.read, of.exact)} read`} />`);
 
 /** As the first sentence of its page, with a bar. It is a success if half of the recipients have read it. */
 export function Reach({ of }) {
   const { inboxes, seen, read, exact, size } = of;
   const all = size ?? inboxes, kind = inboxes === 0 ? 'wait' : read * 2 < all ? 'info' : 'ok';
   const parts = [['delivered', inboxes], ['seen', seen], ['read', read]];
-  const bar = html`<${Bar} of=${of} size=${size} />
+  const bar = html`<${Bar} of=${of} size=${all} />
     <span class="reach-parts">${[['recipients', size], ...parts].map(([name, value]) => value !== undefined && html`<span key=${name} class=${name}><b>${amountOf(value, exact || name === 'recipients')}</b> ${name === 'recipients' ? count(value, 'recipient').split(' ').pop() : name}</span>`)}</span>`;
   return html`<${Headline} kind=${kind} note=${html`${all > 0 && bar}${inboxes < all || !exact ? 'A recipient gets it while connected, or when the inbox is opened next.' : ''}`}>${inboxes === 0 ? 'In no inbox yet' : `Read by ${number(read)} of ${exact ? '' : 'the first '}${count(all, 'recipient')}`}<//>`;
 }

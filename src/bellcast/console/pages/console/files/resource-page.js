@@ -225,7 +225,9 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
     // Only rows that are all here can be sorted, unless they are in groups.
     const isWhole = !last.next && !last.scanned_until, sort = isWhole && !group && { name: page.query.get('sort'), choose: (name) => setQuery({ sort: name }, { isQuiet: true }) };
     const ordered = isWhole && (resource.order || sort) ? [sorted(resource.order ? chunks.flat().sort(resource.order) : chunks.flat(), columns, sort ? sort.name : null)] : chunks;
-    return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columns} chunks=${ordered} state=${query.state} sort=${sort} pinned=${pinned} group=${group} isDense=${resource.isDense} isTall=${resource.isTall} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
+    // Times say their days themselves: the only day needs no heading.
+    const all = chunks.flat(), isOneDay = group && !resource.groupOf && list.count > 0 && group(all[0]) === group(all.at(-1));
+    return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columns} chunks=${ordered} state=${query.state} sort=${sort} pinned=${pinned} group=${isOneDay ? null : group} isDense=${resource.isDense} isTall=${resource.isTall} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
       <p class="muted foot" role="status">${note(list)}</p>
       ${more.problem && html`<${Failure} problem=${more.problem} retry=${list.loadMore} />`}
       ${(last.next || last.scanned_until) && html`<button type="button" disabled=${more.isLoading} onClick=${list.loadMore}>${last.next ? 'Load more' : 'Search further'}</button>`}

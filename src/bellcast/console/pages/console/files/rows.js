@@ -22,8 +22,8 @@ const grouped = (value) => html`<${Time} at=${value} isInDay />`;
 const plain = (value) => html`<span class="value">${value}</span>`;
 const isEmpty = (value) => value === null || value === undefined || value === '' || value === false;
 const usedOf = (columns, rows) => columns.filter((one) => one.kind === 'title' || rows.some((row) => !isEmpty(one.of(row))));
-/** States of which the icon says enough. The word of others is before the text of a row, unless the row above has the same, or the rows are filtered by it: the text has the room. */
-const ROUTINE = ['ok', 'open', 'unseen'];
+/** States of which the icon says enough. The word of others is before the text of each row, unless the rows are filtered by it: the text has the room. */
+const ROUTINE = ['unread', 'seen', 'read', 'completed'];
 const stateOf = (columns, row) => row && columns.find(({ kind }) => kind === 'state')?.of(row);
 const timeOf = (columns) => columns.find(({ kind }) => kind === 'time');
 
@@ -54,7 +54,7 @@ export const moveInRows = (step) => document.querySelector('.table[data-keys]')?
 /**
  * @param {object} table
  * @param {string} table.label
- * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: (row: any) => boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, none?: string, by?: (row: any) => any, width?: string}[]} table.columns `by` is the value by which rows are sorted, if it is not the one that is shown; `none` is shown without a value; `lead` is a sign before a title, `text` follows it in grey; on a phone, one that is wrapped is shown as a whole; on a narrow list, a value that `isLabeled` is followed by the name; a `share` is a bar directly before the value, as long as its part of the greatest one of all rows, unless that is small
+ * @param {{name: string, of: (row: any) => any, kind?: string, text?: (row: any) => any, isWrapped?: (row: any) => boolean, lead?: (row: any) => any, isLabeled?: boolean, share?: (row: any) => number, none?: string, by?: (row: any) => any, width?: string}[]} table.columns `by` is the value by which rows are sorted, if it is not the one that is shown; `none` is shown without a value; `lead` is a sign before a title, `text` follows it in grey; on a phone, one that is wrapped is shown as a whole; on a narrow list, a value that `isLabeled` is followed by the name; a `share` is a bar directly before the value, as long as its part of the greatest one of all rows, unless all are small
  * @param {{name: string | null, choose: (name: string | null) => void}} [table.sort] by which column the rows are sorted, if they can be
  * @param {any} [table.pinned] the open object, if it is none of the rows: it is above them, null while it is read
  * @param {any[][]} table.chunks the rows, as the server sent them
@@ -98,12 +98,12 @@ export function Rows({ label, columns: all, chunks, state, sort, pinned, group, 
   let start = 0;
   return html`<div class=${['table', ...looks].join(' ')} role="table" aria-label=${label} ref=${place} data-keys onmove=${move} style=${{ '--columns': template }}>
     <div role="rowgroup" class="head"><div role="row" class="row">${columns.map((one) => html`<${Head} key=${one.name} column=${one} rows=${rows} sort=${sort} />`)}${actions && html`<div role="columnheader" class="hidden">Actions</div>`}</div></div>
-    ${pinned !== undefined && html`<div role="rowgroup" class="chunk"><div role="row" class="day"><span role="rowheader">Opened</span></div>${pinned ? html`<${Row} row=${pinned} index=${-1} columns=${columns} known=${[state]} most=${most} href=${link?.(pinned)} actions=${actions} isOpen />` : html`<div class="row" data-open="yes" aria-hidden="true"></div>`}</div>`}
+    ${pinned !== undefined && html`<div role="rowgroup" class="chunk"><div role="row" class="day"><span role="rowheader">Opened</span></div>${pinned ? html`<${Row} row=${pinned} index=${-1} columns=${columns} known=${state} most=${most} href=${link?.(pinned)} actions=${actions} isOpen />` : html`<div class="row" data-open="yes" aria-hidden="true"></div>`}</div>`}
     ${chunks.map((some, index) => {
     const first = start;
     start += some.length;
     return html`<${Chunk} key=${index} isNeeded=${target && target.index >= first && target.index < start} rows=${some} isOnly=${chunks.length === 1}>${() => some.map((row, offset) => html`${groupAt(first + offset) !== groupAt(first + offset - 1) && html`<div key=${`group ${first + offset}`} role="row" class="day"><span role="rowheader">${groupAt(first + offset)}</span></div>`}<${Row} key=${first + offset}
-      row=${row} index=${first + offset} columns=${columns} known=${[state, stateOf(columns, at(first + offset - 1))]} most=${most} heading=${groupAt(first + offset)} href=${link?.(row)} actions=${actions} isOpen=${isOpen(row)} />`)}<//>`;
+      row=${row} index=${first + offset} columns=${columns} known=${state} most=${most} heading=${groupAt(first + offset)} href=${link?.(row)} actions=${actions} isOpen=${isOpen(row)} />`)}<//>`;
   })}</div>`;
 }
 
@@ -126,7 +126,7 @@ function Chunk({ rows, isNeeded, isOnly, children }) {
 }
 
 function Row({ row, index, columns, known, most, heading, href, actions, isOpen }) {
-  const menu = actions?.(row), state = stateOf(columns, row), word = !known.includes(state) && !ROUTINE.includes(kindOf(state)) && state;
+  const menu = actions?.(row), state = stateOf(columns, row), word = state !== known && !ROUTINE.includes(state) && state;
   // On a narrow list, the first line has the title, its state and the time; the second one has all others, on a very narrow one only the first, the tenant, and what comes next in rank.
   const filled = columns.filter((one) => one !== timeOf(columns) && !['title', 'state'].includes(one.kind) && !isNothing(one, row));
   const ranks = filled.toSorted((one, other) => rankOf(one, filled) - rankOf(other, filled)), spares = [null, null, null, 'spare', 'spare rest'];
@@ -134,12 +134,14 @@ function Row({ row, index, columns, known, most, heading, href, actions, isOpen 
     const { name, kind, of, none, share, show = kind === 'time' && of(row) && heading === dayName(of(row)) ? grouped : KINDS[kind]?.show ?? plain } = column, value = of(row), top = most.get(column)?.share;
     if (kind === 'title') return html`<${Title} key=${name} column=${column} row=${row} value=${value} state=${state} word=${word} href=${href} isOpen=${isOpen} />`;
     const place = filled.indexOf(column);
-    return html`<div key=${name} role="cell" class=${['cell', kind, isNothing(column, row) && 'none', place >= 0 && 'second', place > 0 && 'next', spares[Math.min(ranks.indexOf(column), 4)]].filter(Boolean).join(' ')} style=${share && { '--length': most.get(column).length }} data-unit=${isCounted(column) ? unitOf(column, row) : null}>${top >= GREATEST && share(row) >= top / 20 && html`<span class="share" style=${{ '--part': share(row) / top }}></span>`}${isEmpty(value) ? none && html`<span class="muted">${none}</span>` || ((kind === 'time' || (kind === 'number' && most.size > 0)) && '–') : share && typeof value === 'string' ? html`<span class="amount">${show(value)}</span>` : show(value)}</div>`;
+    return html`<div key=${name} role="cell" class=${['cell', kind, isNothing(column, row) && 'none', place >= 0 && 'second', place > 0 && 'next', spares[Math.min(ranks.indexOf(column), 4)]].filter(Boolean).join(' ')} style=${share && { '--length': most.get(column).length }} data-unit=${isCounted(column) ? unitOf(column, row) : null}>${top >= GREATEST && share(row) > 0 && html`<span class="share" style=${{ '--part': Math.max(share(row) / top, LEAST) }}></span>`}${isEmpty(value) ? none && html`<span class="muted">${none}</span>` || ((kind === 'time' || (kind === 'number' && most.size > 0)) && '–') : share && typeof value === 'string' ? html`<span class="amount">${show(value)}</span>` : show(value)}</div>`;
   })}${actions && html`<div role="cell" class="cell acting">${menu && html`<${Popup} buttonClass="quiet" label=${`Actions of ${columns.find(({ kind }) => kind === 'title').of(row)}`} button=${html`<${Icon} name="more" />`}>${() => html`<div class="options">${menu}</div>`}<//>`}</div>`}</div>`;
 }
 
 /** Numbers that are all below this one have no bars. */
 const GREATEST = 10;
+/** The part of a bar that can be seen. */
+const LEAST = 1 / 16;
 
 /** On a narrow list, a number is followed by what it counts, "3 events in 24 h", and is left out if it is 0. */
 const isCounted = ({ kind, isLabeled = kind === 'number' }) => isLabeled;
@@ -149,4 +151,4 @@ const rankOf = (column, filled) => (column === filled[0] ? 0 : /^Tenants?$/.test
 const isNothing = (column, row) => isEmpty(column.of(row)) || (isCounted(column) && countOf(column, row) === 0);
 const unitOf = (column, row) => column.name.toLowerCase().replace(',', ' in').replace(countOf(column, row) === 1 ? /s\b/ : '', '');
 
-const Title = ({ column: { text, isWrapped, lead }, row, value, state, word, href, isOpen }) => html`<div role="cell" class="cell title">${lead?.(row)}${href ? html`<a class="row-link" href=${href} title=${state} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${(word || text?.(row)) && html`<span class=${isWrapped?.(row) ? 'preview wrapped' : 'preview'} dir="auto">${word && html`<span class=${`state ${kindOf(word)}`}>${word}</span>`}${word && text?.(row) && ' · '}${text?.(row)}</span>`}</div>`;
+const Title = ({ column: { text, isWrapped, lead }, row, value, state, word, href, isOpen }) => html`<div role="cell" class="cell title">${lead?.(row)}${href ? html`<a class="row-link" href=${href} title=${state} aria-current=${isOpen ? 'true' : null} dir="auto">${value}</a>` : html`<span class="row-title" dir="auto">${value}</span>`}${(word || text?.(row)) && html`<span class=${isWrapped?.(row) ? 'preview wrapped' : 'preview'} dir="auto">${word && html`<span class=${kindOf(word) === 'ok' ? 'state' : `state ${kindOf(word)}`}>${word}</span>`}${word && text?.(row) && ' · '}${text?.(row)}</span>`}</div>`;

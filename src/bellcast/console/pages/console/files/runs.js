@@ -6,7 +6,7 @@ import { CodeOf } from './code.js';
 import { Confirm } from './dialogs.js';
 import { withTimes } from './explain.js';
 import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW } from './filters.js';
-import { duration, weekdayTime } from './format.js';
+import { dayName, dayTime, duration, hourOf } from './format.js';
 import { histogramOf } from './histogram.js';
 import { Loaded, loadStyle, useEvery, useLoad, useOpened } from './load.js';
 import { teaser } from './object-parts.js';
@@ -45,7 +45,7 @@ const LABEL_WIDTH = 30;
 function waitOf({ state, steps }) {
   const step = state === 'waiting' && steps.find((one) => one.state === 'waiting');
   const isTimed = step && Date.parse(step.due_at ?? '') > Date.now();
-  return step && html`<${Tag}>${step.key}<//>${isTimed && ` until ${weekdayTime(step.due_at)}`}`;
+  return step && html`<${Tag}>${step.key}<//>${isTimed && ` until ${(dayName(step.due_at) === 'Today' ? hourOf : dayTime)(step.due_at)}`}`;
 }
 
 /** Why a run failed, in a few words. */
@@ -55,14 +55,14 @@ const reasonOf = ({ reason }) => {
 };
 
 export const runs = {
-  histogram: histogramOf('runs', 'run'), path: '/v1/runs', rows: 'runs', readMore: readNames, link: (one) => path`/runs/${one.id}`, isNewestFirst: true, pinsOpened: true, single: ['recipient', 'trigger'],
+  histogram: histogramOf('runs', 'run'), path: '/v1/runs', rows: 'runs', readMore: readNames, link: (one) => path`/runs/${one.id}`, isNewestFirst: true, pinsOpened: true, isDense: true, single: ['recipient', 'trigger'],
   filters: [WORKFLOW, RECIPIENT, { name: 'trigger', label: 'Trigger', isHidden: true }, CHANNEL, PROVIDER, { name: 'state', label: 'State', options: ['running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'] },
     { name: 'step', label: 'Step', of: (one) => one.steps.map(({ key }) => key) }, { name: 'step_state', label: 'Step state', needs: 'step', options: ['done', 'waiting', 'skipped', 'failed', 'running', 'pending'], words: { pending: 'not reached' } }, RANGE],
   views: [['Failed', { state: 'failed' }], ['Waiting', { state: 'waiting' }]],
   columns: [
-    { name: 'State', kind: 'state', of: (one) => one.state }, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => reasonOf(one) || waitOf(one), isWrapped: (one) => one.state === 'failed' },
+    { name: 'State', kind: 'state', of: (one) => one.state }, RECIPIENT_COLUMN, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => reasonOf(one) || waitOf(one), isWrapped: (one) => one.state === 'failed' },
     { name: 'Steps', of: (one) => one.steps, show: (steps) => html`<${Chain} of=${steps} max=${4} />`, width: '7.25rem' }, { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
-    RECIPIENT_COLUMN, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
+    { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
   ],
   note: html`Steps:<span class="chain"><span class="avatar tone-grey" data-state="skipped"></span></span>skipped by a condition,<span class="chain"><span class="avatar tone-grey" data-state="pending"></span></span>not reached. Channel and provider filter by the messages that a run sent.`,
   none: { text: 'No workflow runs yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice' },

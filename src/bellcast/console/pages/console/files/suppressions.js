@@ -22,7 +22,7 @@ const CHANNELS = ['email', 'sms', 'push', 'chat'];
 const REASONS = {
   bounce: { word: 'bounced', kind: 'bad', verdict: 'It bounced', advice: 'correct it at the recipient, or free it' },
   complaint: { word: 'complaint', kind: 'warn', verdict: 'Its owner complained of spam', advice: 'free it only if the recipient asks for it' },
-  stop: { word: 'replied STOP', kind: 'tone-grey', verdict: 'The recipient replied STOP', advice: 'the reply START frees it' },
+  stop: { word: 'replied STOP', verdict: 'The recipient replied STOP', advice: 'the reply START frees it' },
 };
 /** The reason in a word, or as it was entered. */
 const wordOf = ({ reason }) => REASONS[reason]?.word ?? (reason === 'manual' ? 'by hand' : reason);
@@ -38,7 +38,7 @@ export const suppressions = {
   path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Search addresses', isSearch: true }], order: newest,
   columns: [
     { name: 'Address', kind: 'title', of: (one) => one.address },
-    { name: 'Reason', of: (one) => one, show: (one) => html`<span class=${`chip ${REASONS[one.reason]?.kind ?? 'tone-grey'}`} title=${REASONS[one.reason] ? null : one.reason}>${wordOf(one)}</span>`, by: wordOf, width: '12rem' }, { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '6.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
+    { name: 'Reason', of: (one) => one, show: (one) => html`<span class="chip tone-grey" title=${REASONS[one.reason] ? null : one.reason}>${wordOf(one)}</span>`, by: wordOf, width: '12rem' }, { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '6.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
   ],
   actions: (one, page) => page.may(BUILDERS) && html`<${Free} of=${one} />`,
   note: 'Nothing is sent to these addresses until you free them. An address that bounces is added.',
@@ -59,7 +59,7 @@ export function Suppression({ page }) {
     const known = REASONS[one.reason], { kind, verdict = 'Suppressed by hand', advice = 'free it' } = known ?? {};
     const person = past?.person, isWrong = one.reason === 'bounce' && person;
     return html`<${Heading} title=${one.address} />
-      <${Headline} kind=${['bad', 'warn'].includes(kind) ? kind : 'info'} note=${`${known || one.reason === 'manual' ? '' : `Reason: ${one.reason.replace(/\.$/, '')}. `}Nothing is sent to this address. To send again, ${advice}.`} fixes=${page.may(BUILDERS) && html`${isWrong && html`<a class="button primary" href=${inTenant(page, withQuery(path`/recipients/${person.key}`, { focus: 'address' }), one)}>Correct the address</a>`}<${Free} of=${one} />`}>${verdict} <${Time} at=${one.created_at} /><//>
+      <${Headline} kind=${kind ?? 'info'} note=${`${known || one.reason === 'manual' ? '' : `Reason: ${one.reason.replace(/\.$/, '')}. `}Nothing is sent to this address. To send again, ${advice}.`} fixes=${page.may(BUILDERS) && html`${isWrong && html`<a class="button primary" href=${inTenant(page, withQuery(path`/recipients/${person.key}`, { focus: 'address' }), one)}>Correct the address</a>`}<${Free} of=${one} />`}>${verdict} <${Time} at=${one.created_at} /><//>
       <${Facts} of=${[['Channel', html`<${Channel} of=${one.channel} />`], ['Recipient', past && (person ? html`<${Named} of=${{ tenant: one.tenant, recipient: person.key }} href=${inTenant(page, path`/recipients/${person.key}`, one)} />` : 'none has this address now')], ['Tenant', one.tenant], ['Since', html`<${Moment} at=${one.created_at} />`]]} />
       ${person && html`<${LastMessages} page=${page} of=${past} />`}`;
   }}<//>`;

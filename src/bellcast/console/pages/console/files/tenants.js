@@ -10,7 +10,6 @@ import { html, useState } from './html.js';
 import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { KeyFields } from './key-fields.js';
 import { cancel, createObject } from './new-object.js';
-import { PartOf } from './object-parts.js';
 import { connectionsIn, StoredRows } from './overview.js';
 import { Avatar, Card, Facts, Heading, Icon, Id, Json, Opening, State } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
@@ -48,17 +47,16 @@ function stateOf(one) {
   return one.sends_today ? ['active', 'ok'] : ['idle', 'open'];
 }
 
-/** The name of a tenant, and its key if that is another word. */
+/** The name of a tenant. */
 const nameOf = (one) => one.name ?? tenantName(one.key);
-const otherKey = (one) => nameOf(one).toLowerCase() !== one.key.toLowerCase() && one.key;
 
 /** Of sends without a daily limit, only a part may have been counted. */
 const COUNTED = 'Counted since midnight UTC. Without a daily limit, a send counts once for all its recipients.';
 
-/** Today's sends, and their part of the daily limit; of an idle tenant nothing, as its state says it. Without a limit, more may have been sent. */
+/** Today's sends, of the daily limit if there is one; of an idle tenant nothing, as its state says it. Without a limit, more may have been sent. */
 function partSent(one) {
-  if (hasBudget(one)) return html`<${PartOf} value=${one.sends_today ?? 0} all=${one.settings.sends_per_day} label="Of the daily limit" kind=${stateOf(one)[1]} />`;
-  return one.sends_today ? html`<span title=${COUNTED}>at least <b>${number(one.sends_today)}</b></span>` : null;
+  if (hasBudget(one)) return `${number(one.sends_today ?? 0)} of ${number(one.settings.sends_per_day)}`;
+  return one.sends_today ? html`<span title=${COUNTED}>${number(one.sends_today)}+</span>` : null;
 }
 
 /** The limits of a tenant in words. */
@@ -77,13 +75,13 @@ export const tenants = {
   filters: [{ name: 'prefix', label: 'Key begins with', isSearch: true }, CREATED],
   views: [['New this week', { range: '7d' }]],
   columns: [
-    { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${nameOf(one)} />`, of: nameOf, text: (one) => [otherKey(one), ...limitsOf(one)].filter(Boolean).join(' · '), width: 'minmax(10rem, 1fr)' },
-    { name: 'State', of: stateOf, show: ([word, kind]) => html`<${State} of=${word} kind=${kind} />`, width: '10.5rem' },
+    { name: 'Tenant', kind: 'title', lead: (one) => html`<${Avatar} of=${one.key} name=${nameOf(one)} />`, of: nameOf, text: (one) => [one.key, ...limitsOf(one)].filter(Boolean).join(' · '), width: 'minmax(10rem, 1fr)' },
+    { name: 'State', of: stateOf, show: ([word, kind]) => html`<span class=${kind === 'open' ? 'idle' : null}><${State} of=${word} kind=${kind} /></span>`, width: '10.5rem' },
     { name: 'Sent today', kind: 'number', of: partSent, by: (one) => one.sends_today, none: '–', width: '11rem' },
     { name: 'Recipients', kind: 'number', of: (one) => one.recipients > 0 && many(one.recipients), by: (one) => one.recipients, none: '–', width: '7rem' },
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
-  note: 'Sent today counts from midnight UTC. Without a daily limit, a send counts once for all its recipients. The default tenant is not listed.',
+  note: 'The default tenant is not listed.',
   none: { text: 'No tenants yet. A tenant is a customer of your app: with its own recipients, brand and limits. The first send with a tenant creates it too.', command: 'bellcast notify alice "Hello" --tenant acme', tools: newButton },
 };
 
