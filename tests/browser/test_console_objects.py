@@ -95,8 +95,7 @@ def test_simulated_message_is_sent_by_hand_once_there_is_a_provider(
 def test_corrected_notification_has_the_new_title(open_console: Callable[..., Page], owner: Console) -> None:
     sent = owner.send("POST", "/v1/notifications", {"to": "walter", "title": "Tuseday", "type": "corrected"})
     page = open_console(f"/notifications/{sent['notifications'][0]['id']}")
-    open_more(page)
-    page.get_by_role("button", name="Edit", exact=True).click()
+    page.locator(".heading").get_by_role("button", name="Edit", exact=True).click()
     expect(page.locator("h1")).to_have_text("Edit notification")
     page.get_by_label("Title").fill("Tuesday")
     expect(page.locator(".seen .bell-row")).to_contain_text("Tuesday")
