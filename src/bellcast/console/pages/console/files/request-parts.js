@@ -18,6 +18,6 @@ export function LatestRequests({ page, title, of, shown, none }) {
   const found = useLoad((signal) => get(withQuery('/v1/requests', { ...of, limit: FEW }), signal), Object.values(of));
   const { requests = [], total } = found.value ?? {}, others = requests.filter(({ id }) => id !== shown);
   if (others.length === 0) return found.value && none && html`<${Card} title=${title}><p class="muted">${none}</p><//>`;
-  return html`<${Card} title=${title}><ul class="rows-of">${others.map((one) => html`<li key=${one.id}><${State} of=${String(one.status)} kind=${one.status >= 500 ? 'bad' : one.code ? 'warn' : 'ok'} /><a class="plain grow" href=${page.url(path`/requests/${one.id}`)}>${one.method} ${withShortIds(one.path)}</a><${Time} at=${one.at} /></li>`)}</ul>
+  return html`<${Card} title=${title}><ul class="rows-of">${others.map((one) => html`<li key=${one.id}><${State} of=${String(one.status)} kind=${one.status >= 500 ? 'bad' : one.status >= 400 ? 'warn' : 'ok'} /><a class="plain grow" href=${page.url(path`/requests/${one.id}`)}>${one.method} ${withShortIds(one.path)}</a><${Time} at=${one.at} /></li>`)}</ul>
     ${(total.value > requests.length || !total.exact) && html`<a href=${withQuery(page.url('/requests'), of)}>All ${amountOf(total)} requests</a>`}<//>`;
 }
