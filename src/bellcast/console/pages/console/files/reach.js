@@ -28,7 +28,7 @@ const Bar = ({ of: { inboxes, seen, read }, size }) => html`<span class="reach" 
 /** In a row: to how many it was delivered, and how many read it. A bar needs the size of the audience, which is read with one announcement only. */
 export const Delivered = ({ of }) => (of.inboxes === 0
   ? html`<span class="muted">not delivered yet</span>`
-  : html`<${Lines} isKept of=${`${amountOf(of.inboxes, of.exact)} reached`} note=${`${amountOf(of.read, of.exact)} read`} />`);
+  : html`<span class="audience"><${Lines} isKept of=${`${amountOf(of.inboxes, of.exact)} reached`} note=${`${amountOf(of.read, of.exact)} read`} /></span>`);
 
 /** As the first sentence of its page, with a bar. It is a success if half of the recipients have read it. */
 export function Reach({ of }) {
