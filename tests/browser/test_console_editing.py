@@ -494,7 +494,7 @@ def test_source_of_a_tenant_sends_on_a_test_event(open_console: Callable[..., Pa
         source = {"event": "order.tried", "topic": topic, "notification": {"to": to, "title": "Tried"}}
         owner.send("PUT", "/v1/sources/tried?tenant=harbor", source)
         go(page, "/sources?tenant=harbor")
-        expect(page.get_by_role("row").filter(has=link)).to_contain_text(f"order.tried {place}")
+        expect(page.get_by_role("row").filter(has=link)).to_contain_text(f"order.tried {place.removeprefix('on ')}")
         link.click()
         expect(page.get_by_role("region", name="State")).to_contain_text(f"Each order.tried {place} sends this to")
         page.get_by_text("Publish a test event").click()
