@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 
@@ -12,6 +12,16 @@ const OPTIONS = ['--ignoreConfig', '--noEmit', '--allowJs', '--checkJs', '--targ
 /** An unknown name (also with a proposal, as a type's name, or as a shorthand property), and an import of what a module does not export. The other rules are
  * about types, which these modules do not declare. */
 const UNDEFINED_NAME = /error TS(2304|2552|2693|18004|2305|2724)/;
+
+test('requests of the console go to the path of its server, also of one below a folder that begins with a tilde', async () => {
+  const source = readFileSync(new URL('server.js', FOLDER), 'utf8');
+  const places = { '/console': '', '/console/~0ab': '', '/docs/~0ab': '', '/~ann/console': '/~ann', '/~ann/server/console/~0ab': '/~ann/server' };
+  for (const [place, root] of Object.entries(places)) {
+    const url = JSON.stringify(`https://example.com${place}/server.js`);
+    const { ROOT } = await import(`data:text/javascript,${encodeURIComponent(source.replace('import.meta.url', url))}`);
+    assert.equal(ROOT, root, place);
+  }
+});
 
 test('a cron expression is shown in words', async () => {
   const { cronText } = await import(new URL('cron-text.js', FOLDER));

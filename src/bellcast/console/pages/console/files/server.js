@@ -3,7 +3,7 @@
  */
 
 /** The path at which the server is mounted, without a trailing slash. */
-export const ROOT = new URL('..', import.meta.url.replace(/~\w+\/(?=server)/, '')).pathname.replace(/\/$/, '');
+export const ROOT = new URL('..', import.meta.url.replace(/~\w+\/(?=server\.js$)/, '')).pathname.replace(/\/$/, '');
 
 /** An error of the server, with the fields of its problem document. */
 export class Problem extends Error {
