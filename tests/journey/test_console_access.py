@@ -501,15 +501,15 @@ async def test_modules_are_served_and_revalidated(rest: Rest) -> None:
     assert (await rest.anonymous.get("/console/..%2f__init__.py")).headers["content-type"].startswith("text/html")
 
 
-@pytest.mark.parametrize("page", ["console", "docs", "embed"])
-async def test_browsers_keep_a_file_of_this_version_only(rest: Rest, page: str) -> None:
+@pytest.mark.parametrize(("page", "cache"), [("console", "private"), ("docs", "public"), ("embed", "public")])
+async def test_browsers_keep_a_file_of_this_version_only(rest: Rest, page: str, cache: str) -> None:
     async def get(path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
         response = await rest.anonymous.request(method, f"/{page}/{path}", headers=headers)
         return response.status_code, response.headers["cache-control"], response.headers.get("etag", "")
 
     kept = f"{console.version()}/server.js"
     status, caching, tag = await get(kept)
-    assert (status, caching) == (200, "public, max-age=31536000, immutable")
+    assert (status, caching) == (200, f"{cache}, max-age=31536000, immutable")
     assert await get(kept, "HEAD") == (200, caching, tag)
     assert await get(kept, **{"if-none-match": tag}) == (304, caching, tag)
     for path in ("server.js", "~0ab/server.js"):
@@ -531,7 +531,7 @@ async def test_upgrade_is_seen_at_the_next_load_of_the_console(
     after = console.version()
     page = (await rest.anonymous.get("/console")).text
     assert (f"/console/{after}/console.js" in page, before in page) == (True, False)
-    for version, caching in ((before, "no-cache"), (after, "public, max-age=31536000, immutable")):
+    for version, caching in ((before, "no-cache"), (after, "private, max-age=31536000, immutable")):
         response = await rest.anonymous.get(f"/console/{version}/drawer.js")
         assert (response.text[-10:], response.headers["cache-control"]) == ("// changed", caching)
 

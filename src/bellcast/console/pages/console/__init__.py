@@ -8,7 +8,7 @@ from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, Literal
 
 from bellcast.kernel.errors import Forbidden, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses, served_file
@@ -27,8 +27,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
-VERSION = re.compile("^~[0-9a-f]+/")
-KEPT = {"cache-control": "public, max-age=31536000, immutable"}
+VERSIONED = re.compile("^~[0-9a-f]+/")
+KEPT = "max-age=31536000, immutable"
 HEADERS = {
     # Revalidated on every load, so that an upgrade of the server also upgrades the console.
     "cache-control": "no-cache",
@@ -45,15 +45,17 @@ def version() -> str:
     return f"~{hashlib.sha256(etags.encode()).hexdigest()[:12]}"
 
 
-def file(request: ApiRequest, headers: Mapping[str, str]) -> ASGIApp:
+def file(request: ApiRequest, headers: Mapping[str, str], kept_by: Literal["public", "private"] = "public") -> ASGIApp:
     """Return the module or the style sheet that a path names. A page of another version, which was opened before an upgrade
-    or is of another node, gets that of this one."""
+    or is of another node, gets that of this one. A file of this version may be kept by shared caches too, or only by the
+    browser (`private`)."""
     named = request_body.path(request, "name")
-    name = VERSION.sub("", named)
+    name = VERSIONED.sub("", named)
     if (found := served_file.read_all(FOLDER).get(name)) is None:
         cause = ": the client was not built with npm" if name.startswith(VENDOR) else "."
         raise NotFound(f"This installation has no {name}{cause}")
-    return found.respond(request, {**headers, **(KEPT if named == f"{version()}/{name}" else {})})
+    kept = {"cache-control": f"{kept_by}, {KEPT}"} if named == f"{version()}/{name}" else {}
+    return found.respond(request, {**headers, **kept})
 
 
 def first_modules(*names: str) -> set[str]:
@@ -91,7 +93,8 @@ async def show_page(request: ApiRequest) -> ASGIApp:
     if name not in served_file.read_all(FOLDER) and not name.startswith((VENDOR, "~")):
         return _shown(request)
     _check_enabled(request)
-    return file(request, HEADERS)
+    # A shared cache would also respond to networks that are refused here.
+    return file(request, HEADERS, "private")
 
 
 def _shown(request: ApiRequest) -> ASGIApp:
