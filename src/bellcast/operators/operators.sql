@@ -78,7 +78,7 @@ VALUES (:digest, :operator, :now, :now, :verified_at, :user_agent)
 
 -- name: operator_session_find
 -- A session with its operator.
-SELECT s.created_at, s.seen_at, s.verified_at, s.user_agent, o.id, o.name, o.role,
+SELECT s.created_at, s.seen_at, s.verified_at, o.id, o.name, o.role,
   CASE WHEN o.role = 'owner' THEN NULL ELSE o.tenants END, o.created_at, o.seen_at,
   o.mfa_secret IS NOT NULL, o.subject, (SELECT count(*) FROM passkeys p WHERE p.operator = o.id), o.email
 FROM operator_sessions s JOIN operators o ON o.id = s.operator WHERE s.digest = :digest

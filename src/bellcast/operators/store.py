@@ -168,7 +168,7 @@ class Operators(StoreTable):
         found = yield Statement("operator_session_find", {"digest": digest})
         if not found:
             return None
-        return _session(digest, _operator(tuple(found[0][4:])), found[0][:4])
+        return _session(digest, _operator(tuple(found[0][3:])), (*found[0][:3], None))
 
     @read
     def sessions_of(

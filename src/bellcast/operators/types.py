@@ -83,7 +83,7 @@ class OperatorSession(Struct, frozen=True, kw_only=True):
     created_at: int
     seen_at: int
     verified_at: int  # when the operator last authenticated, here or at the identity provider
-    user_agent: str | None  # of the sign-in
+    user_agent: str | None  # of the sign-in; read only with the sessions of an operator
 
     @property
     def id(self) -> str:
