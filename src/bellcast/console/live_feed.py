@@ -27,7 +27,8 @@ from bellcast.live_feed import (
 EVENTS_PER_SECOND = 200
 # Maximum events queued for a slow watcher: five seconds of events. Further events are only counted.
 MAX_PENDING_EVENTS = 1_000
-SECOND = 1.0
+# A watcher that has missed events reports them after this time, if no other event occurs.
+SKIPPED_SECONDS = 1.0
 # Events are sent in batches: one write per tenth of a second.
 BATCH_SECONDS = 0.1
 # Proxies cut idle connections at 60 s.
@@ -88,7 +89,7 @@ class Watcher:
         while not self._is_closed:
             # The next second must report the skipped events of this one, even if no other event occurs.
             try:
-                await asyncio.wait_for(self._changed.wait(), SECOND if self._skipped else QUIET_SECONDS)
+                await asyncio.wait_for(self._changed.wait(), SKIPPED_SECONDS if self._skipped else QUIET_SECONDS)
             except TimeoutError:
                 self._feed.begin_second()
             else:
@@ -156,7 +157,7 @@ class LiveFeed(Struct, eq=False):
 
     def begin_second(self) -> None:
         """If a new second has begun, let the watchers have events again, and report what they missed."""
-        second = self.seconds() // SECOND
+        second = int(self.seconds())
         if second != self._second:
             self._second = second
             for watcher in self._watchers:
