@@ -176,8 +176,8 @@ def check_looks(page: Page, of: str, only: int | None = None, within: str | None
 
 
 def excess_width(page: Page) -> int:
-    """Return the pixels of the page beyond the window, without the room that is kept for a scrollbar."""
-    excess: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.offsetWidth")
+    """Return the pixels of the page beyond the window."""
+    excess: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return excess
 
 
