@@ -484,17 +484,17 @@ def test_source_is_created_in_a_form_with_its_condition(open_console: Callable[.
 def test_source_of_a_tenant_sends_on_a_test_event(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/account", viewport=DESKTOP)
     link = page.get_by_role("link", name="tried", exact=True)
-    for topic, address, place in (
-        ("orders", "Topic", "on orders"),
-        ("shop.{id}", "Topic", "on shop.id"),
-        (None, "Recipient", "to a recipient"),
+    for topic, address, listed, place in (
+        ("orders", "Topic", "orders", "on orders"),
+        ("shop.{id}", "Topic", "shop.id", "on shop.id"),
+        (None, "Recipient", "to a recipient", "to a recipient"),
     ):
         to = "{{ topic.id }}" if topic and "{" in topic else "{{ event.data.customer }}"
         owner.send("PUT", "/v1/recipients/bob?tenant=harbor", {})
         source = {"event": "order.tried", "topic": topic, "notification": {"to": to, "title": "Tried"}}
         owner.send("PUT", "/v1/sources/tried?tenant=harbor", source)
         go(page, "/sources?tenant=harbor")
-        expect(page.get_by_role("row").filter(has=link)).to_contain_text(f"order.tried {place.removeprefix('on ')}")
+        expect(page.get_by_role("row").filter(has=link)).to_contain_text(f"order.tried {listed}")
         link.click()
         expect(page.get_by_role("region", name="State")).to_contain_text(f"Each order.tried {place} sends this to")
         page.get_by_text("Publish a test event").click()

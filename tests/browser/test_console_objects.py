@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -63,6 +64,16 @@ def test_email_is_shown_in_a_frame_that_runs_and_loads_nothing(
     assert [url for url in requests if not url.startswith(owner.server.url)] == []
 
 
+@contextmanager
+def late_provider(owner: Console) -> Iterator[None]:
+    """A provider of e-mail, which other tests do not have."""
+    owner.send("PUT", "/v1/providers/late", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
+    try:
+        yield
+    finally:
+        owner.send("DELETE", "/v1/providers/late")
+
+
 def test_simulated_message_is_sent_by_hand_once_there_is_a_provider(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:
@@ -78,18 +89,17 @@ def test_simulated_message_is_sent_by_hand_once_there_is_a_provider(
         expect(shown.get_by_role("button", name="Send now")).to_have_count(0)
     link = page.get_by_role("link", name="Set up an e-mail provider")
     expect(link).to_have_attribute("href", re.compile("channel=email"))
-    owner.send("PUT", "/v1/providers/late", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
-    helper.reload()
-    helper.get_by_role("button", name="Send now").click()
-    owner.send("DELETE", "/v1/providers/late")
     send = helper.get_by_role("dialog").get_by_role("button", name="Send now")
+    with late_provider(owner):
+        helper.reload()
+        helper.get_by_role("button", name="Send now").click()
+        expect(send).to_be_visible()
     send.click()
     expect(helper.get_by_role("alert")).to_contain_text("No provider delivers email messages")
-    owner.send("PUT", "/v1/providers/late", {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"})
-    send.click()
-    expect(helper.get_by_role("region", name="Outcome")).not_to_contain_text("Simulated")
-    assert owner.send("GET", f"/v1/messages/{message['id']}")["state"] != "simulated"
-    owner.send("DELETE", "/v1/providers/late")
+    with late_provider(owner):
+        send.click()
+        expect(helper.get_by_role("region", name="Outcome")).not_to_contain_text("Simulated")
+        assert owner.send("GET", f"/v1/messages/{message['id']}")["state"] != "simulated"
 
 
 def test_corrected_notification_has_the_new_title(open_console: Callable[..., Page], owner: Console) -> None:

@@ -23,6 +23,9 @@ from tests.browser.console import (
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 
+LIKE = "AppleWebKit/537.36 (KHTML, like Gecko)"
+CHROME_ON_LINUX = f"Mozilla/5.0 (X11; Linux x86_64) {LIKE} Chrome/140.0 Safari/537.36"
+
 
 @pytest.mark.thorough
 def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
@@ -437,7 +440,7 @@ def test_keys_show_their_scopes_and_last_use_on_a_phone(open_console: Callable[.
 
 
 def test_account_is_one_list_of_rows(open_console: Callable[..., Page]) -> None:
-    page = open_console("/account", viewport=DESKTOP)
+    page = open_console("/account", viewport=DESKTOP, user_agent=CHROME_ON_LINUX)
     rows = page.locator(".account > section")
     wait_loaded(page)
     edges = rows.evaluate_all("(all) => all.map((one) => [...one.children].map((part) => part.offsetLeft))")
@@ -476,13 +479,12 @@ def test_sessions_are_named_by_their_browsers(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:
     state = state_of_operator(owner, chromium, "commuter", "viewer")
-    like = "AppleWebKit/537.36 (KHTML, like Gecko)"
     agents = {
         "Firefox on Linux": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-        "Edge on Windows": f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {like} Chrome/140.0 Safari/537.36 Edg/140.0",
-        "Chrome on Android": f"Mozilla/5.0 (Linux; Android 10; K) {like} Chrome/140.0 Mobile Safari/537.36",
-        "Chrome on iPhone": f"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) {like} CriOS/140.0 Safari/604.1",
-        "Safari on macOS": f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {like} Version/18.0 Safari/605.1.15",
+        "Edge on Windows": f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {LIKE} Chrome/140.0 Safari/537.36 Edg/140.0",
+        "Chrome on Android": f"Mozilla/5.0 (Linux; Android 10; K) {LIKE} Chrome/140.0 Mobile Safari/537.36",
+        "Chrome on iPhone": f"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) {LIKE} CriOS/140.0 Safari/604.1",
+        "Safari on macOS": f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {LIKE} Version/18.0 Safari/605.1.15",
         "Another browser": "curl/8.5.0",
     }
     for agent in agents.values():
@@ -490,7 +492,7 @@ def test_sessions_are_named_by_their_browsers(
         body = {"name": "commuter", "password": PASSWORD}
         assert other.request.post("/v1/session", data=body, headers={"origin": owner.server.url}).ok
         other.close()
-    page = open_console("/account", state=state)
+    page = open_console("/account", state=state, user_agent=CHROME_ON_LINUX)
     sessions = page.get_by_role("region", name="Sessions").get_by_role("listitem")
     expect(sessions).to_have_count(len(agents) + 1)
     for name in ("This browser Chrome on Linux", *agents):

@@ -27,7 +27,7 @@ from tests.contract.table_rows import all_rows, columns, rows_containing
 ERASED, OTHER = "erased-recipient", "other-recipient"
 ROWS = 3  # of each table and recipient, at least
 PUSH_SECRETS = ("https://push.example.com/of-", "public-key-of-", "auth-secret-of-")
-NAMES_A_RECIPIENT = re.compile(r"recipient|inbox|person|user(?!_agent)")  # a browser is no person
+NAMES_A_RECIPIENT = re.compile(r"recipient|inbox|person|user")
 
 # Tables with rows of one recipient, and the kind of the export that contains them. Erasing deletes these rows.
 EXPORTED = {
@@ -163,6 +163,7 @@ async def test_every_table_is_exported_or_has_a_reason_not_to_be(app: App, tmp_p
     assert tables.keys() - {"schema_version"} == (
         (EXPORTED.keys() | NOT_EXPORTED.keys() | OTHERS.keys()) - {"schema_version"}
     )
+    tables["operator_sessions"].remove("user_agent")  # the browser of an operator
     named = {table for table, names in tables.items() if any(map(NAMES_A_RECIPIENT.search, names))}
     assert named | {"recipients"} == EXPORTED.keys() | NOT_EXPORTED.keys()
     kinds = {"recipient"} | {table.kind for table in export.RECIPIENT_TABLES}
