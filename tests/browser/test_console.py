@@ -63,7 +63,13 @@ def test_nothing_moves_while_a_page_loads(
     page = open_console("/account", viewport=viewport)
     page.add_init_script(WATCH_SHIFTS)
     moved = {}
-    for path in (*PAGES, *of_objects, *of_activity, *(f"{editor}?edit=yes" for editor in EDITORS)):
+    for path in (
+        *PAGES,
+        *of_objects,
+        "/tenants/evil#limits",
+        *of_activity,
+        *(f"{editor}?edit=yes" for editor in EDITORS),
+    ):
         page.goto(f"/console{path}")
         wait_loaded(page)
         wait_page(page, "awaited === 0")

@@ -230,7 +230,7 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     parts = page.get_by_role("navigation", name="Parts of this page")
     parts.get_by_role("link", name="Limits and retention").click()
     retention = page.get_by_role("spinbutton", name="Retention")
-    expect(retention).to_have_accessible_description("Older notifications are deleted. Server default: 180.")
+    expect(retention).to_have_accessible_description("Older notifications are deleted. Server default: 180 days.")
     retention.fill("90")
     owner.send("PUT", "/v1/tenants/evil", {"settings": {"plan": HOSTILE, "weight": 2}})
     page.get_by_role("button", name="Save limits").click()

@@ -32,7 +32,7 @@ function usualOf(setting, settings) {
   if (setting === undefined) return 'Default: 1.';
   const [, amount, unit] = /^(\d+)([a-z]?)$/.exec(settings.find(({ name }) => name === setting)?.value) ?? [];
   if (amount === undefined) return '';
-  return `Server default: ${amount === '0' ? 'unlimited' : number(unit ? (amount * UNITS[unit]) / UNITS.d : Number(amount))}.`;
+  return `Server default: ${amount === '0' ? 'unlimited' : unit ? count((amount * UNITS[unit]) / UNITS.d, 'day') : number(Number(amount))}.`;
 }
 
 /** From this part of its daily limit on, a tenant is near it. */
@@ -56,7 +56,7 @@ const COUNTED = 'Counted since midnight UTC. Without a daily limit, a send count
 /** Today's sends, of the daily limit if there is one; of an idle tenant nothing, as its state says it. Without a limit, more may have been sent. */
 function partSent(one) {
   if (hasBudget(one)) return `${number(one.sends_today ?? 0)} of ${number(one.settings.sends_per_day)}`;
-  return one.sends_today ? html`<span title=${COUNTED}>${number(one.sends_today)}+</span>` : null;
+  return one.sends_today ? html`<span title=${COUNTED}><span class="hidden">at least </span>${number(one.sends_today)}<span aria-hidden="true">+</span></span>` : null;
 }
 
 /** The limits of a tenant in words. */
@@ -98,10 +98,12 @@ export function Tenant({ page }) {
   const found = useLoad((signal) => getTagged(path`/v1/tenants/${page.key}`, signal), [page.key]);
   const listed = useLoad((signal) => get(withQuery('/v1/tenants', { tenant: page.key }), signal), [page.key]);
   const stats = useLoad((signal) => get(withQuery('/v1/stats', { tenant: page.key }), signal), [page.key]);
+  // Read once, so that the fields do not move when the form is drawn again.
+  const mayChange = page.may(BUILDERS) && page.me.tenants === null, server = useLoad(async (signal) => (mayChange ? (await get('/v1/settings', signal)).settings : []));
   return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => html`<${Heading} title=${nameOf(one)} note=${html`<${Avatar} of=${one.key} name=${nameOf(one)} /><${Id} of=${one.key} /><span class="muted">since <time dateTime=${one.created_at} title=${fullTime(one.created_at)}>${dayOf(one.created_at)}</time></span>`}><a class="button" href=${withQuery(page.url('/live'), { tenant: one.key })}><${Icon} name="live" /> Live</a><//><${Together}><${Tabs} page=${page} of=${[
     ['usage', 'Usage', html`<${Usage} ...${{ page, one, listed, stats }} />`],
     page.may(BUILDERS) && ['brand', 'Brand', html`<${Brand} key=${JSON.stringify(one.settings.brand)} ...${{ page, one, tag }} />`],
-    page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${page.me.tenants === null ? LimitForm : LimitFacts} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag, listed, stats }} />`],
+    page.may(BUILDERS) && ['limits', 'Limits and retention', html`<${mayChange ? LimitForm : LimitFacts} key=${JSON.stringify(LIMITS.map(([name]) => one.settings[name]))} ...${{ page, one, tag, listed, stats, server }} />`],
   ].filter(Boolean)} />${Object.keys(one.settings).length > 0 && html`<details class="panel"><summary>Settings as JSON</summary><p class="muted">All settings of the tenant, also those of your own apps.</p><${Json} what="the settings" of=${one.settings} /></details>`}<//>`}<//>`;
 }
 
@@ -141,18 +143,20 @@ async function change({ page, one, tag }, changed, isMine) {
   page.reload();
 }
 
-const LimitFacts = ({ one }) => html`<${Facts} of=${LIMITS.map(([name, label, , unit]) => [label, typeof one.settings[name] === 'number' ? `${number(one.settings[name])} ${unit}` : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p>`;
+/** A limit in words: 0 is none. */
+const inWords = (name, value, unit) => (value > 0 || name === 'weight' ? `${number(value)} ${unit}` : name === 'retention_days' ? 'kept forever' : 'unlimited');
+const LimitFacts = ({ one }) => html`<${Facts} of=${LIMITS.map(([name, label, , unit]) => [label, typeof one.settings[name] === 'number' ? inWords(name, one.settings[name], unit) : 'not set'])} /><p class="muted">Only operators that are not restricted to tenants can change them.</p>`;
 
 /** Takes the entries of a form back. */
 const discard = html`<button type="reset">Discard</button>`;
 
 /** The settings with what is used of each beside its field. */
-function LimitForm({ page, one, tag, listed, stats }) {
-  const server = useLoad((signal) => get('/v1/settings', signal)), stored = stats.value?.store.notifications;
+function LimitForm({ page, one, tag, listed, stats, server }) {
+  const stored = stats.value?.store.notifications;
   const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
   const used = { sends_per_day: listed.value && html`<${Sent} of=${{ ...one, sends_today: listed.value.tenants[0]?.sends_today }} />`, retention_days: stored !== undefined && `${number(stored)}${stats.value.at_least.includes('notifications') ? '+' : ''} stored now` };
   return html`<p class="muted">An empty field has the default of the server. 0 is unlimited.</p><${Form} isGuarded isEdit class="rows-of-fields" button="Save limits" more=${discard} send=${(values, _, isMine) => change({ page, one, tag }, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])), isMine)}>
-    ${open.map(([name, label, hint, unit, setting]) => html`<div key=${name} class="allowance" data-unit=${unit}><${Field} label=${label} name=${name} type="number" min="0" step="any" defaultValue=${one.settings[name] ?? ''} hint=${`${hint} ${usualOf(setting, server.value?.settings ?? [])}`} /><div class="used">${used[name]}</div></div>`)}<//>`;
+    ${open.map(([name, label, hint, unit, setting]) => html`<div key=${name} class="allowance" data-unit=${unit}><${Field} label=${label} name=${name} type="number" min=${name === 'weight' ? 0.001 : 0} step="any" defaultValue=${one.settings[name] ?? ''} hint=${`${hint} ${usualOf(setting, server.value ?? [])}`} /><div class="used">${used[name]}</div></div>`)}<//>`;
 }
 
 function Brand({ page, one, tag }) {
