@@ -46,6 +46,7 @@ class Feed {
     this.newestAt = '';
     this.lostAt = '';
     this.left = 0;
+    this.ahead = 0;
   }
 
   clear() {
@@ -80,9 +81,9 @@ class Feed {
 
   /** How many events arrived, of those that are still here: per second, or per minute if they are few. */
   get rate() {
-    const times = [...this.waiting, ...this.rows].flatMap(({ events }) => events).map(({ at }) => Date.now() - Date.parse(at)), last = (ms) => times.filter((age) => age < ms).length;
+    const now = Date.now() - this.ahead, times = [...this.waiting, ...this.rows].flatMap(({ events }) => events).map(({ at }) => now - Date.parse(at)), last = (ms) => times.filter((age) => age < ms).length;
     const perSecond = Math.round(last(RATE_MS) * 1000 / RATE_MS);
-    return perSecond > 0 ? `${number(perSecond)}/s` : `${last(MINUTE_MS)}/min`;
+    return perSecond > 0 ? `${number(perSecond)}/s` : last(MINUTE_MS) > 0 && `${last(MINUTE_MS)}/min`;
   }
 
   /** Show the rows that wait. */
@@ -180,8 +181,10 @@ export function Live({ page }) {
 async function watch(feed, target, signal, setConnection, isOpened = false) {
   let hasOpened = isOpened;
   try {
-    await follow(target, signal, () => {
+    await follow(target, signal, (sentAt) => {
       hasOpened = true;
+      // The times of events are those of the server's clock.
+      feed.ahead = Date.now() - sentAt || 0;
       setConnection({ text: 'Live', problem: null });
     }, (name, event) => feed.receive(name, event));
   } catch (problem) {

@@ -88,10 +88,10 @@ export async function exchange(method, path, { type, body, headers, signal }) {
   throw new Problem(response.status, isJson ? value : {}, response.headers.get('x-request-id'));
 }
 
-/** Follow an event stream: call `opened`, then `receive` with the name and the data of each event. Throws Problem. */
+/** Follow an event stream: call `opened` with the server's time, then `receive` with the name and the data of each event. Throws Problem. */
 export async function follow(path, signal, opened, receive) {
   const response = await open(path, { signal, headers: { accept: 'text/event-stream' } });
-  opened();
+  opened(Date.parse(response.headers.get('date')));
   await split(response, '\n\n', (block) => {
     const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(block) ?? [];
     if (name) receive(name, JSON.parse(data));
