@@ -1,6 +1,7 @@
 """Long lists of the console: the document stays small, and rows do not move while the user reads them."""
 
 import re
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -209,15 +210,18 @@ def test_live_feed_is_bounded_and_does_not_move_while_it_is_read(
 def test_live_feed_shows_titles_beside_muted_kinds_and_the_rate(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
-    page = open_console("/live?recipient=tina", viewport={"width": 1280, "height": 800})
+    page = open_console("/account", viewport={"width": 1280, "height": 800}, is_alone=True)
+    page.clock.install(time=time.time() + 300)  # the clock of the browser is ahead
+    go(page, "/live?recipient=tina")
     expect(page.get_by_role("status").first).to_have_text("Connected")
+    expect(page.locator(".titles .muted")).to_have_text("")
     for number in range(5):
         owner.send("POST", "/v1/notifications", {"to": "tina", "title": f"Lesson {number}"})
     row = page.locator(".feed .row").filter(has_text="Lesson 4")
     expect(row.get_by_role("button", name="Lesson 4")).to_be_visible()
     colour = "(one) => getComputedStyle(one).color"
     assert row.locator(".kind").evaluate(colour) == page.locator(".titles .muted").evaluate(colour)
-    expect(page.locator(".titles .muted")).to_have_text(re.compile(r"^\d+/(s|min)$"))  # per minute if they are few
+    expect(page.locator(".titles .muted")).to_have_text(re.compile(r"^[1-9]\d*/(s|min)$"))  # per minute if they are few
     expect(page.locator(".feed .chunk .name")).to_have_text(["tina"] * 5)
 
 
@@ -468,8 +472,9 @@ def test_state_and_recipient_of_messages_are_said_in_each_row(
     page = open_console("/messages?recipient=mika", viewport={"width": 1280, "height": 800})
     rows = page.locator(".chunk .row")
     expect(rows.locator(".cell.state")).to_have_text(["simulated"] * 2)  # read out
-    assert [one.get_attribute("title") for one in rows.locator(".row-link").all()] == ["simulated"] * 2
+    expect(rows.locator(".row-link").first).not_to_have_attribute("title", re.compile("."))  # once is enough
     expect(rows.locator(".title .state")).to_have_text(["simulated"] * 2)
+    expect(rows.locator(".title").get_by_text("simulated").and_(page.locator("[aria-hidden=true]"))).to_have_count(2)
     expect(rows.first.locator(".title .state")).to_be_visible()
     colours = rows.locator(".person .name").evaluate_all("all => all.map((one) => getComputedStyle(one).color)")
     assert len(set(colours)) == 1
@@ -501,11 +506,10 @@ def test_state_of_messages_is_said_unless_the_filter_says_it(open_console: Calla
     shown = page.locator(".chunk .row")
     expect(shown.locator(".cell.state")).to_have_text(states)  # no button ends an order by state
     expect(shown.locator(".title .state")).to_have_text(states)
-    icons = shown.locator(".cell.state path").evaluate_all("all => all.map((each) => each.getAttribute('d'))")
-    assert len(set(icons)) == 3
     go(page, "/messages?state=failed")
     expect(shown).to_have_count(2)
     expect(shown.locator(".title .state")).to_have_count(0)
+    expect(shown.locator(".row-link").first).to_have_attribute("title", "failed")
     page.unroute("**/v1/messages?*", answer)
     page.route("**/v1/messages?*", lambda route: route.fulfill(json={"messages": rows[2:], "next": None}))
     go(page, "/messages")

@@ -48,8 +48,8 @@ const KIND_OF = Object.fromEntries(Object.entries(KINDS).flatMap(([kind, words])
 /** How a state is shown: ok, wait, warn, bad or info. */
 export const kindOf = (word) => KIND_OF[word] ?? 'info';
 
-/** A state as an icon and a word, so that it is not shown by colour alone. Where only the icon is seen, what was sent is not yet delivered. */
-export const State = ({ of, kind = kindOf(of) }) => html`<span class=${`state ${kind}`}><${Icon} name=${of === 'sent' ? 'check' : kind} /><span class="state-word">${of}</span></span>`;
+/** A state as an icon and a word, so that it is not shown by colour alone. */
+export const State = ({ of, kind = kindOf(of) }) => html`<span class=${`state ${kind}`}><${Icon} name=${kind} /><span class="state-word">${of}</span></span>`;
 
 /** A type of notification in its own colour. */
 export const Type = ({ of }) => of && html`<span class=${`chip tone-${toneOf(of)}`}>${of}</span>`;

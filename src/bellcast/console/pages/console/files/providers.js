@@ -186,7 +186,7 @@ function Editor({ page, vendor, tenant, initial, tag, about }) {
   const read = () => {
     if (!form.current.reportValidity()) return null;
     const entered = Object.fromEntries(new FormData(form.current)), { key, values } = valuesOf(entered);
-    return { names: Object.keys(entered).filter((name) => name !== 'key'), send: () => request('POST', target(key, '/test'), { values }).catch(ofFields) };
+    return { names: isByUrl ? ['raw'] : vendor.fields, send: () => request('POST', target(key, '/test'), { values }).catch(ofFields) };
   };
   const fieldOf = (name) => {
     const { isSecret, required, placeholder, ...field } = { ...FIELDS[name], ...vendor.own?.[name] }, Input = field.type === 'password' ? Password : Field;

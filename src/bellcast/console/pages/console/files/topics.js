@@ -26,7 +26,7 @@ const MAX_EVENTS = 1000;
 
 /** What a name that begins with a reserved word means. */
 const MEANINGS = { 'role.': 'role', 'private-': 'private', 'presence-': 'presence' };
-const kindOf = (topic) => Object.entries(MEANINGS).find(([start]) => topic.startsWith(start))?.[1];
+const meaningOf = (topic) => Object.entries(MEANINGS).find(([start]) => topic.startsWith(start))?.[1];
 
 const WIDTH = '9.5rem';
 /** The tenant of a topic. The same name can exist in each. */
@@ -39,7 +39,7 @@ export const topics = {
   filters: [{ name: 'prefix', label: 'Name begins with', isSearch: true }],
   views: [['Roles', { prefix: 'role.' }], ['Presence', { prefix: 'presence-' }], ['Private', { prefix: 'private-' }]],
   columns: [
-    { name: 'Topic', kind: 'title', of: (one) => one.topic, text: (one) => one.present > 0 && `${number(one.present)} present` }, { name: 'Kind', of: ({ topic }) => kindOf(topic) }, { name: 'Tenant', of: placeOf, show: (name) => html`<span class="value">${name}</span>` },
+    { name: 'Topic', kind: 'title', of: (one) => one.topic, text: (one) => one.present > 0 && `${number(one.present)} present` }, { name: 'Tenant', of: placeOf, show: (name) => html`<span class="value">${name}</span>` },
     { name: 'Connected', kind: 'number', of: (one) => one.followers > 0 && number(one.followers), share: (one) => one.followers, width: WIDTH }, { name: 'Subscribers', kind: 'number', of: (one) => one.subscribers > 0 && many(one.subscribers), share: (one) => one.subscribers, width: WIDTH },
   ],
   none: { text: 'No topics yet. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>' },
@@ -77,7 +77,7 @@ export function Topic({ page }) {
 /** How many follow a topic, as in the list, and its last event. */
 function Counts({ of: { topics: found }, name, stored, about }) {
   const { followers = 0, present = 0, subscribers = 0 } = found.find(({ topic }) => topic === name) ?? {}, last = stored.value?.events[0];
-  const note = [about, kindOf(name), present > 0 && `${number(present)} present`, subscribers === 0 ? 'No recipient subscribes to it' : `${many(subscribers)} ${subscribers === 1 ? 'recipient subscribes' : 'recipients subscribe'} to it`].filter(Boolean).join(' · ');
+  const note = [about, meaningOf(name), present > 0 && `${number(present)} present`, subscribers === 0 ? 'No recipient subscribes to it' : `${many(subscribers)} ${subscribers === 1 ? 'recipient subscribes' : 'recipients subscribe'} to it`].filter(Boolean).join(' · ');
   return html`<${Headline} kind=${followers > 0 ? 'ok' : 'info'} note=${html`${note}${last && html` · ${last.name} <${Time} at=${last.at} />`}`}>${followers > 0 ? `${count(followers, 'connection')} ${followers === 1 ? 'follows' : 'follow'} it` : 'No connection follows it'}<//>`;
 }
 
