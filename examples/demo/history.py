@@ -215,7 +215,7 @@ class _Past:
         return StatsPoint(
             connections=round(CONNECTIONS * load * share / stats.SAMPLE_MS),
             requests=3 * sends,
-            refusals=self._number(sends * REFUSED),
+            refusals=counts["refusals"],
             failures=counts["failures"],
             sends=sends,
             runs=counts["runs"],
@@ -250,6 +250,8 @@ class _Past:
         part = 1 - (number - self._random.random()) / count
         at = self._at(PERIOD_MS * ((1 + self._growth) ** part - 1) / self._growth)
         self._count("sends", at, inbox)
+        if self._random.random() < REFUSED:
+            self._count("refusals", at, inbox)
         columns, order = self._random.choice(self._contents), self._random.randrange(10_000)
         waited = int(self._random.expovariate(1 / (90 * MINUTE_MS)))
         seen_at = read_at = archived_at = None

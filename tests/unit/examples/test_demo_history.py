@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bellcast.console.types.stats import MINUTE_MS, STORED_MS, total
+from bellcast.console.types.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint, total
 from bellcast.examples.demo import activity, history
 from bellcast.examples.demo.history import DAY_MS, PERIOD_MS
 from bellcast.kernel.clock import SystemClock
@@ -108,6 +108,14 @@ async def test_charts_have_the_numbers_of_the_rows_of_thirty_days(store: Store, 
     ]
     before, last = (total(point for _, point in day).sends for day in days)
     assert last > before > 0  # the traffic continues the curve
-    hours = await store.stats.tenant_page("harbor", now - PERIOD_MS, now, None, 2_000)
-    assert hours is not None
-    assert len(hours) >= 700
+    since = (now - 29 * DAY_MS) // HOUR_MS * HOUR_MS
+    of_all = total(point for _, point in await store.stats.page(15 * MINUTE_MS, since, now, None, 10_000))
+    of_tenants = list[StatsPoint]()
+    for tenant in activity.SHARES:
+        hours = await store.stats.tenant_page(tenant, since, now, None, 2_000)
+        assert hours is not None
+        assert len(hours) >= 29 * 24
+        of_tenants += (point for _, point in hours)
+    parts = total(of_tenants)
+    assert (of_all.sends, of_all.refusals) == (parts.sends, parts.refusals)
+    assert of_all.refusals > 0
