@@ -15,6 +15,7 @@ LATER = (
     "live.css",
     "object-parts.css",
     "playground.css",
+    "pusher-apps.css",
     "requests.css",
     "run.css",
     "schema-fields.css",

@@ -6,7 +6,7 @@ import { Confirm } from './dialogs.js';
 import { Field, Form } from './form.js';
 import { count, number, toneOf } from './format.js';
 import { html, useRef, useState } from './html.js';
-import { refresh, useLoad } from './load.js';
+import { loadStyle, refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
 import { Headline, More, Sign, stated } from './object-parts.js';
 import { Card, Copy, Facts, Heading, Icon, Id, Moment, Opening, Snippet, State, inTerminal, withSettings } from './parts.js';
@@ -15,6 +15,8 @@ import { go } from './router.js';
 import { Segments } from './segments.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
+
+await loadStyle('pusher-apps.css');
 
 /** Timeout of the browser's own attempt. */
 const BROWSER_MS = 10_000;
@@ -116,8 +118,8 @@ const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((b
 /** The code of an app by client, beside what a server reads. */
 function ClientCode({ of: one }) {
   const [client, setClient] = useState('pusher-js');
-  return html`<div class="columns" style=${{ margin: 0 }}><div><div class="choice"><${Segments} label="Client" options=${['pusher-js', 'Laravel Echo']} value=${client} choose=${setClient} /></div><${PageCode} of=${one} isEcho=${client !== 'pusher-js'} /></div>
-    <div><div class="choice" style=${{ minHeight: '30px' }}><span class="muted">Laravel and other frameworks read these variables.</span></div><${Snippet} of=${environmentOf({ ...one, secret: '…' })} /></div></div>`;
+  return html`<div class="columns client-code"><div><div class="choice"><${Segments} label="Client" options=${['pusher-js', 'Laravel Echo']} value=${client} choose=${setClient} /></div><${PageCode} of=${one} isEcho=${client !== 'pusher-js'} /></div>
+    <div><div class="choice"><span class="muted">Laravel and other frameworks read these variables.</span></div><${Snippet} of=${environmentOf({ ...one, secret: '…' })} /></div></div>`;
 }
 
 /** How a page connects with pusher-js, or with Echo, which uses it. */
