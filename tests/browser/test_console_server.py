@@ -543,12 +543,3 @@ def test_failures_are_those_of_their_list_and_compared_with_no_other_number(
     statuses.append(403)  # the charts do not depend on the list
     go(page, "/?range=7d")
     expect(page.get_by_role("img", name=re.compile("^Failures: 15 in 7 days"))).to_be_visible()
-
-
-def test_requests_go_to_the_path_of_the_server_also_below_a_path_with_a_tilde(
-    open_console: Callable[..., Page], owner: Console
-) -> None:
-    page = open_console("/account")
-    module, source = "/~ann/server/console/~0ab/server.js", owner.server.url + "/console/server.js"
-    page.route(f"**{module}", lambda route: route.fulfill(response=page.request.get(source)))
-    assert page.evaluate("async (module) => (await import(module)).ROOT", module) == "/~ann/server"
