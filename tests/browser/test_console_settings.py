@@ -149,6 +149,16 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     expect(refused).to_be_visible()  # no test of the URL proves the key
     owner.send("DELETE", "/v1/providers/taken")
     page.get_by_label("Key", exact=True).fill("mail")
+    page.get_by_text("Delivery", exact=True).click()
+    page.get_by_label("At the same time").fill("1000000")
+    page.get_by_role("button", name="Create provider").click()
+    refused = page.get_by_role("alert").filter(has_text="At the same time must be")
+    expect(refused).to_be_visible()
+    with page.expect_response("**/test"):
+        page.get_by_role("button", name="Test these values").click()
+    expect(page.get_by_text("Signed in.")).to_be_in_viewport()
+    expect(refused).to_be_visible()  # nor how many are sent at the same time
+    page.get_by_label("At the same time").fill("10")
     page.get_by_role("button", name="Create provider").click()
     expect(page.locator(".facts code").first).to_have_text(re.compile("^smtp://…@mail.example.com:587"))
     page.unroute("**/v1/providers/*/test")

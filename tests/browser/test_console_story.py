@@ -168,3 +168,25 @@ def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..
     expect(page.get_by_role("region", name="Outcome")).to_contain_text("Everything was sent")
     found = owner.send("GET", f"/v1/messages/{message}")
     assert (found["to"], found["state"]) == ("found@example.com", "sent")
+
+
+def test_timeline_of_one_channel_is_copied_without_its_name_and_says_what_ends_with_its_choice(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/solo", {"email": "solo@example.com"})
+    body = {"to": "solo", "title": "Your booking", "channels": ["email"]}
+    sent = owner.send("POST", "/v1/notifications", body)["notifications"][0]["id"]
+    page = open_console(f"/notifications/{sent}?full=yes", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the timeline as text").click()
+    expect(page.get_by_role("button", name="Copied the timeline as text")).to_be_visible()
+    lines = page.evaluate("navigator.clipboard.readText()").splitlines()
+    assert lines[:2] == ["Your booking", sent]
+    assert "E-mail:" not in lines
+    chosen = (
+        """async (entries) => (await import('/console/story.js')).chapters(entries, 0, []).map(({ text }) => text)"""
+    )
+    at = "2026-11-30T12:00:00Z"
+    entries = [{"what": "accepted", "at": at}, {"what": "routed", "channel": "email", "at": at}]
+    assert page.evaluate(chosen, entries) == ["The server accepted it", "Chosen"]
+    entries += [{"what": "queued", "channel": "email", "at": at}]
+    assert page.evaluate(chosen, entries) == ["The server accepted it", "Queued"]

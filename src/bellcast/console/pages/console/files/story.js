@@ -47,7 +47,7 @@ function describe(entry, messages, reach) {
 export function chapters(entries, start, messages, reach) {
   let last = start;
   // That a channel was chosen goes without saying, unless a rule did it or nothing followed, and that it was seen when it was read.
-  return entries.filter(({ what, rule, at }) => (what !== 'routed' || rule || entries.length === 1) && !(what === 'seen' && entries.some((other) => other.what === 'read' && other.at === at))).map((entry) => {
+  return entries.filter(({ what, rule, at, channel }) => (what !== 'routed' || rule || entries.filter((other) => other.channel === channel).length === 1) && !(what === 'seen' && entries.some((other) => other.what === 'read' && other.at === at))).map((entry) => {
     const at = Date.parse(entry.at), gap = at - last;
     last = Math.max(at, last);
     return { ...describe(entry, messages, reach), at: entry.at, isFuture: at > Date.now(), after: at - start, gap: gap >= GAP_MS ? gap : 0 };
@@ -63,9 +63,9 @@ export function Story({ one, entries, channels, messages, messageUrl, note }) {
   const start = Date.parse(one.created_at);
   const names = Object.keys(CHANNEL_NAMES).filter((name) => entries.some(({ channel }) => channel === name));
   // A single channel goes on from the start, without a heading.
-  const isOnly = names.length === 1, all = isOnly ? entries.toSorted((first, next) => Date.parse(first.at) - Date.parse(next.at)) : entries;
-  const lanes = [...(isOnly ? [] : [null]), ...names].map((name) => ({ name, outcome: channels.findLast(({ channel }) => channel === name), steps: chapters(all.filter(({ channel }) => isOnly || (channel ?? null) === name), start, messages, one.reach), sent: messages.filter(({ channel }) => channel === name) })).filter(({ steps }) => steps.length > 0);
-  const text = () => lanes.map(({ name, steps }) => [name && `${CHANNEL_NAMES[name]}:`, ...steps.map((step) => `  ${fullTime(step.at)}  ${step.text}${step.quote ? `: ${step.quote}` : ''}`)].filter(Boolean).join('\n')).join('\n');
+  const isOnly = names.length === 1;
+  const lanes = [...(isOnly ? [] : [null]), ...names].map((name) => ({ name, outcome: channels.findLast(({ channel }) => channel === name), steps: chapters(entries.filter(({ channel }) => isOnly || (channel ?? null) === name), start, messages, one.reach), sent: messages.filter(({ channel }) => channel === name) })).filter(({ steps }) => steps.length > 0);
+  const text = () => lanes.map(({ name, steps }) => [name && !isOnly && `${CHANNEL_NAMES[name]}:`, ...steps.map((step) => `  ${fullTime(step.at)}  ${step.text}${step.quote ? `: ${step.quote}` : ''}`)].filter(Boolean).join('\n')).join('\n');
   return html`<section class="story panel"><header><h2>Timeline</h2><${Copy} what="the timeline as text" text=${`${one.title}\n${one.id}\n${text()}`} /></header>
     <div class="lanes">${lanes.map(({ name, outcome, steps, sent }) => html`<section key=${name} class=${name && !isOnly ? 'lane' : 'lane first'} aria-label=${name ? CHANNEL_NAMES[name] : 'Start'}>
       ${name && !isOnly && html`<h3><${Icon} name=${typeOf({ type: name }).icon} /> ${CHANNEL_NAMES[name]}${outcome && outcomeOf(outcome)[0] !== 'ok' && html`<span class=${`state ${outcomeOf(outcome)[0]}`}>${outcomeOf(outcome)[1]}</span>`}</h3>`}
