@@ -47,7 +47,7 @@ _THEME, _THEME_STYLE, _THEME_SCRIPT = (
 )
 
 
-CONSOLE_LINK = '<a class="button" href="{base}console">Open the console</a>'
+CONSOLE_LINK = '<a class="button primary" href="{base}console">Open the console</a>'
 SETUP_LINK = '<a class="button primary" href="{base}console/setup">Set up the console</a>'
 
 

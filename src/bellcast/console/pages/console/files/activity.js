@@ -33,7 +33,7 @@ export const notifications = {
   views: [['Unread', { state: 'unread' }], ['Last hour', { range: '1h' }]],
   columns: [
     { name: 'State', kind: 'state', of: stateOf }, RECIPIENT_COLUMN, { name: 'Notification', kind: 'title', of: (one) => one.title || 'Without a title', text: (one) => one.body || (!one.title && one.id) },
-    { name: 'Type', kind: 'type', of: (one) => one.type }, { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
+    { name: 'Type', kind: 'type', of: (one) => one.type }, { name: 'Tenant', of: (one) => one.tenant, none: 'Default tenant' }, { name: 'Sent', kind: 'time', of: (one) => one.created_at },
   ],
   none: { text: 'No notifications yet. Notifications to recipients appear here, with their timelines.', command: 'bellcast notify alice "Hello"', tools: (page) => page.mayOpen('/playground') && html`<a class="button primary" href=${page.url('/playground')}><${Icon} name="playground" /> Send one in the playground</a>` },
 };

@@ -20,7 +20,7 @@ const NOTIFICATION = { name: 'notification', label: 'Notification' };
 const STATE = { name: 'state', label: 'State', options: ['queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'] };
 const FILTERS = [RECIPIENT, NOTIFICATION, WORKFLOW, { name: 'run', label: 'Run', isHidden: true }, PROVIDER, STATE, RANGE];
 const OF_ALL = { path: '/v1/messages', rows: 'messages', readMore: readNames, isNewestFirst: true, pinsOpened: true, isDense: true, single: ['recipient', 'notification', 'run'], views: [['Failed today', { state: 'failed', range: '24h' }], ['Bounced', { state: 'bounced' }]] };
-const TENANT = { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, CREATED = { name: 'Created', kind: 'time', of: (one) => one.created_at };
+const TENANT = { name: 'Tenant', of: (one) => one.tenant, none: 'Default tenant' }, CREATED = { name: 'Created', kind: 'time', of: (one) => one.created_at };
 /** The beginning of a message in one line: of an e-mail without its subject, its footer and its links. */
 function beginningOf({ content: { subject = '', title, body, text = '' } }) {
   const [letter] = text.split('\n-- \n'), own = letter.startsWith(subject) ? letter.slice(subject.length) : letter;

@@ -62,7 +62,7 @@ export const runs = {
   columns: [
     { name: 'State', kind: 'state', of: (one) => one.state }, RECIPIENT_COLUMN, { name: 'Workflow', kind: 'title', width: 'minmax(8rem, 1fr)', of: (one) => one.workflow, text: (one) => reasonOf(one) || waitOf(one), isWrapped: (one) => one.state === 'failed' },
     { name: 'Steps', of: (one) => one.steps, show: (steps) => html`<${Chain} of=${steps} max=${4} />`, width: '7.25rem' }, { name: 'Duration', kind: 'number', isLabeled: false, of: (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), width: '5rem' },
-    { name: 'Tenant', of: (one) => one.tenant, width: '6rem' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
+    { name: 'Tenant', of: (one) => one.tenant, none: 'Default tenant' }, { name: 'Started', kind: 'time', of: (one) => one.created_at },
   ],
   note: html`Steps:<span class="chain"><span class="avatar tone-grey" data-state="skipped"></span></span>skipped by a condition,<span class="chain"><span class="avatar tone-grey" data-state="pending"></span></span>not reached. Channel and provider filter by the messages that a run sent.`,
   none: { text: 'No workflow runs yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice' },

@@ -43,7 +43,7 @@ const fromNow = (at) => (Date.parse(at) > Date.now() ? `in ${duration(Date.parse
 /** A time on the clock of the schedule. */
 const At = ({ of, at, style }) => html`<time style=${style} dateTime=${at} title=${fullTime(at)}>${weekdayTime(at, zoneOf(of))}</time>`;
 const nextOf = (one) => one.next_at && html`<${Lines} of=${html`<${At} of=${one} at=${one.next_at} />`} note=${fromNow(one.next_at)} />`;
-/** Why a schedule has no next time: before an error, which may be longer than its row. */
+/** Why a schedule has no next time: before a key or an error, which may be longer than its row. */
 const endOf = (one) => !one.next_at && html` ${stated(!one.active ? 'paused' : one.last_error ? 'failed' : 'done')} `;
 const byNext = (one, other) => ((one.next_at ?? '~') < (other.next_at ?? '~') ? -1 : 1);
 
@@ -51,7 +51,7 @@ export const schedules = {
   path: '/v1/schedules', rows: 'schedules', readMore: (rows) => readNames(rows.filter((one) => typeof recipientOf(one) === 'string').map((one) => ({ tenant: one.tenant, recipient: recipientOf(one) }))), isTall: true, order: byNext, link: (one) => path`/schedules/${one.key}`, tools: (page) => newLink(page, KIND),
   filters: [findIn('schedules')],
   columns: [
-    { name: 'Schedule', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'schedules'} tone=${toneOf(one.notification?.type ?? one.workflow ?? one.key)} />`, of: titleOf, text: (one) => (one.last_error ? html`${endOf(one)}<span class="bad">${one.last_error}</span>` : html`<code>${one.key}</code>${endOf(one)}`) },
+    { name: 'Schedule', kind: 'title', lead: (one) => html`<${Sign} icon=${one.workflow ? 'workflows' : 'schedules'} tone=${toneOf(one.notification?.type ?? one.workflow ?? one.key)} />`, of: titleOf, text: (one) => html`${endOf(one)}${one.last_error ? html`<span class="bad">${one.last_error}</span>` : html`<code>${one.key}</code>`}` },
     { name: 'Repeats', of: (one) => html`<${Lines} of=${ruleOf(one)} note=${placeOf(one)} />`, show: (rule) => rule, width: '12rem' }, { name: 'To', of: (one) => recipientOf(one) && html`<${To} of=${recipientOf(one)} tenant=${one.tenant} />`, show: (to) => to, width: '8.25rem' },
     { name: 'Tenant', of: (one) => one.tenant, width: '6rem' },
     { name: 'Next', kind: 'time', of: nextOf, by: (one) => one.next_at, show: (next) => next, width: '7.75rem' },
