@@ -178,3 +178,30 @@ def test_second_line_of_a_row_leaves_out_what_does_not_fit(open_console: Callabl
     page.set_viewport_size(TABLET)
     expect(row.locator(".tag:visible")).to_have_text(types)
     assert row.evaluate(inside)
+
+
+def test_row_names_the_default_tenant_of_a_notification_and_separates_the_reach_of_an_announcement(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("POST", "/v1/notifications", {"to": "nora", "title": "Of no tenant", "type": "tenantless"})
+    owner.send(
+        "POST", "/v1/notifications", {"to": "nora", "title": "Of a tenant", "type": "tenantless", "tenant": "acme"}
+    )
+    page = open_console("/notifications?type=tenantless&scope=all", viewport={"width": 1280, "height": 800})
+    expect(page.get_by_role("cell", name="Default tenant", exact=True)).to_be_visible()
+    sent = {"audience": {"topic": "separated"}, "title": "Separated", "created_at": "2026-01-01T00:00:00Z"}
+    reach = {"inboxes": 5, "seen": 4, "read": 3, "exact": True}
+    listed = {"announcements": [{**sent, "id": "1", "tenant": None, "reach": reach}], "next": None}
+    page.route("**/v1/announcements?*", lambda route: route.fulfill(json=route.fetch().json() | listed))
+    page.set_viewport_size(TABLET)
+    page.goto("/console/announcements?scope=all")
+    read = page.get_by_text("3 read", exact=True)
+    expect(read).to_be_visible()
+    assert read.evaluate("(one) => getComputedStyle(one, '::before').content") == '" · "'
+
+
+def test_option_of_a_command_stays_whole_on_a_phone(open_console: Callable[..., Page]) -> None:
+    page = open_console("/git", viewport=PHONE)
+    option = page.get_by_text("--url", exact=True).first
+    expect(option).to_be_visible()
+    assert option.evaluate("(one) => one.getClientRects().length") == 1

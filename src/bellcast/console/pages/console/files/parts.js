@@ -75,8 +75,10 @@ export function Empty({ icon, text, command, children }) {
 }
 /** Names what a copied command has beside the one that is shown, such as the data folder. */
 export const copiedWith = (copied, of) => (copied !== of ? `Copied with ${copied.split(' bellcast ')[0]}` : null);
+/** The options of a command, which break at no hyphen. */
+const withOptions = (of) => of?.split(/(?<=\s)(--?\w[\w-]*)/).map((part, index) => (index % 2 ? html`<span style=${{ whiteSpace: 'nowrap' }}>${part}</span>` : part));
 /** A command or a line of code. */
-export const Snippet = ({ of, copied = of, what = 'the example' }) => html`<div class="snippet"><pre tabIndex="0"><code>${of}</code></pre><${Copy} what=${what} text=${copied} title=${copiedWith(copied, of)} /></div>`;
+export const Snippet = ({ of, copied = of, what = 'the example' }) => html`<div class="snippet"><pre tabIndex="0"><code>${withOptions(of)}</code></pre><${Copy} what=${what} text=${copied} title=${copiedWith(copied, of)} /></div>`;
 
 /** A text in which a setting with its value can be copied. */
 export const withSettings = (text) => text.split(/(BELLCAST_\w+=[^\s,;]+)/).map((part, index) => (index % 2 ? html`<${Id} of=${part} />` : part));
