@@ -532,7 +532,7 @@ def test_request_is_repeated_by_terminal_only_if_the_command_does_the_same(
     repeat = page.get_by_text("Repeat by terminal")
     repeat.click()
     expect(page.locator(".snippet").filter(has_text="curl")).to_contain_text(
-        f"curl -X POST '{owner.server.url}/v1/notifications?tenant=acme'"
+        f"curl -X POST \\  '{owner.server.url}/v1/notifications?tenant=acme'"
     )
     for id, count in (("event", 1), ("checked", 0), ("redacted", 0), ("cut", 0), ("written", 0)):
         go(page, f"/requests/{id}")

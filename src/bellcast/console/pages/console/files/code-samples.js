@@ -83,7 +83,7 @@ export function requestSamples({ method, url, headers, variable, type, body }) {
   const listed = (before, pairs, authorization) => [...(variable ? [authorization] : []), ...Object.entries(pairs).map(([name, value]) => `${before.text(name)}${before.arrow}${before.text(value)}`)].join(', ');
   return {
     curl: [
-      `curl${method === 'GET' ? '' : ` -X ${method}`} ${inShell(url)}`, ...(variable ? [`  -H "Authorization: Bearer $${variable}"`] : []),
+      ...(method === 'GET' ? [`curl ${inShell(url)}`] : [`curl -X ${method}`, `  ${inShell(url)}`]), ...(variable ? [`  -H "Authorization: Bearer $${variable}"`] : []),
       ...lines(plain).map((one) => `  -H ${inShell(one)}`), ...(type ? [`  -d ${inShell(body)}`] : []),
     ].join(' \\\n'),
     Python: [
