@@ -205,3 +205,23 @@ def test_option_of_a_command_stays_whole_on_a_phone(open_console: Callable[..., 
     option = page.get_by_text("--url", exact=True).first
     expect(option).to_be_visible()
     assert option.evaluate("(one) => one.getClientRects().length") == 1
+
+
+def test_lines_of_a_curl_example_end_with_their_backslash_in_a_pane(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    notification = {"to": "{{ event.data.payer }}", "title": "Paid"}
+    owner.send("PUT", "/v1/sources/short-lines", {"topic": "orders", "event": "paid", "notification": notification})
+    page = open_console("/sources/short-lines", viewport=DESKTOP)
+    code = page.get_by_role("region", name="From your app").locator("code")
+    expect(code).to_contain_text("$BELLCAST_SECRET")
+    # A backslash alone would make five lines of the four before the body.
+    height = """(code) => {
+      const range = document.createRange();
+      range.selectNodeContents(code);
+      const end = [...code.childNodes].find((one) => one.textContent.includes('-d '));
+      range.setEndBefore(end);
+      return new Set([...range.getClientRects()].map((one) => Math.round(one.top))).size;
+    }"""
+    assert code.evaluate(height) == 4
+    owner.send("DELETE", "/v1/sources/short-lines")
