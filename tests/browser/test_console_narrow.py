@@ -212,7 +212,7 @@ def test_lines_of_a_curl_example_end_with_their_backslash_in_a_pane(
 ) -> None:
     notification = {"to": "{{ event.data.payer }}", "title": "Paid"}
     owner.send("PUT", "/v1/sources/short-lines", {"topic": "orders", "event": "paid", "notification": notification})
-    page = open_console("/sources/short-lines", viewport=DESKTOP)
+    page = open_console("/sources/short-lines", viewport={"width": 1280, "height": 800})
     code = page.get_by_role("region", name="From your app").locator("code")
     expect(code).to_contain_text("$BELLCAST_SECRET")
     # A backslash alone would make five lines of the four before the body.
