@@ -256,6 +256,7 @@ def test_block_with_the_content_of_a_layout_is_not_duplicated(
 ) -> None:
     owner.send("PUT", "/v1/templates/designed", {"email": {"subject": "Booking", "blocks": [{"type": "content"}]}})
     page = open_console("/templates/designed?edit=yes")
+    expect(place(page, "blocks.0")).to_be_visible()  # a key does not wait until its block is shown
     place(page, "blocks.0").press("d")
     expect(page.get_by_text("Content cannot be placed here")).to_have_count(1)
     expect(page.locator(".block-content")).to_have_count(1)

@@ -195,8 +195,8 @@ export function Picker({ kind, chosen, change, tenant, isMany = false, max = Inf
   };
   useEffect(() => {
     source.read(chosen).finally(() => setNamed(true));
-    // Chosen by a button beside the field.
-    if (chosen.length === 0 || (isMany && typed)) return;
+    // Chosen by a button beside the field. What is typed since this was drawn stays.
+    if (chosen.length === 0 || (isMany && input.current.value.trim())) return;
     setText('');
     say('');
   }, [chosen.join(), tenant]);
