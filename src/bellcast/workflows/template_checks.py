@@ -1,8 +1,9 @@
 """Checks of a template where it applies, with the data of a send or with examples, and of the texts that stand in the steps of a
-workflow: the variables that its triggers lack."""
+workflow: the variables that its triggers lack. What authors see of its use: masked data of its last sends."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -14,17 +15,25 @@ from bellcast.channels.catalog import TEMPLATES, Catalog
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.documents.store import Documents, Versions
-from bellcast.documents.types import PROJECT
+from bellcast.documents.types import PROJECT, draft_kind
+from bellcast.inbox.store.sent import SentItems
+from bellcast.kernel import times
+from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.rest.context import ApiContext
-from bellcast.rest.kinds import SHOWN_USES, PublishEffect, listed
+from bellcast.rest.kinds import MAX_USES, SHOWN_USES, PublishEffect, decode_draft, listed
 from bellcast.templates import content_checks, rendering, variables
 from bellcast.templates.email_checks import Finding
+from bellcast.templates.masking import masked, masked_text
 from bellcast.templates.tenant_budget import in_thread
 from bellcast.templates.types import Template
-from bellcast.workflows import definitions, references, template_samples
-from bellcast.workflows.workflow_catalog import WORKFLOWS
+from bellcast.templates.variables import TemplateUser
+from bellcast.workflows import definitions, references
+from bellcast.workflows.definitions import Definition
+from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.types import runs
+from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog
 
 # Versions that are searched for an older text of the default language, and languages that are rendered.
 MAX_EARLIER, MAX_RENDERED = 10, 30
@@ -34,8 +43,8 @@ async def check(
     ctx: ApiContext, tenant: str, key: str, template: Template, data: Mapping[str, Any] | None
 ) -> list[Finding]:
     """Return the findings of a valid template. Without data, it is rendered with examples."""
-    users = await template_samples.find_users(ctx, tenant, key)
-    last = await template_samples.last_data(ctx, tenant, users)
+    users = await find_users(ctx, tenant, key)
+    last = await last_data(ctx, tenant, users)
     config = ctx[ChannelConfig]
     earlier: list[Template] = []
     versions = Versions(ctx.engines.db)
@@ -149,8 +158,8 @@ class StepFinding(Struct, frozen=True):
 async def of_workflow(ctx: ApiContext, tenant: str, key: str, value: Mapping[str, Any]) -> list[StepFinding]:
     """Return what the author of a valid definition should see in its texts."""
     definition = definitions.of_valid(value)
-    user = (WORKFLOWS, key, await template_samples.schema_of(ctx, tenant, definition))
-    last = await template_samples.last_data(ctx, tenant, [user])
+    user = (WORKFLOWS, key, await schema_of(ctx, tenant, definition))
+    last = await last_data(ctx, tenant, [user])
     contents = {step.key: step.content for step in definition.ordered if step.content is not None}
 
     def of_texts() -> Iterator[StepFinding]:
@@ -179,3 +188,92 @@ def _steps(
             inner = own | {*variables.of_conditions(branch["if"])}
             yield from _steps(f"{here}.branches.{branch_number}.steps", branch["steps"], inner)
         yield from _steps(f"{here}.else", step.get("else", ()), own)
+
+
+MAX_SAMPLES = 10
+# Maximum number of drafts that are parsed for the users of a template.
+MAX_DRAFTS = 50
+# What names the users of a template in a list of sends or runs.
+FILTERS = {"templates": "template", "types": "type", "workflows": "workflow"}
+
+
+class Sample(Struct, frozen=True):
+    """A send or a run, its recipient, and its data without what identifies a person."""
+
+    id: str
+    at: datetime
+    recipient: str
+    data: dict[str, Any]
+
+
+async def last_sends(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
+    """Return the last sends that named a template, and those of the types and runs of the workflows that use it."""
+    found: dict[str, Sample] = {}
+    # Without drafts: the schema of a draft does not say what is private in the data of earlier runs.
+    for plural, name, schema in [("templates", key, None), *await _published(ctx, tenant, key)]:
+        query = ListQuery(tenants=[tenant], limit=MAX_SAMPLES, filters={FILTERS[plural]: name})
+        if plural == "workflows":
+            for run in (await Runs(ctx.engines.db).page(query)).items:
+                data, at = masked(runs.decode(run.body).data, schema), times.to_rfc3339(run.created_at)
+                found[run.id] = Sample(run.id, at, masked_text(run.recipient), data)
+            continue
+        for one in (await SentItems(ctx.engines.db).notifications(query)).items:
+            sent = one.notification
+            if one.has_row:
+                private = (await ctx[Catalog].type(tenant, sent.type)).data if plural == "templates" else schema
+                to = masked_text(one.recipient or "")
+                found[sent.id] = Sample(sent.id, sent.created_at, to, masked(sent.data, private))
+    return sorted(found.values(), key=lambda one: (one.at, one.id), reverse=True)[:MAX_SAMPLES]
+
+
+async def find_users(ctx: ApiContext, tenant: str, key: str) -> list[TemplateUser]:
+    """Return the types and workflows that use a template where it applies, and then the tenant's own drafts of workflows."""
+    return [*await _published(ctx, tenant, key), *[one async for one in _drafted(ctx, tenant, key)]]
+
+
+async def _published(ctx: ApiContext, tenant: str, key: str) -> list[TemplateUser]:
+    named = await references.of_templates(ctx, [(tenant, key)], MAX_USES, is_exact=False)
+    users: dict[tuple[str, str], TemplateUser] = {}
+    for plural, _, name in (user.partition("?")[0].partition("/") for user in named[tenant, key]):
+        if plural == "types":
+            users[plural, name] = (plural, name, (await ctx[Catalog].type(tenant, name)).data)
+        elif plural == "workflows" and (found := await ctx[WorkflowCatalog].find(tenant, name)) is not None:
+            definition = definitions.of_valid(found.current.definition)
+            users[plural, name] = (plural, name, await schema_of(ctx, tenant, definition))
+    return list(users.values())
+
+
+async def _drafted(ctx: ApiContext, tenant: str, key: str) -> AsyncIterator[TemplateUser]:
+    """Yield the workflows with valid drafts that use a template. Authors of a tenant must not see the project's drafts."""
+    quoted, parsed = msgspec.json.encode(key), 0
+    async for _, document in Documents(ctx.engines.db).every(draft_kind(WORKFLOWS), tenant):
+        if quoted not in document.body:
+            continue
+        if parsed == MAX_DRAFTS:
+            return
+        parsed += 1
+        try:
+            definition = definitions.parse(decode_draft(document).values)
+        except Invalid:
+            continue
+        if any(step.fields.get("template") == key for step in definition.ordered):
+            yield WORKFLOWS, document.key, await schema_of(ctx, tenant, definition)
+
+
+async def schema_of(ctx: ApiContext, tenant: str, definition: Definition) -> Mapping[str, Any] | None:
+    """Return the schema of a workflow's data: its own, else that of its type."""
+    schema: Mapping[str, Any] | None = definition.schema
+    if schema is None and definition.type is not None:
+        schema = (await ctx[Catalog].type(tenant, definition.type)).data
+    return schema
+
+
+async def last_data(ctx: ApiContext, tenant: str, users: Iterable[TemplateUser]) -> dict[str, Mapping[str, Any]]:
+    """Return the data of the last run of each workflow without a schema among the users of a template, by workflow."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for plural, name, schema in users:
+        if plural == WORKFLOWS and schema is None and name not in found:
+            query = ListQuery(tenants=[tenant], limit=1, filters={"workflow": name})
+            for run in (await Runs(ctx.engines.db).page(query)).items:
+                found[name] = runs.decode(run.body).data
+    return found

@@ -32,8 +32,8 @@ from bellcast.templates import compilation, content_checks, email_imports, lengt
 from bellcast.templates.email_checks import Finding
 from bellcast.templates.types import BASE_LAYOUT, MAX_LOCALE, Parts, Template, TemplateEmail
 from bellcast.templates.variables import TemplateVariable
-from bellcast.workflows import references, template_checks, template_samples
-from bellcast.workflows.template_samples import Sample
+from bellcast.workflows import references, template_checks
+from bellcast.workflows.template_checks import Sample
 
 T = TypeVar("T", bound=Struct)
 
@@ -428,7 +428,7 @@ async def recent_samples(call: ResourceCall[None]) -> SampleList:
 
     The data of the last ten sends of the types, and runs of the workflows, that use the template. Addresses, phone
     numbers, names, secrets and fields that a schema marks as `x-private` are masked."""
-    return SampleList(await template_samples.last_sends(call.ctx, call.tenant, *call.key))
+    return SampleList(await template_checks.last_sends(call.ctx, call.tenant, *call.key))
 
 
 @TEMPLATE.get(list[TemplateVariable], "/variables", required_scope="manage")
@@ -438,7 +438,7 @@ async def list_variables(call: ResourceCall[None]) -> list[TemplateVariable]:
     Those that it reads, those that the schemas of its types and workflows declare, and those of every send. `[]` in a
     path stands for each element of a list."""
     subject = await _subject(call.request, PreviewRequest())
-    users = await template_samples.find_users(call.ctx, call.tenant, *call.key)
+    users = await template_checks.find_users(call.ctx, call.tenant, *call.key)
     return await tenant_budget.in_thread(
         call.tenant, lambda: variables.declared(variables.schema_paths(users), subject.template)
     )
@@ -487,7 +487,7 @@ async def _subject(
     ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
     values, data = body.values, body.data or {}
     if body.sample is not None:
-        found_data = [one.data for one in await template_samples.last_sends(ctx, tenant, key) if one.id == body.sample]
+        found_data = [one.data for one in await template_checks.last_sends(ctx, tenant, key) if one.id == body.sample]
         if not found_data:
             raise Invalid.of("sample", "must be the id of one of the template's samples")
         data = found_data[0]
