@@ -63,10 +63,10 @@ from bellcast.settings.database import GROUPS, DatabaseSettings
 from bellcast.settings.groups import StoreSettings
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.event_reactions import SOURCES, Sources
+from bellcast.workflows.event_source import USES, SourceUse
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.triggers import Triggers
-from bellcast.workflows.types.source_use import USES, SourceUse
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED, idle_context

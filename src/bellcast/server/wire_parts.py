@@ -63,6 +63,7 @@ from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import schedule_firing, schedules
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.event_reactions import SOURCES, Sources
+from bellcast.workflows.event_source import USES, SourceUse
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.flows import Workflows
 from bellcast.workflows.run_steps import RunSteps
@@ -71,7 +72,6 @@ from bellcast.workflows.store import run_commits
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.tasks import ScheduledTasks
 from bellcast.workflows.triggers import Triggers
-from bellcast.workflows.types.source_use import USES, SourceUse
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)

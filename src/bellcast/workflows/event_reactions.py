@@ -25,11 +25,10 @@ from bellcast.templates.rendering import BackgroundCompiler, Renderer, TemplateE
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Variables
 from bellcast.workflows import engine, live_waits, triggers
-from bellcast.workflows.event_source import EventSource, values_of
+from bellcast.workflows.event_source import EventSource, SourceUse, values_of
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import TriggerDraft, Triggers
 from bellcast.workflows.types import runs
-from bellcast.workflows.types.source_use import SourceUse
 from bellcast.workflows.workflow_catalog import AWAITED
 
 log = structlog.get_logger(__name__)
