@@ -30,8 +30,7 @@ from bellcast.kernel.db.table import StoreTable
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.operators.store import Operators
 from bellcast.preferences.store import OwnPreferencesTable
-from bellcast.recipients.store.devices import Devices
-from bellcast.recipients.store.push_endpoints import PushEndpoints
+from bellcast.recipients.store.devices import Devices, PushEndpoints
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.replays.store import Replays

@@ -2,8 +2,7 @@
 
 from hypothesis import strategies as st
 
-from bellcast.inbox.types.inboxes import ResumeFrom
-from bellcast.inbox.types.positions import parse_position
+from bellcast.inbox.types.inboxes import ResumeFrom, parse_position
 from bellcast.kernel.identities import Principal
 from tests.fuzz.conftest import Api
 from tests.fuzz.runner import fuzz

@@ -15,8 +15,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from bellcast.inbox.types.inboxes import Change, Changes, NotificationAdded
-from bellcast.inbox.types.positions import InboxState, Position
+from bellcast.inbox.types.inboxes import Change, Changes, InboxState, NotificationAdded, Position
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import Principal

@@ -16,8 +16,7 @@ from typing import Any, cast
 import pytest
 
 from bellcast.auth.permissions import Grant
-from bellcast.inbox.types.inboxes import NotificationAdded
-from bellcast.inbox.types.positions import InboxState
+from bellcast.inbox.types.inboxes import InboxState, NotificationAdded
 from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers import nats_wire as wire
 from bellcast.kernel.brokers.history import TopicHistory

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bellcast.auth import authenticator
-from bellcast.inbox.types import positions
+from bellcast.inbox.types import inboxes
 from bellcast.kernel import ids, patterns, times, validation
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.errors import BellcastError
@@ -47,7 +47,7 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
     "socket ids": (signatures.is_socket_id, ["1" * SIZE, "1." * SIZE]),
     "patterns": (lambda text: patterns.matches("*a" * 80 + "*b", text), ["a" * SIZE]),
     "ids": (ids.is_id, ["0" * SIZE, "0-" * SIZE]),
-    "positions": (positions.parse_position, ["f" * SIZE, "-" * SIZE, "1-" * SIZE]),
+    "positions": (inboxes.parse_position, ["f" * SIZE, "-" * SIZE, "1-" * SIZE]),
     "durations": (times.seconds, ["1" * SIZE, "1." * SIZE, " " * SIZE, "1" * SIZE + "."]),
     "wording": (
         lambda text: validation_errors.field_error(msgspec.ValidationError(text)),

@@ -39,7 +39,7 @@ from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider, UnusableProvider
-from bellcast.recipients.store.push_endpoints import PushEndpoints
+from bellcast.recipients.store.devices import PushEndpoints
 from bellcast.webhooks.types import WebhookSink
 
 log = structlog.get_logger(__name__)

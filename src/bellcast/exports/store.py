@@ -13,7 +13,7 @@ from bellcast.channels.store import messages
 from bellcast.channels.suppressions import store as suppressions
 from bellcast.documents.store import Documents
 from bellcast.documents.types import draft_kind
-from bellcast.inbox.store import outside, rows
+from bellcast.inbox.store import rows, sent
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Params, Row, Statement, fetch
@@ -177,7 +177,7 @@ def _joined_topics(row: Row) -> ExportedTopics:
 RECIPIENT_TABLES = (
     RecipientTable("subscription", "subscriptions_of_recipient", OLDEST_FIRST, subscriptions.subscription),
     RecipientTable("notification", "export_notifications", OLDEST_FIRST, rows.notification),
-    RecipientTable("notification", "export_outside", OLDEST_FIRST, outside.notification),
+    RecipientTable("notification", "export_outside", OLDEST_FIRST, sent.outside_notification),
     RecipientTable("message", "messages_of_recipient", NEWEST_FIRST, messages.of_row, EXPORT_BATCH_LARGE_ROWS),
     RecipientTable("decision", "export_decisions", {"notification": "", "channel": "", "decided_at": 0}, _decision),
     RecipientTable("run", "runs_of_recipient", NEWEST_FIRST, run_commits.stored_run, EXPORT_BATCH_LARGE_ROWS),

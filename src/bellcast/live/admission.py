@@ -16,8 +16,7 @@ import structlog
 from bellcast.auth.authenticator import Authenticator
 from bellcast.engines import Engines
 from bellcast.inbox import views
-from bellcast.inbox.types.inboxes import Inbox, OpenInbox, ResumeFrom, SessionRevoked
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import Inbox, OpenInbox, Position, ResumeFrom, SessionRevoked
 from bellcast.kernel.errors import BellcastError, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
 from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream
 from bellcast.kernel.identities import Principal

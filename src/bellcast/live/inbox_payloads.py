@@ -8,12 +8,12 @@ from msgspec import Struct
 from bellcast.inbox.types.inboxes import (
     InboxBulkChanged,
     InboxEvent,
+    InboxState,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
 )
 from bellcast.inbox.types.notifications import Notification
-from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
 from bellcast.live.types import PresenceChanged, Typing

@@ -46,7 +46,7 @@ from bellcast.providers.types import (
     Setup,
     UnusableProvider,
 )
-from bellcast.recipients.store.push_endpoints import PushEndpoints
+from bellcast.recipients.store.devices import PushEndpoints
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import ChatAddresses
 

@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.inbox.types.inboxes import Query, ResumeFrom
+from bellcast.inbox.types.inboxes import Query, ResumeFrom, parse_position
 from bellcast.inbox.types.notifications import Edit
-from bellcast.inbox.types.positions import parse_position
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.sync import resume

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bellcast.inbox.types.inboxes import NotificationUpdated, ResumeFrom
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import NotificationUpdated, Position, ResumeFrom
 from bellcast.inbox.types.sends import ImportRequest, SendResult
 from bellcast.kernel import times
 from bellcast.kernel.errors import IdempotencyMismatch

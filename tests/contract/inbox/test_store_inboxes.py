@@ -12,11 +12,12 @@ from bellcast.inbox.types.inboxes import (
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
+    Position,
     Query,
     ResumeFrom,
+    SentRows,
 )
 from bellcast.inbox.types.notifications import Notification
-from bellcast.inbox.types.positions import Position, SentRows
 from bellcast.kernel.errors import NotFound
 from tests.contract.app import App
 

@@ -10,8 +10,7 @@ import pytest
 from redis.asyncio import ConnectionPool
 
 from bellcast.inbox.store import rows
-from bellcast.inbox.types.inboxes import AnnouncementChanged, NotificationAdded
-from bellcast.inbox.types.positions import InboxState
+from bellcast.inbox.types.inboxes import AnnouncementChanged, InboxState, NotificationAdded
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.port import KEPT_PREFIX, Broker

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bellcast.inbox.types.inboxes import OpenInbox, ResumeFrom
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import OpenInbox, Position, ResumeFrom
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.recipients.types import SubscriptionGrant
 from tests import engines

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from bellcast.inbox.types.inboxes import OpenInbox, ResumeFrom
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import OpenInbox, Position, ResumeFrom
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.kernel.errors import Invalid, Unavailable
 from tests import engines

@@ -1,6 +1,6 @@
 """State of the foreign dialects: last events, device positions."""
 
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import Position
 from bellcast.recipients.store.devices import MAX_CONNECTIONS, UNKNOWN, DevicePosition
 from bellcast.topics.store import LastEvent
 from tests.contract.app import App

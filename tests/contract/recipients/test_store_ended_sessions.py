@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.inbox.types.inboxes import ResumeFrom, SessionRevoked
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import Position, ResumeFrom, SessionRevoked
 from bellcast.kernel.events import inbox_stream
 from bellcast.live.connection.connection import Phase
 from bellcast.recipients.types import RecipientFields

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.inbox.types.positions import MAX_POSITION_NUMBER, MAX_REPLAYS, Position, SentRows, parse_position
+from bellcast.inbox.types.inboxes import MAX_POSITION_NUMBER, MAX_REPLAYS, Position, SentRows, parse_position
 
 MAX = MAX_POSITION_NUMBER
 SENT = (SentRows(14, 20), SentRows(18, 22))

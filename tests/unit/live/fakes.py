@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bellcast.inbox.types.inboxes import Change, Changes, NotificationAdded
+from bellcast.inbox.types.inboxes import Change, Changes, InboxState, NotificationAdded
 from bellcast.inbox.types.notifications import Notification
-from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason

@@ -7,8 +7,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from bellcast.inbox.types.inboxes import Changes, Inbox
-from bellcast.inbox.types.positions import Position, parse_position
+from bellcast.inbox.types.inboxes import Changes, Inbox, Position, parse_position
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.close_reasons import TOO_SLOW, UNAVAILABLE

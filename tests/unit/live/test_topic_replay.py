@@ -13,8 +13,7 @@ from msgspec.structs import replace
 
 from bellcast.auth import link_tokens
 from bellcast.auth.permissions import Grant
-from bellcast.inbox.types.inboxes import Changes, Inbox
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import Changes, Inbox, Position
 from bellcast.kernel.brokers.history import PastEvents, parse_rules
 from bellcast.kernel.brokers.memory import MemoryBroker, MemoryHistory
 from bellcast.kernel.errors import Invalid

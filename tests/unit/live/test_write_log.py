@@ -5,8 +5,7 @@ from typing import Any, cast
 import pytest
 
 from bellcast.channels.timeline import timeline
-from bellcast.inbox.types.inboxes import NotificationUpdated
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import NotificationUpdated, Position
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event

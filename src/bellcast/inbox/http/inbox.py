@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct, field
 
 from bellcast import calls
-from bellcast.inbox import actions, marks, views
+from bellcast.inbox import marks, views
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import Action, Counts, Inbox, Marked, Marking, Query
 from bellcast.inbox.types.notifications import Notification, View
@@ -314,8 +314,8 @@ async def take_action(call: ResourceCall[None]) -> Notification:
     engines, backend, principal = call.ctx.engines, call.ctx[calls.CallBackend], guards.session(call.request)
     inbox, (id,), key = await inbox_of(call.request), call.key, request_body.path(call.request, "key")
     if call.is_dry_run:
-        return await actions.plan(engines, backend, inbox, id, key)
-    return await actions.take(engines, backend, principal, inbox, id, key)
+        return await marks.plan_action(engines, backend, inbox, id, key)
+    return await marks.take_action(engines, backend, principal, inbox, id, key)
 
 
 def _action(word: str, action: Action, summary: str) -> ApiEndpoint:

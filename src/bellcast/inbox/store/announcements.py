@@ -9,9 +9,14 @@ from msgspec import UNSET, Struct, field
 from msgspec.structs import replace
 
 from bellcast.inbox.store import rows
-from bellcast.inbox.types.inboxes import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.inbox.types.inboxes import (
+    InboxEvent,
+    InboxState,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+)
 from bellcast.inbox.types.notifications import Acted, Notification
-from bellcast.inbox.types.positions import InboxState
 from bellcast.inbox.types.sends import Materialized
 from bellcast.kernel import times
 from bellcast.kernel.db import columns

@@ -13,6 +13,7 @@ from bellcast.inbox.types.inboxes import (
     Counts,
     Inbox,
     InboxPage,
+    InboxState,
     InboxStatus,
     OpenInbox,
     Query,
@@ -20,7 +21,6 @@ from bellcast.inbox.types.inboxes import (
     SessionRevoked,
 )
 from bellcast.inbox.types.notifications import Notification
-from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.script import Params, Row, Script, Statement

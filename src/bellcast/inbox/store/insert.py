@@ -12,8 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.inbox.store import rows
-from bellcast.inbox.types.inboxes import NotificationAdded, NotificationUpdated
-from bellcast.inbox.types.positions import InboxState
+from bellcast.inbox.types.inboxes import InboxState, NotificationAdded, NotificationUpdated
 from bellcast.inbox.types.sends import ImportRequest, SendRequest, SendResult
 from bellcast.kernel import times
 from bellcast.kernel.db import columns

@@ -13,6 +13,7 @@ from bellcast.inbox.types.inboxes import (
     Changed,
     InboxBulkChanged,
     InboxEvent,
+    InboxState,
     Marked,
     Marking,
     NotificationAdded,
@@ -20,7 +21,6 @@ from bellcast.inbox.types.inboxes import (
     NotificationUpdated,
 )
 from bellcast.inbox.types.notifications import ActionButton, Notification, View
-from bellcast.inbox.types.positions import InboxState
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Row, Script, Statement

@@ -8,7 +8,7 @@ import msgspec
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.channels.types import Fanout
-from bellcast.inbox.store import announcements, idempotency, insert, outside, rows
+from bellcast.inbox.store import announcements, idempotency, insert, rows, sent
 from bellcast.inbox.store.insert import InsertPlan, insert_imported, read_heads
 from bellcast.inbox.types.inboxes import AnnouncementChanged
 from bellcast.inbox.types.notifications import Audience
@@ -146,14 +146,14 @@ class InsertNotifications(ListCommand[SendRequest, SendResult]):
                 recipients = {*first.recipients, *(one.recipient for one in first.decisions)}
                 yield from add_claim(first.tenant, first.claim, recipients)
         plan = InsertPlan((yield from read_heads(self.items)))
-        sent = [plan.add(request) for request in self.items]
+        results = [plan.add(request) for request in self.items]
         yield from plan.write()
         if is_separate:
-            yield from outside.add(self.items)
+            yield from sent.add_outside(self.items)
             yield from messages.add(first.messages, first.decisions)
             yield from webhook_events.add(first.events, first.created_at)
             yield from idempotency.store_response(first.tenant, first)
-        return sent
+        return results
 
     def single_statement(self) -> WriteCommand[list[SendResult] | None]:
         return ScriptCommand(lambda: insert.insert(self.items), None)

@@ -1,24 +1,28 @@
-"""Sent items as the server API sees them: find, edit and recall."""
+"""Sent items as the server API sees them: find, edit and recall. Those that are not in their recipient's inbox were sent to other
+channels only, or excluded by its preferences."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from bellcast.channels.store import fanouts, messages
-from bellcast.inbox.store import marking, outside, rows
+from bellcast.channels.types import title_of
+from bellcast.inbox.store import marking, rows
 from bellcast.inbox.types.inboxes import AnnouncementChanged, NotificationUpdated
-from bellcast.inbox.types.notifications import Edit
-from bellcast.inbox.types.sends import Reach, SentItem
-from bellcast.kernel import ids
+from bellcast.inbox.types.notifications import Edit, Notification
+from bellcast.inbox.types.sends import Reach, SendRequest, SentItem
+from bellcast.kernel import ids, times
 from bellcast.kernel.db import columns, lists
+from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal, RecentCounts, RowKey
-from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.script import Params, Row, Script, Statement, first
 from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write_to_inbox
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
+from bellcast.recipients.store import ensure
 from bellcast.webhooks.types import EventReport, no_report
 
 T = TypeVar("T")
@@ -27,6 +31,8 @@ LIST = KeysetList("sent", ("id",), tuple, is_newest_first=True, filters=("recipi
 NO_FILTERS: Params = dict.fromkeys(("recipient", "type", "tag", "template", "part"))
 # Inboxes of an announcement that are counted: a page of 50 announcements takes 0.1 s.
 MAX_REACHED = 1_000
+# Filters that match no notification outside of an inbox.
+NO_FIELDS = ("part", "tag", "template")
 # Lock key that is not an inbox. Edits of announcements lock it, so that two in one transaction run in order.
 ANNOUNCEMENT_INBOX = 0
 
@@ -39,7 +45,7 @@ def find(tenant: str, id: str) -> Script[SentItem | None]:
         (notification,) = yield from marking.with_awaited_returns(direct[rows.RECIPIENT], [item.notification])
         return replace(item, notification=notification)
     announced = yield from _find_announcement(tenant, id)
-    return (yield from outside.find(tenant, id)) if announced is None else _announced_item(announced)
+    return (yield from find_outside(tenant, id)) if announced is None else _announced_item(announced)
 
 
 class SentItems(StoreTable):
@@ -58,7 +64,7 @@ class SentItems(StoreTable):
     @read_in_background
     def notifications(self, query: ListQuery) -> Script[ListPage[SentItem]]:
         """Return notifications to named recipients, newest first. Examines a bounded number of rows."""
-        has_outside = all(query.filters.get(name) is None for name in outside.NO_FIELDS)
+        has_outside = all(query.filters.get(name) is None for name in NO_FIELDS)
         return _page(query, (IN_INBOXES, OUTSIDE) if has_outside else (IN_INBOXES,))
 
     @read_in_background
@@ -253,8 +259,51 @@ def _announced_item(row: Row) -> SentItem:
     )
 
 
+def add_outside(requests: Sequence[SendRequest]) -> Script[None]:
+    """Add the notifications of requests that are not in an inbox, and create their missing recipients."""
+    for some in chunks([params for request in requests for params in _outside(request)], STATEMENT_ROWS):
+        created_at = {(one["tenant"], one["key"]): one["created_at"] for one in some}
+        for tenant in sorted({tenant for tenant, _ in created_at}):
+            keys = sorted(key for owner, key in created_at if owner == tenant)
+            yield from ensure.ensure_recipients(tenant, keys, some[0]["created_at"])
+        yield Statement("outside_insert", many=some)
+
+
+def _outside(request: SendRequest) -> Iterator[Params]:
+    if not request.decisions:  # only the inbox
+        return
+    recipients = {one.notification: one.recipient for one in request.decisions}
+    for id in recipients.keys() - set(request.ids):
+        contents = (title_of(message.content) for message in request.messages if message.notification == id)
+        yield {
+            "id": id,
+            "tenant": request.tenant,
+            "key": recipients[id],
+            "type": request.content.type,
+            "title": request.content.title or next(contents, ""),
+            "created_at": request.created_at,
+        }
+
+
+def find_outside(tenant: str, id: str) -> Script[SentItem | None]:
+    """Return a notification that was not recalled."""
+    return first(Statement("outside_find", {"tenant": tenant, "id": id}), outside_item)
+
+
+def outside_item(row: Row) -> SentItem:
+    """Create an item from a row of a page."""
+    *columns, tenant, key = row
+    return SentItem(notification=outside_notification(tuple(columns)), tenant=tenant, recipient=key, has_row=False)
+
+
+def outside_notification(row: Row) -> Notification:
+    """Create a notification from id, type, title and time."""
+    id, type, title, created_at = row[:4]
+    return Notification(id=id, type=type, title=title, created_at=times.to_rfc3339(created_at))
+
+
 IN_INBOXES = SentSource("sent", lambda row: _direct_item(row[-1], row[:-1]))
-OUTSIDE = SentSource("outside", outside.item)
+OUTSIDE = SentSource("outside", outside_item)
 ANNOUNCED = SentSource("announced", _announced_item, by_owner=False)
 # The index of notifications has no tenant: these have a search of their own.
 OF_TENANT = "sent_of_tenant"

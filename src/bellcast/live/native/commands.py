@@ -9,8 +9,7 @@ from msgspec import Struct
 
 from bellcast.auth import permissions
 from bellcast.inbox import marks, views
-from bellcast.inbox.types.inboxes import Marking
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import Marking, Position
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
 from bellcast.kernel.events import LiveEvent, topic_stream

@@ -9,8 +9,7 @@ from msgspec import Struct
 from bellcast import calls
 from bellcast.auth.origins import WrongOrigin
 from bellcast.auth.permissions import Grant
-from bellcast.inbox.types.inboxes import Changes, Inbox
-from bellcast.inbox.types.positions import Position, parse_position
+from bellcast.inbox.types.inboxes import Changes, Inbox, Position, parse_position
 from bellcast.kernel.brokers import history
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import structlog
 from msgspec import Struct
 
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import Position
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, BellcastError
 from bellcast.kernel.events import inbox_stream

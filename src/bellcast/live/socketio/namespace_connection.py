@@ -4,7 +4,7 @@ import asyncio
 from socket import SocketType
 from typing import Any
 
-from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.inboxes import Position
 from bellcast.kernel.errors import Unavailable
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase

@@ -10,8 +10,7 @@ from bellcast import calls
 from bellcast.auth import link_tokens
 from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import Grant
-from bellcast.inbox.types.inboxes import Inbox
-from bellcast.inbox.types.positions import Position, parse_position
+from bellcast.inbox.types.inboxes import Inbox, Position, parse_position
 from bellcast.kernel import patterns
 from bellcast.kernel.brokers import history
 from bellcast.kernel.errors import BellcastError, Unauthenticated, Unavailable

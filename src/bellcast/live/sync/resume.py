@@ -19,11 +19,12 @@ from bellcast.inbox.types.inboxes import (
     Changes,
     Inbox,
     InboxEvent,
+    InboxState,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
+    Position,
 )
-from bellcast.inbox.types.positions import InboxState, Position
 from bellcast.kernel.brokers import history
 from bellcast.kernel.brokers.history import PastEvents
 from bellcast.kernel.db.engine import Engine

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.documents import store as documents
-from bellcast.inbox.store import idempotency, outside
+from bellcast.inbox.store import idempotency, sent
 from bellcast.inbox.store.insert import InsertPlan, read_heads
 from bellcast.inbox.store.sends import add_claim
 from bellcast.inbox.types.sends import SendRequest
@@ -244,7 +244,7 @@ def _add_effects(commits: Sequence[RunCommit]) -> Script[dict[str, list[Event]]]
         for run, request in with_rows:
             events[run] += plan.add(request).events
         yield from plan.write()
-    yield from outside.add(requests)
+    yield from sent.add_outside(requests)
     yield from messages.add(
         [message for request in requests for message in request.messages],
         [decision for request in requests for decision in request.decisions],

@@ -4,8 +4,7 @@ from functools import partial
 
 import msgspec
 
-from bellcast.inbox.types.inboxes import InboxEvent
-from bellcast.inbox.types.positions import parse_position
+from bellcast.inbox.types.inboxes import InboxEvent, parse_position
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event
 from bellcast.kernel.http import Receive, Scope, Send

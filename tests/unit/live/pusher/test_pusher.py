@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.inbox.types.inboxes import InboxBulkChanged, NotificationDeleted
-from bellcast.inbox.types.positions import InboxState
+from bellcast.inbox.types.inboxes import InboxBulkChanged, InboxState, NotificationDeleted
 from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.connection import close_reasons

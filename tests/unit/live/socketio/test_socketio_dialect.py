@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.inbox.types.positions import InboxState
+from bellcast.inbox.types.inboxes import InboxState
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.inbox_payloads import InboxReset
 from bellcast.live.socketio import packets
