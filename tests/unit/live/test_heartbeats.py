@@ -154,6 +154,20 @@ async def test_session_renewed_for_a_shorter_time_is_closed_within_a_tick_of_its
     assert connection.close_reason is EXPIRED
 
 
+async def test_session_renewed_between_two_ticks_is_closed_within_a_tick_of_its_expiry(wheel: Wheel) -> None:
+    connection = responsive(connect(wheel.hub, principal=wheel.expiring(1_000)))
+    wheel.clock.advance(0.5)
+    await wheel.hub.subscriptions.reauthorize(
+        connection, wheel.expiring(1.9), cast(Any, None), LiveConfig(limits=Limits())
+    )
+    wheel.clock.advance(0.5)
+    wheel.wheel.tick(wheel.hub)
+    wheel.tick()
+    assert connection.close_reason is None
+    wheel.tick()
+    assert connection.close_reason is EXPIRED
+
+
 async def test_renewed_session_stays_open(wheel: Wheel) -> None:
     connection = responsive(connect(wheel.hub, principal=wheel.expiring(3)))
     connection.principal = wheel.expiring(1_000)

@@ -71,7 +71,8 @@ class HeartbeatWheel:
         """Note a new session, which may end before the next check of the connection."""
         ends = connection.principal.expires_at
         if ends is not None and (ticks := self._ticks_until(ends)) < TICKS_PER_INTERVAL:
-            self._expiries.setdefault(connection.owner.tick + max(1, ticks), []).append(connection.id)
+            # The current tick is partly over, and a check before the end would be the only one.
+            self._expiries.setdefault(connection.owner.tick + max(0, ticks) + 1, []).append(connection.id)
 
     def _ticks_until(self, at: int) -> int:
         return int((at - self._clock.now()) / self._tick_ms) + 1
