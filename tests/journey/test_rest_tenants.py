@@ -63,6 +63,17 @@ async def test_conditional_change_of_preference_defaults_and_a_new_tenant_are_re
     assert refused(await rest.app.put("/v1/tenants/acme", json={}, headers=only_new), 412, "precondition_failed")
 
 
+async def test_conditional_erasure_does_not_erase_a_tenant_that_has_changed(rest: Rest) -> None:
+    path = "/v1/tenants/acme"
+    await rest.app.put(path, json={})
+    read = {"if-match": (await rest.app.get(path)).headers["etag"]}
+    await rest.app.put(path, json={"name": "Acme"})
+    assert refused(await rest.app.delete(path, headers=read), 412, "precondition_failed")
+    current = {"if-match": (await rest.app.get(path)).headers["etag"]}
+    assert (await rest.app.delete(path, headers=current)).status_code == 204
+    assert refused(await rest.app.delete(path, headers=current), 404, "not_found")
+
+
 async def test_retention_of_a_tenant_is_for_owners_with_a_recent_password(rest: Rest, cheap_hashes: None) -> None:
     """It deletes notifications, like the erasure of the tenant."""
     owner, developer = await set_up(rest), await signed_in(rest, "dev", "developer")

@@ -11,7 +11,7 @@ from bellcast.auth.store import ApiKey, Keys
 from bellcast.console.stats import StatsRecorder
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, PasswordRequired, PreconditionFailed
+from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound, PasswordRequired, PreconditionFailed
 from bellcast.kernel.field_limits import ANY_TENANT, DATA, KEY, LINK_LIFETIME, Limit, ValueRule
 from bellcast.kernel.http import entity_tags, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit
@@ -137,7 +137,13 @@ def _content(tenant: Tenant) -> dict[str, Any]:
     return {"name": tenant.name, "settings": tenant.settings}
 
 
-@TENANTS.delete(roles=("owner",), is_sensitive=True, response_types={204: None, 202: Tenant})
+@TENANTS.delete(
+    roles=("owner",),
+    is_sensitive=True,
+    headers=objects.CONDITION_OF_DELETION,
+    response_types={204: None, 202: Tenant},
+    refusals=(NotFound, PreconditionFailed),
+)
 async def erase(call: ResourceCall[None]) -> Any:
     """Erase a tenant.
 
@@ -145,6 +151,8 @@ async def erase(call: ResourceCall[None]) -> Any:
     end. 204 when all data is deleted. 202 after 5 seconds: a job continues, also after a restart. Until it ends, the tenant has
     `erasing_since` and refuses sends and new recipients with 409. Then the tenant is not found."""
     ctx, (erased,) = call.ctx, call.key
+    if (found := await Tenants(ctx.engines.db).get(erased)) is not None:
+        entity_tags.check(call.request, entity_tags.tag_of(_content(found)))
     left = await erasure.delete_tenant(ctx.engines, ctx.token_clock, erased)
     await editor_access.end_all(ctx, erased)
     await ctx.refresh_dialects()
