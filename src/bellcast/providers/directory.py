@@ -30,7 +30,7 @@ from bellcast.kernel.outbound.connection_steps import TestReport
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.preferences.types import CHANNELS, Channel
-from bellcast.providers import credentials, url, vendors
+from bellcast.providers import urls, vendors
 from bellcast.providers.connection_test import ProviderSteps
 from bellcast.providers.smtp import SMTPProvider
 from bellcast.providers.types import (
@@ -246,7 +246,7 @@ class ProviderDirectory(Struct, eq=False):
             with contextlib.suppress(ValueError):  # a URL that cannot be decrypted provides no credentials
                 stored = self.secret_fields(tenant, before).url
         try:
-            fields = msgspec.structs.replace(fields, url=url.with_credentials_of(fields.url, stored))
+            fields = msgspec.structs.replace(fields, url=urls.with_credentials_of(fields.url, stored))
             self._create("", DEFAULT_TENANT, fields, is_trusted=False)
         except ValueError as error:
             raise Invalid.of("url", str(error)) from None
@@ -367,8 +367,8 @@ class ProviderDirectory(Struct, eq=False):
         clients = self.clients
         if not is_trusted:
             # Refuse private addresses. Raises ValueError.
-            host = url.split(fields.url).hostname or ""
-            if host != url.VENDOR_HOST and (problem := self.clients.guard.host_problem(host)) is not None:
+            host = urls.split(fields.url).hostname or ""
+            if host != urls.VENDOR_HOST and (problem := self.clients.guard.host_problem(host)) is not None:
                 raise ValueError(problem)
         setup = Setup(
             url=fields.url,
@@ -390,7 +390,7 @@ class ProviderDirectory(Struct, eq=False):
             return _without_secret(tenant, document.key, self.secret_fields(tenant, document))
         except ValueError:
             fields = msgspec.structs.replace(msgspec.json.decode(document.body, type=ProviderFields), url="…")
-            return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields, secret=credentials.HIDDEN)
+            return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields, secret=urls.HIDDEN)
 
     def secret_fields(self, tenant: str, document: Document) -> ProviderFields:
         """Return the decrypted fields. Raises ValueError if the URL cannot be decrypted."""
@@ -416,8 +416,8 @@ def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedPro
 
 
 def _without_secret(tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
-    masked = msgspec.structs.replace(fields, url=url.mask(fields.url))
-    return ConfiguredProvider(key=key, tenant=tenant, fields=masked, secret=credentials.hint_of(fields.url))
+    masked = msgspec.structs.replace(fields, url=urls.mask(fields.url))
+    return ConfiguredProvider(key=key, tenant=tenant, fields=masked, secret=urls.hint_of(fields.url))
 
 
 def _metric_label(tenant: str) -> str | None:

@@ -11,7 +11,7 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.port import DeliveryError, Http, Response
 from bellcast.kernel.retries import is_temporary, parse_retry_after
 from bellcast.providers.types import Provider, ServerAddress, Setup
-from bellcast.providers.url import VENDOR_HOST, ProviderURL
+from bellcast.providers.urls import VENDOR_HOST, ProviderURL
 
 
 class VendorAPI(Struct, frozen=True):

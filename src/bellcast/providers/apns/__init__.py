@@ -6,9 +6,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers import credentials, vendor_api
+from bellcast.providers import urls, vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
-from bellcast.providers.url import ProviderURL, parse
+from bellcast.providers.urls import ProviderURL, parse
 
 API = "https://api.push.apple.com"
 OPTIONS = frozenset({"key", "key_base64", "topic"})
@@ -34,10 +34,10 @@ def from_url(setup: Setup) -> "APNsProvider":
     url = parse(setup.url, known_options=OPTIONS)
     if not url.user or not url.password:
         raise ValueError("needs the team id and the key id: apns://TEAM:KEY@default")
-    pem = credentials.read(url, "key", may_read_files=setup.may_read_files)
+    pem = urls.read_credentials(url, "key", may_read_files=setup.may_read_files)
     if not pem or not url.options.get("topic"):
         raise ValueError("needs the key's file and the app's bundle id: add ?key=FILE&topic=com.example.app")
-    return APNsProvider(url, setup, credentials.private_key(pem))
+    return APNsProvider(url, setup, urls.private_key(pem))
 
 
 class APNsProvider(vendor_api.VendorProvider):

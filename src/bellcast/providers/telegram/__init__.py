@@ -4,7 +4,7 @@ from bellcast.kernel.outbound.port import Response
 from bellcast.kernel.retries import MAX_RETRY_AFTER
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
-from bellcast.providers.url import ProviderURL, parse
+from bellcast.providers.urls import ProviderURL, parse
 
 API = "https://api.telegram.org"
 # Maximum characters of one message (Bot API, sendMessage).

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from bellcast.channels.types import State
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import types, vendor_api
-from bellcast.providers.url import parse
+from bellcast.providers.urls import parse
 from bellcast.templates import lengths
 
 API = "https://rest.nexmo.com"

@@ -12,7 +12,7 @@ from bellcast.channels.push import PushTarget
 from bellcast.kernel.base64url import decode, encode
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.outbound.port import DeliveryError, Http
-from bellcast.providers import credentials, vendor_api
+from bellcast.providers import urls, vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class VapidKey:
     @classmethod
     def from_pem(cls, pem: bytes) -> "VapidKey":
         """Read a key pair. Raises ValueError."""
-        private = credentials.private_key(pem)
+        private = urls.private_key(pem)
         return cls(lambda: private)
 
     def to_pem(self) -> bytes:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.providers import url, vendor_api
+from bellcast.providers import urls, vendor_api
 from tests.unit.auth.fakes import FakeHttp
 
 
@@ -16,7 +16,7 @@ from tests.unit.auth.fakes import FakeHttp
     ],
 )
 def test_url_of_an_api_keeps_the_brackets_of_an_ipv6_address(text: str, base: str, masked: str) -> None:
-    parsed = url.parse(text)
+    parsed = urls.parse(text)
     assert vendor_api.at(parsed, "https://api.vendor.test", FakeHttp(), 30).base == base
     assert parsed.masked == masked
     server = vendor_api.VendorAPI(base, FakeHttp(), 1).server
