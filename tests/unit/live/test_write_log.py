@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from bellcast.channels.timeline import timeline
+from bellcast.channels.explanations import timeline
 from bellcast.inbox.types.inboxes import NotificationUpdated, Position
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel.brokers.memory import MemoryBroker

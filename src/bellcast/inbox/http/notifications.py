@@ -7,9 +7,9 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
+from bellcast.channels.explanations import timeline
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.timeline import timeline
 from bellcast.channels.types import (
     EVERY_RECIPIENT,
     MAX_DECISIONS,
