@@ -48,7 +48,7 @@ MODULES = [
             "kernel.yaml_text",
             "live.http.asgi",
             "live.http.websocket_endpoint",
-            "live.native.sse_endpoint",
+            "live.native.endpoints",
             "live.pusher.handshake",
             "live.socketio.endpoint",
             "server.app",

@@ -30,7 +30,7 @@ from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
-from bellcast.live.native.handshake import NativeHandshake, OpenedInbox
+from bellcast.live.native.endpoints import NativeHandshake, OpenedInbox
 from bellcast.live.socketio import SocketIOConfig, engineio, namespace_handshake
 from bellcast.live.socketio.events import SocketIOCallContext
 from bellcast.live.socketio.layer import SocketIOState

@@ -2,4 +2,4 @@
 
 from bellcast.live.wiring import DialectPlugin
 
-NATIVE = DialectPlugin(name="native", wiring="bellcast.live.native.sse_endpoint")
+NATIVE = DialectPlugin(name="native", wiring="bellcast.live.native.endpoints")
