@@ -137,7 +137,7 @@ class Admission:
         self._check_process()
         if inbox is not None:
             self._check_recipient(inbox)
-        self._hub.add(connection)
+        self._hub.add(connection, inbox)
         opened = None if inbox is None else await self._open_inbox(connection, position)
         if connection.phase is Phase.CLOSED:
             raise Unavailable("The connection was closed while it was starting.")
@@ -151,7 +151,7 @@ class Admission:
         self._check_recipient(inbox_of_recipient)
         connection.transition(Phase.OPENING)
         connection.principal = principal
-        self._hub.subscriptions.follow_own_inbox(connection)
+        self._hub.subscriptions.follow_stream(connection, inbox_of_recipient)
         self._hub.callbacks.renewed(connection)
         inbox = (await self._open_inbox(connection, None)).inbox
         if connection.phase is Phase.CLOSED:

@@ -8,6 +8,7 @@ from typing import Any
 from bellcast.inbox.types.inboxes import Change, Changes, InboxState, NotificationAdded
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
@@ -103,6 +104,12 @@ def new_hub(callbacks: HubCallbacks | None = None, *, presence: Sequence[str] = 
     return Hub(PresenceTracker(lambda: presence), MemoryBroker(), FakeClock(), callbacks or HubCallbacks())
 
 
+def add(hub: Hub, connection: Connection) -> None:
+    """Register a connection, which follows the inbox of its recipient."""
+    tenant, recipient = connection.principal.tenant, connection.principal.recipient
+    hub.add(connection, None if recipient is None else inbox_stream(tenant, recipient))
+
+
 def connect(
     hub: Hub,
     id: str = "1",
@@ -119,7 +126,7 @@ def connect(
     connection.fake.owner = connection
     connection.attach(connection.fake, max_unsent)
     connection.inbox = connection.epoch = 1
-    hub.add(connection)
+    add(hub, connection)
     if phase is not Phase.OPENING:
         connection.transition(phase)
     return connection

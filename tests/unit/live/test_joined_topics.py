@@ -19,7 +19,7 @@ from bellcast.live.socketio.packets import dialect_for
 from bellcast.topics.store import JOINED_TOPICS_REFRESH_MS, JoinedBy, SavedTopics
 from tests import fake_stores
 from tests.clock import FakeClock
-from tests.unit.live.fakes import ALICE, FakeTransport, added, new_hub
+from tests.unit.live.fakes import ALICE, FakeTransport, add, added, new_hub
 
 PROJECT = Project("1", "key", "the secret of the project, forty characters")
 
@@ -76,7 +76,7 @@ class Client:
         self.connection = NamespaceConnection("sid", dialect, ALICE, self.hub, 0, None, session=session, namespace="/")
         self.connection.inbox = self.connection.epoch = 1
         self.connection.activate(0, resumable=True)
-        self.hub.add(self.connection)
+        add(self.hub, self.connection)
         self.connection.transition(Phase.LIVE)
         self.tasks: set[asyncio.Task[Any]] = set()
         engines: Any = SimpleNamespace(db=fake_stores.db(SimpleNamespace(joined_topics=self.store)), clock=self.clock)

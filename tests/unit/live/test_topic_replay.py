@@ -40,7 +40,7 @@ from bellcast.live.socketio.packets import PacketReader, dialect_for
 from bellcast.live.sync import resume
 from tests import fake_stores
 from tests.clock import FakeClock
-from tests.unit.live.fakes import FakeConnection, FakeTransport, change, changes, connect, notification, state
+from tests.unit.live.fakes import FakeConnection, FakeTransport, add, change, changes, connect, notification, state
 
 RULES = parse_rules(["*=2m/1000"])
 LIMITS = Limits()
@@ -408,7 +408,7 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
         return alice
 
     async def admit(*_: Any) -> Any:
-        server.hub.add(connection)
+        add(server.hub, connection)
         connection.inbox = connection.epoch = 1
         return SimpleNamespace(inbox=Inbox(number=1, state=state(0), oldest_revision=0), missed=changes(revision=0))
 

@@ -177,14 +177,15 @@ class Hub:
         stream = address_stream(address)
         return self.groups.followed[stream] + self.groups.count_elsewhere(stream)
 
-    def add(self, connection: Connection) -> None:
-        """Register a connection and follow its recipient's inbox stream."""
+    def add(self, connection: Connection, inbox: Stream | None) -> None:
+        """Register a connection and follow its recipient's inbox stream; None without a recipient."""
         self._by_id[connection.id] = connection
         if connection.address is not None:
             stream = address_stream(connection.address)
             self.groups.follow(stream)
             self.groups.changed(stream)
-        self.subscriptions.follow_own_inbox(connection)
+        if inbox is not None:
+            self.subscriptions.follow_stream(connection, inbox)
         self.callbacks.added(connection)
 
     # --- ConnectionOwner

@@ -43,11 +43,26 @@ class Subscriptions(Struct, eq=False):
 
     # --- changes
 
-    def follow_own_inbox(self, connection: Connection) -> None:
-        """Follow the inbox stream of the connection's recipient, if it has one."""
-        principal = connection.principal
-        if principal.recipient is not None:
-            self._follow(connection, inbox_stream(principal.tenant, principal.recipient))
+    def follow_stream(self, connection: Connection, stream: Stream) -> bool:
+        """Follow a stream, such as the inbox of the connection's recipient; False if the connection follows it or is closed."""
+        if connection.phase is Phase.CLOSED:  # during authorization
+            return False
+        followers = self.streams.get(stream)
+        if followers is None:
+            followers = self.streams[stream] = set()
+        elif connection in followers:
+            return False
+        followers.add(connection)
+        count = len(followers)
+        if count == 1:
+            self.groups.follow(stream)
+            if stream.startswith(TOPIC):
+                self._follow_carried(stream)
+        connection.streams += (stream,)
+        self.groups.changed(stream)
+        for observer in self.observers:
+            observer.subscription_count_changed(stream, count, 1, is_here=True)
+        return True
 
     def follow(self, connection: Connection, grants: Mapping[str, Grant], member: Member | None = None) -> None:
         """Follow granted topics. Idempotent; a later grant replaces an earlier one. `member` is the presence member, if
@@ -61,7 +76,7 @@ class Subscriptions(Struct, eq=False):
         self.callbacks.followed(connection, grants)
         for topic in followed:
             stream = Stream(sys.intern(topic_stream(principal.tenant, topic)))
-            if self._follow(connection, stream):
+            if self.follow_stream(connection, stream):
                 self.presence_batcher.add_follower(stream, connection.id)
                 joined = self.presence.join(principal, topic, connection.id, member)
                 if joined is not None:
@@ -142,26 +157,6 @@ class Subscriptions(Struct, eq=False):
         return [recipient for recipient in recipients if recipient is not None]
 
     # --- one stream
-
-    def _follow(self, connection: Connection, stream: Stream) -> bool:
-        if connection.phase is Phase.CLOSED:  # during authorization
-            return False
-        followers = self.streams.get(stream)
-        if followers is None:
-            followers = self.streams[stream] = set()
-        elif connection in followers:
-            return False
-        followers.add(connection)
-        count = len(followers)
-        if count == 1:
-            self.groups.follow(stream)
-            if stream.startswith(TOPIC):
-                self._follow_carried(stream)
-        connection.streams += (stream,)
-        self.groups.changed(stream)
-        for observer in self.observers:
-            observer.subscription_count_changed(stream, count, 1, is_here=True)
-        return True
 
     def _follow_carried(self, stream: Stream) -> None:
         """Follow the inboxes that a topic carries."""

@@ -1,12 +1,11 @@
-"""`GET /v1/stream`: the native dialect as an event stream.
+"""The endpoints of the native dialect, and its handshake: `ready`, then the replay of missed changes, then live events.
 
-EventSource stops permanently on any status but 200, and does not expose the status to scripts. So only permanent errors
-are sent as a status; the response to a temporary one is a stream with a `retry` delay (WHATWG HTML, 9.2). `wire` creates the
-dialect."""
+Of an event stream, EventSource stops permanently on any status but 200, and does not expose the status to scripts. So only
+permanent errors are sent as a status; the response to a temporary one is a stream with a `retry` delay (WHATWG HTML, 9.2).
+`wire` creates the dialect."""
 
 import random
 from collections.abc import Mapping
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -104,15 +103,11 @@ class NativeHandshake:
             )
         if refused:
             self._live.hub.callbacks.topics_refused(connection, refused)
-        # Most connections name no topics, and need no members.
-        knowing = self.listener.knowing_members(connection.principal, granted) if granted else nullcontext()
-        async with knowing:
-            after, rewind, joined = opened_inbox.event_id, opened_inbox.rewind, dict[str, Grant]()
-            if context is None:
-                topics = await resume.read(self._live.hub, connection, granted, after, rewind)
-            else:
-                topics, joined = await context.read_topics(granted, after, rewind)
-            self._live.hub.subscriptions.follow(connection, {**granted, **joined} if joined else granted)
+        if granted:
+            async with self.listener.knowing_members(connection.principal, granted):
+                topics = await self._follow(connection, opened_inbox, granted)
+        else:  # most connections name no topics, and need no members
+            topics = await self._follow(connection, opened_inbox, granted)
         if connection.phase is not Phase.CLOSED:
             self._write_ready(connection, opened_inbox, topics, granted, refused)
             if opened_inbox.lost is not None:
@@ -132,6 +127,19 @@ class NativeHandshake:
         if connection.phase is not Phase.LIVE:
             start = opened_inbox.resumed or Position(connection.epoch, connection.revision)
             await resume.replay(self._live.engines.db, connection, opened_inbox.missed, start, self._live.config.limits)
+
+    async def _follow(
+        self, connection: Connection, opened_inbox: OpenedInbox, granted: dict[str, Grant]
+    ) -> resume.TopicReplay:
+        """Read what the client missed, and follow the granted topics with those that the `connect` handler joined."""
+        context, after, rewind = opened_inbox.context, opened_inbox.event_id, opened_inbox.rewind
+        if context is None:
+            topics = await resume.read(self._live.hub, connection, granted, after, rewind)
+        else:
+            topics, joined = await context.read_topics(granted, after, rewind)
+            granted = {**granted, **joined}
+        self._live.hub.subscriptions.follow(connection, granted)
+        return topics
 
     def _write_ready(
         self,

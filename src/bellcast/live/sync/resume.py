@@ -29,7 +29,7 @@ from bellcast.kernel.brokers import history
 from bellcast.kernel.brokers.history import PastEvents
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Unavailable
-from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
+from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import NO_MARK, REPLAY_BUFFER_BYTES, Connection, Phase
@@ -219,8 +219,7 @@ async def read(
     unknown, read the newest events of the topics. `joined` topics, which the app chose, are not rewound. With
     `is_partial`, read no events of its own, which it received while it was connected. The caller must follow all topics
     before it awaits anything else."""
-    tenant, recipient = connection.principal.tenant, connection.principal.recipient
-    own = [] if recipient is None or is_partial else [inbox_stream(tenant, recipient)]
+    tenant, own = connection.principal.tenant, [] if is_partial else [*connection.streams]
     if joined:
         own += [topic_stream(tenant, topic) for topic in joined]
     named = [topic_stream(tenant, topic) for topic in topics] if topics else []

@@ -109,7 +109,7 @@ class AcceptingApp:
         return None, SimpleNamespace(flush=lambda: asyncio.sleep(0))
 
     async def admit(self, connection: Connection) -> Any:
-        self._hub.add(connection)
+        fakes.add(self._hub, connection)
         self._hub.dispatch(fakes.added(2))
         return SimpleNamespace(inbox=SimpleNamespace(state=fakes.state(1)))
 

@@ -17,7 +17,7 @@ from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.packets import dialect_for
 from tests.clock import FakeClock
-from tests.unit.live.fakes import ALICE, FakeTransport, new_hub
+from tests.unit.live.fakes import ALICE, FakeTransport, add, new_hub
 
 UNSENT = 1_000
 
@@ -55,7 +55,7 @@ class Client:
         connection, session = self._create(self.session, namespace), self.session
         session.app_state.add(connection)
         connection.activate(UNSENT, resumable=False)
-        self.hub.add(connection)
+        add(self.hub, connection)
         return connection
 
 
