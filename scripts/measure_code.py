@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_737),
-    "modules": (0, 561),
+    "lines": (0, 90_720),
+    "modules": (0, 558),
     "classes": (0, 1_263),
     "functions": (0, 5_782),
     "private functions used once": (0, 667),
