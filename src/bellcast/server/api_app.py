@@ -31,7 +31,7 @@ from bellcast.rest import bundles
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import ApiEndpoint
 from bellcast.rest.router import ApiRouter, TokenPaths
-from bellcast.server import health, metrics, openapi
+from bellcast.server import health, openapi
 from bellcast.server.middleware import ApiMiddleware
 from bellcast.templates.http import editor_tokens, templates
 from bellcast.tenants import http as tenants
@@ -76,8 +76,8 @@ HANDLERS = [*endpoints_of(MODULES), *BUNDLES, *(handler for api in DIALECT_APIS 
 
 def build(context: ApiContext) -> ApiMiddleware:
     """Build the application that serves every REST path."""
-    requests = metrics.RequestMetrics()
-    exporter = metrics.MetricsExporter(requests, context[ConnectionSurvey], context.outbox, context.process_counts)
+    requests = health.RequestMetrics()
+    exporter = health.MetricsExporter(requests, context[ConnectionSurvey], context.outbox, context.process_counts)
     state = {
         "api_context": context,
         "exporter": exporter,

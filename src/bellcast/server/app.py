@@ -46,7 +46,7 @@ from bellcast.rest.recent import RecentCache
 from bellcast.server import adapters, health, maintenance, mounted, tasks
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
-from bellcast.server.metrics import WorkerMetrics
+from bellcast.server.health import WorkerMetrics
 from bellcast.server.middleware import path_as_sent
 from bellcast.server.nodes import NodeReporter, NodeSettings
 from bellcast.server.request_feed import ObservedCalls

@@ -20,7 +20,7 @@ from bellcast.live_feed import STATE
 from bellcast.rest.context import ApiContext
 from bellcast.rest.guards import HAS_SESSION
 from bellcast.rest.router import HAS_STARTED, TokenPaths
-from bellcast.server.metrics import RequestMetrics
+from bellcast.server.health import RequestMetrics
 
 # No MIME sniffing, and no referrer (the URL may contain a token) to other sites.
 SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
