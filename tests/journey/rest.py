@@ -55,8 +55,8 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.recent import RecentCache
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
+from bellcast.server.maintenance import Tasks
 from bellcast.server.nodes import NodeReporter
-from bellcast.server.tasks import Tasks
 from bellcast.server.wire_parts import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
 from bellcast.settings.database import GROUPS, DatabaseSettings

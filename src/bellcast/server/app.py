@@ -43,15 +43,15 @@ from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
 from bellcast.rest.recent import RecentCache
-from bellcast.server import adapters, health, maintenance, mounted, tasks
+from bellcast.server import adapters, health, maintenance, mounted
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
 from bellcast.server.health import WorkerMetrics
+from bellcast.server.maintenance import Loop, Tasks
 from bellcast.server.middleware import path_as_sent
 from bellcast.server.nodes import NodeReporter, NodeSettings
 from bellcast.server.request_feed import ObservedCalls
 from bellcast.server.request_log import RequestLog
-from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.wire_live import LiveEdge
 from bellcast.server.wire_parts import ServerParts, operator_services
 from bellcast.settings import Settings, load, project
@@ -389,7 +389,7 @@ class App:
                 "webhook attempts": self._parts.channels.webhooks.recorder.run,
                 "source uses": self._parts.workflows.sources.recorder.run,
                 "database polling": partial(
-                    tasks.poll,
+                    maintenance.poll,
                     self._parts.real_clock,
                     {
                         "settings": self._database_settings.reload,

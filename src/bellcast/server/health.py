@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-PREFIX = "counts."
+COUNTS_PREFIX = "counts."
 # Seconds. A worker responds within a millisecond; Prometheus's scrape timeout is ten seconds.
 READ_TIMEOUT = 2.0
 
@@ -145,7 +145,7 @@ class WorkerMetrics:
 
     def __init__(self, folder: Path) -> None:
         self.name = str(os.getpid())
-        self._socket_path = folder / f"{PREFIX}{self.name}"
+        self._socket_path = folder / f"{COUNTS_PREFIX}{self.name}"
         self._server: asyncio.Server | None = None
 
     async def open(self, export: Callable[[], bytes]) -> None:
@@ -169,12 +169,12 @@ class WorkerMetrics:
         """Return the metrics of the other workers by name."""
         sockets = [
             socket_path
-            for socket_path in self._socket_path.parent.glob(f"{PREFIX}*")
+            for socket_path in self._socket_path.parent.glob(f"{COUNTS_PREFIX}*")
             if socket_path != self._socket_path
         ]
         results = await asyncio.gather(*map(_read_worker, sockets))
         return {
-            socket_path.name.removeprefix(PREFIX): metrics
+            socket_path.name.removeprefix(COUNTS_PREFIX): metrics
             for socket_path, metrics in zip(sockets, results, strict=True)
             if metrics
         }

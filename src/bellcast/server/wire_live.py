@@ -36,8 +36,8 @@ from bellcast.live.types import (
     SurveyRequest,
 )
 from bellcast.live.wiring import LiveContext, WiredDialect
+from bellcast.server.maintenance import Loop
 from bellcast.server.request_log import RequestLog
-from bellcast.server.tasks import Loop
 from bellcast.server.wire_parts import ServerParts
 
 # Open files reserved for the store, the broker, requests of the app, and new connections until they are rejected.

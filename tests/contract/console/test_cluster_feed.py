@@ -18,7 +18,7 @@ from bellcast.kernel.events import Event, node_stream
 from bellcast.live.cluster import members
 from bellcast.live.types import FeedBatch, FeedWatches
 from bellcast.live_feed import FeedEvent, FeedKind, SkippedEvents, filter_of
-from bellcast.server.tasks import Tasks
+from bellcast.server.maintenance import Tasks
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, wait_until
 
