@@ -6,7 +6,7 @@ from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
-from bellcast.auth import claims, keys, origins, tokens
+from bellcast.auth import keys, origins, tokens
 from bellcast.auth.browser_request import without_own_cookies
 from bellcast.auth.cookie_sessions import CookieSessions
 from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin
@@ -214,11 +214,11 @@ class Jwks:
     async def verify(self, token: Jwt) -> Principal:
         """Return the principal of a token that a key of the issuer signed. Raises Unauthenticated or Unavailable."""
         await self._keys.verify(token)
-        token_claims = claims.decode(token.payload)
+        token_claims = tokens.decode_claims(token.payload)
         issuer, audience = self._access.jwks_issuer, self._access.jwks_audience
         if issuer is not None and token_claims.iss != issuer:
             raise Unauthenticated("The session token's iss is not the expected one (BELLCAST_JWKS_ISSUER).")
         audiences = token_claims.aud if isinstance(token_claims.aud, list) else [token_claims.aud]
         if audience is not None and audience not in audiences:
             raise Unauthenticated("The session token's aud is not the expected one (BELLCAST_JWKS_AUDIENCE).")
-        return claims.principal(token_claims, self._clock.now(), self._limits)
+        return tokens.claimed_principal(token_claims, self._clock.now(), self._limits)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from bellcast.auth import claims
-from bellcast.auth.claims import Seconds, SessionClaims
+from bellcast.auth import tokens
+from bellcast.auth.tokens import Seconds, SessionClaims
 from bellcast.kernel import times, validation
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, FieldError, Unauthenticated, Unavailable
@@ -116,7 +116,7 @@ class CookieSessions:
         if isinstance(response.expires_at, datetime) and not times.is_storable(response.expires_at):
             wrong.append(FieldError("expires_at", validation.OUT_OF_CALENDAR))
         if wrong:
-            raise Unavailable(f"BELLCAST_SESSION_URL returned an invalid session: {claims.error_text(wrong)}.")
+            raise Unavailable(f"BELLCAST_SESSION_URL returned an invalid session: {tokens.claim_errors(wrong)}.")
         end = response.expires_at
         if isinstance(end, datetime):
             expires_at: int | None = times.milliseconds(end)

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from bellcast.auth import tokens
-from bellcast.auth.claims import Seconds
+from bellcast.auth.tokens import Seconds
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.field_limits import KEY, ROLE, TENANT, Limit, ValueRule, each, lasting, text

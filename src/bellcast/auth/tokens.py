@@ -1,4 +1,5 @@
-"""Session tokens: short-lived JWTs, HS256 under the project secret, one recipient each.
+"""Session tokens: short-lived JWTs, HS256 under the project secret, one recipient each. Every claim has a type and bounds,
+for all issuers.
 
 HS256 is a single HMAC. Computing it here takes a quarter of PyJWT's time, which matters when many clients reconnect.
 Public-key signatures (published_keys.py) use PyJWT."""
@@ -6,15 +7,13 @@ Public-key signatures (published_keys.py) use PyJWT."""
 import binascii
 import hmac
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.auth import claims
-from bellcast.auth.claims import JwtClaims
-from bellcast.kernel import base64url
-from bellcast.kernel.errors import Unauthenticated
+from bellcast.kernel import base64url, validation
+from bellcast.kernel.errors import FieldError, Unauthenticated
 from bellcast.kernel.identities import DEFAULT_TENANT, Principal, Project
 from bellcast.kernel.limits import Limits
 
@@ -25,6 +24,11 @@ MAX_TTL_SECONDS = 30 * 86_400
 PADDING = (b"", b"===", b"==", b"=")
 # Maps base64url to base64, and maps characters that exist only in base64 to one that strict decoding rejects.
 URL_SAFE = bytes.maketrans(b"-_+/=", b"+/!!!")
+
+# Tolerated clock difference between two machines; a larger one means a wrong clock.
+LEEWAY = 2_000
+# The last second of the year 9999, the maximum of a datetime.
+Seconds = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 
 
 class Header(Struct, frozen=True):
@@ -84,7 +88,7 @@ def verify(project: Project, token: str, now: int, limits: Limits) -> Principal:
         raise Unauthenticated(f"The session token is of another project: sign with the secret of {project.key}.")
     if True not in [hmac.compare_digest(_digest(one, jwt.signed), jwt.signature) for one in project.accepted]:
         raise Unauthenticated("The session token's signature is wrong: sign with the project secret.")
-    return claims.principal(claims.decode(jwt.payload), now, limits)
+    return claimed_principal(decode_claims(jwt.payload), now, limits)
 
 
 def is_jwt(credential: str) -> bool:
@@ -152,7 +156,7 @@ def verify_app_token(
         session_claims = msgspec.convert(_with_own_names(payload, claim_names), JwtClaims)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unauthenticated(f"The token's claims are wrong: {error}.") from None
-    return claims.principal(session_claims, now, limits)
+    return claimed_principal(session_claims, now, limits)
 
 
 def _with_own_names(payload: dict[str, Any], claim_names: Mapping[str, str]) -> dict[str, Any]:
@@ -168,3 +172,92 @@ def _with_own_names(payload: dict[str, Any], claim_names: Mapping[str, str]) -> 
         else:
             session_claims[meaning] = value
     return session_claims
+
+
+class SessionClaims(Struct, frozen=True, kw_only=True):
+    """Optional claims of a session. Null means absent."""
+
+    tenant: str | None = None
+    topics: tuple[str, ...] | None = None
+    publish: tuple[str, ...] | None = None
+    roles: tuple[str, ...] | None = None
+    name: str | None = None
+    since: Seconds | None = None  # when the recipient joined the app
+
+    def principal(self, recipient: str, *, issued_at: int, expires_at: int | None, by_cookie: bool) -> Principal:
+        """Return the principal that the claims describe."""
+        return Principal(
+            tenant=DEFAULT_TENANT if self.tenant is None else self.tenant,
+            recipient=recipient,
+            topics=self.topics or (),
+            publish=self.publish or (),
+            roles=self.roles,
+            name=self.name,
+            member_since=None if self.since is None else _milliseconds(self.since),
+            issued_at=issued_at,
+            expires_at=expires_at,
+            by_cookie=by_cookie,
+        )
+
+    def errors(self, limits: Limits) -> list[FieldError]:
+        """Return an error for each claim out of bounds."""
+        errors: list[FieldError] = []
+        if self.tenant is not None:
+            errors += validation.tenant("tenant", self.tenant, limits)
+        if self.name is not None:
+            errors += validation.text("name", self.name, limits.title)
+        for field, values in (("topics", self.topics), ("publish", self.publish)):
+            for number, value in enumerate(values or ()):
+                errors += validation.key(f"{field}.{number}", value, limits)
+        for number, role in enumerate(self.roles or ()):
+            errors += validation.role(f"roles.{number}", role, limits)
+        return errors
+
+
+class JwtClaims(SessionClaims, frozen=True, kw_only=True):
+    """The supported claims of a token. Others are ignored."""
+
+    sub: str
+    exp: Seconds
+    nbf: Seconds = 0
+    iat: Seconds = 0
+    iss: Any = None
+    aud: Any = None
+    bellcast_key: str | None = None  # the API key that created it
+
+
+_decoder = msgspec.json.Decoder(JwtClaims)
+
+
+def decode_claims(payload: bytes) -> JwtClaims:
+    """Decode the claims of a payload. The signature must have been verified."""
+    try:
+        return _decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unauthenticated(f"The session token's claims are wrong: {error}.") from None
+
+
+def claimed_principal(claims: JwtClaims, now: int, limits: Limits) -> Principal:
+    """Return the principal of the claims. Raises Unauthenticated if they are not valid at `now` (UTC milliseconds)."""
+    issued_at, expires_at = _milliseconds(claims.iat), _milliseconds(claims.exp)
+    if now > expires_at + LEEWAY:
+        raise Unauthenticated("The session token has expired: get a fresh one.")
+    if claims.nbf and now < _milliseconds(claims.nbf) - LEEWAY:
+        raise Unauthenticated("The session token is not valid yet (nbf): are both clocks right?")
+    if now < issued_at - LEEWAY:  # otherwise a revocation would not affect it
+        raise Unauthenticated("The session token was issued in the future (iat): are both clocks right?")
+    if wrong := [*validation.key("sub", claims.sub, limits), *claims.errors(limits)]:
+        raise Unauthenticated(f"The session token's claims are wrong: {claim_errors(wrong)}.")
+    result = claims.principal(claims.sub, issued_at=issued_at, expires_at=expires_at, by_cookie=False)
+    return msgspec.structs.replace(result, key=claims.bellcast_key) if claims.bellcast_key else result
+
+
+def claim_errors(wrong: list[FieldError]) -> str:
+    """Format the invalid fields as one sentence."""
+    return "; ".join(f"{field} {message}" for field, message, *_ in wrong)
+
+
+def _milliseconds(seconds: float) -> int:
+    # Rounded down, so that a token issued in the millisecond before a revocation counts as older. The addend corrects
+    # floats of this size, which may be 0.0003 ms too low.
+    return int(seconds * 1000 + 0.001)
