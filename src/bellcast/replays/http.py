@@ -18,9 +18,18 @@ from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import kind_of
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE
-from bellcast.replays import failures, store
-from bellcast.replays.failures import CauseKey, cause_of, webhook_of
-from bellcast.replays.replays import MAX_REPLAY_IDS, Replay, ReplayEffect, ReplayRunner, ReplayState, decode
+from bellcast.replays import replays, store
+from bellcast.replays.replays import (
+    MAX_REPLAY_IDS,
+    CauseKey,
+    Replay,
+    ReplayEffect,
+    ReplayRunner,
+    ReplayState,
+    cause_of,
+    decode,
+    webhook_of,
+)
 from bellcast.replays.store import Replays
 from bellcast.replays.types import FailureFields, FailureFilter, FailureKind, StoredFailure
 from bellcast.rest import audit, context, guards, tenants
@@ -185,7 +194,7 @@ async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage
     combined."""
     named, engines = tenants.tenants_of(request, query.tenant), context.of(request).engines
     before = list_parameters.failure_id(query.after)
-    found = await failures.page(engines.db, named, query.wanted, before, query.limit)
+    found = await replays.failure_page(engines.db, named, query.wanted, before, query.limit)
     following, total = found.next or found.scanned_until, None
     if not query.after:
         total = ListTotal(len(found.items) + (following is not None), exact=following is None)
@@ -215,7 +224,7 @@ async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
     The most frequent cause comes first. Causes are counted per tenant. A cause is the error text of the provider, the
     step or the job, without addresses, ids and long numbers."""
     named = tenants.tenants_of(request, query.tenant)
-    groups, total = await failures.causes(context.of(request).engines.db, named, query.wanted)
+    groups, total = await replays.failure_causes(context.of(request).engines.db, named, query.wanted)
     return CausePage(
         causes=[
             Cause(

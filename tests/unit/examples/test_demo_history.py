@@ -14,7 +14,7 @@ from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
-from bellcast.replays import failures
+from bellcast.replays import replays
 from bellcast.replays.store import Replays
 from bellcast.replays.types import FailureFilter
 from bellcast.workflows.types import runs
@@ -83,7 +83,7 @@ async def test_lists_show_notifications_messages_runs_and_failures(store: Store)
             decision.channel for decision in await store.messages.decisions("aurora", steps[0].decided or "", None, 10)
         }
         assert places == ({"inbox", "email"} if one.state == "completed" else {"inbox"})
-    causes, _ = await failures.causes(store, ["aurora"], FailureFilter())
+    causes, _ = await replays.failure_causes(store, ["aurora"], FailureFilter())
     assert {cause.kind for cause, _ in causes} == {"message", "run"}
 
 
