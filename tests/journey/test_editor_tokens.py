@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from bellcast.auth import editor_tokens, tokens
+from bellcast.auth import tokens
 from bellcast.client import AsyncBellcast, Bellcast
 from bellcast.kernel.identities import Project
+from bellcast.rest import editor_access
 from bellcast.rest.editor_access import REFUSED
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Rest, fields, refused
@@ -136,7 +137,7 @@ async def test_session_token_is_no_editor_token(client: httpx.AsyncClient) -> No
     parts = [tokens.encode({"alg": "HS256", "typ": "JWT"}), tokens.encode(claims)]
     signed = ".".join(parts)
     forged = f"{signed}.{tokens.base64url.encode(tokens._digest(project, signed.encode()))}"
-    assert editor_tokens.is_editor(forged)
+    assert editor_access.is_editor(forged)
     assert (await Author(client, forged)("GET", BOOKING)).status_code == 401
 
 
@@ -420,14 +421,14 @@ async def test_page_of_the_editor_is_closed_without_declared_origins(tmp_path: P
 async def test_awaited_client_makes_editor_tokens(bellcast_server: ServerProcess) -> None:
     async with AsyncBellcast(bellcast_server.url, bellcast_server.secret) as bell:
         token = await bell.editor_token("sdk", ["a-*"], can=["edit"], origin=APP, name="Ann", ttl="2h")
-    claims = editor_tokens.verify(Project(*PROJECT), token, 0)
+    claims = editor_access.signed_claims(Project(*PROJECT), token, 0)
     assert (claims.tenant, claims.templates, claims.exp - claims.iat) == ("sdk", ("a-*",), 7200)
 
 
 def test_blocking_client_makes_and_ends_editor_tokens(bellcast_server: ServerProcess) -> None:
     with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
         token = bell.editor_token("sync", ["a"], can=["edit"], origin=APP, name="Ann")
-        assert editor_tokens.is_editor(token)
+        assert editor_access.is_editor(token)
         bell.end_editor_tokens("sync")
     ended = httpx.get(f"{bellcast_server.url}/v1/templates/a", headers={"authorization": f"Bearer {token}"})
     assert ended.status_code == 401

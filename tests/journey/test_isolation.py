@@ -19,9 +19,9 @@ import pytest
 from pusher.errors import PusherError
 from websockets.sync.client import ClientConnection, connect
 
-from bellcast.auth.editor_tokens import EditorRight
 from bellcast.auth.keys import SCOPES
 from bellcast.live.native import protocol
+from bellcast.rest.editor_access import EditorRight
 from bellcast.server.api_app import HANDLERS
 from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess

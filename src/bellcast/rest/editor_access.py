@@ -1,27 +1,43 @@
-"""Requests with a token of the embedded template editor. It opens the operations listed here for the templates and the tenant of
-the token, and nothing else."""
+"""Tokens of the embedded template editor, JWTs for some templates of one tenant, and requests with them. A token opens the
+operations listed here for its templates and its tenant, and nothing else.
+
+They are signed with a key that is derived from the project secret, so that no verifier of session tokens accepts them, and this
+one accepts no session token."""
 
 import asyncio
 import hashlib
+import hmac
 from collections.abc import Iterator
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, Literal
 
 import jinja2
 import msgspec
 from jinja2 import nodes
+from msgspec import Struct
 
-from bellcast.auth import authenticator, editor_tokens, keys, origins
-from bellcast.auth.editor_tokens import ACTOR, EditorClaims, EditorRight
+from bellcast.auth import authenticator, keys, origins, tokens
 from bellcast.auth.store import Keys
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, draft_kind
+from bellcast.kernel import base64url
 from bellcast.kernel.errors import FieldError, Forbidden, Invalid, Unauthenticated
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.identities import Caller
+from bellcast.kernel.identities import Caller, Project
 from bellcast.rest import tenants
 from bellcast.rest.context import ApiContext
 from bellcast.templates.types import BASE_LAYOUT
+
+EditorRight = Literal["edit", "publish", "test", "brand", "html"]
+
+AUDIENCE = "editor"
+SUBJECT = "editor token"
+KEY_PURPOSE = b"bellcast editor token"
+# A working day: the app issues the next one when it expires.
+MAX_TTL_SECONDS = 8 * 3_600
+# The name of the author in the audit log. Names of operators have no colon.
+ACTOR = "editor:"
 
 # The role of the author. No operation names it, so only those below are open.
 ROLE = "editor"
@@ -59,11 +75,71 @@ REFUSED = {
 }
 
 
+class EditorClaims(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a token permits: these templates of a tenant (`*` stands for any characters), for an author with this name, in a page
+    of this origin. Times are epoch seconds."""
+
+    aud: str = ""
+    tenant: str
+    templates: tuple[str, ...]
+    can: tuple[EditorRight, ...]
+    origin: str
+    name: str
+    email: str | None = None
+    iat: float
+    exp: float
+    key: str | None = None  # the API key that created it
+
+    def covers(self, template: str) -> bool:
+        """Return whether the token is for this template."""
+        return any(fnmatchcase(template, pattern) for pattern in self.templates)
+
+
+def sign(project: Project, claims: EditorClaims) -> str:
+    """Return the token with these claims."""
+    header = {"alg": "HS256", "typ": "JWT", "kid": project.key}
+    signed = f"{tokens.encode(header)}.{tokens.encode(msgspec.structs.replace(claims, aud=AUDIENCE))}"
+    return f"{signed}.{base64url.encode(_signature(project, signed.encode()))}"
+
+
+def is_editor(credential: str) -> bool:
+    """Return whether a credential claims to be an editor token. It is not verified."""
+    if not tokens.is_jwt(credential) or len(credential) > tokens.MAX_LENGTH:
+        return False
+    try:
+        payload = msgspec.json.decode(base64url.decode(credential.split(".")[1]))
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        return False
+    return isinstance(payload, dict) and payload.get("aud") == AUDIENCE
+
+
+def signed_claims(project: Project, token: str, now: int) -> EditorClaims:
+    """Return the claims of a valid token. Raises Unauthenticated."""
+    jwt = tokens.parse(token, SUBJECT)
+    is_signed = True in [hmac.compare_digest(_signature(one, jwt.signed), jwt.signature) for one in project.accepted]
+    if jwt.header.alg != "HS256" or not is_signed:
+        raise Unauthenticated(f"The {SUBJECT}'s signature is wrong.")
+    try:
+        claims = msgspec.json.decode(jwt.payload, type=EditorClaims)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Unauthenticated(f"The {SUBJECT}'s claims are wrong.") from None
+    if claims.aud != AUDIENCE:
+        raise Unauthenticated(f"The {SUBJECT}'s aud is not {AUDIENCE}.")
+    if now >= claims.exp * 1000:
+        raise Unauthenticated(f"The {SUBJECT} has expired: create another.")
+    return claims
+
+
+def _signature(project: Project, signed: bytes) -> bytes:
+    key = hmac.digest(project.secret.encode(), KEY_PURPOSE, "sha256")
+    return hmac.digest(key, signed, "sha256")
+
+
 async def authenticate(ctx: ApiContext, request: authenticator.AuthRequest) -> EditorClaims | None:
     """Return the claims of a request's editor token, or None for other credentials. Raises Unauthenticated, and Forbidden for
     a page of another origin."""
     bearer, origin = request.bearer, request.header(b"origin")
-    if bearer is None or not editor_tokens.is_editor(bearer):
+    if bearer is None or not is_editor(bearer):
         return None
     claims = await verified(ctx, bearer)
     is_own = origin is None or origins.is_same(origin, request.scheme, request.header(b"host") or "")
@@ -74,7 +150,7 @@ async def authenticate(ctx: ApiContext, request: authenticator.AuthRequest) -> E
 
 async def verified(ctx: ApiContext, token: str) -> EditorClaims:
     """Return the claims of a token that is valid and was not ended. Raises Unauthenticated."""
-    claims = editor_tokens.verify(ctx.project, token, ctx.token_clock.now())
+    claims = signed_claims(ctx.project, token, ctx.token_clock.now())
     if await keys.is_revoked(Keys(ctx.engines.db), claims.key):
         raise Unauthenticated("The API key that created this editor token was revoked: create another.")
     ended = await Documents(ctx.engines.db).get(ENDED_KIND, PROJECT, _digest(claims.tenant))

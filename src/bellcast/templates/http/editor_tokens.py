@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.auth import editor_tokens, origins, tokens
-from bellcast.auth.editor_tokens import EditorClaims, EditorRight
+from bellcast.auth import origins, tokens
 from bellcast.auth.http import Token
 from bellcast.channels import addresses
 from bellcast.documents.types import MAX_OBJECT_KEY
@@ -17,6 +16,7 @@ from bellcast.kernel.field_limits import TENANT, Limit, each, lasting, matching
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, editor_access, guards, objects, tenants
+from bellcast.rest.editor_access import EditorClaims, EditorRight
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
@@ -48,7 +48,7 @@ class EditorTokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: Annotated[str, NAME]
     email: Annotated[str | None, Limit(addresses.MAX_EMAIL)] = None
     ttl: Annotated[
-        int | float | str, lasting(1, editor_tokens.MAX_TTL_SECONDS, "must be between 1 second and 8 hours")
+        int | float | str, lasting(1, editor_access.MAX_TTL_SECONDS, "must be between 1 second and 8 hours")
     ] = HOUR
 
 
@@ -91,7 +91,7 @@ async def make(request: ApiRequest) -> ASGIApp:
         exp=expires_at / 1000,
         key=guards.caller(request).key,
     )
-    token = editor_tokens.sign(ctx.project, claims)
+    token = editor_access.sign(ctx.project, claims)
     if len(token) > tokens.MAX_LENGTH:  # no request with it would be accepted
         raise Invalid.of("templates", f"would make a token of more than {tokens.MAX_LENGTH} characters")
     audit.note_changes(request, {}, {"templates": claims.templates, "can": claims.can, "name": claims.name})

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.auth.editor_tokens import EditorClaims
 from bellcast.channels.catalog import Catalog, no_template
 from bellcast.channels.http.messages import HTML_HEADERS, in_scheme
 from bellcast.channels.previews import Previews, Subject
@@ -25,6 +24,7 @@ from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients.types import Profile
 from bellcast.rest import context, drafts, editor_access, guards, kinds, objects, tenants
 from bellcast.rest.context import ApiContext
+from bellcast.rest.editor_access import EditorClaims
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
