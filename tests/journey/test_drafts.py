@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from bellcast.documents.types import DRAFT_MS, DRAFTED
-from bellcast.rest import definition_body
+from bellcast.rest import objects
 from bellcast.server import maintenance
 from tests.journey.rest import Rest, fields, refused
 
@@ -248,7 +248,7 @@ async def test_draft_of_a_tenant_is_its_override(rest):
 
 
 async def test_draft_may_be_as_large_as_an_object(rest):
-    size = definition_body.MAX_BYTES - len(msgspec.json.encode({"text": ""}))
+    size = objects.MAX_BODY_BYTES - len(msgspec.json.encode({"text": ""}))
     assert (await save(rest, {"text": "x" * size})).status_code == 201
     assert fields(await save(rest, {"text": "x" * (size + 1)})).keys() == {"values"}
 

@@ -35,10 +35,10 @@ from bellcast.providers.types import (
     ReceiptRequest,
     SecretHint,
 )
-from bellcast.rest import audit, bundles, context, definition_body, guards, kinds, managed, objects, recent, tenants
+from bellcast.rest import audit, bundles, context, guards, kinds, objects, recent, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
-from bellcast.rest.managed import ManagedBy
+from bellcast.rest.kinds import ManagedBy
 from bellcast.rest.operations import operation
 from bellcast.rest.recent import Recent
 from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
@@ -122,7 +122,7 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[ListedProvider]:
     By key, with those of the settings. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all
     tenants, by tenant and key."""
     found = await listing.ctx[ProviderDirectory].page(listing.list_query)
-    managers = await managed.of(listing.ctx, PROVIDERS.name, [(one.tenant, one.key) for one in found.items])
+    managers = await kinds.managers_of(listing.ctx, PROVIDERS.name, [(one.tenant, one.key) for one in found.items])
     tenants, messages = listing.list_query.tenants, Messages(listing.ctx.engines.db)
     counts, exact = await recent.read(listing.ctx, "messages", tenants, messages.recent)
     return found.of(
@@ -171,13 +171,13 @@ async def write(call: ResourceCall[Any]) -> tuple[ProviderObject, bool]:
     the stored credentials, provided that the URL names the same server. A tenant's own providers of a channel replace
     the project's: `?tenant=`, or `tenant` in the body, names the tenant."""
     request, ctx, key = call.request, call.ctx, _writable_key(call.request)
-    tenant, value = definition_body.split(request, call.body, READ_ADDS)
+    tenant, value = objects.split_body(request, call.body, READ_ADDS)
     fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
     await Documents(ctx.engines.db).check_count(PROVIDERS.name, tenant, key)
     replaces = await _condition(ctx, request, tenant, key)
     if call.is_dry_run:
         return await _shown(ctx, await ctx[ProviderDirectory].plan(tenant, key, fields)), False
-    await managed.check(ctx, PROVIDERS.name, tenant, key)
+    await kinds.check_managed(ctx, PROVIDERS.name, tenant, key)
     before = await _own(request, tenant, key)
     written, is_new = await ctx[ProviderDirectory].put(tenant, key, fields, replaces)
     after = _audited(written)
@@ -194,7 +194,7 @@ async def write(call: ResourceCall[Any]) -> tuple[ProviderObject, bool]:
 async def delete(call: ResourceCall[None]) -> bool:
     """Delete a provider."""
     key = _writable_key(call.request)
-    await managed.check(call.ctx, PROVIDERS.name, call.tenant, key)
+    await kinds.check_managed(call.ctx, PROVIDERS.name, call.tenant, key)
     await _condition(call.ctx, call.request, call.tenant, key)
     before = await _own(call.request, call.tenant, key)
     if not await call.ctx[ProviderDirectory].delete(call.tenant, key):
@@ -349,7 +349,7 @@ def _audited(provider: ConfiguredProvider) -> dict[str, Any]:
 
 
 async def _shown(ctx: ApiContext, provider: ConfiguredProvider) -> ProviderObject:
-    (by,) = await managed.of(ctx, PROVIDERS.name, [(provider.tenant, provider.key)])
+    (by,) = await kinds.managers_of(ctx, PROVIDERS.name, [(provider.tenant, provider.key)])
     return _item(provider, by)
 
 

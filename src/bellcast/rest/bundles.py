@@ -20,10 +20,9 @@ from bellcast.kernel.field_limits import TENANT_NAME, Limit
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.rest import audit, context, definition_body, guards, kinds, managed, tenants
+from bellcast.rest import audit, context, guards, kinds, objects, tenants
 from bellcast.rest.context import ApiContext
-from bellcast.rest.kinds import PublishEffect
-from bellcast.rest.managed import ManagedBy
+from bellcast.rest.kinds import ManagedBy, PublishEffect, decode_management, managed_by
 from bellcast.rest.operations import ApiEndpoint, operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
@@ -263,7 +262,7 @@ async def _read(request: ApiRequest, kinds: Mapping[str, BundleKind]) -> ASGIApp
             if len(found) == MAX_OBJECTS:
                 raise Conflict(f"There are more than {MAX_OBJECTS} objects: name kinds or a tenant.")
             manager = managers.get((tenant, f"{plural}/{key}"))
-            by = None if manager is None else managed.shown(managed.decode(manager))
+            by = None if manager is None else managed_by(decode_management(manager))
             item = BundleItem(
                 kind=plural, key=key, tenant=tenant or None, values=state.values, etag=state.etag, managed=by
             )
@@ -309,7 +308,7 @@ async def _write(request: ApiRequest, kinds: Mapping[str, BundleKind]) -> ASGIAp
     places = [one.place for one in push.objects]
     managed_places = {place: managed_place(*place) for place in places}
     found = await Documents(ctx.engines.db).several([*places, *managed_places.values()])
-    managers = {place: managed.decode(found[by]) for place, by in managed_places.items() if by in found}
+    managers = {place: decode_management(found[by]) for place, by in managed_places.items() if by in found}
     planned = await _plan(ctx, kinds, push, found, managers)
     effects = await _effects(ctx, kinds, planned) if request_body.is_dry_run(request) else {}
     if not request_body.is_dry_run(request):
@@ -378,7 +377,7 @@ async def _plan(
         elif current is None or one.values != current.values:
             changed.append(one)
             try:
-                validation.check(validation.data("", one.values, definition_body.MAX_BYTES))
+                validation.check(validation.data("", one.values, objects.MAX_BODY_BYTES))
                 document = None if current is None else current.document
                 await Documents(ctx.engines.db).check_count(*one.place)
                 bodies[one.place] = await kinds[one.kind].parse(
@@ -577,8 +576,8 @@ async def unlock(request: ApiRequest) -> ASGIApp:
     found = await table.get(*place)
     if found is None:
         raise NotFound("No source manages this object.")
-    after = msgspec.structs.replace(managed.decode(found), unlocked_at=now)
+    after = msgspec.structs.replace(decode_management(found), unlocked_at=now)
     if not await table.change(*place, found.body, msgspec.json.encode(after), now):
         raise Conflict("The object is being pushed: try again.")
     audit.note_change(request, f"{_name((body.kind, tenant, body.key))}.lock", after.source, None)
-    return responses.json(managed.shown(after))
+    return responses.json(managed_by(after))

@@ -38,7 +38,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     refresh_dialects: Callable[[], Awaitable[None]]  # after a change of what they keep of the store, on all nodes
     dialect_numbers: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
-    process_counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict  # counts of `metrics.COUNTERS` by name
+    process_counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict  # counts of `health.COUNTERS` by name
     queue_age: Callable[[], Awaitable[int]]  # how long the oldest due job has waited, in milliseconds
     calls_by_minute: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # tests and simulations of callers
     real_clock: Clock | None = None  # the system time, with a test clock

@@ -16,7 +16,7 @@ from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Prec
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.responses import WrongField
-from bellcast.rest import audit, context, definition_body, kinds, managed, objects, tenants
+from bellcast.rest import audit, context, kinds, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import Kind
 from bellcast.rest.operations import ApiEndpoint
@@ -88,7 +88,7 @@ def operations(kind: Kind[Any]) -> list[ApiEndpoint]:
             "PUT", path, save_draft, kind,
             f"Save the draft of a {kind.name}.\n\nAs JSON or YAML; it may be invalid. All operators share it, and nothing is sent "
             f"from it. It is kept for 90 days after its last change. {own}", "manage",
-            query=TenantQuery, body=DraftBody, body_types=definition_body.MEDIA_TYPES, headers=objects.CONDITIONS,
+            query=TenantQuery, body=DraftBody, body_types=objects.BODY_TYPES, headers=objects.CONDITIONS,
             response_types={200: DraftObject, 201: DraftObject}, response_headers=("ETag",),
             refusals=(Conflict, PreconditionFailed), example={"values": kind.example}, is_recorded=False),
         objects.declare(
@@ -137,13 +137,13 @@ async def read_draft(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
 
 async def save_draft(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     ctx, key, tenant, before = await _find(request, kind)
-    _, sent, yaml = await definition_body.read(request, ())
+    _, sent, yaml = await objects.read_body(request, ())
     try:
         validation.check(validation.data("", sent, 0))
         body = request_body.json(msgspec.json.encode(sent), SHAPE, ctx)
-        validation.check(validation.data("values", body.values, definition_body.MAX_BYTES))
+        validation.check(validation.data("values", body.values, objects.MAX_BODY_BYTES))
     except Invalid as refusal:
-        raise definition_body.with_lines(refusal, yaml) from None
+        raise objects.with_lines(refusal, yaml) from None
     await kind.version(ctx, tenant, key)
     entity_tags.check(request, None if before is None else _tag(before))
     documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
@@ -193,7 +193,7 @@ async def publish(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     await Documents(ctx.engines.db).check_count(kind.plural, tenant, key)
     if request_body.is_dry_run(request):
         return responses.json(await kind.plan(ctx, tenant, key, value))
-    await managed.check(ctx, kind.plural, tenant, key)
+    await kinds.check_managed(ctx, kind.plural, tenant, key)
     planned = kinds.overlaid(ctx, kind.plural, tenant, key, msgspec.json.encode(value))
     await kinds.check_uses(kind, ctx, planned, [(tenant, key)])
     before, by = await Documents(ctx.engines.db).get(kind.plural, tenant, key), audit.actor(request)
@@ -206,8 +206,8 @@ async def publish(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     shown = kind.item(written, tenant)
     audit.note_changes(request, {} if before is None else kind.item(before, tenant), shown)
     await kinds.written(kind, ctx, tenant, key)
-    (manager,) = await managed.of(ctx, kind.plural, [(tenant, key)])
-    return responses.json(shown | {managed.FIELD: manager})
+    (manager,) = await kinds.managers_of(ctx, kind.plural, [(tenant, key)])
+    return responses.json(shown | {kinds.MANAGED: manager})
 
 
 async def versions(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:

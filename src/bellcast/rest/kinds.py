@@ -1,4 +1,5 @@
-"""Kinds of objects that the app defines by key: what a kind declares, which object applies to a tenant, and what uses it."""
+"""Kinds of objects that the app defines by key: what a kind declares, which object applies to a tenant, what uses it, and
+whether only a push of files may write it."""
 
 import asyncio
 import functools
@@ -10,11 +11,19 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.documents.store import AS_JSON, Documents, ObjectForm, OverlaidReads, Versions
-from bellcast.documents.types import MAX_OBJECT_KEY, PROJECT, Document, StoredDraft, StoredVersion, draft_kind
-from bellcast.kernel import times, validation
+from bellcast.documents.types import (
+    MAX_OBJECT_KEY,
+    PROJECT,
+    Document,
+    Management,
+    StoredDraft,
+    StoredVersion,
+    draft_kind,
+    managed_place,
+)
+from bellcast.kernel import errors, times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, PreconditionFailed
-from bellcast.kernel.http import request_body
-from bellcast.rest import managed
+from bellcast.kernel.http import request_body, responses
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import Tag
 from bellcast.workflows.types.runs import GENERATED_PREFIX, SCHEDULES
@@ -30,6 +39,9 @@ MAX_USES = 100
 CheckReferences = Callable[[T, ApiContext, str, str], Awaitable[list[FieldError]]]
 # Returns the fields that a read adds to the objects with these keys.
 Describe = Callable[[ApiContext, str, Sequence[str]], Awaitable[dict[str, dict[str, Any]]]]
+
+# Name of the field that a read adds.
+MANAGED = "managed"
 
 
 class FindUses(Protocol):
@@ -207,7 +219,7 @@ def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
         [
             ("key", str),
             ("tenant", str | None),
-            (managed.FIELD, managed.ManagedBy | None),
+            (MANAGED, ManagedBy | None),
             *([("uses", list[str])] if kind.find_uses else []),
             *kind.added.items(),
         ]
@@ -335,9 +347,9 @@ def listed(names: Sequence[str]) -> str:
 
 async def described(kind: Kind[Any], ctx: ApiContext, tenant: str, shown: dict[str, Any]) -> dict[str, Any]:
     """Return the object that applies to a tenant with the fields that a read adds."""
-    (by,) = await managed.of(ctx, kind.plural, [(shown["tenant"] or PROJECT, shown["key"])])
+    (by,) = await managers_of(ctx, kind.plural, [(shown["tenant"] or PROJECT, shown["key"])])
     added = await fields_of_read(kind, ctx, [(tenant, shown["key"])])
-    return shown | {managed.FIELD: by} | added[tenant, shown["key"]]
+    return shown | {MANAGED: by} | added[tenant, shown["key"]]
 
 
 async def fields_of_read(
@@ -369,3 +381,39 @@ async def draft_of(ctx: ApiContext, plural: str, tenant: str, key: str) -> Draft
 
 def draft_info(document: Document) -> DraftInfo:
     return DraftInfo(by=decode_draft(document).by, updated_at=times.to_rfc3339(document.updated_at))
+
+
+class ManagedBy(Struct, frozen=True, kw_only=True):
+    """The files that an object was pushed from: their source and commit, the object's `etag` then, and when. With `lock`,
+    other writes are refused until an owner unlocks the object."""
+
+    source: str
+    commit: str | None
+    etag: str
+    at: datetime
+    lock: bool
+    unlocked_at: datetime | None
+
+
+def decode_management(document: Document) -> Management:
+    """Return the stored management of an object."""
+    return msgspec.json.decode(document.body, type=Management)
+
+
+def managed_by(one: Management | None) -> ManagedBy | None:
+    """Return the management of an object as the API returns it."""
+    return None if one is None else responses.item(ManagedBy, one)
+
+
+async def managers_of(ctx: ApiContext, plural: str, named: Sequence[tuple[str, str]]) -> list[ManagedBy | None]:
+    """Return the management of objects by their tenants and keys."""
+    places = [managed_place(plural, tenant, key) for tenant, key in named]
+    found = await Documents(ctx.engines.db).several(places)
+    return [managed_by(decode_management(found[place])) if place in found else None for place in places]
+
+
+async def check_managed(ctx: ApiContext, plural: str, tenant: str, key: str) -> None:
+    """Raise Managed if only a push may write the object."""
+    found = await Documents(ctx.engines.db).get(*managed_place(plural, tenant, key))
+    if found is not None and (one := decode_management(found)).is_locked:
+        raise errors.Managed.by(one.source, one.commit)

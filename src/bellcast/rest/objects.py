@@ -4,9 +4,10 @@ A key identifies one object of the project. With `?tenant=`, a write concerns a 
 the object that applies to the tenant. A list with `?tenant=*` has the objects of all tenants as they are stored.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -14,7 +15,7 @@ from msgspec import Struct
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents, Versions
 from bellcast.documents.types import PROJECT, Document, draft_kind
-from bellcast.kernel import times
+from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage, ListQuery, containing
 from bellcast.kernel.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT_NAME
@@ -22,7 +23,7 @@ from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.operators.types import ROLES
-from bellcast.rest import audit, context, definition_body, kinds, managed, resource, tenants, viewers
+from bellcast.rest import audit, context, kinds, resource, tenants, viewers
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import DraftInfo, Kind
 from bellcast.rest.operations import ApiEndpoint, Method, operation
@@ -37,7 +38,7 @@ K = TypeVar("K", bound=Any)  # a kind, with its plural in paths and the `tag` of
 CONDITIONS = ("If-Match", "If-None-Match")
 CONDITION_OF_DELETION = ("If-Match",)
 # Fields that a read adds. A write ignores them, except for the tenant, so that a client can send back what it read.
-ADDED = ("key", "tenant", "created_at", "updated_at", "uses", managed.FIELD)
+ADDED = ("key", "tenant", "created_at", "updated_at", "uses", kinds.MANAGED)
 
 
 # Above the version numbers of any object, and within the integer range of every store.
@@ -105,7 +106,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
                    f"Write a {kind.name}.\n\nAs JSON or YAML. The request replaces it; 201 when it is new. "
                    + ("Changed content becomes its next version. " * kind.is_versioned) +
                    f"With `?tenant=`, or `tenant` in the body, {override}", "manage",
-                   query=DryRunQuery, body=kind.type, body_types=definition_body.MEDIA_TYPES, headers=CONDITIONS,
+                   query=DryRunQuery, body=kind.type, body_types=BODY_TYPES, headers=CONDITIONS,
                    response_types={200: written, 201: written}, response_headers=("ETag",),
                    refusals=(Conflict, PreconditionFailed), example=kind.example),
         declare("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\n" + ("Unless other objects use it (409). " * bool(kind.find_uses)) + f"With `?tenant=`, {override}", "manage",
@@ -144,13 +145,13 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         for name in named
     ]
     places = [(one["tenant"] or PROJECT, one["key"]) for one in shown]
-    managers = await managed.of(ctx, kind.plural, places)
+    managers = await kinds.managers_of(ctx, kind.plural, places)
     of = tenants.every(request) if query.tenant == EVERY_TENANT else (tenants.single_tenant(request),)
     versions = {place: version for one, place in zip(shown, places, strict=True) if (version := one.get("version", 1))}
     of_list = await kind.describe_list(ctx, versions, of)
     items = [
         one
-        | {managed.FIELD: by}
+        | {kinds.MANAGED: by}
         | added[name]
         | of_list.get(place, {})
         | ({"draft": drafted[name]} if name in drafted else {})
@@ -183,15 +184,15 @@ async def read(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
 
 async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
     ctx, key, plans = context.of(request), key_of(request, kind), request_body.is_dry_run(request)
-    tenant, sent, yaml = await definition_body.read(request, read_adds(kind))
+    tenant, sent, yaml = await read_body(request, read_adds(kind))
     try:
         value = await kind.check(ctx, tenant, key, sent)
     except Invalid as refusal:
-        raise definition_body.with_lines(refusal, yaml) from None
+        raise with_lines(refusal, yaml) from None
     documents, body = Documents(ctx.engines.db), msgspec.json.encode(value)
     before = await documents.get(kind.plural, tenant, key)
     if not plans:
-        await managed.check(ctx, kind.plural, tenant, key)
+        await kinds.check_managed(ctx, kind.plural, tenant, key)
     await _check_condition(request, kind, tenant, key)
     await kinds.check_uses(kind, ctx, kinds.overlaid(ctx, kind.plural, tenant, key, body), [(tenant, key)])
     await documents.check_count(kind.plural, tenant, key)
@@ -222,7 +223,7 @@ async def change(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
     before = await Documents(db).get(kind.plural, tenant, key)
     if before is None:
         raise NotFound(f"There is no {kind.name} with this key.")
-    await managed.check(ctx, kind.plural, tenant, key)
+    await kinds.check_managed(ctx, kind.plural, tenant, key)
     stored = await Versions(db).find(kind.plural, tenant, key, body.version)
     if stored is None and before.version != body.version:
         raise Invalid.of("version", f"names an unknown version {body.version}")
@@ -247,7 +248,7 @@ async def delete(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     unknown = f"There is no {kind.name} with this key."
     if before is None:
         raise NotFound(unknown)
-    await managed.check(ctx, kind.plural, tenant, key)
+    await kinds.check_managed(ctx, kind.plural, tenant, key)
     await _check_condition(request, kind, tenant, key)
     await kinds.check_uses(kind, ctx, kinds.overlaid(ctx, kind.plural, tenant, key, None), [(tenant, key)])
     if not await kind.remove(ctx, tenant, key, before, is_conditional=entity_tags.is_conditional(request)):
@@ -343,3 +344,46 @@ async def merge_drafts(
     has_ended = len(names) == len(every) and is_last and not (query.drafts and more)
     position = None if has_ended else resource.cursor(documents.LIST, names[-1], query.tenant)
     return [(*name, published.get(name), drafted.get(name)) for name in names], position
+
+
+if TYPE_CHECKING:  # imported with the first YAML
+    from bellcast.kernel.yaml_text import YamlText
+
+BODY_TYPES = ("application/json", "application/yaml")
+# Bounds the cost of each use: objects are always loaded as a whole.
+MAX_BODY_BYTES = 256 * 1024
+
+
+async def read_body(request: ApiRequest, added: Collection[str]) -> tuple[str, Any, "YamlText | None"]:
+    """Return the tenant of a write, the object in its body without the fields `added` by a read, and the YAML text it
+    was read from. Raises Invalid."""
+    from bellcast.kernel.yaml_text import YamlText
+
+    text: YamlText | None = None
+    if request_body.media_type(request) in request_body.YAML_TYPES:
+        limit = min(context.of(request).limits.request or MAX_BODY_BYTES, MAX_BODY_BYTES)
+        # In a thread: parsing MAX_BYTES takes seconds and would block the event loop.
+        text = await asyncio.to_thread(YamlText, await request_body.raw(request, limit))
+        value = text.value
+        validation.check(validation.data("", value, MAX_BODY_BYTES))
+    else:
+        value = request_body.plain_json(await request_body.json_text(request))
+    try:
+        tenant, value = split_body(request, value, added)
+    except Invalid as refusal:
+        raise with_lines(refusal, text) from None
+    return tenant, value, text
+
+
+def split_body(request: ApiRequest, value: Any, added: Collection[str]) -> tuple[str, Any]:
+    """Return the tenant of a write, which the query or the body names, and the body without the fields `added` by a
+    read. Raises Invalid."""
+    tenant = tenants.tenant_of_object(request, value)
+    if isinstance(value, dict):
+        value = {name: inner for name, inner in value.items() if name not in added}
+    return tenant, value
+
+
+def with_lines(refusal: Invalid, text: "YamlText | None") -> Invalid:
+    """Return the error with the line of each field in the YAML text."""
+    return refusal if text is None else Invalid.fields(text.with_lines(refusal.errors))

@@ -10,7 +10,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
-from bellcast.rest import definition_body
+from bellcast.rest import objects
 from bellcast.templates import email_blocks
 from bellcast.templates.rendering import source_errors
 from bellcast.templates.types import CONTENT_ROOTS, MAX_LOCALE, Parts, Template, TemplateEmail
@@ -24,8 +24,8 @@ MAX_COMPILED = 1_000_000
 def errors(value: Template, limits: Limits) -> validation.FieldErrors:
     """Yield the errors of a template that an author wrote, without those of its references."""
     size = len(msgspec.json.encode(value))
-    if size > definition_body.MAX_BYTES:
-        yield FieldError("", f"must be at most {definition_body.MAX_BYTES} bytes of JSON, got {size}")
+    if size > objects.MAX_BODY_BYTES:
+        yield FieldError("", f"must be at most {objects.MAX_BODY_BYTES} bytes of JSON, got {size}")
         return
     if not any(getattr(value, channel) for channel in CHANNELS) and not value.translations:
         yield FieldError("", f"must have at least one of: {', '.join(CHANNELS)}")

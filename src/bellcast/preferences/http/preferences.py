@@ -23,10 +23,10 @@ from bellcast.preferences.types import DEFAULTS_KEY, DEFAULTS_KIND, NO_PREFERENC
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients.http import recipients
 from bellcast.recipients.types import RecipientOfLink
-from bellcast.rest import bundles, managed, objects, tenants
+from bellcast.rest import bundles, kinds, objects, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
-from bellcast.rest.managed import ManagedBy
+from bellcast.rest.kinds import ManagedBy
 from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
@@ -36,7 +36,7 @@ EXAMPLE = {
     "quiet_hours": {"start": "22:00", "end": "07:00"},
 }
 # Fields that a read adds. A write ignores them, so that a client can send back what it read.
-ADDED = ("updated_at", "effective", "inherited", managed.FIELD)
+ADDED = ("updated_at", "effective", "inherited", kinds.MANAGED)
 
 
 class StoredPreferences(Preferences, frozen=True, kw_only=True):
@@ -167,7 +167,7 @@ async def delete_defaults(call: ResourceCall[None]) -> bool:
 
     Without `?tenant=`, those of the project. With it, those of the tenant, whose recipients then get the project's
     defaults."""
-    await managed.check(call.ctx, DEFAULTS_KIND, call.tenant, DEFAULTS_KEY)
+    await kinds.check_managed(call.ctx, DEFAULTS_KIND, call.tenant, DEFAULTS_KEY)
     return await changes.delete_defaults(
         call.ctx.engines, call.tenant, lambda stored: entity_tags.check(call.request, entity_tags.tag_of(stored))
     )
@@ -220,7 +220,7 @@ async def _write_defaults(call: ResourceCall[dict[str, Any]], *, merge: bool) ->
     tenant = tenants.tenant_of_object(call.request, document)
     document.pop("tenant", None)
     if not call.is_dry_run:
-        await managed.check(ctx, DEFAULTS_KIND, tenant, DEFAULTS_KEY)
+        await kinds.check_managed(ctx, DEFAULTS_KIND, tenant, DEFAULTS_KEY)
     types = await ctx[Catalog].types(tenant)
 
     async def change(before: bytes | None) -> Preferences:
@@ -265,10 +265,10 @@ async def _defaults_with_effective(
     _, project = await ctx[Catalog].preferences(tenant)
     layers = Layers(project=own) if owner == PROJECT else Layers(tenant=own, project=project)
     switches = effective(layers, await ctx[Catalog].types(tenant))
-    (by,) = await managed.of(ctx, DEFAULTS_KIND, [(owner, DEFAULTS_KEY)])
+    (by,) = await kinds.managers_of(ctx, DEFAULTS_KIND, [(owner, DEFAULTS_KEY)])
     added = {
         "tenant": owner or None,
-        managed.FIELD: by,
+        kinds.MANAGED: by,
         "effective": switches,
         "inherited": NO_PREFERENCES if owner == PROJECT else project,
     }

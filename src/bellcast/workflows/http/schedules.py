@@ -12,7 +12,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import entity_tags, request_body, responses
-from bellcast.rest import definition_body, objects
+from bellcast.rest import objects
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
@@ -90,8 +90,8 @@ async def read(call: ResourceCall[None]) -> Any:
 @KIND.put(
     Schedule,
     ScheduleObject,
-    reads=lambda request: definition_body.read(request, READ_ADDS),
-    body_types=definition_body.MEDIA_TYPES,
+    reads=lambda request: objects.read_body(request, READ_ADDS),
+    body_types=objects.BODY_TYPES,
     headers=objects.CONDITIONS,
     refusals=(PreconditionFailed,),
     example=EXAMPLE,
@@ -108,7 +108,7 @@ async def write(call: ResourceCall[Any]) -> tuple[Any, bool]:
         if errors := await templates.errors_of_send(ctx, tenant, schedule.notification or {}):
             raise Invalid.fields(errors)
     except Invalid as refusal:
-        raise definition_body.with_lines(refusal, yaml) from None
+        raise objects.with_lines(refusal, yaml) from None
     replaces = await _condition(ctx, call.request, tenant, key)
     if call.is_dry_run:
         stored, progress = schedules.stored_of(schedule), schedules.new_progress(schedule, ctx.engines.clock.now())

@@ -18,11 +18,10 @@ from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
 from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, request_body, responses
-from bellcast.rest import audit, context, definition_body, drafts, kinds, managed, objects, tenants
+from bellcast.rest import audit, context, drafts, kinds, objects, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
-from bellcast.rest.kinds import DraftInfo, PublishEffect
-from bellcast.rest.managed import ManagedBy
+from bellcast.rest.kinds import DraftInfo, ManagedBy, PublishEffect
 from bellcast.rest.objects import Version
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
@@ -125,7 +124,7 @@ async def inferred_schema(call: ResourceCall[None]) -> recent_data.InferredSchem
 
 async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> definitions.Definition:
     """Return a definition. Raises Invalid with all its errors."""
-    validation.check(validation.data("", value, definition_body.MAX_BYTES))
+    validation.check(validation.data("", value, objects.MAX_BODY_BYTES))
     definition = await ctx[WorkflowCatalog].check(tenant, key, value)
     # URLs of steps that must not be used. Those of templates are checked when a step calls them.
     errors = [
@@ -158,7 +157,7 @@ async def change(request: request_body.ApiRequest) -> ASGIApp:
     body = await request_body.body(request, CHANGE)
     owner = tenants.single_tenant(request, body.tenant)
     if body.version is not None:  # pausing needs no push: files do not say whether a workflow is active
-        await managed.check(ctx, WORKFLOWS, owner, key)
+        await kinds.check_managed(ctx, WORKFLOWS, owner, key)
     before = await Documents(ctx.engines.db).get(WORKFLOWS, owner, key)
     workflow = await ctx[WorkflowCatalog].change(owner, key, active=body.active, version=body.version)
     audit.note_changes(request, {} if before is None else KIND.item(before, owner), workflow.item)
