@@ -19,7 +19,7 @@ from bellcast.channels.receipts import Receipts
 from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.cluster_feed import ClusterFeed
-from bellcast.console.http.connections import LargeCounts
+from bellcast.console.http.connections import LARGE_COUNT_SECONDS, LargeCounts
 from bellcast.console.live_feed import LiveFeed
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types.stats import StatsPoint
@@ -52,7 +52,7 @@ from bellcast.preferences.types import Channel
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
-from bellcast.rest.recent import RecentCache
+from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCache
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
 from bellcast.server.maintenance import Tasks
@@ -230,8 +230,8 @@ async def opened(
         Previews: Previews(store, catalog, ChannelConfig(), PROJECT),
         Receipts: Receipts(store, providers.find, clock, webhooks, jobs),
         ProviderDirectory: providers,
-        LargeCounts: LargeCounts(clock),
-        RecentCache: RecentCache(clock),
+        LargeCounts: LargeCounts(clock, 1, LARGE_COUNT_SECONDS),
+        RecentCache: RecentCache(clock, RECENT_CACHE_SIZE, RECENT_SECONDS),
         ReplayRunner: ReplayRunner(store, clock, ids.new, jobs),
         Schedules: schedules,
         Sources: sources,

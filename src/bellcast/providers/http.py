@@ -35,13 +35,12 @@ from bellcast.providers.types import (
     ReceiptRequest,
     SecretHint,
 )
-from bellcast.rest import audit, bundles, context, guards, kinds, objects, recent, tenants
+from bellcast.rest import audit, bundles, context, guards, kinds, objects, resource, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import ManagedBy
 from bellcast.rest.operations import operation
-from bellcast.rest.recent import Recent
-from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
+from bellcast.rest.resource import Listing, ObjectsQuery, Recent, Resource, ResourceCall
 
 MAIL = "message/rfc822"
 # In place of a provider's URL in files, and characters that no variable's name has.
@@ -124,14 +123,14 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[ListedProvider]:
     found = await listing.ctx[ProviderDirectory].page(listing.list_query)
     managers = await kinds.managers_of(listing.ctx, PROVIDERS.name, [(one.tenant, one.key) for one in found.items])
     tenants, messages = listing.list_query.tenants, Messages(listing.ctx.engines.db)
-    counts, exact = await recent.read(listing.ctx, "messages", tenants, messages.recent)
+    counts, exact = await resource.read_recent(listing.ctx, "messages", tenants, messages.recent)
     return found.of(
         [
             responses.item(
                 ListedProvider,
                 _item(one, by),
                 recent_messages=responses.item(
-                    RecentMessages, recent.of_object(counts, tenants, one.tenant, one.key), exact=exact
+                    RecentMessages, resource.recent_of_object(counts, tenants, one.tenant, one.key), exact=exact
                 ),
             )
             for one, by in zip(found.items, managers, strict=True)

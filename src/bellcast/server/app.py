@@ -21,7 +21,7 @@ from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.cluster_feed import ClusterFeed
-from bellcast.console.http.connections import LargeCounts
+from bellcast.console.http.connections import LARGE_COUNT_SECONDS, LargeCounts
 from bellcast.console.stats import FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.types.stats import StatsPoint
@@ -42,7 +42,7 @@ from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
-from bellcast.rest.recent import RecentCache
+from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCache
 from bellcast.server import adapters, health, maintenance, mounted
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
@@ -225,11 +225,11 @@ class App:
             ClusterFeed: self._live.feed,
             ConnectionSurvey: self._live.survey,
             DatabaseSettings: self._database_settings,
-            LargeCounts: LargeCounts(parts.real_clock),
+            LargeCounts: LargeCounts(parts.real_clock, 1, LARGE_COUNT_SECONDS),
             Previews: channels.previews,
             ProviderDirectory: channels.providers,
             Receipts: channels.receipts,
-            RecentCache: RecentCache(parts.real_clock),
+            RecentCache: RecentCache(parts.real_clock, RECENT_CACHE_SIZE, RECENT_SECONDS),
             ReplayRunner: parts.replays,
             RunStats: RunStats(self.db, parts.real_clock, workflows.workflow_catalog),
             Schedules: workflows.schedules,

@@ -21,10 +21,9 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 from bellcast.kernel.validation import FieldErrors
 from bellcast.live_feed import redact_url
-from bellcast.rest import audit, recent, tenants
+from bellcast.rest import audit, resource, tenants
 from bellcast.rest.context import ApiContext
-from bellcast.rest.recent import Recent
-from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
+from bellcast.rest.resource import Listing, ObjectsQuery, Recent, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.webhooks.store import WebhookEvents
 from bellcast.webhooks.types import RecentEvent, Webhook
@@ -188,7 +187,7 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
     of_kind = structs.replace(listing.list_query, filters={"kind": KIND})
     found = await Documents(listing.ctx.engines.db).owned(of_kind)
     tenants, events, listed = of_kind.tenants, WebhookEvents(listing.ctx.engines.db), []
-    newest, is_exact = await recent.read(listing.ctx, "events", tenants, events.recent)
+    newest, is_exact = await resource.read_recent(listing.ctx, "events", tenants, events.recent)
     for owner, one in found.items:
         webhook = msgspec.json.decode(one.body, type=Webhook)
         item = structs.asdict(_item(owner, one.key, webhook))

@@ -10,11 +10,10 @@ from bellcast.kernel import data_schemas, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.http import responses
 from bellcast.preferences.types import CHANNELS
-from bellcast.rest import kinds, objects, recent
+from bellcast.rest import kinds, objects, resource
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import PublishEffect
-from bellcast.rest.recent import Recent
-from bellcast.rest.resource import Resource, ResourceCall
+from bellcast.rest.resource import Recent, Resource, ResourceCall
 from bellcast.templates.http import templates
 from bellcast.workflows import recent_data, references
 from bellcast.workflows.recent_data import InferredSchema
@@ -52,9 +51,11 @@ class TypeKind(kinds.Kind[NotificationType], frozen=True, kw_only=True, eq=False
         self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
     ) -> dict[tuple[str, str], dict[str, Any]]:
         sent = SentItems(ctx.engines.db)
-        counts, exact = await recent.read(ctx, "sends", None, lambda since, _: sent.recent(since))
+        counts, exact = await resource.read_recent(ctx, "sends", None, lambda since, _: sent.recent(since))
         return {
-            place: {"recent_sends": responses.item(Recent, recent.of_object(counts, tenants, *place), exact=exact)}
+            place: {
+                "recent_sends": responses.item(Recent, resource.recent_of_object(counts, tenants, *place), exact=exact)
+            }
             for place in versions
         }
 

@@ -11,7 +11,6 @@ from msgspec import Struct
 from bellcast.documents.store import ShortCache
 from bellcast.inbox.store.maintenance import LARGE_COUNT, Maintenance, RowCounts
 from bellcast.kernel import times
-from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
@@ -29,19 +28,8 @@ from bellcast.rest.tenants import TenantQuery
 
 # Five million rows are counted in 0.2 s.
 LARGE_COUNT_SECONDS = 60.0
-
-
-class LargeCounts(ShortCache[None, RowCounts]):
-    """The rows of all tenants. Millions of them are counted once a minute for all operators."""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock, 1, LARGE_COUNT_SECONDS)
-
-    async def read(self, key: None, read: Callable[[], Awaitable[RowCounts]]) -> RowCounts:
-        counted = await super().read(key, read)
-        if sum(counted.by_kind.values()) < LARGE_COUNT:
-            self.forget()
-        return counted
+# The rows of all tenants. Millions of them are counted once a minute for all operators.
+LargeCounts = ShortCache[None, RowCounts]
 
 
 class ConnectionItem(Struct, frozen=True, kw_only=True):
@@ -203,8 +191,18 @@ async def stats(request: ApiRequest) -> ASGIApp:
         for one in await ctx[ConnectionSurvey].counts_by_transport(tenant):
             connections[one.protocol, one.transport] += one.count
         maintenance = Maintenance(ctx.engines.db)
-        counted = await (ctx[LargeCounts].get(None, maintenance.stats) if tenant is None else maintenance.stats(tenant))
+        counted = await (
+            count_all(ctx[LargeCounts], maintenance.stats) if tenant is None else maintenance.stats(tenant)
+        )
         stored.update(counted.by_kind)
         at_least |= counted.at_least
     transports = [TransportCount(*kind, count) for kind, count in connections.items()]
     return responses.json(Stats(transports, stored, sorted(at_least)))
+
+
+async def count_all(counts: LargeCounts, read: Callable[[], Awaitable[RowCounts]]) -> RowCounts:
+    """Count the rows of all tenants, unless there were millions a moment ago."""
+    counted = await counts.get(None, read)
+    if sum(counted.by_kind.values()) < LARGE_COUNT:
+        counts.forget()
+    return counted

@@ -8,7 +8,7 @@ from bellcast.kernel import times
 from bellcast.kernel.errors import FieldError
 from bellcast.rest import kinds, objects
 from bellcast.rest.context import ApiContext
-from bellcast.rest.recent import Recent
+from bellcast.rest.resource import Recent
 from bellcast.templates.http import templates
 from bellcast.workflows import event_source
 from bellcast.workflows.event_reactions import Sources
