@@ -1,23 +1,33 @@
-"""`bellcast demo`: runs the server with the demo apps, without configuration."""
+"""`bellcast demo`: runs the server with the demo apps, without configuration.
 
+The server is in a process of its own, which the start page can kill, and which is then started again."""
+
+import contextlib
+import multiprocessing
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, MutableMapping, Sequence
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bellcast.cli import console, options
+from bellcast.cli.console import CommandError
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.examples.demo.apps import DemoApp
     from bellcast.examples.demo.busy import BusyLoader
+    from bellcast.examples.demo.servers import ServerUrls
     from bellcast.kernel.identities import Project
+    from bellcast.live_feed import ServedRequest
+    from bellcast.settings.groups import ServerSettings
 
 EPILOG = """\
 [dim]Examples[/]
@@ -37,6 +47,11 @@ ROWS = 100_000
 # A short drain, because only a few pages reconnect. Request log lines would push the URLs off the screen.
 # The demo's mail server is on this machine.
 FLAGS = {"drain": "1s", "access_log": "errors", "http_allow": "127.0.0.1"}
+# Seconds until a killed server is started again, so that people can look at the apps without it.
+RESTART_S = 4.0
+# A forked process has the imports of the fork server. They are most of the processor time until a server listens.
+PRELOADED = ["bellcast.server.app", "bellcast.server.run", "bellcast.cli.serve", "bellcast.cli.logs"]
+_processes = multiprocessing.get_context("forkserver")
 
 app = typer.Typer()
 
@@ -65,8 +80,9 @@ def demo(
     if rows is not None and not busy:
         raise typer.BadParameter("needs --busy", param_hint="--rows")
     past = busy * (ROWS if rows is None else rows)
-    from bellcast.cli import demo_server, logs
+    from bellcast.cli import logs
 
+    _processes.set_forkserver_preload(PRELOADED)
     forkserver.ensure_running()  # it imports while this process loads the apps
     from bellcast.examples.demo import apps
     from bellcast.examples.demo.servers import DemoServers
@@ -94,7 +110,7 @@ def demo(
         logs.configure(settings.server)
         _write_past(settings.store.path, past)
         credentials = project(settings)[0]
-        server = demo_server.DemoServer(values, servers.urls, is_busy=busy)
+        server = DemoServer(values, servers.urls, is_busy=busy)
         pages[-1].controls = {"reset": reset, "kill": server.kill}
         loading = _busy_loader(credentials, past) if busy else None
 
@@ -163,3 +179,99 @@ def _print_urls(url: str, data: str, apps: list["DemoApp"], setup_code: str | No
     command = "bellcast" if is_on_path else min(os.path.relpath(script), str(script), key=len)
     to = 'clara "Hello" --tenant oriel' if len(apps) > 1 else 'bob "Hello"'
     console.out().print(f"  {command} notify {to} --url {url} --data {data}\n", soft_wrap=True)
+
+
+class DemoServer:
+    """A server with these settings and a past at `servers`. It does not outlive this process."""
+
+    def __init__(self, settings: dict[str, Any], servers: "ServerUrls", *, is_busy: bool) -> None:
+        self._settings = settings
+        self._servers = servers
+        self._is_busy = is_busy
+        self._is_stopped = threading.Event()
+        self._process: Any = None
+
+    def run(self, ready: Callable[[str, str | None], None]) -> None:
+        """Serve until a signal, and restart after a kill. Calls `ready` with the URL and the set-up code once, when the
+        server accepts connections. Raises CommandError if it does not start."""
+
+        def stop(*_: object) -> None:
+            self._is_stopped.set()
+            if self._process is not None:
+                self._process.terminate()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        is_first = True
+        while not self._is_stopped.is_set():
+            receiver, sender = _processes.Pipe(duplex=False)
+            past = (self._servers, self._is_busy) if is_first else None
+            self._process = _processes.Process(target=_run_server, args=(self._settings, past, sender))
+            self._process.start()
+            sender.close()
+            try:
+                url, setup_code, failure = receiver.recv()
+            except EOFError:  # it ended before it listened
+                url = setup_code = failure = None
+            if failure is not None:
+                raise CommandError(*failure)
+            if url is not None and is_first and not self._is_stopped.is_set():
+                ready(url, setup_code)
+                is_first = False
+            # The pipe ends with the server. `join` would also return when a signal to all processes ends the fork server.
+            with contextlib.suppress(EOFError):
+                receiver.recv()
+            self._process.join()
+            if not self._is_stopped.is_set() and self._process.exitcode != -signal.SIGKILL:
+                raise CommandError(f"the server ended with status {self._process.exitcode}", "see the log above")
+            self._is_stopped.wait(RESTART_S)
+
+    def kill(self) -> None:
+        """End the server as a crash does, without any clean-up."""
+        if self._process is not None:
+            self._process.kill()
+
+
+def _run_server(settings: dict[str, Any], past: tuple["ServerUrls", bool] | None, parent: Connection) -> None:
+    """Serve in the new process; first write the past, unless the database has one."""
+    from bellcast import server
+    from bellcast.cli import serve
+    from bellcast.settings import load
+
+    os.setpgrp()  # Ctrl-C in the terminal reaches the demo only, which then ends this process
+    loaded = load(settings, {})
+
+    def end_with_parent() -> None:
+        if (process := multiprocessing.parent_process()) is not None:
+            process.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_with_parent, name="bellcast-parent", daemon=True).start()
+    try:
+        requests: Sequence[ServedRequest] = ()
+        if past is not None:
+            from bellcast.examples.demo.past import write
+
+            requests = write(settings, past[0], is_busy=past[1])
+        configure_log(loaded.server)
+        app = server.create_app(loaded)
+        for request in requests:
+            app.feed.add_request(request)
+        serve.run(app, lambda url: parent.send((url, app.setup_code, None)))
+    except CommandError as error:
+        parent.send((None, None, (error.problem, error.hint)))
+
+
+def configure_log(server: "ServerSettings") -> None:
+    """Configure the log, without the lines for comparisons with an audit log: a demo's are not compared."""
+    import structlog
+
+    from bellcast.cli import logs
+
+    def leave_out(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if line["event"] == "audit_head":
+            raise structlog.DropEvent
+        return line
+
+    logs.configure(server)
+    structlog.configure(processors=[leave_out, *structlog.get_config()["processors"]])

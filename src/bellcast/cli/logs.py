@@ -4,7 +4,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
@@ -62,14 +62,8 @@ class StderrStream:
             sys.stderr.flush()
 
 
-def configure(server: "ServerSettings", but: Container[str] = ()) -> None:
-    """Configure logging from the settings, without the lines of the events `but`."""
-
-    def leave_out(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
-        if line["event"] in but:
-            raise structlog.DropEvent
-        return line
-
+def configure(server: "ServerSettings") -> None:
+    """Configure logging from the settings."""
     level = logging.getLevelNamesMapping()[server.log_level.upper()]
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -85,7 +79,7 @@ def configure(server: "ServerSettings", but: Container[str] = ()) -> None:
         plain = structlog.dev.plain_traceback
         renderers = [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, sort_keys=False)]
     structlog.configure(
-        processors=[leave_out, limit_lines(), *processors, *renderers],
+        processors=[limit_lines(), *processors, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, StderrStream())),
         cache_logger_on_first_use=True,
