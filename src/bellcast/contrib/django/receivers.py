@@ -51,12 +51,12 @@ def _reports(event: str) -> bool:
     return wanted is True or (bool(wanted) and event in wanted)
 
 
-def _report(user: Any, title: str, message: str, event: str, priority: str = "high") -> None:
+def _report(user: Any, title: str, message: str, event: str) -> None:
     try:
         # A savepoint: after an error of the database, the queries of a login in a transaction still work.
         with transaction.atomic(using=relaying.default_alias()):
             NotificationService.send_notification(
-                user, title, message, notification_type="security", priority=priority, metadata={"event": event},
+                user, title, message, notification_type="security", priority="high", metadata={"event": event},
                 send_email=event in BY_EMAIL and bool(getattr(user, "email", "")),
             )  # fmt: skip
     except (BellcastError, DatabaseError):  # a notice must not stop a login
