@@ -17,6 +17,7 @@ BELL = '<bellcast-bell token="{token}"></bellcast-bell>'
 NOTICE_DURATION = 6_000  # ms; also of toasts, as in the elements
 WIDE = {"width": 900, "height": 700}
 PHONE = {"width": 390, "height": 780}
+SMALL_PHONE = {"width": 360, "height": 640}
 
 
 class Shop:

@@ -20,7 +20,7 @@ from tests.browser.console import (
     open_own_menu,
     wait_loaded,
 )
-from tests.browser.shop import PHONE, wait_page
+from tests.browser.shop import PHONE, SMALL_PHONE, wait_page
 from tests.browser.test_accessibility import violations
 
 from bellcast.console.pages import console
@@ -54,7 +54,7 @@ WATCH_SHIFTS = """globalThis.shifts = []; globalThis.awaited = 0; (() => {
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE, SMALL_PHONE], ids=["desktop", "phone", "small phone"])
 def test_nothing_moves_while_a_page_loads(
     open_console: Callable[..., Page], owner: Console, viewport: dict[str, int]
 ) -> None:

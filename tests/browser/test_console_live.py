@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.console import Console, go
-from tests.browser.shop import PHONE, WIDE
+from tests.browser.shop import PHONE, SMALL_PHONE, WIDE
 from tests.browser.test_accessibility import violations
 from tests.wire.clients import websocket
 
@@ -55,6 +55,18 @@ def test_live_feed_shows_titles_beside_muted_kinds_and_the_rate(
     assert row.locator(".kind").evaluate(colour) == page.locator(".titles .muted").evaluate(colour)
     expect(page.locator(".titles .muted")).to_have_text(re.compile(r"^[1-9]\d*/(s|min)$"))  # per minute if they are few
     expect(page.locator(".feed .chunk .name")).to_have_text(["tina"] * 5)
+
+
+def test_live_feed_does_not_move_below_its_title_on_a_small_phone(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    page = open_console("/live?recipient=tilo", viewport=SMALL_PHONE)
+    expect(page.get_by_role("status").first).to_have_text("Connected")
+    buttons = page.locator(".heading .tools")
+    before = buttons.bounding_box()
+    owner.send("POST", "/v1/notifications", {"to": "tilo", "title": "Lesson"})
+    expect(page.locator(".titles .muted")).to_have_text(re.compile("^[1-9]"))
+    assert buttons.bounding_box() == before
 
 
 def test_live_feed_has_kind_as_icon_and_tenant_in_each_row_in_grey(
