@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.delivery import MessageDelivery, NamedProvider
-from bellcast.channels.message_reports import MessageReports
+from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedProvider
 from bellcast.channels.releases import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import JOB_KIND

@@ -1,9 +1,11 @@
-"""Deliver messages: check whether they are still needed, pass them to providers, record the outcomes."""
+"""Deliver messages: check whether they are still needed, pass them to providers, record the outcomes, and report these for
+webhooks, the live feed and the metrics."""
 
 import asyncio
 import traceback
 from bisect import bisect
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -15,7 +17,6 @@ from msgspec import Struct, field
 from bellcast.channels.addresses import chat_vendor
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
-from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.push import PushTarget
 from bellcast.channels.releases import Release, is_held
 from bellcast.channels.store.messages import Messages
@@ -26,8 +27,10 @@ from bellcast.channels.types import (
     AttemptOutcome,
     ExternalChannel,
     MessageUpdate,
+    NewMessage,
     ProviderRate,
     StoredMessage,
+    as_change,
     with_outcome,
 )
 from bellcast.kernel import retries, times
@@ -38,9 +41,10 @@ from bellcast.kernel.jobs.destinations import Destination, server_of
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.live_feed import Feed, FeedEvent
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider, UnusableProvider
 from bellcast.recipients.store.devices import PushEndpoints
-from bellcast.webhooks.types import WebhookSink
+from bellcast.webhooks.types import WebhookSink, no_report
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +53,48 @@ ORDER_SECONDS = 5.0
 # How long a message waits for a node that can use its provider: for a day, in which an operator can add a missing key.
 UNUSABLE_SECONDS = 86_400
 NOT_RENDERED = "has no content, because its template could not be rendered: send the notification again"
+
+
+async def with_events(webhooks: WebhookSink, update: MessageUpdate) -> MessageUpdate:
+    """Add the webhook events for the end of a message and of the messages that it combines. Another round of attempts
+    is not an end."""
+    message = update.message
+    if message.state in OPEN_STATES:
+        return update
+    type = f"message.{message.state}"
+    events = await webhooks.events(message.tenant, type, [as_change(message)])
+    report = await webhooks.report(message.tenant, [type]) if message.digest == message.id else no_report
+    return msgspec.structs.replace(update, events=events, report=report)
+
+
+class MessageReports(Struct, eq=False):
+    """Reports messages of this process. `ended` counts them by channel and final state, `attempts` by channel, provider and
+    outcome. `accepted` counts inbox rows and announcements."""
+
+    clock: Clock
+    feed: Feed
+    ended: Counter[tuple[str, str]] = field(default_factory=Counter)
+    attempts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+
+    def report(self, messages: Iterable[NewMessage]) -> None:
+        """Report the committed states of messages."""
+        now = self.clock.now()
+        for message in messages:
+            provider = message.provider if isinstance(message, StoredMessage) else None
+            fields = {"id": message.id, "channel": message.channel, "state": message.state, "reason": message.reason}
+            self.feed.emit(
+                FeedEvent(
+                    kind="attempt",
+                    at=now,
+                    text=f"{message.channel} to {message.recipient}: {message.state}",
+                    tenant=message.tenant,
+                    recipient=message.recipient,
+                    fields=fields | {"provider": provider, "notification": message.notification},
+                )
+            )
+            if message.state not in OPEN_STATES:
+                self.ended[message.channel, message.state] += 1
 
 
 class NamedProvider(Struct, frozen=True):

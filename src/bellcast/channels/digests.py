@@ -9,8 +9,7 @@ from msgspec import Struct
 from bellcast.channels import decision_inputs, email, links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.contents import StoredEmail
-from bellcast.channels.delivery import outdated
-from bellcast.channels.message_reports import MessageReports, with_events
+from bellcast.channels.delivery import MessageReports, outdated, with_events
 from bellcast.channels.releases import Release
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import ChannelConfig

@@ -11,7 +11,7 @@ from bellcast.channels import audiences, contents, decision_inputs, links
 from bellcast.channels.catalog import Catalog, no_template
 from bellcast.channels.contents import Contents
 from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
-from bellcast.channels.message_reports import MessageReports
+from bellcast.channels.delivery import MessageReports
 from bellcast.channels.tenant_settings import ChannelConfig, TenantSettings
 from bellcast.channels.types import EXTERNAL_CHANNELS, NO_CONTENT, ExternalChannel, NewDecision, NewMessage, as_change
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, is_cached

@@ -12,9 +12,8 @@ from msgspec import json
 
 from bellcast.channels import push
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.delivery import MessageDelivery, NamedProvider
+from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedProvider
 from bellcast.channels.digests import Digests
-from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.releases import Release

@@ -9,8 +9,7 @@ from msgspec.structs import replace
 
 from bellcast.channels import delivery
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.delivery import MessageDelivery, NamedProvider
-from bellcast.channels.message_reports import MessageReports
+from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedProvider
 from bellcast.channels.releases import Release
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import (
