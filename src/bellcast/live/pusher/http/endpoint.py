@@ -59,7 +59,7 @@ class UserAuthForm(Struct, frozen=True):
 async def authorize_channel(request: PusherRequest) -> object:
     """`POST /pusher/auth`."""
     requested = _form(request, ChannelAuthForm)
-    principal, inbox = await _recipient(request, requested.socket_id)
+    principal, inbox, project = await _recipient(request, requested.socket_id)
     name = requested.channel_name
     validation.check(validation.topic("channel_name", name, request.context.limits))
     if is_encrypted(name):
@@ -71,7 +71,6 @@ async def authorize_channel(request: PusherRequest) -> object:
         public = () if owners else ctx.access.public_topics  # an inbox is never public
         if permissions.grant_of(principal, name, subscribed=name in subscribed, public=public) is None:
             raise Forbidden(f"{name}: {permissions.refusal_of(principal, name)}")
-    project = _credentials(request, principal)
     if not is_presence(name):
         return {"auth": signatures.sign(project, signatures.channel_string(requested.socket_id, name))}
     data = _text({"user_id": principal.recipient, "user_info": _info(inbox)})
@@ -84,14 +83,14 @@ async def authorize_channel(request: PusherRequest) -> object:
 async def authorize_user(request: PusherRequest) -> object:
     """`POST /pusher/user-auth`."""
     requested = _form(request, UserAuthForm)
-    principal, inbox = await _recipient(request, requested.socket_id)
+    principal, inbox, project = await _recipient(request, requested.socket_id)
     user_data: dict[str, Any] = {"id": principal.recipient, "user_info": _info(inbox)}
     if requested.device is not None:
         validation.check(validation.text("device", requested.device, MAX_DEVICE))
         user_data["device"] = requested.device
     data = _text(user_data)
     signed = signatures.user_string(requested.socket_id, data)
-    return {"auth": signatures.sign(_credentials(request, principal), signed), "user_data": data}
+    return {"auth": signatures.sign(project, signed), "user_data": data}
 
 
 def _form(request: PusherRequest, type: type[Any]) -> Any:
@@ -107,22 +106,17 @@ def _form(request: PusherRequest, type: type[Any]) -> Any:
         raise BadRequest("The body is neither a form nor JSON.") from None
 
 
-async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal, Inbox]:
+async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal, Inbox, Project]:
+    """Return the session's recipient with its inbox, and the credentials of the Pusher app in its tenant."""
     ctx, scope = request.context, request.scope
     principal = await ctx.authenticator.recipient(guards.auth_request(scope), "request")
     if not signatures.is_socket_id(socket_id):
         raise Invalid.of("socket_id", "must be two integers separated by a dot")
-    _credentials(request, principal)
-    principal, opened = await views.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
-    return principal, opened.inbox
-
-
-def _credentials(request: PusherRequest, principal: Principal) -> Project:
-    """Return the credentials of the Pusher app in the session's tenant."""
-    app = request.context[PusherAppDirectory].of_tenant(principal.tenant)
+    app = ctx[PusherAppDirectory].of_tenant(principal.tenant)
     if app is None:
         raise Forbidden("This session belongs to a tenant without a Pusher app.")
-    return app.credentials
+    principal, opened = await views.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
+    return principal, opened.inbox, app.credentials
 
 
 def _info(inbox: Inbox) -> dict[str, str]:
