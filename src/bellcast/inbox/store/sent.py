@@ -103,18 +103,18 @@ class SentItems(StoreTable):
         if before.announcement:
             # Allocating the number locks announcements: no other process changes the row between this read and the edit.
             changed = yield from fanouts.next_number()
-            before = _announced_item(_existing((yield from _find_announcement(tenant, id))))
+            before = _announced_item(existing((yield from _find_announcement(tenant, id))))
             params = {**rows.edited_params(before.notification, edit), "id": id, "now": now, "changed": changed}
             if not (yield Statement("announcement_edit", params)):
                 return None
-            item = _announced_item(_existing((yield from _find_announcement(tenant, id))))
+            item = _announced_item(existing((yield from _find_announcement(tenant, id))))
             return item, (AnnouncementChanged(item.tenant, item.topic),)
         params = {**rows.edited_params(before.notification, edit), "id": id, "now": now}
-        row = _existing((yield from _find_direct(tenant, id)))
+        row = existing((yield from _find_direct(tenant, id)))
         inbox = row[rows.RECIPIENT]
         state = yield from marking.advance_revision(inbox, 0, 0)
         yield Statement("direct_edit", {**params, "inbox": inbox, "revision": state.revision})
-        item = _existing((yield from find(tenant, id)))
+        item = existing((yield from find(tenant, id)))
         return item, (NotificationUpdated(state, item.notification),)
 
     async def recall(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> tuple[Event, ...] | None:
@@ -236,7 +236,8 @@ def _find_announcement(tenant: str, id: str) -> Script[Row | None]:
     return found[0] if found else None
 
 
-def _existing(match: T | None) -> T:
+def existing(match: T | None) -> T:
+    """Return what was found. Raises NotFound if there is nothing."""
     if match is None:
         raise NotFound("There is no notification or announcement with this id.")
     return match
