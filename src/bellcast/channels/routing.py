@@ -133,9 +133,7 @@ class Router(Struct, eq=False):
         rendered for one of the named recipients, or if its type refuses its data."""
         kept_in = self._inbox_only
         channels, type = await self.channels_of(draft, request.tenant)
-        template_key = draft.template or type.template
-        if draft.title is UNSET and template_key is None:
-            raise Invalid.of("title", "is required, because neither the send nor its type has a template")
+        template_key = _template_key(draft, type)
         await self.catalog.check_data(request.tenant, draft.type, draft.data)
         is_wanted = await self.webhooks.is_wanted(request.tenant, CREATED)
         is_plain = channels == INBOX_ONLY and template_key is None and not is_wanted
@@ -202,10 +200,8 @@ class Router(Struct, eq=False):
         tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
         await self.catalog.check_data(tenant, draft.type, draft.data)
         type = await self.catalog.type(tenant, draft.type)
-        key = draft.template or type.template
+        key = _template_key(draft, type)
         if key is None:
-            if draft.title is UNSET:
-                raise Invalid.of("title", "is required, because neither the send nor its type has a template")
             return request.content
         template = await self.template(tenant, key)
         if not request.has_row:
@@ -457,6 +453,14 @@ class Router(Struct, eq=False):
             expires_at=None if expires_at is None else times.milliseconds(expires_at),
             content=content,
         )
+
+
+def _template_key(draft: Draft, type: NotificationType) -> str | None:
+    """Return the template of a send. Raises Invalid if it has neither a template nor a title."""
+    key = draft.template or type.template
+    if key is None and draft.title is UNSET:
+        raise Invalid.of("title", "is required, because neither the send nor its type has a template")
+    return key
 
 
 def _uses_links(channels: Sequence[ChannelRequest], template: Template | None) -> bool:

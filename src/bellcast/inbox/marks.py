@@ -11,7 +11,7 @@ from bellcast import calls
 from bellcast.engines import Engines
 from bellcast.inbox import views
 from bellcast.inbox.store.inboxes import Inboxes
-from bellcast.inbox.types.inboxes import REPORTED, Action, Inbox, Marked, Marking
+from bellcast.inbox.types.inboxes import REPORTED, Action, Inbox, Marked, Marking, SelectionFilter
 from bellcast.inbox.types.notifications import Acted, Notification, find_action
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.errors import Forbidden, HandlerFailed, Invalid, NoHandler, NotFound
@@ -87,6 +87,15 @@ def actions_of_patch(*, seen: bool | None, read: bool | None, archived: bool | N
     if archived is not None:
         actions.append("archive" if archived else "unarchive")
     return tuple(actions)
+
+
+def marking_of(action: Action, chosen: tuple[str, ...] | None, of: SelectionFilter | None) -> Marking:
+    """Return an action on the chosen ids, or on all that the filter selects. Raises Invalid for an empty filter: one that was lost
+    in transit would select the whole inbox."""
+    if of == SelectionFilter():
+        raise Invalid.of("of", "must have type, view or tag")
+    of = of or SelectionFilter()
+    return Marking(actions=(action,), ids=chosen, type=of.type, view=of.view, tag=of.tag)
 
 
 def parse_selection(selected: Sequence[str] | None, *, everything: bool, limits: Limits) -> tuple[str, ...] | None:

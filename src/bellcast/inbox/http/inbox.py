@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 from bellcast import calls
 from bellcast.inbox import marks, views
 from bellcast.inbox.store.inboxes import Inboxes
-from bellcast.inbox.types.inboxes import Action, Counts, Inbox, Marked, Marking, Query
+from bellcast.inbox.types.inboxes import Action, Counts, Inbox, Marked, Marking, Query, SelectionFilter
 from bellcast.inbox.types.notifications import Notification, View
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
@@ -21,7 +21,6 @@ from bellcast.kernel.field_limits import (
     NULL,
     TEXT,
     YES,
-    Limit,
     Schema,
     ValueRule,
     lasting,
@@ -108,16 +107,6 @@ class Patch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ]
         }
     }
-
-
-class SelectionFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits `all` to notifications of a view, of a type, or with a tag."""
-
-    type: Annotated[str | None, Limit("type")] = None
-    view: View | None = None
-    tag: Annotated[str | None, Limit("tag")] = None
-
-    SCHEMA: ClassVar[Schema] = {"not": {"properties": {"type": NULL, "view": NULL, "tag": NULL}}}
 
 
 class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -326,11 +315,7 @@ def _action(word: str, action: Action, summary: str) -> ApiEndpoint:
         chosen = marks.parse_selection(params.ids, everything=params.all, limits=call.ctx.limits)
         if params.of is not None and chosen is not None:
             raise Invalid.of("of", "limits `all`, so it cannot be combined with ids")
-        of = params.of or SelectionFilter()
-        if params.of == SelectionFilter():
-            raise Invalid.of("of", "must have type, view or tag")
-        marking = Marking(actions=(action,), ids=chosen, type=of.type, view=of.view, tag=of.tag)
-        marked = await _mark(call.request, marking)
+        marked = await _mark(call.request, marks.marking_of(action, chosen, params.of))
         ids = marked.ids if marked.changed else ()
         return ActionOutcome(marked.changed, marked.state.unread, marked.state.unseen, ids)
 

@@ -152,12 +152,17 @@ def plan_of(recipients: int | None, decisions: Sequence[NewDecision]) -> SendPla
     return SendPlan(recipients, plan)
 
 
+def idempotency_key_of(in_body: str | None, header: str | None) -> str | None:
+    """Return the key of a request. Raises Invalid if its body and its header have different ones."""
+    if header is not None and in_body not in (None, header):
+        raise Invalid.of("idempotency_key", "must be the same in the body and in the Idempotency-Key header")
+    return in_body if header is None else header
+
+
 def with_defaults(draft: D, tenant: str | None, idempotency_key: str | None) -> D:
     """Apply the query and header values to the draft."""
     chosen = tenants.tenant_of(tenant, draft.tenant)
-    if idempotency_key is not None and draft.idempotency_key not in (None, idempotency_key):
-        raise Invalid.of("idempotency_key", "must be the same in the body and in the Idempotency-Key header")
-    key = draft.idempotency_key if idempotency_key is None else idempotency_key
+    key = idempotency_key_of(draft.idempotency_key, idempotency_key)
     if chosen == draft.tenant and key == draft.idempotency_key:
         return draft
     return msgspec.structs.replace(draft, tenant=chosen, idempotency_key=key)

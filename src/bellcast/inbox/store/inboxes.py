@@ -258,10 +258,9 @@ def _status(inbox: int) -> Script[tuple[InboxState, int, bool]]:
     back. Later statements see the same snapshot."""
     yield Statement("snapshot")
     found = yield Statement("inbox_state", {"inbox": inbox})
-    if not found:
-        raise NotFound("This inbox no longer exists.")
-    *row, floor, awaits_return = found[0]
-    return rows.state(tuple(row)), floor, bool(awaits_return)
+    state = marking.single_state([row[:6] for row in found])
+    *_, floor, awaits_return = found[0]
+    return state, floor, bool(awaits_return)
 
 
 def _changed_rows(inbox: int, state: InboxState, after: int, limit: int) -> Script[tuple[Change, ...]]:

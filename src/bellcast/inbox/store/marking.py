@@ -328,15 +328,16 @@ def with_awaited_returns(inbox: int, notifications: list[Notification]) -> Scrip
 def advance_revision(inbox: int, unread: int, unseen: int) -> Script[InboxState]:
     """Add one to the revision of an inbox, and adjust its counters."""
     revised = yield Statement("inbox_revise", {"inbox": inbox, "unread": unread, "unseen": unseen})
-    return _single_state(revised)
+    return single_state(revised)
 
 
 def _state(inbox: int) -> Script[InboxState]:
     found = yield Statement("inbox_state", {"inbox": inbox})
-    return _single_state([row[:6] for row in found])
+    return single_state([row[:6] for row in found])
 
 
-def _single_state(matches: list[Row]) -> InboxState:
+def single_state(matches: list[Row]) -> InboxState:
+    """Return the state of an inbox from its row. Raises NotFound if there is none."""
     if not matches:
         raise NotFound("This inbox no longer exists.")
     return rows.state(matches[0])

@@ -1,13 +1,14 @@
 """Inboxes: positions, where a client resumes; counters, revision, the range that can be replayed, queries and their results."""
 
 import re
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from msgspec import Struct
 
 from bellcast.inbox.types.notifications import Notification, View
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.events import ANNOUNCEMENTS, Event, Stream, inbox_stream
+from bellcast.kernel.field_limits import NULL, Limit, Schema
 from bellcast.preferences.types import Priority
 
 # The stores keep the numbers of a position as signed 64-bit integers.
@@ -222,6 +223,16 @@ class Counts(Struct, frozen=True, kw_only=True):
     unseen: int
     by_type: dict[str, int]
     position: str
+
+
+class SelectionFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits `all` to notifications of a view, of a type, or with a tag."""
+
+    type: Annotated[str | None, Limit("type")] = None
+    view: View | None = None
+    tag: Annotated[str | None, Limit("tag")] = None
+
+    SCHEMA: ClassVar[Schema] = {"not": {"properties": {"type": NULL, "view": NULL, "tag": NULL}}}
 
 
 class Marking(Struct, frozen=True, kw_only=True):

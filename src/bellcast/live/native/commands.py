@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bellcast.auth import permissions
 from bellcast.inbox import marks, views
-from bellcast.inbox.types.inboxes import Marking, Position
+from bellcast.inbox.types.inboxes import Position
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
 from bellcast.kernel.events import LiveEvent, topic_stream
@@ -173,16 +173,8 @@ class Commands:
             raise Forbidden("An anonymous connection has no inbox: connect with a session token.")
         if command.of is not None and not command.all:
             raise Invalid.of("of", 'may only be given with "all": true')
-        of = command.of or protocol.Filter()
-        if command.of == protocol.Filter():
-            raise Invalid.of("of", "must have type, view or tag")
-        marking = Marking(
-            actions=(protocol.MARKS[type(command)],),
-            ids=marks.parse_selection(command.ids, everything=command.all, limits=self.limits),
-            type=of.type,
-            view=of.view,
-            tag=of.tag,
-        )
+        chosen = marks.parse_selection(command.ids, everything=command.all, limits=self.limits)
+        marking = marks.marking_of(protocol.MARKS[type(command)], chosen, command.of)
         marked = await marks.mark(self._live.engines, connection.principal.tenant, connection.inbox, marking)
         state = marked.state
         return protocol.ack(command.ref, changed=marked.changed, unread=state.unread, unseen=state.unseen)

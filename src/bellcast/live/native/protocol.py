@@ -13,8 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.inbox.types.inboxes import Action, InboxEvent
-from bellcast.inbox.types.notifications import View
+from bellcast.inbox.types.inboxes import Action, InboxEvent, SelectionFilter
 from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, BellcastError, Invalid
 from bellcast.kernel.events import Event, LiveEvent
@@ -152,20 +151,12 @@ class PublishCommand(ClientCommand, frozen=True, kw_only=True, tag="publish"):
     keep: bool = True
 
 
-class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Restricts `all`. It must not be empty, because a filter lost in transit would select the whole inbox."""
-
-    type: str | None = None
-    view: View | None = None
-    tag: str | None = None
-
-
 class MarkCommand(ClientCommand, frozen=True, kw_only=True):
     """An action on several notifications, selected by `ids` or `all`."""
 
     ids: list[str] | None = None
     all: bool = False
-    of: Filter | None = None
+    of: SelectionFilter | None = None
 
 
 class TypingCommand(ClientCommand, frozen=True, kw_only=True, tag="typing"):

@@ -15,7 +15,7 @@ from bellcast.inbox.http import notifications
 from bellcast.inbox.types.notifications import TO
 from bellcast.kernel import validation
 from bellcast.kernel.db.lists import ListTotal
-from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
+from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, NotFound
 from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.rest import audit, context, drafts, kinds, objects, tenants
@@ -195,9 +195,7 @@ async def trigger(call: ResourceCall[TriggerDraft]) -> Any:
     if errors := triggers.draft_errors(draft, call.ctx.limits):  # a valid one may repeat one whose time has passed
         validation.check(errors, schedules.time_errors(draft))
     tenant, header = tenants.single_tenant(request, draft.tenant), request_body.header(request, b"idempotency-key")
-    if header is not None and draft.idempotency_key not in (None, header):
-        raise Invalid.of("idempotency_key", "must be the same in the body and in the Idempotency-Key header")
-    own_key = draft.idempotency_key if header is None else header
+    own_key = notifications.idempotency_key_of(draft.idempotency_key, header)
     if own_key is not None:
         validation.check(validation.key("idempotency_key", own_key, call.ctx.limits))
     draft = msgspec.structs.replace(draft, tenant=tenant, idempotency_key=own_key)
