@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_652),
-    "modules": (0, 549),
-    "classes": (0, 1_261),
-    "functions": (0, 5_781),
+    "lines": (0, 90_619),
+    "modules": (0, 548),
+    "classes": (0, 1_260),
+    "functions": (0, 5_782),
     "private functions used once": (0, 667),
     "functions that only pass their parameters on": (0, 22),
     "median lines of a function": (5, 6),
