@@ -24,8 +24,11 @@ class SmsLength(Struct, frozen=True):
 def sms(text: str) -> SmsLength:
     """Return the length of a text message."""
     is_gsm = GSM.union(GSM_DOUBLE).issuperset(text)
-    doubled = sum(one in GSM_DOUBLE for one in text)
-    characters = len(text) + doubled if is_gsm else len(text.encode("utf-16-le")) // 2
     single, part = GSM_LENGTHS if is_gsm else UCS2_LENGTHS
-    segments = 1 if characters <= single else -(-characters // part)
-    return SmsLength(characters, "GSM-7" if is_gsm else "UCS-2", segments)
+    places = [2 if (one in GSM_DOUBLE if is_gsm else one > "\uffff") else 1 for one in text]
+    segments, free = 1, single if sum(places) <= single else part
+    for taken in places:  # a part never ends within a character (3GPP TS 23.040 §9.2.3.24.1)
+        if taken > free:
+            segments, free = segments + 1, part
+        free -= taken
+    return SmsLength(sum(places), "GSM-7" if is_gsm else "UCS-2", segments)

@@ -16,6 +16,8 @@ from bellcast.templates.lengths import SmsLength, sms
         ("ż" * 70, SmsLength(70, "UCS-2", 1)),
         ("ż" * 71, SmsLength(71, "UCS-2", 2)),
         ("👍", SmsLength(2, "UCS-2", 1)),
+        ("€" * 153, SmsLength(306, "GSM-7", 3)),  # 76 fit into a part
+        ("👍" * 67, SmsLength(134, "UCS-2", 3)),  # 33
     ],
 )
 def test_length_of_a_text_message(text: str, length: SmsLength) -> None:
