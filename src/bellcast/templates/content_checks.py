@@ -24,7 +24,7 @@ MAX_FINDINGS = 200
 # Pairs of characters of unknown variables and declared ones that are compared for hints: at most 80 ns each.
 MAX_COMPARED = 10_000_000
 DATA = "data."
-LINK = re.compile(r"\[([^\]\n]{0,300})\]\(([^()\s]{0,2000})\)")
+LINK = re.compile(r"\[([^\[\]\n]{0,300})\]\(([^()\s]{0,2000})\)")
 UNSUBSCRIBE = ("unsubscribe_url", "preferences_url")
 
 

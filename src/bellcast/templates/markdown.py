@@ -15,6 +15,7 @@ SPAN = re.compile(
     r"|(\*\*|__)(?=\S)([^\n]{0,999}?\S)\4"
     r"|(\*|_)(?=[^\s*_])([^\n]{0,999}?[^\s*_])\6(?![^\W_])"
 )
+MARK = re.compile(r"[`\[*_]")
 BULLET = re.compile(r"^[ \t]*[-*+][ \t]+", re.MULTILINE)
 
 
@@ -33,7 +34,7 @@ def to_text(text: str, app_url: str | None) -> str:
 def _spans(text: str, app_url: str | None, write: Callable[[str], str]) -> str:
     """Convert marked text, and the text between with `write`."""
     parts, position = [], 0
-    while (found := SPAN.search(text, position)) is not None:
+    while (found := _next_span(text, position)) is not None:
         code, label, address, _, bold, _, italic = found.groups()
         if code:
             shown = f"<code>{escape(code)}</code>"
@@ -48,3 +49,10 @@ def _spans(text: str, app_url: str | None, write: Callable[[str], str]) -> str:
         parts += [write(text[position : found.start()]), shown]
         position = found.end()
     return "".join([*parts, write(text[position:])])
+
+
+def _next_span(text: str, position: int) -> re.Match[str] | None:
+    """Return the first marked text from a position. Each mark is tried alone, because one search of a text of 256 KiB would
+    hold the interpreter's lock for up to 2 s, also in a thread."""
+    tried = (SPAN.match(text, mark.start()) for mark in MARK.finditer(text, position))
+    return next(filter(None, tried), None)

@@ -1,5 +1,8 @@
 """Markdown in e-mails and texts: the same subset as in the inbox."""
 
+import threading
+import time
+
 import pytest
 
 from bellcast.templates import markdown
@@ -29,6 +32,18 @@ def inner(text: str, app_url: str | None = APP) -> str:
 )
 def test_marks_become_html_and_everything_else_stays_text(source: str, expected: str) -> None:
     assert inner(source) == expected
+
+
+def test_text_of_marks_leaves_the_processor_to_other_threads() -> None:
+    converted: list[str] = []
+    thread = threading.Thread(target=lambda: converted.append(inner("[" * 100_000, None)))
+    thread.start()
+    turns = 0
+    while thread.is_alive():
+        time.sleep(0)
+        turns += 1
+    assert converted == ["[" * 100_000]
+    assert turns > 20
 
 
 @pytest.mark.parametrize("address", ["/b/7", "javascript:alert", "data:text/html,x"])
