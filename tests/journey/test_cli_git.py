@@ -92,6 +92,14 @@ def filled(folder: Folder) -> Folder:
 
 
 class TestPull:
+    def test_key_that_is_too_long_for_a_file_is_left_out_and_named(self, folder: Folder) -> None:
+        folder.put(f"/v1/types/{'é' * 100}?tenant=acme", {"name": "Long"})
+        folder.put("/v1/types/booking", {"name": "Bookings"})
+        pulled = folder.run("pull")
+        assert pulled.status == 0, pulled
+        assert f"types/{'é' * 100}?tenant=acme" in pulled.err.replace("\n", ""), pulled
+        assert sorted(folder.bytes()) == ["bellcast.yaml", "types/booking.yaml"]
+
     def test_objects_are_files_and_a_second_pull_changes_nothing(self, filled: Folder) -> None:
         files = filled.bytes()
         assert set(files) == {

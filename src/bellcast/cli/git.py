@@ -103,6 +103,9 @@ def pull(
     config = object_files.read_config(folder)
     server = _server(ctx, config, env)
     state, local = server.state(config.kinds), {one.name: one for one in object_files.read(folder, config.kinds)}
+    if unwritable := [name for name in state if not object_files.fits(name)]:
+        console.note(f"Left out, because their keys are too long for the name of a file: {_listed(unwritable)}")
+        state = {name: one for name, one in state.items() if name not in unwritable}
     if len(state) >= MANY:
         console.note(f"Reading {len(state)} objects …")
     differ = [name for name, one in state.items() if name not in local or local[name].values != one["values"]]

@@ -19,6 +19,7 @@ KINDS = ("types", "templates", "workflows", "sources", "providers", "preference-
 TEMPLATES, DEFAULTS = "templates", "preference-defaults"
 CONFIG, TEMPLATE, HTML, TENANTS = "bellcast.yaml", "template.yaml", "email.html", "tenants"
 MAX_OBJECTS, MAX_BYTES = 1_000, 8 * 1024 * 1024
+MAX_NAME = 250  # bytes of a file's name without `.yaml`: every system has a limit of 255
 # Fields that say what an object is stand before the others, and lists of parts after them.
 FIRST = ("format", "source", "key", "type", "name", "event", "channel", "url", "if")
 LAST = ("steps", "branches", "else", "blocks", "columns", "translations", "environments")
@@ -83,6 +84,11 @@ def _encoded(key: str) -> str:
     """Return a key as the name of a file, which no path leaves and no system treats specially."""
     text = quote(key, safe=" !#$&'()+,;=@[]^{}~")
     return f"%2E{text[1:]}" if text.startswith(".") else text
+
+
+def fits(name: Name) -> bool:
+    """Return whether the names of an object and of its tenant are not too long for the name of a file."""
+    return all(len(_encoded(part or "")) <= MAX_NAME for part in name[1:])
 
 
 def check_case(root: Path, names: Iterable[Name]) -> None:
