@@ -176,7 +176,7 @@ def operations(kinds: Sequence[BundleKind]) -> list[ApiEndpoint]:
 
         All objects of some kinds, as files have them, for `bellcast pull`. URLs of providers are replaced by the names of
         variables. With `?tenant=`, those of the tenant; with `?tenant=*`, those of the project and of all tenants. At most
-        1,000 (409)."""
+        1,000 (409). Keys with the scope `manage`, which pushes files, may read it too."""
         return await _read(request, by_plural)
 
     @operation("POST", "/v1/bundle", tag="Objects", required_scope="manage", bound_by="handler", query=DryRunQuery, body=Push,

@@ -116,6 +116,12 @@ def test_operation_is_reserved_like_its_effect(name: str) -> None:
     assert operation.other_scope == ("manage" if name in CANCELLING else None)
 
 
+def test_reference_names_the_other_scope_of_an_operation() -> None:
+    texts = [one.respond.__doc__ or "" for one in api.HANDLERS if one.operation.other_scope is not None]
+    assert len(texts) == 4
+    assert all("Keys with the scope `manage`" in " ".join(text.split()) for text in texts)
+
+
 def test_operations_that_read_need_a_scope_that_reads() -> None:
     """`send` and `manage` read nothing but what their own operations return, apart from the list of keys, and what the
     author of a template sees of its use."""

@@ -148,7 +148,8 @@ async def read(call: ResourceCall[None]) -> RunDetails:
 async def cancel(call: ResourceCall[None]) -> bool:
     """Cancel a run, or all runs of a trigger.
 
-    After the response no step starts, and messages that were not yet attempted are cancelled."""
+    After the response no step starts, and messages that were not yet attempted are cancelled. Keys with the scope
+    `manage` may cancel too."""
     (id,), engines = call.key, call.ctx.engines
     report = await engines.webhooks.report(call.tenant, runs.CANCELLED)
     cancelled = await Runs(engines.db).cancel(call.tenant, id, engines.clock.now(), report)
