@@ -61,6 +61,8 @@ def api(request, shop, configured, relay):
     ("method", "path", "body", "field"),
     [
         ("post", f"{LIST}mark_as_read/", '{"notification_ids": [""]}', "notification_ids"),
+        ("post", f"{LIST}mark_as_read/", '{"notification_ids": {}}', "notification_ids"),  # would mark all
+        ("post", f"{LIST}mark_as_read/", '{"notification_ids": ""}', "notification_ids"),
         ("post", f"{LIST}mark_as_read/", r'{"notification_ids": ["half an emoji \ud83d"]}', "notification_ids"),
         ("post", f"{LIST}mark_as_read/", "[" * 100_000, "detail"),
         ("post", f"{LIST}mark_as_read/", '{"notification_id": ["1"]}', "notification_id"),  # would mark all

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from bellcast.client import Bellcast, Retries
+from bellcast.client import Bellcast, Retries, Unreadable
 from bellcast.contrib import dbapi, outbox, outbox_rows, relay
 from bellcast.contrib.outbox_rows import HELD_POLL, LEASE, OutboxRows, Row
-from bellcast.contrib.relay import LONGEST_BACKOFF, Relay
+from bellcast.contrib.relay import FIRST_BACKOFF, LONGEST_BACKOFF, Relay
 from tests.outbox.conftest import Database
 
 
@@ -310,6 +310,18 @@ def test_row_that_fails_unforeseen_holds_no_other(shop: Shop, monkeypatch: pytes
     assert list(shop.connection.execute("SELECT error FROM bellcast_outbox")) == [("ZeroDivisionError: unforeseen",)]
     shop.run(LONGEST_BACKOFF)
     assert shop.sent == ["a", "c", "b"]
+
+
+def test_response_without_a_result_for_each_row_is_a_failure_of_the_server(shop: Shop) -> None:
+    shop.write("a", "b")
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"results": [{"id": "n"}]}))
+    rows, _ = shop.relay()
+    with Bellcast("http://bell", "s" * 43, retries=Retries(tries=1), transport=transport) as bell:
+        failure = Relay(rows, bell).run().failure
+    rows.close()
+    assert isinstance(failure, Unreadable)
+    shop.run(FIRST_BACKOFF)
+    assert shop.sent == ["a", "b"]
 
 
 def test_row_with_a_text_key_is_sent_under_its_uuid(shop: Shop) -> None:

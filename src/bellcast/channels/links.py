@@ -80,7 +80,7 @@ def links(
 
 def language(locales: Sequence[str]) -> str:
     """Return the first of these locales that has texts; English if none has."""
-    return next((name for name in locales if name in TEXTS), "en")
+    return next((tag for name in locales if (tag := name.lower()) in TEXTS), "en")
 
 
 def footer(links: Mapping[str, str], locales: Sequence[str]) -> dict[str, str]:

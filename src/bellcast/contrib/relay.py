@@ -19,7 +19,7 @@ from types import NoneType
 from typing import Any
 from uuid import UUID
 
-from bellcast.client import Bellcast, BellcastError, InvalidArgument, Problem, RequestRefused, arguments
+from bellcast.client import Bellcast, BellcastError, InvalidArgument, Problem, RequestRefused, Unreadable, arguments
 from bellcast.client.notifications import BULK_TIMEOUT, once
 from bellcast.client.request import Body, call
 from bellcast.client.responses import BulkResult, BulkResults
@@ -150,12 +150,18 @@ class Relay:
         lines = b"\n".join(arguments.json(_draft(row)) for row in batch)
         body: Body = {"content": lines, "headers": {"Content-Type": "application/x-ndjson"}}
         try:
-            return self._bell.sender.send(once("/v1/notifications/bulk", body, None, BulkResults, BULK_TIMEOUT)).results
+            results = self._bell.sender.send(
+                once("/v1/notifications/bulk", body, None, BulkResults, BULK_TIMEOUT)
+            ).results
         except RequestRefused as refusal:
             if refusal.status not in PERMANENT:
                 raise
             if len(batch) == 1:
                 return [BulkResult(error=refusal.problem)]
+        else:
+            if len(results) != len(batch):
+                raise Unreadable(200, BulkResults.__name__, self._bell.url)
+            return results
         return [result for row in batch for result in self._bulk([row])]
 
     def _publish(self, batch: Sequence[Row], done: Round) -> None:

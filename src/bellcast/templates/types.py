@@ -177,8 +177,10 @@ class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
         return getattr(self.translations.get(self.locale_of(channel, locales), self), channel)
 
     def locale_of(self, channel: Channel, locales: Sequence[str]) -> str:
-        """Return the first of these locales that has a part of this channel. That of the base part is empty."""
-        return next((one for one in locales if getattr(self.translations.get(one), channel, None) is not None), "")
+        """Return the locale of the translation for the first of these locales that has a part of this channel, in any case:
+        Django's name of `pt-BR` is `pt-br`. That of the base part is empty."""
+        own = {tag.lower(): tag for tag, parts in self.translations.items() if getattr(parts, channel) is not None}
+        return next((own[tag] for one in locales if (tag := one.lower()) in own), "")
 
     def has(self, channel: Channel) -> bool:
         """True if the template has a part of this channel in some language."""
@@ -225,7 +227,7 @@ def in_language_of(text: str, *locales: str | None) -> str:
 
 def _language(locale: str) -> list[str]:
     """Return the language and the script, of four letters: `zh` and `Hant` of `zh-Hant-TW`."""
-    language, *others = locale.replace("_", "-").split("-")
+    language, *others = locale.lower().replace("_", "-").split("-")
     return [language, *(one for one in others if len(one) == 4)]
 
 

@@ -8,11 +8,12 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Struct
 
-from bellcast.inbox.types.notifications import Draft
-from bellcast.kernel import validation
+from bellcast.inbox.types.notifications import Draft, draft_errors
+from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.field_limits import Limit, Schema
+from bellcast.kernel.http.validation_errors import field_error
 from bellcast.kernel.limits import Limits
 from bellcast.templates import conditions
 from bellcast.templates.rendering import source_errors
@@ -23,6 +24,8 @@ PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 ADJACENT = re.compile(r"\{[a-z_][a-z0-9_]*\}\{[a-z_][a-z0-9_]*\}")
 MAX_PLACEHOLDERS = 5
 ROOTS = frozenset({"event", "topic"})
+# What makes a JSON value depend on the event: a template, or a reference `{"var": path}`.
+FILLED = re.compile(rb"\{[{%#]|\{\"var\":")
 
 
 class EventSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +55,7 @@ def check(source: EventSource, limits: Limits) -> None:
         if ADJACENT.search(source.topic):
             errors.append(FieldError("topic", "must have text between two placeholders"))
         errors += validation.topic("topic", PLACEHOLDER.sub("x", source.topic), limits)
-    errors += _content_errors(source)
+    errors += _content_errors(source, limits)
     if not source.event:
         errors.append(FieldError("event", "must not be empty"))
     if source.condition is not None:
@@ -60,7 +63,7 @@ def check(source: EventSource, limits: Limits) -> None:
     validation.check(errors)
 
 
-def _content_errors(source: EventSource) -> validation.FieldErrors:
+def _content_errors(source: EventSource, limits: Limits) -> validation.FieldErrors:
     if (source.workflow is None) == (source.notification is None):
         yield FieldError("workflow", "must have either workflow or notification")
     if source.notification is not None:
@@ -73,11 +76,26 @@ def _content_errors(source: EventSource) -> validation.FieldErrors:
         known = Draft.__struct_fields__
         for name in source.notification.keys() - set(known):
             yield FieldError(f"notification.{name}", "is not known")
+        yield from _fixed_errors(source.notification, limits)
         yield from _template_errors("notification", source.notification)
     elif source.to is None:
         yield FieldError("to", "is missing")
     yield from _template_errors("to", source.to)
     yield from _template_errors("data", source.data)
+
+
+def _fixed_errors(notification: Mapping[str, Any], limits: Limits) -> validation.FieldErrors:
+    """Yield the errors of the fields that no event changes. Recipients may be numbers, and times pass."""
+    names = notification.keys() & set(Draft.__struct_fields__) - {"to", "send_at", "timezone", "expires_at"}
+    fixed = {one: notification[one] for one in names if not FILLED.search(msgspec.json.encode(notification[one]))}
+    filled_title = {"title": "x"} if names & {"title", "type", "template"} - fixed.keys() else {}
+    try:
+        draft = msgspec.convert({"to": "x", **filled_title, **fixed}, Draft)
+    except msgspec.ValidationError as error:
+        errors = [field_error(error)]
+    else:
+        errors = draft_errors(draft, limits, times.to_rfc3339(0))
+    yield from (FieldError(f"notification.{one.field}", one.message) for one in errors)
 
 
 def _template_errors(path: str, value: Any) -> validation.FieldErrors:

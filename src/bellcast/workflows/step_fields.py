@@ -215,7 +215,9 @@ def _choice(*values: str, label: str = "") -> Field:
     return Field(rule, "select", label, {"enum": list(values)})
 
 
-def _span(most: float, label: str = "", *, can_be_negative: bool = False, is_required: bool = False) -> Field:
+def _span(
+    most: float, label: str = "", *, can_be_negative: bool = False, can_be_zero: bool = True, is_required: bool = False
+) -> Field:
     """Return the field of a duration."""
 
     def check(path: str, value: Any, seen: SeenSteps) -> Errors:
@@ -226,6 +228,8 @@ def _span(most: float, label: str = "", *, can_be_negative: bool = False, is_req
             return
         if found < 0 and not can_be_negative:
             yield FieldError(path, "must not be negative")
+        elif found == 0 and not can_be_zero:
+            yield FieldError(path, "must be above 0")
         elif abs(found) > most:
             yield FieldError(
                 path, f"must be at most {most / 86_400:g}d" if most >= 86_400 else f"must be at most {most:g}s"
@@ -359,12 +363,12 @@ STEP_TYPES: dict[str, dict[str, Field]] = {
         "method": _choice(*METHODS),
         "headers": Field(_headers, "json", schema=OBJECT),
         "body": Field(_body, "json", schema=ANY),
-        "timeout": _span(MAX_HTTP_SECONDS),
+        "timeout": _span(MAX_HTTP_SECONDS, can_be_zero=False),
         "on_error": ON_ERROR,
     },
     "python": {
         "function": Field(_text, "text", is_required=True),
-        "timeout": _span(MAX_FUNCTION_SECONDS),
+        "timeout": _span(MAX_FUNCTION_SECONDS, can_be_zero=False),
         "on_error": ON_ERROR,
     },
     "stop": {},

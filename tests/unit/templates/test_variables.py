@@ -5,7 +5,7 @@ import pytest
 
 from bellcast.templates import variables
 from bellcast.templates.compilation import compiled
-from bellcast.templates.types import Template, in_language_of
+from bellcast.templates.types import Template, in_language_of, locales_of
 
 
 def used(**parts: object) -> dict[str, tuple[str, bool]]:
@@ -62,3 +62,14 @@ def test_locale_of_a_text_has_the_recipients_region_in_the_same_language(
     text: str, recipient: str | None, used: str
 ) -> None:
     assert in_language_of(text, recipient, "fr") == used
+
+
+@pytest.mark.parametrize(
+    ("translated", "recipient"), [("pt-BR", "pt-br"), ("pt-br", "pt-BR"), ("pt", "PT_br"), ("zh-Hant", "zh-hant-tw")]
+)
+def test_translation_is_found_in_any_case(translated: str, recipient: str) -> None:
+    parts = {"inbox": {"title": "base"}, "translations": {translated: {"inbox": {"title": "translated"}}}}
+    template = msgspec.convert(parts, Template)
+    assert template.locale_of("inbox", locales_of(recipient, "en")) == translated
+    assert template.part("inbox", locales_of(recipient, "en")).title == "translated"
+    assert template.locale_of("sms", locales_of(recipient, "en")) == ""

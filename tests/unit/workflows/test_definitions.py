@@ -55,6 +55,8 @@ def errors(value: Any) -> dict[str, str]:
         ([{**BELL, "actions": [{"key": "a", "label": "A"}]}], "steps.0.actions.0"),
         ([{"key": "a", "type": "http"}], "steps.0.url"),
         ([{"key": "a", "type": "http", "url": None}], "steps.0.url"),
+        ([{"key": "a", "type": "http", "url": "x", "timeout": 0}], "steps.0.timeout"),
+        ([{"key": "a", "type": "python", "function": "score", "timeout": "0s"}], "steps.0.timeout"),
         ([{"key": "a", "type": "http", "url": "x", "headers": {"b": None}}], "steps.0.headers.b"),
         (
             [{"key": "a", "type": "http", "url": "x", "headers": {"Content-Length": "3"}}],

@@ -43,3 +43,33 @@ def test_matching_takes_no_combinations() -> None:
     """A regular expression would try 164^4 combinations."""
     event = LiveEvent(tenant="", name="moved", topic="-" * 164, data=None)
     assert event_source.values_of(source("{a}-{b}-{c}-{d}-{e}-x"), event) is None
+
+
+@pytest.mark.parametrize(
+    ("notification", "field"),
+    [
+        ({}, "title"),
+        ({"title": ""}, "title"),
+        ({"title": "x" * 501, "body": "{{ event.data }}"}, "title"),
+        ({"title": "{{ event.name }}", "channels": ["fax"]}, "channels.0"),
+        ({"title": {"var": "event.data.title"}, "priority": "highest"}, "priority"),
+    ],
+)
+def test_fixed_field_of_a_notification_is_checked(notification: dict[str, object], field: str) -> None:
+    wrong = EventSource(event="moved", notification={"to": "{{ event.data.to }}"} | notification)
+    with pytest.raises(Invalid) as refused:
+        event_source.check(wrong, Limits())
+    assert [error.field for error in refused.value.errors] == [f"notification.{field}"]
+
+
+@pytest.mark.parametrize(
+    "notification",
+    [
+        {"type": "booking"},  # may have a template with a title
+        {"template": "{{ event.data.template }}"},
+        {"title": "x", "to": 7, "priority": "{{ event.data.priority }}", "data": {"a": {"var": "event.data"}}},
+        {"title": "x", "expires_at": "2020-01-01T00:00:00Z"},
+    ],
+)
+def test_field_that_an_event_fills_is_checked_with_the_event(notification: dict[str, object]) -> None:
+    event_source.check(EventSource(event="moved", notification={"to": "alice"} | notification), Limits())

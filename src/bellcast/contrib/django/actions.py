@@ -99,7 +99,8 @@ def mark_as_read(request: Incoming) -> dict[str, Any]:
     body = request.body()
     if unknown := body.keys() - {"notification_ids", "csrfmiddlewaretoken"}:  # would mark all as read
         raise ValidationError({key: ["Unknown field: expected notification_ids, or none for all."] for key in unknown})
-    ids = body.get("notification_ids") or []
+    ids = body.get("notification_ids")
+    ids = [] if ids is None else ids
     if not isinstance(ids, list) or not all(isinstance(id, str | int) for id in ids):
         raise ValidationError({"notification_ids": ["Expected a list of ids."]})
     inbox = identity.inbox_of(request.user)
