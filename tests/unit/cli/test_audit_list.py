@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from bellcast.cli import operator
+from bellcast.cli import access
 
 NOTE = "there may be older ones that match"
 
@@ -17,9 +17,9 @@ def test_audit_list_notes_a_search_that_stopped_before_the_oldest_entry(
     def request(*_: Any, **__: Any) -> Any:
         return {"entries": [], "next": None, "scanned_until": scanned_until}
 
-    monkeypatch.setattr(operator, "request", request)
+    monkeypatch.setattr(access, "request", request)
     listed = CliRunner(env={"BELLCAST_SECRET": "x" * 40}).invoke(
-        operator.app, ["audit", "list", "--text", "a", "--json"]
+        access.app, ["audit", "list", "--text", "a", "--json"]
     )
     assert listed.exit_code == 0
     assert listed.stdout.strip() == "[]"
