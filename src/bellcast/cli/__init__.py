@@ -32,7 +32,7 @@ COMMANDS = (
     ("notify", "notify"),
     ("imports", "import"),
     ("workflow", "trigger workflow run schedule source"),
-    ("template", "template type"),
+    ("workflow", "template type"),
     ("git", "pull diff plan push promote"),
     ("data_types", "schema types"),
     ("channels", "message"),
