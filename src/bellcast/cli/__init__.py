@@ -1,4 +1,4 @@
-"""The command line, assembled from one module per command.
+"""The command line, assembled from modules of one or more commands.
 
 Commands import their dependencies inside functions, so that help and completion are fast."""
 
@@ -31,14 +31,13 @@ COMMANDS = (
     ("serve", "serve worker"),
     ("notify", "notify"),
     ("imports", "import"),
-    ("workflow", "trigger workflow run schedule source"),
-    ("workflow", "template type"),
+    ("workflow", "trigger workflow run schedule source template type"),
     ("git", "pull diff plan push promote"),
     ("data_types", "schema types"),
     ("channels", "message replay suppression"),
     ("webhook", "webhook"),
     ("channels", "preference provider explain mailbox job"),
-    ("tail", "tail"),
+    ("requests", "tail"),
     ("access", "token key"),
     ("mcp", "mcp"),
     ("access", "operator"),

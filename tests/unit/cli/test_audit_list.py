@@ -18,9 +18,7 @@ def test_audit_list_notes_a_search_that_stopped_before_the_oldest_entry(
         return {"entries": [], "next": None, "scanned_until": scanned_until}
 
     monkeypatch.setattr(access, "request", request)
-    listed = CliRunner(env={"BELLCAST_SECRET": "x" * 40}).invoke(
-        access.app, ["audit", "list", "--text", "a", "--json"]
-    )
+    listed = CliRunner(env={"BELLCAST_SECRET": "x" * 40}).invoke(access.app, ["audit", "list", "--text", "a", "--json"])
     assert listed.exit_code == 0
     assert listed.stdout.strip() == "[]"
     assert (NOTE in listed.stderr) is is_noted

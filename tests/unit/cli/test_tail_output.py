@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from bellcast.cli.requests import TailOutput
 from bellcast.cli.sse_follower import SseFrame
-from bellcast.cli.tail import TailOutput
 
 NOTIFICATION = {
     "id": "n1",
