@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_671),
-    "modules": (0, 548),
+    "lines": (0, 90_623),
+    "modules": (0, 544),
     "classes": (0, 1_260),
     "functions": (0, 5_785),
     "private functions used once": (0, 669),
