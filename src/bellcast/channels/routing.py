@@ -12,7 +12,7 @@ from bellcast.channels.catalog import Catalog, no_template
 from bellcast.channels.contents import Contents
 from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
 from bellcast.channels.delivery import MessageReports
-from bellcast.channels.tenant_settings import ChannelConfig, TenantSettings
+from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import EXTERNAL_CHANNELS, NO_CONTENT, ExternalChannel, NewDecision, NewMessage, as_change
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, is_cached
 from bellcast.inbox.types.notifications import (
@@ -301,10 +301,6 @@ class Router(Struct, eq=False):
             for key in recipients
             for channel in channels
         ]
-
-    async def tenant(self, key: str) -> TenantSettings:
-        """Return the tenant's settings."""
-        return await self.catalog.tenant(key)
 
     async def template(self, tenant: str, key: str) -> Template:
         """Return the template that applies to a tenant. Raises Invalid, with the nearest key, if none does."""

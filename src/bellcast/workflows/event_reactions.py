@@ -174,7 +174,7 @@ class Sources(Struct, eq=False):
     async def _fire(self, source: EventSource, tenant: str, values: Mapping[str, Any], own_key: str | None) -> None:
         engines = self.engines()
         await self._compiler.compile(msgspec.json.encode(source), has_html=False)
-        settings = await self.triggers.router.tenant(tenant)
+        settings = await self.triggers.router.catalog.tenant(tenant)
         await budget_of(tenant).wait()
         variables = Variables(values=values, locale=settings.locale, zone=settings.timezone, tenant=tenant)
         render = Renderer(variables).render

@@ -211,7 +211,7 @@ class RunExecutor(Struct, eq=False):
         keys = list(dict.fromkeys(stored.recipient for stored, _ in opened))
         channels = frozenset[Channel]().union(*(definition.channels for _, definition in opened))
         recipients = await decision_inputs.read_recipients(self.db, tenant, keys, channels)
-        page = ExecutionPage(recipients, await self.triggers.router.tenant(tenant), shared)
+        page = ExecutionPage(recipients, await self.triggers.router.catalog.tenant(tenant), shared)
         # All runs of a fan-out begin with the same state.
         first = None if shared is None else runs.decode(opened[0][0].body)
         executions = []

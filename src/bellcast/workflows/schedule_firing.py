@@ -169,7 +169,7 @@ async def _fire_unclaimed(
 ) -> str | None:
     """Fire for those of these recipients who are in the zones; return the last error."""
     db, tenant = schedules.engines().db, schedule_times.tenant_of(entry.schedule, entry.tenant)
-    settings = await schedules.triggers.router.tenant(tenant)
+    settings = await schedules.triggers.router.catalog.tenant(tenant)
     unclaimed = await Runs(db).unclaimed(tenant, claim.name, keys)
     profiles = await Recipients(db).profiles(tenant, unclaimed) if unclaimed else {}
     chosen = [

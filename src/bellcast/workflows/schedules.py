@@ -168,7 +168,7 @@ class Schedules(Struct, eq=False):
             keys = [to] if isinstance(to, str) else to
             known = await Recipients(db).profiles(tenant, keys)
             profiles = [known.get(key) or Profile(key=key) for key in keys]
-        settings = await self.triggers.router.tenant(tenant)
+        settings = await self.triggers.router.catalog.tenant(tenant)
         zones = {zone.key: zone for zone in (decision_inputs.zone_of(one, settings) for one in profiles)}
         return list(zones.values())
 

@@ -159,7 +159,7 @@ async def simulate(
     router = triggers.router.without_effects(new_id)
     of_simulation = Triggers(router, triggers.workflow_catalog, clock)
     recipients = await _recipients(router.db, run.tenant, definition, request)
-    page, allowance = ExecutionPage(recipients, await router.tenant(run.tenant), None), Allowance()
+    page, allowance = ExecutionPage(recipients, await router.catalog.tenant(run.tenant), None), Allowance()
     steps = RunSteps(_find_no_version, Runs(router.db).counter, of_simulation, limits)
     found: list[SimulatedRun] = []
     for one in request.to:
