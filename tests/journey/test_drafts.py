@@ -145,7 +145,8 @@ async def test_dry_run_states_the_effects_and_changes_nothing(rest):
     saved = await save(rest, values(BELL, sms, data=schema), base=1)
     planned = (await publish(rest, saved.headers["etag"], params={"dry_run": "true"})).json()
     assert {one["code"]: one.get("n") for one in planned["effects"]} == {
-        "runs_keep_version": 4, "data_refused": 2, "channel_removed": None, "credentials_missing": None,
+        "runs_keep_version": 4, "data_refused": 2, "required_changed": 1, "channel_removed": None,
+        "credentials_missing": None,
     }  # fmt: skip
     assert (await rest.app.get("/v1/workflows/booking")).json()["version"] == 1
     assert (await rest.app.get(DRAFT)).headers["etag"] == saved.headers["etag"]
@@ -164,7 +165,24 @@ async def test_dry_run_counts_the_schedules_that_the_new_schema_refuses(rest):
     saved = await save(rest, values(BELL, data=schema), base=1)
     planned = (await publish(rest, saved.headers["etag"], params={"dry_run": "true"})).json()
     text = "Triggers of 1 schedule would be refused: nightly, data.total is missing."
-    assert planned["effects"] == [{"code": "triggers_refused", "text": text, "n": 1}]
+    assert planned["effects"] == [
+        {"code": "triggers_refused", "text": text, "n": 1},
+        {"code": "required_changed", "text": "Triggers without data.total are refused.", "n": 1},
+    ]
+
+
+async def test_dry_run_names_the_data_that_triggers_must_have_from_now_on(rest):
+    schema = {"type": "object", "required": ["client"], "properties": {"client": {}, "total": {}, "nights": {}}}
+    await rest.app.put("/v1/workflows/booking", json=values(BELL, data=schema))
+
+    async def effects(*required: str) -> dict[str, tuple[str, int]]:
+        saved = await save(rest, values(BELL, data=schema | {"required": required}), base=1)
+        planned = (await publish(rest, saved.headers["etag"], params={"dry_run": "true"})).json()
+        return {one["code"]: (one["text"], one["n"]) for one in planned["effects"]}
+
+    assert await effects() == await effects("client") == {}
+    text = "Triggers without data.nights, data.total are refused."
+    assert await effects("client", "total", "nights") == {"required_changed": (text, 2)}
 
 
 async def test_dry_run_finds_variables_in_the_texts_of_steps_that_triggers_do_not_have(rest):

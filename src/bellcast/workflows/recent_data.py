@@ -21,7 +21,7 @@ from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest.context import ApiContext
-from bellcast.rest.kinds import PublishEffect
+from bellcast.rest.kinds import PublishEffect, listed
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.workflows import definitions, workflow_catalog
 from bellcast.workflows.schedule_times import StoredSchedule
@@ -182,8 +182,10 @@ async def effects(
     """Return what publishing a validated definition changes. `planned` reads the types and providers as they will be then."""
     db, then, providers = ctx.engines.db, planned.engines.db, ctx[ProviderDirectory]
     after, current = definitions.of_valid(value), await Documents(db).get(workflow_catalog.WORKFLOWS, tenant, key)
-    before = None if current is None else workflow_catalog.stored(current, tenant).current.definition
-    found = [None if before is None else await _kept_runs(db, tenant, key)]
+    before = None
+    if current is not None:
+        before = definitions.of_valid(workflow_catalog.stored(current, tenant).current.definition)
+    found = [await _kept_runs(db, tenant, key) if before else None]
     if (schema := await _schema(then, tenant, after)) is not None:
         found.append(await refused(tenant, of_workflow(db, tenant, key), schema, "triggers"))
         _, wrong = await _compared(tenant, _schedules(then, tenant, key), schema)
@@ -191,7 +193,10 @@ async def effects(
             noun, (name, reason) = "schedule" if len(wrong) == 1 else "schedules", wrong[0]
             text = f"Triggers of {len(wrong):,} {noun} would be refused: {name}, {reason}."
             found.append(PublishEffect("triggers_refused", text, n=len(wrong)))
-    channels = frozenset() if before is None else definitions.of_valid(before).channels
+        if before and (added := sorted(_required(schema) - _required(await _schema(db, tenant, before)))):
+            text = f"Triggers without {listed(added)} are refused."
+            found.append(PublishEffect("required_changed", text, n=len(added)))
+    channels = before.channels if before else frozenset()
     for name in CHANNELS:
         if name in channels - after.channels:
             found.append(PublishEffect("channel_removed", f"No step sends by {CHANNEL_WORDS[name]} any more."))
@@ -223,6 +228,10 @@ async def _schema(planned: Engine, tenant: str, after: definitions.Definition) -
     found = await table.get(TYPES, tenant, after.type) or await table.get(TYPES, PROJECT, after.type)
     type = NO_TYPE if found is None else msgspec.json.decode(found.body, type=NotificationType)
     return type.data if type.data_check == "refuse" else None
+
+
+def _required(schema: Any) -> frozenset[str]:
+    return frozenset(f"data.{name}" for name in schema.get("required", ())) if isinstance(schema, dict) else frozenset()
 
 
 async def _schedules(db: Engine, tenant: str, key: str) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
