@@ -115,6 +115,8 @@ def check_log(database: Path, lock: FolderLock) -> None:
             stored = alone.execute("SELECT value FROM counters WHERE name = 'identity'").fetchone()
     except sqlite3.DatabaseError:
         return  # a part of the log may be in the file already, which only the log completes
+    if stored is None and not lock.identities:
+        return  # a release that wrote no identities was killed, or the upgrade of its store
     if stored is None or int(stored[0]) not in lock.identities:
         raise Conflict(
             f"{database} was replaced by a copy. If {log_file.name} was copied with it, move both to another folder and run"

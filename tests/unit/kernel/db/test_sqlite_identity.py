@@ -172,6 +172,31 @@ async def test_copy_with_the_log_of_a_killed_server_is_refused_until_both_are_re
         assert restored.execute("SELECT count(*) FROM notifications").fetchone() == (3,)
 
 
+async def test_log_of_a_killed_release_without_identities_is_applied(
+    app: App, engine: SqliteEngine, database: Path, tmp_path: Path
+) -> None:
+    await app.send("alice")
+    before = await epoch(app)
+    await engine.close()
+    with closing(sqlite3.connect(database)) as old:
+        old.execute("DELETE FROM counters WHERE name = 'identity'")
+        old.commit()
+    killed = tmp_path / "killed"
+    with closing(sqlite3.connect(database)) as old:
+        old.execute("UPDATE notifications SET title = 'In the log'")
+        old.commit()
+        shutil.copytree(database.parent, killed, ignore=shutil.ignore_patterns("*.lock"))
+    after_file = killed / database.name
+    assert after_file.with_name(f"{database.name}-wal").stat().st_size > 0
+    after = SqliteEngine(after_file, FakeClock())
+    await after.open()
+    restored = App(Store(after), FakeClock())
+    assert await epoch(restored) == before
+    await after.close()
+    with closing(sqlite3.connect(after_file)) as file:
+        assert file.execute("SELECT title FROM notifications").fetchall() == [("In the log",)]
+
+
 async def test_positions_are_unknown_in_another_folder(app: App, engine: SqliteEngine, database: Path) -> None:
     await app.send("alice")
     before = await epoch(app)
