@@ -21,7 +21,6 @@ from bellcast.inbox.types.sends import Materialized
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Params, Row, Script, Statement
-from bellcast.kernel.events import Event
 from bellcast.kernel.patterns import ROLE_PREFIX
 
 # Columns of the statement `announcements_newest` by index: `rows.ENTRY_COLUMNS` of a notification, then these.
@@ -63,13 +62,9 @@ def has_pending(inbox: int) -> Script[bool]:
     return bool(reason)
 
 
-def materialize(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event]]:
-    """Materialize pending announcements in these existing inboxes; return the events in order, inbox after inbox."""
-    return [*(yield from materialize_all(tenant, keys, now)).events]
-
-
-def materialize_all(tenant: str, keys: Sequence[str], now: int) -> Script[Materialized]:
-    """Like `materialize`; also return the recipients that had nothing pending."""
+def materialize(tenant: str, keys: Sequence[str], now: int) -> Script[Materialized]:
+    """Materialize pending announcements in these existing inboxes. Return the events in order, inbox after inbox, and the
+    recipients that had nothing pending."""
     behind = yield Statement("materialize_behind", {"tenant": tenant, "keys": columns.to_json(keys)})
     if not behind:
         return Materialized(caught_up=tuple(keys))

@@ -202,7 +202,7 @@ def _open(session: Principal, now: int, since: ResumeFrom | None, newcomers_ms: 
     if session.roles is not None:
         events += yield from recipients.set_roles(tenant, inbox.number, key, inbox.roles, session.roles, now)
     if behind:
-        events += yield from announcements.materialize(tenant, [key], now)
+        events += (yield from announcements.materialize(tenant, [key], now)).events
     if not inbox.opened:  # no device of this recipient is connected, so these changes need no events
         yield from announcements.receive_earlier(tenant, inbox.number, newcomers_ms, now)
     inbox, _ = yield from _find_existing(tenant, key)

@@ -6,7 +6,7 @@ once for all its rows.
 
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -153,24 +153,11 @@ class ImportPlan(InsertPlan):
 ROW_COLUMNS = ("places", "nths", "ids")
 
 
-class PreviousHead(NamedTuple):
-    """The state of an inbox before the statement."""
-
-    epoch: int
-    revision: int
-    unread: int
-    unseen: int
-
-    def after(self, name: RecipientKey, added: int) -> InboxState:
-        """Return the state after adding this many rows."""
-        return InboxState(*name, self.epoch, self.revision + added, self.unread + added, self.unseen + added)
-
-
 def insert(requests: Sequence[SendRequest]) -> Script[list[SendResult] | None]:
     """Insert a row for each recipient of each request, in order; None if a recipient does not exist."""
     plan = StatementPlan(requests)
     heads: list[Row] = yield Statement("notifications_add", plan.params())
-    return list(plan.sent([PreviousHead._make(row) for row in heads])) if heads else None
+    return list(plan.sent(heads)) if heads else None
 
 
 class StatementPlan:
@@ -203,8 +190,8 @@ class StatementPlan:
         tags = dict(zip(("tag_places", "tag_names", "tag_ids"), tagged, strict=True))
         return {"tenants": tenants, "keys": keys, "counts": self._counts, **columns, **tags}
 
-    def sent(self, heads: Sequence[PreviousHead]) -> Iterator[SendResult]:
-        """Yield the result of each request, from the previous states of the inboxes in their order."""
+    def sent(self, heads: Sequence[Row]) -> Iterator[SendResult]:
+        """Yield the result of each request, from the epochs, revisions and counts of the inboxes before, in their order."""
         names = list(self._ordinals)
         following = iter(self._rows)
         for request in self._requests:
@@ -212,7 +199,9 @@ class StatementPlan:
             events: list[Event] = []
             for _ in request.ids:
                 place, nth, id, *_ = next(following)
-                state = heads[place - 1].after(names[place - 1], nth)
+                tenant, key = names[place - 1]
+                epoch, revision, unread, unseen = heads[place - 1]
+                state = InboxState(tenant, key, epoch, revision + nth, unread + nth, unseen + nth)
                 events.append(NotificationAdded(state, first if id == first.id else replace(first, id=id)))
             yield SendResult(request.response, tuple(events))
 

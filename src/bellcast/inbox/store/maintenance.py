@@ -83,9 +83,9 @@ class Maintenance(StoreTable):
     def delete_messages(self, older_than: int, limit: int) -> Script[tuple[int, list[Event]]]:
         """Delete at most `limit` ended messages created before `older_than`, and as many decisions; return the larger
         number, and no events."""
-        messages = yield Statement("messages_forget", {"before": ids.uuid7_floor(older_than), "limit": limit})
-        decisions = yield Statement("decisions_forget", {"older_than": older_than, "limit": limit})
         before = {"before": ids.uuid7_floor(older_than), "limit": limit}
+        messages = yield Statement("messages_forget", before)
+        decisions = yield Statement("decisions_forget", {"older_than": older_than, "limit": limit})
         outside = yield Statement("outside_forget", before)
         runs = yield Statement("runs_forget", before)
         ended_fanouts = yield Statement("fanouts_forget", before)
@@ -209,7 +209,8 @@ def _delete_forgotten(
             holders = yield Statement("announcement_holders", {"seq": seq, "limit": limit - dropped})
             dropped += len(holders)
             for tenant, group in groupby(holders, key=itemgetter(0)):
-                events += yield from announcements.materialize(tenant, [key for _, key in group], now)
+                materialized = yield from announcements.materialize(tenant, [key for _, key in group], now)
+                events += materialized.events
         else:
             yield Statement("announcement_delete", {"seq": seq})
             dropped += 1

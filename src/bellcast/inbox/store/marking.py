@@ -252,8 +252,8 @@ def _events(
     (id,) = ids
     if "delete" in marking.actions:
         return (NotificationDeleted(state, id),)
-    ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
-    notification = rows.notification(tuple(row))
+    (row,) = yield Statement("entry", {"inbox": inbox, "id": id})
+    notification = rows.notification(row)
     return (NotificationUpdated(state, replace(notification, awaits_return=True) if awaits_return else notification),)
 
 
@@ -285,8 +285,8 @@ def act(
         inbox, -(active and before.read_at is None), -(active and before.seen_at is None)
     )
     yield Statement("act_row", {"inbox": inbox, "id": id, "key": key, "now": now, "revision": state.revision})
-    ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
-    (after,) = yield from with_awaited_returns(inbox, [rows.notification(tuple(row))])
+    (row,) = yield Statement("entry", {"inbox": inbox, "id": id})
+    (after,) = yield from with_awaited_returns(inbox, [rows.notification(row)])
     change = {"recipient": state.recipient, "id": id}
     events = [*report("notification.acted", {**change, "action": key})]
     events += report("notification.seen", change) if before.seen_at is None else ()
@@ -300,8 +300,8 @@ def wake(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
     state = yield from advance_revision(inbox, 1, 1)
     place = ids.place(id, now)
     yield Statement("wake_row", {"inbox": inbox, "id": id, "place": place, "revision": state.revision})
-    ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
-    return (NotificationAdded(state, rows.notification(tuple(row))),)
+    (row,) = yield Statement("entry", {"inbox": inbox, "id": id})
+    return (NotificationAdded(state, rows.notification(row)),)
 
 
 def wake_until_back(inbox: int, now: int, limit: int) -> Script[Marked]:
@@ -340,4 +340,4 @@ def single_state(matches: list[Row]) -> InboxState:
     """Return the state of an inbox from its row. Raises NotFound if there is none."""
     if not matches:
         raise NotFound("This inbox no longer exists.")
-    return rows.state(matches[0])
+    return InboxState(*matches[0])

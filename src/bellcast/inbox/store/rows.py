@@ -141,11 +141,6 @@ def _either(edited: Any, before: Any) -> Any:
     return before if edited is msgspec.UNSET else edited
 
 
-def state(row: Row) -> InboxState:
-    """Create the inbox state from tenant, key, epoch, revision, unread, unseen."""
-    return InboxState(*row)
-
-
 def inbox(tenant: str, key: str, row: Row) -> Inbox:
     """Create an inbox from id, epoch, revision, unread, unseen, floor, revoked_before, name, roles, member_since,
     opened."""

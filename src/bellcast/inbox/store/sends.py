@@ -112,7 +112,7 @@ class Sends(StoreTable):
                 rest = materialized.remaining
                 yield await self._engine.write(
                     ScriptCommand(
-                        partial(announcements.materialize_all, tenant, rest, now), [(tenant, key) for key in rest]
+                        partial(announcements.materialize, tenant, rest, now), [(tenant, key) for key in rest]
                     )
                 )
 
@@ -212,7 +212,7 @@ class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
     def script(self) -> Script[list[Materialized]]:
         materialized = []
         for tenant, keys, now in self.items:
-            materialized.append((yield from announcements.materialize_all(tenant, keys, now)))
+            materialized.append((yield from announcements.materialize(tenant, keys, now)))
         return materialized
 
     def single_statement(self) -> WriteCommand[list[Materialized] | None] | None:

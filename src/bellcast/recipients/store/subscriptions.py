@@ -119,9 +119,9 @@ def follow(tenant: str, topic: str, inbox: int, key: str, now: int) -> Script[bo
 
 def unfollow(tenant: str, topics: Sequence[str], inbox: int, key: str, now: int) -> Script[list[Event]]:
     """Unsubscribe an inbox from topics, after materializing earlier sends to them."""
-    events = yield from announcements.materialize(tenant, [key], now)
+    materialized = yield from announcements.materialize(tenant, [key], now)
     yield Statement("subscription_delete", many=[{"inbox": inbox, "topic": topic} for topic in topics])
-    return [*events, *(SubscriptionEnded(tenant, key, topic) for topic in topics)]
+    return [*materialized.events, *(SubscriptionEnded(tenant, key, topic) for topic in topics)]
 
 
 subscription = columns.reader(Subscription, created_at=times.to_rfc3339)
