@@ -19,7 +19,7 @@ from bellcast.kernel.jobs.runner import TimeTravel
 from bellcast.kernel.jobs.types import END_OF_TIME
 from bellcast.live_feed import RequestFilter, ServedRequest
 from bellcast.operators import passwords, second_factor
-from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
+from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.operators.store import Operators
 from bellcast.operators.types import Operator, Role
 from bellcast.server.app import IN_PROCESS_URL, App, create_app
@@ -49,7 +49,7 @@ class PastServer:
         self._tokens: dict[str, str] = {}
         cipher = Encryption(self.app.project.secret.encode(), [])
         self._stored = Operators(self.app.db)
-        self._sessions = ConsoleSessions(self._stored, self._clock, Ids().new, cipher, ConsoleConfig())
+        self._sessions = ConsoleSessions(self._stored, self._clock, Ids().new, cipher)
         self.secret = self._client({"authorization": f"Bearer {self.app.project.secret}"})
 
     def at(self, hours: float) -> int:

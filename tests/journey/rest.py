@@ -1,7 +1,7 @@
 """The REST API in this process over a real store, with clients for the app and its recipients and a fake clock."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.types import PusherConfig
-from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
+from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.operators.oidc import OidcProvider, OidcSignIn
 from bellcast.operators.passkeys import Passkeys
 from bellcast.operators.types import OidcConfig
@@ -170,7 +170,7 @@ async def opened(
     limits: Limits | None = None,
     access: AccessConfig | None = None,
     handlers: CallBackend | None = None,
-    console: ConsoleConfig | None = None,
+    console: Mapping[str, Any] | None = None,
     oidc: OidcConfig | None = None,
     engine: Callable[[FakeClock], Engine] | None = None,
 ) -> AsyncIterator[Rest]:
@@ -212,7 +212,7 @@ async def opened(
         db=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources, feed=feed
     )
     cipher = Encryption(PROJECT.secret.encode())
-    sessions = ConsoleSessions(store.operators, clock, ids.new, cipher, console or ConsoleConfig())
+    sessions = ConsoleSessions(store.operators, clock, ids.new, cipher, **(console or {}))
     own_network = HttpClients(["127.0.0.1"])
     targets: dict[str, list[object]] = {name: [Settings().group(name)] for name in GROUPS}
     targets |= {"access": [access], "limits": [limits]}
@@ -242,7 +242,7 @@ async def opened(
     }
     if oidc is not None:
         own = OidcProvider(oidc, own_network.guarded(), clock)
-        services[OidcSignIn] = OidcSignIn(oidc, own, sessions, store.operators, cipher, clock)
+        services[OidcSignIn] = OidcSignIn(own, sessions, store.operators, cipher, clock)
     pusher = PusherConfig()
     services |= {
         ClusterFeed: ClusterFeed(feed, broker, clock, hub.members, Tasks().spawn),

@@ -12,7 +12,6 @@ from bellcast.auth import keys
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
 from bellcast.operators import second_factor
-from bellcast.operators.console_sessions import ConsoleConfig
 from tests.journey import rest as rests
 from tests.journey.operators import PASSWORD, browser, set_up, signed_in, user_agents
 from tests.journey.rest import Rest, refused
@@ -26,13 +25,13 @@ PERIOD = 30
 
 @pytest.fixture
 async def strict(tmp_path: Path) -> AsyncIterator[Rest]:
-    async with rests.opened(tmp_path, console=ConsoleConfig(require_mfa=True)) as rest:
+    async with rests.opened(tmp_path, console={"requires_mfa": True}) as rest:
         yield rest
 
 
 @pytest.fixture
 async def internal(tmp_path: Path) -> AsyncIterator[Rest]:
-    config = ConsoleConfig(networks=("10.0.0.0/8", "fd00::/8"))
+    config = {"networks": ("10.0.0.0/8", "fd00::/8")}
     async with rests.opened(tmp_path, console=config) as rest:
         yield rest
 

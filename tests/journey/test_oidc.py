@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bellcast.operators import oidc
-from bellcast.operators.console_sessions import ADDRESS_FAILURES, ConsoleConfig
+from bellcast.operators.console_sessions import ADDRESS_FAILURES
 from bellcast.operators.types import SESSION_SECONDS, OidcConfig
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from tests.journey import rest as rests
@@ -472,7 +472,7 @@ async def test_sign_ins_that_wait_for_the_provider_are_limited(rest: Rest, monke
 
 
 async def test_second_factor_is_that_of_the_provider(tmp_path: Path, clock: Clock, provider: IdentityProvider) -> None:
-    strict = ConsoleConfig(require_mfa=True)
+    strict = {"requires_mfa": True}
     async with rests.opened(tmp_path, oidc=config(provider), console=strict) as rest:
         clock.rest = rest
         assert "did not confirm" in reason(await sign_in(rest), 403)

@@ -9,7 +9,7 @@ import pytest
 from fido2.utils import websafe_encode
 
 from bellcast.operators import passkeys
-from bellcast.operators.console_sessions import ADDRESS_FAILURES, ConsoleConfig
+from bellcast.operators.console_sessions import ADDRESS_FAILURES
 from bellcast.operators.store import Operators
 from tests.authenticator import USER_PRESENT, Authenticator
 from tests.journey import rest as rests
@@ -23,7 +23,7 @@ ORIGIN = "https://bell.test"
 
 @pytest.fixture
 async def strict(tmp_path: Path) -> AsyncIterator[Rest]:
-    async with rests.opened(tmp_path, console=ConsoleConfig(require_mfa=True)) as rest:
+    async with rests.opened(tmp_path, console={"requires_mfa": True}) as rest:
         yield rest
 
 

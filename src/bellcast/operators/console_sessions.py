@@ -5,7 +5,7 @@ import functools
 import ipaddress
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -76,15 +76,6 @@ TOO_MANY_CODES = "Too many wrong codes: print a new one with `bellcast operator 
 WRONG_CODE = "This code is wrong or has expired: print a new one with `bellcast operator setup-code`."
 
 
-class ConsoleConfig(Struct, frozen=True, kw_only=True):
-    """Networks that may use the console (empty: all), whether operators need a second factor, and how long a session
-    from the identity provider lasts (seconds)."""
-
-    networks: tuple[str, ...] = ()
-    require_mfa: bool = False
-    external_session: float = types.SESSION_SECONDS
-
-
 class PendingEmail(Struct, frozen=True, array_like=True):
     """An address that is not confirmed yet, its code, and when the code ends (UTC milliseconds)."""
 
@@ -101,7 +92,8 @@ class SignedIn(NamedTuple):
 
 
 class ConsoleSessions:
-    """Authenticates operators. Failures and sessions are in the store, so that limits hold across all nodes."""
+    """Authenticates operators, from all or some networks. Failures and sessions are in the store, so that limits hold across all
+    nodes. A session from the identity provider lasts `external_session` seconds."""
 
     def __init__(
         self,
@@ -109,14 +101,17 @@ class ConsoleSessions:
         clock: Clock,
         new_id: Callable[[int], str],
         cipher: Encryption,
-        config: ConsoleConfig,
+        *,
+        networks: Sequence[str] = (),
+        requires_mfa: bool = False,
+        external_session: float = types.SESSION_SECONDS,
     ) -> None:
         self._operators = operators
         self._cipher = cipher
         self.second_factors = SecondFactors(operators, cipher, clock)
-        self._networks = [ipaddress.ip_network(network) for network in config.networks]
-        self.requires_mfa = config.require_mfa
-        self._external_session_ms = round(config.external_session * 1000)
+        self._networks = [ipaddress.ip_network(network) for network in networks]
+        self.requires_mfa = requires_mfa
+        self._external_session_ms = round(external_session * 1000)
         self._clock = clock
         self._new_id = new_id
         # Strangers wait for each other only: known devices and open sessions have their own lock.

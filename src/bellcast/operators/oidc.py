@@ -275,7 +275,6 @@ class PendingSignIn(Struct, frozen=True):
 class OidcSignIn(Struct, eq=False):
     """Begins and completes sign-ins."""
 
-    config: OidcConfig
     provider: OidcProvider
     sessions: ConsoleSessions
     operators: Operators
@@ -359,7 +358,7 @@ class OidcSignIn(Struct, eq=False):
         """Return the operator, with the role that its groups have, and its previous role. Create it at the first
         sign-in."""
         subject = f"{claims.iss} {claims.sub}"
-        found, role = await self.operators.of_subject(subject), self.config.role_of(claims.groups)
+        found, role = await self.operators.of_subject(subject), self.provider.config.role_of(claims.groups)
         if role is None:
             if found is not None:
                 await self.operators.end_sessions(found.id)

@@ -41,7 +41,7 @@ from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.live.cluster.rates import SharedRates
 from bellcast.live.dialects import DIALECTS
-from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
+from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.operators.oidc import OidcProvider, OidcSignIn
 from bellcast.operators.passkeys import Passkeys
 from bellcast.operators.store import Operators
@@ -292,15 +292,20 @@ def operator_services(parts: ServerParts) -> dict[type[Any], Any]:
     # Uses the project secret, which does not rotate, so that an operator's authenticator app stays valid.
     current, *previous = [one.secret.encode() for one in project.accepted]
     cipher = Encryption(current, previous)
-    config = ConsoleConfig(
-        networks=server.console_networks, require_mfa=server.require_mfa, external_session=settings.oidc.session
+    sessions = ConsoleSessions(
+        Operators(db),
+        clock,
+        new_id,
+        cipher,
+        networks=server.console_networks,
+        requires_mfa=server.require_mfa,
+        external_session=settings.oidc.session,
     )
-    sessions = ConsoleSessions(Operators(db), clock, new_id, cipher, config)
     found: dict[type[Any], Any] = {
         ConsoleSessions: sessions,
         Passkeys: Passkeys(sessions, Operators(db), cipher, clock, new_id),
     }
     if settings.oidc.issuer is not None:
         provider = OidcProvider(settings.oidc, parts.clients.identity_provider(), clock)
-        found[OidcSignIn] = OidcSignIn(settings.oidc, provider, sessions, Operators(db), cipher, clock)
+        found[OidcSignIn] = OidcSignIn(provider, sessions, Operators(db), cipher, clock)
     return found
