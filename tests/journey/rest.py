@@ -256,6 +256,7 @@ async def opened(
     }
     context = ApiContext(
         engines=engines,
+        token_clock=clock,
         services=services,
         limits=limits,
         project=PROJECT,

@@ -26,6 +26,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     their type, `context.of(request)[Catalog]`."""
 
     engines: Engines
+    token_clock: Clock  # of tokens, signatures and rates: the system time, even with a test clock
     services: Mapping[type[Any], Any]
     limits: Limits
     project: Project
@@ -41,7 +42,6 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     process_counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict  # counts of `health.COUNTERS` by name
     queue_age: Callable[[], Awaitable[int]]  # how long the oldest due job has waited, in milliseconds
     calls_by_minute: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # tests and simulations of callers
-    real_clock: Clock | None = None  # the system time, with a test clock
     is_ready_strict: bool = False  # /readyz is a 503 without the broker
     data_folder: str | None = None  # None if it is the default
     has_landing: bool = True  # the page at /
@@ -63,11 +63,6 @@ class ApiContext(Struct, frozen=True, kw_only=True):
         if found is None:
             raise NotFound(problem)
         return found
-
-    @property
-    def token_clock(self) -> Clock:
-        """The clock of tokens, signatures and rates: the system time, even with a test clock."""
-        return self.real_clock or self.engines.clock
 
 
 def of(request: ApiRequest) -> ApiContext:

@@ -206,7 +206,7 @@ class App:
             dialect_numbers=self._live.numbers,
             process_counts=self._counts,
             queue_age=parts.jobs.queue_age,
-            real_clock=parts.real_clock,
+            token_clock=parts.real_clock,
             is_ready_strict=settings.server.ready_strict,
             data_folder=None if settings.store.data == StoreSettings().data else str(settings.store.data.absolute()),
             has_landing=settings.server.landing is not False,

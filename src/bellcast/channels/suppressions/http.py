@@ -11,7 +11,8 @@ from bellcast.kernel.db.lists import ListPage, containing
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall, SearchedText
+from bellcast.rest.objects import ObjectSearchQuery
+from bellcast.rest.resource import Listing, Resource, ResourceCall
 
 
 def _key(request: ApiRequest) -> tuple[ExternalChannel, str]:
@@ -32,14 +33,8 @@ SUPPRESSIONS = Resource(
 )
 
 
-class SuppressionsQuery(ObjectsQuery, frozen=True, kw_only=True):
-    """A page of suppressed addresses. `text` is a part of them; the case of letters is ignored (on SQLite: of ASCII letters)."""
-
-    text: SearchedText | None = None
-
-
-@SUPPRESSIONS.page(store.LIST, SuppressedAddress, query=SuppressionsQuery)
-async def page(listing: Listing[SuppressionsQuery]) -> ListPage[SuppressedAddress]:
+@SUPPRESSIONS.page(store.LIST, SuppressedAddress, query=ObjectSearchQuery)
+async def page(listing: Listing[ObjectSearchQuery]) -> ListPage[SuppressedAddress]:
     """List suppressed addresses.
 
     By channel and address. With `?tenant=*`, those of all tenants, by tenant, channel and address."""

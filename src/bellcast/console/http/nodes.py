@@ -7,10 +7,9 @@ from msgspec import Struct
 
 from bellcast.console.types.diagnoses import FindingItem
 from bellcast.kernel import times
-from bellcast.kernel.errors import NotFound
 from bellcast.kernel.field_limits import lasting
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
-from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
+from bellcast.kernel.http.list_parameters import ShortListQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.jobs.runner import TimeTravel
 from bellcast.live.types import NodeRole
@@ -46,14 +45,6 @@ class NodeItem(Struct, frozen=True, kw_only=True):
     is_self: bool
 
 
-class NodesQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of nodes that started since `from` and before `to`. Nodes serve every tenant, so `tenant` has no
-    effect."""
-
-    limit: ListLimit = 200
-    after: str = ""
-
-
 class NodeList(Struct, frozen=True):
     """A page of the live nodes, by id. Pass `next` as `after` for the following page."""
 
@@ -68,7 +59,7 @@ class NodeList(Struct, frozen=True):
     required_scope="observe",
     roles=ROLES,
     bound_by="refused",
-    query=NodesQuery,
+    query=ShortListQuery,
     is_exported=True,
     response_types={200: NodeList},
 )
@@ -79,7 +70,7 @@ async def nodes(request: ApiRequest) -> ASGIApp:
     responds. A node reports itself every 2 seconds through the broker, so the numbers of the others are at most that
     old. A node that stops leaves the list immediately. A node that crashes leaves it at most 10 seconds after its last
     report. Without a shared broker, a process lists only itself. Callers that are restricted to tenants are refused."""
-    query, listed = request_body.query(request, NodesQuery), await context.of(request).nodes()
+    query, listed = request_body.query(request, ShortListQuery), await context.of(request).nodes()
     found = [one for one in listed if one.id > query.after and query.includes(one.report.started_at)]
     shown, following = list_parameters.split(found, query.limit, lambda node: node.id)
     items = [
@@ -156,7 +147,4 @@ async def advance_clock(call: ResourceCall[ClockAdvance]) -> ClockTime:
 
 
 def _clock(ctx: ApiContext) -> TimeTravel:
-    clock = ctx.find(TimeTravel)
-    if clock is None:
-        raise NotFound("This server runs with the system time: start it with --test-clock.")
-    return clock
+    return ctx.require(TimeTravel, "This server runs with the system time: start it with --test-clock.")

@@ -82,9 +82,7 @@ async def series(request: ApiRequest) -> ASGIApp:
     node stores the 100 busiest tenants of each hour; other tenants have no row. `requests` and `refusals` exclude
     requests that read the console's lists. Callers that are restricted to tenants read the numbers of one of theirs."""
     query, ctx = request_body.query(request, SeriesQuery), context.of(request)
-    recorder = ctx.find(StatsRecorder)
-    if recorder is None:
-        raise NotFound("Statistics are turned off: BELLCAST_STATS=off.")
+    recorder = ctx.require(StatsRecorder, "Statistics are turned off: BELLCAST_STATS=off.")
     tenant = None if query.tenant in (None, EVERY_TENANT) else tenants.single_tenant(request)
     now = ctx.token_clock.now()
     known = stats.METRICS if tenant is None else stats.TENANT_METRICS

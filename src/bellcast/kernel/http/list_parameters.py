@@ -58,6 +58,13 @@ class TimeRangeQuery(Struct, frozen=True, kw_only=True):
         return self.created_since <= created_at and (self.created_before is None or created_at < self.created_before)
 
 
+class ShortListQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of a short list, which is read as a whole, after a name or an id."""
+
+    limit: ListLimit = 200
+    after: str = ""
+
+
 def created(start: Moment | None, end: Moment | None) -> CreatedRange:
     """Return the range of the filters `from` and `to`."""
     return CreatedRange(

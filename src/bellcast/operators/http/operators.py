@@ -11,7 +11,7 @@ from bellcast.kernel.db.lists import ListQuery, ListTotal, containing
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import NULL, Schema
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
-from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
+from bellcast.kernel.http.list_parameters import ListLimit, ShortListQuery, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.console_sessions import OPERATOR_NAME
 from bellcast.operators.http import account as console_session
@@ -72,14 +72,6 @@ class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     }
 
 
-class OperatorsQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of operators, by name. With `tenant`, the operators that may use it. `from` and `to` filter by creation
-    time."""
-
-    limit: ListLimit = 200
-    after: str = ""
-
-
 class ListedOperator(OperatorItem, frozen=True, kw_only=True):
     """An operator with the number of its sessions that have not expired."""
 
@@ -93,8 +85,8 @@ class OperatorList(Struct, frozen=True):
     next: str | None = None
 
 
-@admin_list("/v1/operators", OperatorList, query=OperatorsQuery, bound_by="refused")
-async def page(request: ApiRequest, query: OperatorsQuery) -> OperatorList:
+@admin_list("/v1/operators", OperatorList, query=ShortListQuery, bound_by="refused")
+async def page(request: ApiRequest, query: ShortListQuery) -> OperatorList:
     """List the operators of the console."""
     engines = context.of(request).engines
     operators = Operators(engines.db)

@@ -126,7 +126,7 @@ async def answer(request: ApiRequest) -> ASGIApp:
         host=request_body.header(request, b"host") or "",
         origins=ctx.access.origins,
     )
-    now = (ctx.real_clock or ctx.engines.clock).now()
+    now = ctx.token_clock.now()
     found = await _token(request, token)
     result = CheckResult(
         time=times.to_rfc3339(now), key=ctx.project.key, origin=origin, origin_allowed=is_allowed, **found
