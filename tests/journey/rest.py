@@ -18,9 +18,8 @@ from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.http.connections import LARGE_COUNT_SECONDS, LargeCounts
-from bellcast.console.live_feed import LiveFeed
+from bellcast.console.live_feed import ClusterFeed, LiveFeed
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types.stats import StatsPoint
 from bellcast.documents.recorder import Recorder

@@ -14,10 +14,9 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from bellcast.console.cluster_feed import MAX_WATCHERS
 from bellcast.console.http import live_feed
 from bellcast.console.http.live_feed import REAUTHORIZE_MS
-from bellcast.console.live_feed import LiveFeed
+from bellcast.console.live_feed import MAX_WATCHERS, LiveFeed
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.http import AsgiMessage
 from bellcast.live_feed import IS_WEBSOCKET, STATE, cut

@@ -20,8 +20,8 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.console.http.connections import LARGE_COUNT_SECONDS, LargeCounts
+from bellcast.console.live_feed import ClusterFeed
 from bellcast.console.stats import FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.types.stats import StatsPoint
