@@ -35,6 +35,8 @@ from bellcast.live_feed import (
     SkippedEvents,
 )
 
+log = structlog.get_logger(__name__)
+
 # People cannot read more; further events would only use the browser's memory, and are counted.
 EVENTS_PER_SECOND = 200
 # Maximum events queued for a slow watcher: five seconds of events. Further events are only counted.
@@ -51,8 +53,6 @@ REQUESTS, REFUSALS = 2_000, 500
 
 # An event, or a function that creates it: most are never read.
 Kept: TypeAlias = FeedEvent | Callable[[], FeedEvent]
-
-log = structlog.get_logger(__name__)
 
 # Maximum watchers. Each costs a filter per event on each node; ten are enough for a team during an incident.
 MAX_WATCHERS = 10

@@ -1,14 +1,20 @@
 """Authorization guards. Each operation declares its required credentials, guards check them, and handlers read the
-result."""
+result. Of the response, operators with the role viewer read only fields that are neither content nor personal, and callers without
+the scope `manage` no links."""
 
 import math
-from typing import Any, Literal
+from collections.abc import Collection
+from functools import cache
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args
 
-from bellcast.auth import keys
+from msgspec import Struct, structs
+
+from bellcast.auth import keys, link_tokens
 from bellcast.auth.authenticator import AuthRequest
 from bellcast.auth.browser_request import BrowserRequest, session_token
 from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, TooMany, Unauthenticated
-from bellcast.kernel.http import ACCEPTED, HEADER_VALUES, request_body
+from bellcast.kernel.http import ACCEPTED, HEADER_VALUES, ASGIApp, AsgiMessage, Receive, Scope, Send, request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller, KeyScope, Principal
 from bellcast.operators.console_sessions import ConsoleSessions
@@ -26,6 +32,16 @@ USER_AGENT = b"user-agent"
 
 # Key in a request's state: whether the request has an operator's session cookie, on a path that accepts it.
 HAS_SESSION = "has_session"
+
+P = TypeVar("P", bound=Struct)
+
+# Fields that a viewer reads in every list.
+ALWAYS_SHOWN = frozenset({"id", "key", "tenant", "created_at"})
+# Fields of workflows and templates that a viewer reads. Their other fields are content.
+DEFINITION_FIELDS = frozenset(
+    {"key", "tenant", "version", "active", "in_code", "type", "uses", "draft", "managed", "updated_at"}
+    | {"published_by", "recent_runs"}
+)
 
 
 def auth_request(scope: Any) -> AuthRequest:
@@ -170,3 +186,66 @@ def count(request: ApiRequest, noun: str, most: int) -> None:
     wait = ctx.calls_by_minute.take(f"{noun} {who.operator or ''} {who.key or ''}", most, now)
     if wait:
         raise TooMany(f"You may run {most} {noun} a minute.", retry_after=max(1, math.ceil(wait * MINUTE_SECONDS)))
+
+
+def page_for(request: ApiRequest, page: P, shown: str) -> P:
+    """Return a page of a list as its caller may read it: a viewer reads of its items only the fields that are `shown`."""
+    if caller(request).role != "viewer":
+        return page
+    names = ALWAYS_SHOWN.union(shown.split())
+    lists = {name: one for name in page.__struct_fields__ if isinstance(one := getattr(page, name), list)}
+    return structs.replace(page, **{name: _shown(one, names) for name, one in lists.items()})
+
+
+def definitions_for(request: ApiRequest, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return workflows or templates of a list as its caller may read them."""
+    if caller(request).role != "viewer":
+        return items
+    return [
+        {
+            name: one if name in DEFINITION_FIELDS else type(one)() if isinstance(one, list | dict) else None
+            for name, one in item.items()
+        }
+        for item in items
+    ]
+
+
+def may_use_links(request: ApiRequest) -> bool:
+    """Return whether the caller may change preferences, as the holder of a link in a message can."""
+    caller: Caller | None = request.scope["state"].get("caller")
+    return caller is None or "manage" in caller.scopes
+
+
+def response_for(request: ApiRequest, response: ASGIApp) -> ASGIApp:
+    """Return a response without the tokens of links, unless the caller may use them."""
+    if may_use_links(request):
+        return response
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        async def hide(message: AsgiMessage) -> None:
+            # Each part of a stream has whole rows. The live feed can be a WebSocket.
+            if body := message.get("body"):
+                message = {**message, "body": link_tokens.hide(body)}
+            elif text := message.get("text"):
+                message = {**message, "text": link_tokens.hide(text.encode()).decode()}
+            await send(message)
+
+        await response(scope, receive, hide)
+
+    return respond
+
+
+def _shown(value: Any, names: Collection[str]) -> Any:
+    """Return an item in which only these fields are shown. The others are null, or empty if they cannot be null."""
+    if isinstance(value, Struct):
+        nullable = _nullable(type(value))
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        hidden = {name: None if name in nullable else type(one)() for name, one in fields.items() if name not in names}
+        return structs.replace(value, **{name: _shown(one, names) for name, one in fields.items()} | hidden)
+    return [_shown(one, names) for one in value] if isinstance(value, list) else value
+
+
+@cache
+def _nullable(type: type[Struct]) -> frozenset[str]:
+    """Return the fields of a type that can be null."""
+    return frozenset(one.name for one in structs.fields(type) if one.type is Any or NoneType in get_args(one.type))

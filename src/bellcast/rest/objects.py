@@ -23,7 +23,7 @@ from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.operators.types import ROLES
-from bellcast.rest import audit, context, kinds, resource, tenants, viewers
+from bellcast.rest import audit, context, guards, kinds, resource, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import DraftInfo, Kind
 from bellcast.rest.operations import ApiEndpoint, Method, operation
@@ -157,7 +157,7 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         | ({"draft": drafted[name]} if name in drafted else {})
         for one, by, name, place in zip(shown, managers, named, places, strict=True)
     ]
-    return responses.json({kind.plural: viewers.definitions_for(request, items), "next": following})
+    return responses.json({kind.plural: guards.definitions_for(request, items), "next": following})
 
 
 async def read(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:

@@ -13,7 +13,7 @@ from bellcast.kernel.errors import BellcastError, Forbidden
 from bellcast.kernel.http import ASGIApp, request_body, validation_errors
 from bellcast.kernel.identities import KeyScope
 from bellcast.operators.types import Role
-from bellcast.rest import audit, guards, list_export, viewers
+from bellcast.rest import audit, guards, list_export
 from bellcast.rest.tenants import TenantRule
 
 Tag = Literal[
@@ -155,8 +155,8 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
             export = functools.partial(
                 list_export.respond, handler=handler, page_type=declared.response_types[200], format=format
             )
-            return viewers.response_for(request, await audit.recorded(request, export, is_export=True))
-        return viewers.response_for(
+            return guards.response_for(request, await audit.recorded(request, export, is_export=True))
+        return guards.response_for(
             request, await audit.recorded(request, handler, is_audited=is_audited, is_recorded=declared.is_recorded)
         )
 

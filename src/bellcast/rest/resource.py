@@ -32,7 +32,7 @@ from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.operators.types import ROLES
-from bellcast.rest import context, tenants, viewers
+from bellcast.rest import context, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import ApiEndpoint, Method, Tag, operation
 from bellcast.rest.tenants import TenantQuery
@@ -273,7 +273,7 @@ def listing(
         @functools.wraps(read)
         async def page(request: ApiRequest) -> ASGIApp:
             listed = await read(request, request_body.query(request, query))
-            return responses.json(viewers.page_for(request, listed, shown or ""))
+            return responses.json(guards.page_for(request, listed, shown or ""))
 
         return declare(page)
 

@@ -22,7 +22,7 @@ from bellcast.operators.types import ONE_BY_ONE
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.replays import ReplayRunner
 from bellcast.replays.types import FailureFilter
-from bellcast.rest import audit, tenants, viewers
+from bellcast.rest import audit, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Listing, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
@@ -213,8 +213,8 @@ async def _find(call: ResourceCall[Any]) -> StoredMessage:
     found = await Messages(call.ctx.engines.db).find(call.key)
     if not found or found[0].tenant != call.tenant:
         raise NotFound(MESSAGES.unknown)
-    # An e-mail's transfer encoding would divide a link, so that `viewers.response_for` does not recognise it.
-    hidden = found[0].content if viewers.may_use_links(call.request) else link_tokens.hide(found[0].content)
+    # An e-mail's transfer encoding would divide a link, so that `guards.response_for` does not recognise it.
+    hidden = found[0].content if guards.may_use_links(call.request) else link_tokens.hide(found[0].content)
     return msgspec.structs.replace(found[0], content=hidden)
 
 
