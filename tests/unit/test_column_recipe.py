@@ -37,9 +37,7 @@ def recipe() -> str:
 def changed(tmp_path: Path) -> Path:
     """Return the folder of a copy of the package to which the recipe was applied."""
     folder = tmp_path / "changed"
-    shutil.copytree(
-        PACKAGE, folder / "bellcast", ignore=shutil.ignore_patterns("__pycache__"), ignore_dangling_symlinks=True
-    )
+    shutil.copytree(PACKAGE, folder / "bellcast", ignore_dangling_symlinks=True)  # with the compiled files
     subprocess.run(
         ["git", "apply", "--verbose"], input=recipe(), text=True, check=True, cwd=folder / "bellcast",
         env={**os.environ, "GIT_CEILING_DIRECTORIES": str(folder)},

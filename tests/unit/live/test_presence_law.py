@@ -22,6 +22,7 @@ from tests.unit.live.fakes import FakeConnection, connect
 
 RECIPIENTS = ("alice", "bob", "carol", "dave")
 STEPS = 120
+SEEDS, THOROUGH_SEEDS = 12, 40
 # Longer than the time after which a dead node expires and, if messages were lost, that between two repetitions.
 HEALING_SECONDS, HEALING_OF_LOSS_SECONDS = 20, 70
 # A burst of loss is shorter than the time until a state is repeated. Two repetitions repair it: one by which a node is known, and
@@ -157,7 +158,10 @@ class Client:
         return self._members
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize(
+    "seed",
+    [*range(SEEDS), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(SEEDS, THOROUGH_SEEDS))],
+)
 async def test_clients_of_all_nodes_know_the_members_present(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "MAX_FULL_MEMBERS", seed % 2 * groups.MAX_FULL_MEMBERS)
     network = LossyNetwork(seed)

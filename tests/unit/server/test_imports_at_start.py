@@ -45,6 +45,16 @@ def imported(script: str, *arguments: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
+def of_a_command() -> set[str]:
+    return imported(COMMAND)
+
+
+@pytest.fixture(scope="module")
+def of_the_plugin() -> set[str]:
+    return imported(PLUGIN)
+
+
+@pytest.fixture(scope="module")
 def of_a_server(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     return imported(SERVER, str(tmp_path_factory.mktemp("server")))
 
@@ -52,8 +62,8 @@ def of_a_server(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 @pytest.mark.parametrize(
     "name", ["asyncio", "bellcast.client", "bellcast.server", "httpx", "msgspec", "pydantic", "rich"]
 )
-def test_version_is_printed_without(name: str) -> None:
-    assert name not in imported(COMMAND)
+def test_version_is_printed_without(name: str, of_a_command: set[str]) -> None:
+    assert name not in of_a_command
 
 
 @pytest.mark.parametrize(
@@ -78,8 +88,7 @@ def test_server_at_rest_has_not_imported(name: str, of_a_server: set[str]) -> No
 
 
 @pytest.mark.parametrize("name", ["bellcast.client", "bellcast.server", "httpx"])
-def test_pytest_plugin_is_loaded_without(name: str) -> None:
+def test_pytest_plugin_is_loaded_without(name: str, of_the_plugin: set[str]) -> None:
     """Every pytest of an environment with Bellcast loads it."""
-    modules = imported(PLUGIN)
-    assert "bellcast.contrib.pytest_plugin" in modules
-    assert name not in modules
+    assert "bellcast.contrib.pytest_plugin" in of_the_plugin
+    assert name not in of_the_plugin

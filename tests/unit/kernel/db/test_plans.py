@@ -28,6 +28,7 @@ WHOLE |= {"operator_all", "operator_sessions_count", "setup_codes_end", "setup_c
 # Intermediate results of a statement: SQLite reports reading them as a scan too.
 OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a|w|few|same|names|owners)$")
 
+TEXTS = statements.load("sqlite")  # 5 ms
 MESSAGES_OF_RUN = "m USING INDEX messages_run (tenant=? AND run=?)"
 
 
@@ -51,9 +52,9 @@ def of_the_engine(empty: sqlite3.Connection, text: str) -> list[str]:
     return [row[3] for row in empty.execute(f"EXPLAIN QUERY PLAN {text}", params)]
 
 
-@pytest.mark.parametrize("name", sorted(set(statements.load("sqlite")) - WHOLE))
+@pytest.mark.parametrize("name", sorted(set(TEXTS) - WHOLE))
 def test_no_statement_scans_a_table(empty: sqlite3.Connection, name: str) -> None:
-    plan = of_the_engine(empty, statements.load("sqlite")[name])
+    plan = of_the_engine(empty, TEXTS[name])
     assert [step for step in plan if step.startswith("SCAN") and not OWN.match(step)] == []
 
 
@@ -70,7 +71,7 @@ def test_no_statement_scans_a_table(empty: sqlite3.Connection, name: str) -> Non
 def test_views_and_their_counts_are_read_in_order_from_an_index(
     empty: sqlite3.Connection, name: str, indexes: list[str]
 ) -> None:
-    plan = of_the_engine(empty, statements.load("sqlite")[name])
+    plan = of_the_engine(empty, TEXTS[name])
     searched = [step for step in plan if step.startswith("SEARCH notifications")]
     assert [index in step for index, step in zip(indexes, searched, strict=True)] == [True] * len(indexes)
     assert not any("ORDER BY" in step for step in plan)
@@ -104,7 +105,7 @@ def test_views_and_their_counts_are_read_in_order_from_an_index(
 def test_lists_of_all_tenants_and_totals_are_read_in_order_from_an_index(
     empty: sqlite3.Connection, name: str, index: str
 ) -> None:
-    plan = of_the_engine(empty, statements.load("sqlite")[name])
+    plan = of_the_engine(empty, TEXTS[name])
     assert any(index in step for step in plan), plan
     assert not any("ORDER BY" in step for step in plan)
 
@@ -121,7 +122,7 @@ def test_lists_of_all_tenants_and_totals_are_read_in_order_from_an_index(
     ],
 )
 def test_causes_are_grouped_from_an_index_and_joined_by_id(empty: sqlite3.Connection, name: str, index: str) -> None:
-    plan = of_the_engine(empty, statements.load("sqlite")[name])
+    plan = of_the_engine(empty, TEXTS[name])
     assert any(index in step for step in plan), plan
     assert any(re.match(r"SEARCH one USING .*\(id=\?\)", step) for step in plan), plan
     # Only the groups are sorted, at most :limit rows.
@@ -146,14 +147,14 @@ def test_causes_are_grouped_from_an_index_and_joined_by_id(empty: sqlite3.Connec
 def test_lists_of_messages_and_runs_compare_each_other_by_an_index(
     empty: sqlite3.Connection, name: str, index: str, compared: str
 ) -> None:
-    plan = of_the_engine(empty, statements.load("sqlite")[name])
+    plan = of_the_engine(empty, TEXTS[name])
     assert index in plan[0]
     assert [step for step in plan if step.startswith("SEARCH")][1:] == [f"SEARCH {compared}"]
     assert not any("ORDER BY" in step for step in plan)
 
 
 def test_counts_of_a_trigger_are_read_from_an_index_alone(empty: sqlite3.Connection) -> None:
-    plan = of_the_engine(empty, statements.load("sqlite")["runs_count"])
+    plan = of_the_engine(empty, TEXTS["runs_count"])
     assert plan[0] == "SEARCH runs USING COVERING INDEX runs_trigger (tenant=? AND trigger=?)"
 
 

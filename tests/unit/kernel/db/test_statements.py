@@ -1,6 +1,7 @@
 """Named statements are unique, used and documented."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,14 @@ def unused(names: set[str], sources: list[Path]) -> set[str]:
 
 def list_of(name: str) -> str:
     """Return the list that a statement belongs to, else the statement itself."""
+    return found[1] if (found := families().fullmatch(name)) else name
+
+
+@cache
+def families() -> re.Pattern[str]:
+    """Return the pattern of the names that lists compose."""
     lists = [head[2] for file in SQL for head in statements.HEAD.finditer(file.read_text()) if head[1] == "list"]
-    family = re.compile(rf"({'|'.join(lists)})(_of_(tenant|[a-z]+))?(_last|_total|_matching)?")
-    return found[1] if (found := family.fullmatch(name)) else name
+    return re.compile(rf"({'|'.join(lists)})(_of_(tenant|[a-z]+))?(_last|_total|_matching)?")
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
