@@ -70,11 +70,12 @@ Codes and reasons are listed with [the errors](errors.md#how-a-live-connection-e
 
 SERVER_FRAMES = {
     "ready": "The first frame. `topics` are the followed topics, `refused` the requested topics without access, with the reason. "
-    "`id` is where the topics begin: the event id resumed from, or the newest one.",
+    "`id` is where the topics begin: the event id resumed from, or the newest one. `presence`, only with presence topics, has their members as the reply "
+    "to `subscribe` has.",
     "ready resumed": "After a resume `resumed` is true, and `position` is the one resumed from. The event stream omits its "
     "`id:` if a replay or a `reset` follows, so that a disconnection before its end loses no change.",
-    "notification": "A new notification, and the counters after it.",
-    "notification-update": "A notification was seen, read, archived or unarchived, or edited by the app. Contains the whole "
+    "notification": "A new notification, and the counters after it. One that returns from a snooze comes again, with `woken_at`.",
+    "notification-update": "A notification was seen, read, archived or unarchived, snoozed, or edited by the app. Contains the whole "
     "notification.",
     "notification-delete": "A notification was deleted, recalled or has expired.",
     "counts": "Several notifications changed. `changed` is `seen`, `read`, `unread`, `archived`, `unarchived` or `deleted`; "

@@ -180,9 +180,10 @@ NOTIFICATIONS = Resource("notifications", "/{id:str}", tag="Sending")
 async def read(call: ResourceCall[None]) -> SentNotification:
     """Read a sent notification.
 
-    A notification or an announcement, with its audience and its timeline. This includes sends that were not for the
-    inbox. The entries `written` are writes to live connections of the recipients in the notification's tenant: each node
-    keeps its last 10,000 in memory, so older ones and those before a restart are unknown."""
+    A notification or an announcement, with its audience and its timeline. An announcement to all tenants is read,
+    corrected and recalled without `tenant`. This includes sends that were not for the inbox. The entries `written` are
+    writes to live connections of the recipients in the notification's tenant: each node keeps its last 10,000 in memory, so
+    older ones and those before a restart are unknown."""
     engines, tenant, (id,) = call.ctx.engines, call.tenant, call.key
     try:
         item = await sent.find(engines, tenant, id)
