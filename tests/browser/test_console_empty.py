@@ -140,7 +140,7 @@ def test_first_steps_wait_for_a_page_of_the_app(open_console: Callable[..., Page
     landing = page.context.new_page()
     landing.goto("/")
     landing.get_by_role("button", name="Send").click()
-    page.wait_for_function(CONNECTED)
+    wait_until(lambda: page.evaluate(CONNECTED), lambda: "no page is connected")
     go(page, "/setup")
     step = page.locator(".checks li").filter(has_text="Connect a page")
     expect(step).to_contain_text("waiting")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.console import DESKTOP, Console, confirm, state_of_operator
-from tests.browser.shop import PHONE
+from tests.browser.shop import PHONE, wait_page
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
 
@@ -65,9 +65,7 @@ def test_page_of_a_locked_object_names_its_source_and_changes_nothing(
         expect(page.get_by_role("button", name=name)).to_have_count(0)
     assert violations(page) == []
     page.set_viewport_size({"width": PHONE["width"], "height": 800})
-    page.wait_for_function(
-        "document.documentElement.scrollWidth <= innerWidth"
-    )  # the editor adapts itself to its width
+    wait_page(page, "document.documentElement.scrollWidth <= innerWidth")  # the editor adapts itself to its width
 
 
 @pytest.mark.thorough

@@ -20,7 +20,7 @@ from tests.browser.console import (
     state_of_operator,
     wait_loaded,
 )
-from tests.browser.shop import PHONE, wait_until
+from tests.browser.shop import PHONE, wait_page, wait_until
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
 
@@ -582,7 +582,7 @@ def test_last_events_of_a_source_are_shown_whenever_they_arrive_and_end_with_the
     page.goto("/console/sources/streamed")
     # The page does not wait for the feed.
     expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
-    page.wait_for_function("window.feed !== undefined")
+    wait_page(page, "window.feed !== undefined")
     rows = page.locator(".panel").filter(has=page.get_by_role("heading", name="Last events")).get_by_role("listitem")
     for number, name in enumerate(("seat.taken", "seat.freed", "seat.taken")):
         event = {"at": "2026-01-01T00:00:00Z", "topic": f"hall-{number}", "detail": {"id": str(number), "name": name}}

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, Route, expect
-from tests.browser.shop import PHONE, wait_until
+from tests.browser.shop import PHONE, wait_page, wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
 
@@ -119,19 +119,19 @@ def test_user_of_an_app_edits_previews_and_publishes(
     shown = frame.frame_locator("iframe[name=template-preview]")
     expect(shown.get_by_role("heading", name="Thank you, Ann Lind")).to_be_visible()
     expect(frame.locator("[data-save]")).to_have_attribute("data-save", "saved")
-    page.wait_for_function("events.some(([type]) => type === 'save')")
+    wait_page(page, "events.some(([type]) => type === 'save')")
     assert violations(page) == []
     frame.get_by_role("button", name="Send me a test").click()
     expect(frame.get_by_text("Simulated: no e-mail provider is set up.")).to_be_visible()
     frame.get_by_role("button", name="Review and publish").click()
     frame.get_by_role("dialog").get_by_role("button", name="Publish", exact=True).click()
-    page.wait_for_function("events.some(([type]) => type === 'publish')")
+    wait_page(page, "events.some(([type]) => type === 'publish')")
     assert events(page, "publish") == [{"template": "booking", "version": 1}]
     own = bell.templates.get("booking", tenant="acme")
     assert own["email"]["blocks"][0]["text"] == "Thank you, {{ data.client }}"
     assert bell.templates.get("booking")["email"]["blocks"] == BLOCKS
     frame.get_by_role("button", name="Close").click()
-    page.wait_for_function("events.some(([type]) => type === 'close')")
+    wait_page(page, "events.some(([type]) => type === 'close')")
     assert not [url for url in requests if token in url]
     assert context.cookies() == []
     page.set_viewport_size(PHONE)
@@ -150,9 +150,7 @@ def test_token_for_something_else_opens_no_editor(
     token = token_of(bell, site, "refused", **fields)
     page = opened(context, server, site, f'token="{token}"', template)
     expect(frame_of(page).get_by_text("This editor token is for other templates.")).to_be_visible()
-    page.wait_for_function(
-        "events.some(([type, { message }]) => type === 'error' && message.includes('other templates'))"
-    )
+    wait_page(page, "events.some(([type, { message }]) => type === 'error' && message.includes('other templates'))")
 
 
 def test_token_of_another_origin_is_not_used(
@@ -163,7 +161,7 @@ def test_token_of_another_origin_is_not_used(
     token = token_of(bell, site, "acme", origin="https://elsewhere.example")
     page = opened(context, server, site, f'token="{token}"')
     expect(frame_of(page).get_by_text("This page may not use this token.")).to_be_visible()
-    page.wait_for_function("events.some(([type]) => type === 'error')")
+    wait_page(page, "events.some(([type]) => type === 'error')")
     assert not [url for url in sent if "/v1/" in url]
 
 
@@ -177,7 +175,7 @@ def test_page_of_an_undeclared_origin_cannot_show_the_editor(
     page.on("console", lambda message: refused.append(message.text))
     page.goto(site.origin.replace("localhost", "127.0.0.1"))
     expect(page.locator("bellcast-template-editor iframe")).to_have_count(1)
-    page.wait_for_function("document.querySelector('iframe').contentDocument === null")
+    wait_page(page, "document.querySelector('iframe').contentDocument === null")
     expect(frame_of(page).locator("#app")).to_have_count(0)
     # Evaluating lets Playwright process its events.
     wait_until(lambda: page.evaluate("1") and any("frame-ancestors" in text for text in refused), lambda: str(refused))
@@ -198,7 +196,7 @@ def test_expired_token_is_replaced_by_the_token_url(
     bell.end_editor_tokens("renewed")
     serve_new_token()
     subject.fill("Still here")
-    page.wait_for_function("events.some(([type]) => type === 'expired')")
+    wait_page(page, "events.some(([type]) => type === 'expired')")
     expect(frame.locator("[data-save]")).to_have_attribute("data-save", "saved")
     url = f"{server.url}/v1/templates/booking/draft?tenant=renewed"
     assert httpx.get(url, headers=server.as_app()).json()["values"]["email"]["subject"] == "Still here"
@@ -299,7 +297,7 @@ def test_editor_works_where_the_browser_denies_storage_to_frames(
     frame = frame_of(page)
     frame.get_by_label("Subject").fill("Stored on the server")
     expect(frame.locator("[data-save]")).to_have_attribute("data-save", "saved")
-    page.wait_for_function("events.some(([type]) => type === 'save')")
+    wait_page(page, "events.some(([type]) => type === 'save')")
 
 
 def test_messages_of_other_windows_open_nothing(

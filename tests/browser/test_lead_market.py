@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page, expect
-from tests.browser.shop import row_of_dialog
+from tests.browser.shop import row_of_dialog, wait_page
 from tests.browser.test_accessibility import violations
 from tests.lead_market_app import Market
 
@@ -80,7 +80,7 @@ def test_page_over_http_opens_no_socket_over_tls_beside_a_slow_one(context: Brow
     ruth.add_init_script(SLOW_SERVER)
     ruth.clock.install()
     ruth.reload()
-    ruth.wait_for_function("opened.some((url) => url.includes('/app/'))")
+    wait_page(ruth, "opened.some((url) => url.includes('/app/'))")
     ruth.clock.run_for(6_000)  # pusher-js opens its next transport after 2 s
     assert [url for url in ruth.evaluate("opened") if url.startswith("wss:")] == []
 

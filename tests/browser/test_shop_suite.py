@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.browser.looks import small_targets
-from tests.browser.shop import row_of_dialog
+from tests.browser.shop import row_of_dialog, wait_page
 from tests.example_apps import PASSWORD
 from tests.shop_suite_app import Suite
 
@@ -147,11 +147,11 @@ def test_sign_out_on_one_device_leaves_the_other_signed_in_and_live(
     phone = chromium.new_context(base_url=suite.url, viewport={"width": 390, "height": 844}).new_page()
     phone.goto("/login?enter=nadia")
     nadia.fill("[name=quantity]", "7")
-    nadia.wait_for_function(IS_LIVE)
+    wait_page(nadia, IS_LIVE)
     phone.get_by_role("button", name="Nadia").click()
     with nadia.expect_response("**/api/notifications/token/"):
         phone.get_by_role("button", name="Sign out", exact=True).click()
-    nadia.wait_for_function(IS_LIVE)
+    wait_page(nadia, IS_LIVE)
     expect(nadia.locator("[name=quantity]")).to_have_value("7")
     phone.context.close()
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 from tests.browser.console import DESKTOP, Console
+from tests.browser.shop import wait_page
 from tests.browser.test_accessibility import violations
 from tests.browser.workflow_editor import BELL, BUILT, WAIT, Editor
 
@@ -111,7 +112,7 @@ def test_unsaved_draft_is_left_and_signed_out_from_only_after_a_question(leave: 
         page.get_by_role("button", name="olive@example.com").click()
         page.get_by_role("button", name="Sign out", exact=True).click()
     assert question.value.message.startswith("Sign out?")
-    page.wait_for_function("sessionStorage.length === 0")
+    wait_page(page, "sessionStorage.length === 0")
 
 
 def test_unsaved_changes_replace_those_of_another_operator_only_on_purpose(

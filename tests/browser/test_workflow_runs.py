@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.console import DESKTOP, THEMES, Console, go, run_state
-from tests.browser.shop import PHONE, wait_until
+from tests.browser.shop import PHONE, wait_page, wait_until
 from tests.browser.test_accessibility import violations
 from tests.browser.workflow_editor import BELL, BUILT, MAIL, WAIT, Editor
 from tests.thoroughness import sampled
@@ -118,7 +118,7 @@ def test_lines_follow_the_cards_when_a_panel_opens_beside_them(edit: Callable[..
     page.get_by_role("button", name="Test", exact=True).click()
     expect(page.get_by_role("complementary", name="Test")).to_be_visible()
     assert page.locator("[data-line=trigger]").bounding_box() != place
-    page.wait_for_function(f"({OFFSET})() < 1")
+    wait_page(page, f"({OFFSET})() < 1")
 
 
 def test_result_says_what_was_not_sent_and_stays_when_the_draft_is_published(
