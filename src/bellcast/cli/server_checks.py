@@ -19,6 +19,8 @@ from bellcast.console.types.diagnoses import FindingItem
 from bellcast.settings import Settings
 
 TIMEOUT = httpx.Timeout(3)
+# A server whose store does not respond says so after 4 s.
+READY_TIMEOUT = 8
 # A run inside the server takes at most 20 s.
 INSIDE_TIMEOUT = 25
 # Checks that only a running server can make.
@@ -38,7 +40,7 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
     progress(f"Checking {url}")
     with httpx.Client(base_url=url, timeout=TIMEOUT) as http:
         try:
-            response = http.get("/readyz")
+            response = http.get("/readyz", timeout=READY_TIMEOUT)
             body = response.json() if response.headers.get("content-type", "").endswith("json") else {}
             version = build.label(body.get("version", ""), body.get("commit"))
             if response.status_code != 200 or "version" not in body:
