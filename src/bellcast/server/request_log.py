@@ -140,8 +140,7 @@ class RequestLog:
         else:
             request = _becoming_connection()
             source = _source(request)
-        if connection.origin is not None:
-            source["origin"] = connection.origin
+        source |= {"origin": connection.origin}
         self._emit("connect", connection, f"connected by {dialect.protocol} over {dialect.transport}", source)
         if self._logged() == "all":
             fields = carrier | _fields(request, dialect.transport) | _client_fields(connection)
@@ -154,16 +153,16 @@ class RequestLog:
         self._emit("disconnect", connection, f"disconnected: {end.reason}", ended)
 
         def fields() -> dict[str, Any]:
-            session = {"session": _session(connection.session)} if connection.session is not None else {}
-            return session | _client_fields(connection) | ended
+            session = None if connection.session is None else _session(connection.session)
+            return {"session": session} | _client_fields(connection) | ended
 
         self._write("connection_closed", fields)
 
     def refused(self, connection: Connection, end: CloseReason) -> None:
         """Log a WebSocket that was accepted only to send the reason of its rejection."""
         request = _becoming_connection()
-        source = _source(request) | present(origin=connection.origin)
-        self._emit("refused", connection, f"connection refused: {end.reason}", why(end) | source)
+        source = why(end) | _source(request) | {"origin": connection.origin}
+        self._emit("refused", connection, f"connection refused: {end.reason}", source)
 
         def fields() -> dict[str, Any]:
             return _fields(request, "websocket") | _client_fields(connection) | why(connection.dialect.close_event(end))
@@ -189,7 +188,8 @@ class RequestLog:
         fields: Mapping[str, Any],
         topic: str | None = None,
     ) -> None:
-        """Emit an event of a connection. It holds no reference to the connection, so that a closed one can be freed."""
+        """Emit an event of a connection, without the fields that are None. It holds no reference to the connection, so that a closed
+        one can be freed."""
         principal, dialect, id, now = connection.principal, connection.dialect, connection.id, self._clock.now()
 
         def event() -> FeedEvent:
@@ -202,7 +202,7 @@ class RequestLog:
                 topic=topic,
                 connection=id,
                 trace=fields.get("request_id"),
-                fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
+                fields=present(protocol=dialect.protocol, transport=dialect.transport, **fields),
             )
 
         if kind == "refused":
@@ -264,7 +264,7 @@ def why(end: CloseReason) -> dict[str, Any]:
     return {"code": end.code, "reason": end.reason}
 
 
-def _source(request: LoggedRequest | None) -> dict[str, str]:
+def _source(request: LoggedRequest | None) -> dict[str, str | None]:
     """Return the path and the id of a request, if it is known."""
     return {} if request is None else {"path": request.state["logged_path"], "request_id": request.state["request_id"]}
 
@@ -272,11 +272,8 @@ def _source(request: LoggedRequest | None) -> dict[str, str]:
 def _fields(request: LoggedRequest | None, transport: str) -> dict[str, Any]:
     if request is None:
         return {}
-    return (
-        request.fields
-        | {"origin": request.origin}
-        | {"status": SWITCHING_PROTOCOLS if transport == "websocket" else OK, "ms": None}
-    )
+    status = SWITCHING_PROTOCOLS if transport == "websocket" else OK
+    return request.fields | {"origin": request.origin, "status": status, "ms": None}
 
 
 def _client_fields(connection: Connection) -> dict[str, Any]:
