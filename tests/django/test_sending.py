@@ -201,7 +201,7 @@ def test_row_over_a_daily_budget_holds_no_other(shop, relay):
 
     send(shop.omar)
     (row,) = rows()
-    table = relaying.DjangoTable("default")
+    table = relaying.outbox_of("default")
     table.postpone([row.id], 60, "This tenant may send 1 notifications a day (UTC).", blocks=False)
     send(shop.nadia)
     relay()

@@ -150,14 +150,14 @@ from django.test import override_settings
 from django.utils import timezone
 from bellcast.client import arguments
 from bellcast.contrib.django.models import OutboxEntry
-from bellcast.contrib.django.relaying import DjangoTable
+from bellcast.contrib.django.relaying import outbox_of
 
 with override_settings(USE_TZ={uses_zone}, TIME_ZONE="Asia/Tokyo"):
     call_command("migrate", verbosity=0)
     in_an_hour = timezone.now() + timedelta(hours=1)
     for due in (timezone.now(), in_an_hour):
         OutboxEntry.objects.create(key=uuid.uuid4(), kind="notify", payload={{"title": "a"}}, next_attempt_at=due)
-    table = DjangoTable("default")
+    table = outbox_of("default")
     (row,) = table.lease(10)
     assert (row.payload, row.attempts) == ({{"title": "a"}}, 1)
     assert abs(row.created_at - arguments.now()) < timedelta(minutes=1)

@@ -37,8 +37,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     url_problem: Callable[[str], str | None]  # reason why a URL from the API or of a recipient must not be used
     push_key: Callable[[], str]  # the public key that browsers bind their push subscriptions to
     refresh_dialects: Callable[[], Awaitable[None]]  # after a change of what they keep of the store, on all nodes
-    dialect_numbers: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
-    outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
+    numbers: Callable[[], Mapping[str, float]]  # of the dialects and the outbox by name, for /metrics
     process_counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict  # counts of `health.COUNTERS` by name
     queue_age: Callable[[], Awaitable[int]]  # how long the oldest due job has waited, in milliseconds
     calls_by_minute: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # tests and simulations of callers

@@ -77,7 +77,7 @@ HANDLERS = [*endpoints_of(MODULES), *BUNDLES, *(handler for api in DIALECT_APIS 
 def build(context: ApiContext) -> ApiMiddleware:
     """Build the application that serves every REST path."""
     requests = health.RequestMetrics()
-    exporter = health.MetricsExporter(requests, context[ConnectionSurvey], context.outbox, context.process_counts)
+    exporter = health.MetricsExporter(requests, context[ConnectionSurvey], context.process_counts)
     state = {
         "api_context": context,
         "exporter": exporter,

@@ -203,7 +203,7 @@ class App:
             url_problem=parts.clients.guard.problem,
             push_key=lambda: parts.channels.vapid_key.public,
             refresh_dialects=self._live.refresh,
-            dialect_numbers=self._live.numbers,
+            numbers=lambda: {**self._live.numbers(), **({} if self._outbox is None else self._outbox.numbers())},
             process_counts=self._counts,
             queue_age=parts.jobs.queue_age,
             token_clock=parts.real_clock,
@@ -212,7 +212,6 @@ class App:
             has_landing=settings.server.landing is not False,
             landing_url=settings.server.landing if isinstance(settings.server.landing, str) else None,
             has_trial=not settings.server.trusted_proxies,
-            outbox=dict if self._outbox is None else self._outbox.numbers,
         )
 
     def _services(self, app: ObservedCalls) -> Mapping[type[Any], Any]:

@@ -135,7 +135,7 @@ async def metrics(request: ApiRequest) -> ASGIApp:
     is_up = {"store_up": not isinstance(db, BellcastError), "broker_up": not isinstance(broker, BellcastError)}
     found = {} if isinstance(queue_age, BellcastError) else {"queue_age_seconds": queue_age / 1000}
     found |= {"history_streams": logs} if isinstance(logs, int) else {}
-    numbers = {**is_up, **found, **ctx.dialect_numbers()}
+    numbers = {**is_up, **found, **ctx.numbers()}
     text = exporter.text(reports, {} if isinstance(jobs, BellcastError) else jobs, numbers)
     return responses.complete(200, text, CONTENT_TYPE_PLAIN_0_0_4)
 
@@ -300,8 +300,7 @@ class MetricsExporter(Struct, eq=False):
 
     requests: RequestMetrics
     connections: ConnectionSurvey
-    outbox: Callable[[], Mapping[str, float]]
-    counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict
+    counts: Callable[[], Mapping[str, Mapping[Any, float]]]
     _process: ProcessCollector = field(default_factory=lambda: ProcessCollector(registry=None))
 
     def own(self) -> bytes:
@@ -317,7 +316,7 @@ class MetricsExporter(Struct, eq=False):
         the numbers of jobs by kind and state, `numbers` the state of store, broker and queue by name."""
         metrics = list(self._own() if workers is None else _by_worker(workers))
         metrics.append(_family(GaugeMetricFamily, "jobs", "Durable jobs in the store.", ("kind", "state"), jobs))
-        for name, value in chain(self.connections.stats().items(), self.outbox().items(), numbers.items()):
+        for name, value in chain(self.connections.stats().items(), numbers.items()):
             if isinstance(value, int | float):
                 about = f"{name.replace('_', ' ').capitalize()}."
                 metrics.append(GaugeMetricFamily(f"bellcast_{name}", about, value=value))

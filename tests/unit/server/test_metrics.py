@@ -35,12 +35,12 @@ NUMBERS = {"store_up": True, "queue_age_seconds": 1.5}
 JOBS = {("message", "ready"): 3, ("run", "dead"): 1}
 
 
-def exporter(requests, outbox=dict):
-    return health.MetricsExporter(requests, FakeLive(), outbox, lambda: COUNTS)
+def exporter(requests):
+    return health.MetricsExporter(requests, FakeLive(), lambda: COUNTS)
 
 
-def samples(requests, workers=None, **outbox):
-    text = exporter(requests, lambda: outbox).text(workers, JOBS, NUMBERS).decode()
+def samples(requests, workers=None, **numbers):
+    text = exporter(requests).text(workers, JOBS, {**NUMBERS, **numbers}).decode()
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(text)

@@ -20,15 +20,14 @@ from bellcast.contrib.relay import AHEAD_POLL, LONGEST_BACKOFF, Relay, RelayThre
 log = logging.getLogger("bellcast.relay")
 
 
-class DjangoTable(OutboxRows):
-    """The outbox of one database, through Django's connection of this thread."""
-
-    def __init__(self, alias: str) -> None:
-        connection = connections[alias]
-        # Without USE_TZ, the times in a database without time zones are those of the project.
-        zone = connection.timezone or timezone.get_default_timezone()
-        super().__init__(connection, connection.vendor, mark="%s", zone=zone)
-        self.searched_at = _searched_at.get(alias)
+def outbox_of(alias: str) -> OutboxRows:
+    """Return the outbox of one database, through Django's connection of this thread."""
+    connection = connections[alias]
+    # Without USE_TZ, the times in a database without time zones are those of the project.
+    zone = connection.timezone or timezone.get_default_timezone()
+    rows = OutboxRows(connection, connection.vendor, mark="%s", zone=zone)
+    rows.searched_at = _searched_at.get(alias)
+    return rows
 
 
 def _model() -> Any:
@@ -53,7 +52,7 @@ def send_due(alias: str = DEFAULT_DB_ALIAS) -> Round:
         entry = _model()._base_manager.using(alias).get(id=id)
         signals.notification_refused.send_robust(sender=_model(), entry=entry)
 
-    table = DjangoTable(alias)
+    table = outbox_of(alias)
     done = Relay(table, conf.relay_client(), notify_refused).run()
     _searched_at[alias] = table.searched_at
     for key, ids in done.sent.items():
