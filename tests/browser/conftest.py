@@ -120,6 +120,13 @@ def open_console(chromium: Browser, owner: Console, shared_context: SharedContex
     """Opens pages as the owner, the first one in the shared context unless it is alone or of another server. No page may log an
     error, open a browser dialog, or violate its policy."""
     contexts, complaints = [], []
+    # Of all pages of a context, whose own listeners would stay for the next test.
+    listeners = {
+        "console": lambda message: complaints.append(message.text) if message.type == "error" else None,
+        "dialog": lambda dialog: (complaints.append(dialog.message), dialog.dismiss()),
+        "weberror": lambda error: complaints.append(str(error.error)),
+    }
+    watched: list[BrowserContext] = []
 
     def open_page(
         path: str = "/",
@@ -144,13 +151,18 @@ def open_console(chromium: Browser, owner: Console, shared_context: SharedContex
             context.set_default_timeout(40_000)
             contexts.append(context)
             page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        if page.context not in watched:
+            watched.append(page.context)
+            for event, listener in listeners.items():
+                page.context.on(event, listener)
         page.goto(f"/console{path}")
         return page
 
     yield open_page
+    for context in watched:
+        context.cookies()  # process the events that have arrived
+        for event, listener in listeners.items():
+            context.remove_listener(event, listener)
     shared_context.leave()
     for context in contexts:
         context.close()

@@ -16,16 +16,37 @@ def test_shared_context_keeps_nothing_of_the_test_before(chromium: Browser, owne
     assert shared.take(owner.state, PHONE, "dark") is None  # the test has it
     page.goto("/console/storage.js")
     page.evaluate("localStorage.a = sessionStorage.a = name = document.cookie = 'a=b'")
+    page.evaluate("open('about:blank'); addEventListener('beforeunload', (event) => event.preventDefault())")
+    page.mouse.click(20, 20)
     page.context.route("**/*", lambda route: route.abort())
+    page.route("**/*", lambda route: route.abort())
     page.context.set_offline(True)
+    page.emulate_media(forced_colors="active")
     shared.leave()
     following = shared.take({"cookies": []}, WIDE, "light")
+    assert following == page
+    assert len(page.context.pages) == 2  # with the one that stays
+    assert page.viewport_size == WIDE
+    assert not page.evaluate("matchMedia('(prefers-color-scheme: dark), (forced-colors: active)').matches")
+    assert not page.evaluate("document.documentElement.matches(':hover')")
+    page.goto("/console/storage.js")
+    assert page.evaluate(STORED) == [0, 0, "", "", 1]
+    page.context.close()
+
+
+def test_shared_context_opens_another_page_after_a_change_that_stays_with_a_page(
+    chromium: Browser, owner: Console
+) -> None:
+    shared = SharedContext(chromium, owner.server.url)
+    page = shared.take(owner.state, WIDE, "light")
+    assert page is not None
+    page.on("request", lambda request: None)
+    shared.leave()
+    following = shared.take(owner.state, WIDE, "light")
     assert following is not None
     assert (following.context, page.is_closed()) == (page.context, True)
-    assert following.viewport_size == WIDE
-    assert not following.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-    following.goto("/console/storage.js")
-    assert following.evaluate(STORED) == [0, 0, "", "", 1]
+    shared.leave()
+    assert shared.take(owner.state, WIDE, "light") == following
     following.context.close()
 
 
