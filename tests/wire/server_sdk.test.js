@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 import * as sdk from '../../client/src/server/index.js';
 
-const { Bellcast, BulkInterrupted, InvalidArgument, NotConfigured, NotFound, RequestRefused, Refused, Unauthorized, Unavailable, UnknownArgument, WrongProject, toNode } = sdk;
+const { Bellcast, BulkInterrupted, InvalidArgument, NotConfigured, NotFound, RequestRefused, Refused, Unauthorized, Unavailable, UnknownArgument, Unreadable, WrongProject, toNode } = sdk;
 const bell = new Bellcast();
 const [, key, secret] = process.env.BELLCAST_PROJECT.split(':');
 const unique = () => `node-${crypto.randomUUID()}`;
@@ -87,6 +87,9 @@ test('what cannot be expressed is refused before anything is sent', async () => 
     'data: cannot': () => silent.publish('a', 'tick', { big: 1n }),
     'data: ': () => silent.publish('a', 'tick', circular),
     'data': () => silent.publish('a', 'tick', ['\ud800']),
+    'body: cannot be written as JSON: n: NaN': () => silent.notify('a', { title: 'Hello', data: { n: NaN } }),
+    'body: cannot be written as JSON: seen: a value of the type Map': () => silent.trigger('booking', 'a', { seen: new Map() }),
+    'drafts: cannot': () => silent.notifyMany([{ to: 'a', title: 'Hello', data: { big: 1n } }]),
     'except': () => silent.publish('a', 'tick', 1, { except: {} }),
     'tenant': () => silent.publish('a', 'tick', 1, { tenant: ['acme'] }),
     'topic': () => silent.presence(undefined),
@@ -201,6 +204,32 @@ test('a response that breaks off is retried, then Unavailable', async () => {
     assert.equal(keys.size, 2);
   } finally {
     server.close();
+  }
+});
+
+test('a response of another server is no success', async () => {
+  const sends = {
+    'notify': (client) => client.notify('alice', { title: 'Hello' }),
+    'trigger': (client) => client.trigger('booking', 'alice'),
+    'notifyMany': (client) => client.notifyMany([{ to: 'alice', title: 'Hello' }]).catch((error) => { throw error.cause; }),
+  };
+  for (const [name, send] of Object.entries(sends)) {
+    for (const body of ['{}', '[]', 'null', '"ok"', '{"status":"ok"}', '']) await assert.rejects(send(new Bellcast({ secret, fetch: async () => new Response(body) })), Unreadable, `${name} ${body}`);
+  }
+  const pages = createServer((request, response) => (request.method === 'POST' ? response.writeHead(302, { location: '/v1/notifications' }) : response.writeHead(200)).end('{"notifications":[],"next":null}'));
+  await new Promise((resolve) => pages.listen(0, '127.0.0.1', resolve));
+  try {
+    const redirected = new Bellcast({ url: `http://127.0.0.1:${pages.address().port}`, secret });
+    await assert.rejects(redirected.notify('alice', { title: 'Hello' }), (error) => error instanceof RequestRefused && error.status === 302 && error.message.includes('check the URL'));
+  } finally {
+    pages.close();
+  }
+});
+
+test('an error document of another form is a refusal', async () => {
+  for (const body of ['{"errors":{"title":["is wrong"]}}', '{"errors":["is wrong",null]}', '{"detail":[{"loc":["body"]}]}', '"no"', 'null', '<html>']) {
+    const fetch = async () => new Response(body, { status: 422 });
+    await assert.rejects(new Bellcast({ secret, fetch }).notify('alice', { title: 'Hello' }), (error) => error instanceof RequestRefused && error.errors.length === 0 && error.message.endsWith('422 unknown'), body);
   }
 });
 

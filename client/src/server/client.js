@@ -339,7 +339,7 @@ export class Bellcast {
   async notify(to, draft, { idempotencyKey, tenant, signal } = {}) {
     const body = { to: target(to), ...(typeof draft === 'string' ? { title: draft } : draft), ...(tenant && { tenant }) };
     const headers = { 'idempotency-key': idempotencyKey ?? this.#crypto.randomUUID() };
-    const sent = await this.request('POST', '/v1/notifications', { body, headers, signal, harmless: true });
+    const sent = await this.request('POST', '/v1/notifications', { body, headers, signal, harmless: true, expects: ['notifications', 'announcement', 'schedule'] });
     const notifications = sent.notifications ?? [];
     const ids = sent.announcement ? [sent.announcement.id] : notifications.map((/** @type {{id: string}} */ { id }) => id);
     return { id: ids[0], ids, notifications, announcement: sent.announcement ?? null, schedule: sent.schedule ?? null };
@@ -356,7 +356,7 @@ export class Bellcast {
     for (const lines of slices(drafts)) {
       try {
         const headers = { 'content-type': 'application/x-ndjson', 'idempotency-key': this.#crypto.randomUUID() };
-        const response = await this.request('POST', '/v1/notifications/bulk', { text: lines.join('\n'), headers, signal, harmless: true, timeout: BULK_TIMEOUT });
+        const response = await this.request('POST', '/v1/notifications/bulk', { text: lines.join('\n'), headers, signal, harmless: true, timeout: BULK_TIMEOUT, expects: ['results'] });
         results.push(...response.results);
       } catch (error) {
         if (error instanceof BellcastError) throw new BulkInterrupted(results, error);
@@ -392,7 +392,7 @@ export class Bellcast {
     const [data = {}, { actor, sendAt, timezone, cancelKey, idempotencyKey, tenant, signal } = {}] = /** @type {[data?: Record<string, unknown>, options?: TriggerOptions]} */ (more);
     const body = { to: target(to), data, actor, send_at: sendAt, timezone, cancel_key: cancelKey, ...(tenant && { tenant }) };
     const headers = { 'idempotency-key': idempotencyKey ?? this.#crypto.randomUUID() };
-    return this.request('POST', `${path('workflows', workflow)}/trigger`, { body, headers, signal, harmless: true });
+    return this.request('POST', `${path('workflows', workflow)}/trigger`, { body, headers, signal, harmless: true, expects: ['run', 'schedule'] });
   }
 
   /** Cancel the runs of a workflow that were triggered with this key: of all recipients, or those of `to`. @param {string} workflow @param {string} cancelKey @param {CallOptions & {to?: Target}} [options] @returns {Promise<{cancelled: number}>} */
@@ -413,7 +413,7 @@ export class Bellcast {
     const lifetime = seconds('ttl', ttl);
     if (lifetime < 1 || lifetime > LONGEST_TTL) throw new InvalidArgument('ttl: must be between 1 second and 30 days');
     const claims = Object.fromEntries(Object.entries({ ...options, since: since == null ? since : epochSeconds('since', since) }).filter(([, value]) => value !== undefined && value !== null));
-    if (this.#secret.startsWith(API_KEY)) return (await this.request('POST', '/v1/tokens', { body: { recipient: sub, ttl: lifetime, ...claims }, harmless: true })).token;
+    if (this.#secret.startsWith(API_KEY)) return (await this.request('POST', '/v1/tokens', { body: { recipient: sub, ttl: lifetime, ...claims }, harmless: true, expects: ['token'] })).token;
     const now = Date.now() / 1000;
     return signToken(this.#crypto, this.#secret, this.#key, { sub, iat: now, exp: now + lifetime, ...claims });
   }
@@ -516,7 +516,7 @@ function* slices(drafts) {
   let lines = [];
   let size = 0;
   for (const { to, ...draft } of drafts) {
-    const line = JSON.stringify({ to: target(to), ...draft });
+    const line = JSON.stringify(checkedData({ to: target(to), ...draft }, 'drafts'));
     if (lines.length === BULK_ITEMS || (lines.length && size + line.length > BULK_CHARACTERS)) {
       yield lines;
       [lines, size] = [[], 0];

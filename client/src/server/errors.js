@@ -24,8 +24,9 @@ export class UnknownArgument extends InvalidArgument {}
 export class RequestRefused extends BellcastError {
   /** @param {number} status @param {{code?: string, title?: string, detail?: string, errors?: FieldError[]}} problem @param {string} url */
   constructor(status, problem, url) {
-    const { code = 'unknown', title = '', detail, errors = [] } = problem;
-    const reason = detail ?? (title || code);
+    const { code = 'unknown', title = '', detail } = problem;
+    const errors = [problem.errors ?? []].flat().filter((one) => typeof one?.message === 'string'); // those of a proxy have other forms
+    const reason = typeof detail === 'string' ? detail : title || code;
     const fields = errors.map(({ field, message }) => (field ? `${field}: ${message}` : message)).filter((text) => !reason.includes(text));
     super(`${url}: ${status} ${reason}${fields.length ? ` (${fields.join('; ')})` : ''}`);
     this.status = status;

@@ -1,6 +1,6 @@
 /** Requests with a timeout and retries: the same policy as the Python client. */
 
-import { parameter } from './arguments.js';
+import { data, parameter } from './arguments.js';
 import { BellcastError, REFUSALS, RequestRefused, Unavailable, Unreadable, WrongProject } from './errors.js';
 
 const DEADLINE = 8000; // ms for all attempts of a request and the waits between them
@@ -16,6 +16,7 @@ const REPEATABLE = new Set(['GET', 'PUT', 'PATCH', 'DELETE']);
  * @property {string} [text]  a body that is not JSON
  * @property {Record<string, string>} [headers]
  * @property {boolean} [harmless]  repeating the request changes nothing
+ * @property {string[]} [expects]  fields of which every response has one
  * @property {number} [timeout]  ms
  * @property {AbortSignal | undefined} [signal]
  *
@@ -35,13 +36,14 @@ export async function request(transport, method, path, options = {}) {
   const address = transport.url + path;
   const query = Object.entries(options.query ?? {}).flatMap(([name, value]) => (value === undefined || value === null ? [] : [value].flat().map((one) => [name, parameter(one, name)])));
   const url = query.length ? `${address}?${new URLSearchParams(query)}` : address;
+  const content = options.text ?? (options.body === undefined ? undefined : JSON.stringify(data(options.body, 'body')));
   const deadline = Date.now() + Math.max(DEADLINE, options.timeout ?? transport.timeout);
   const isRepeatable = options.harmless || REPEATABLE.has(method);
   let mayHaveSucceeded = false;
   for (let tried = 1; ; tried++) {
-    const outcome = await attempt(transport, method, url, options, deadline - Date.now());
+    const outcome = await attempt(transport, method, url, options, deadline - Date.now(), content);
     if (!(outcome instanceof Error)) {
-      if (outcome.ok) return decode(outcome, address);
+      if (outcome.ok) return decode(outcome, address, options.expects);
       // The first attempt succeeded, but its response was lost.
       if (mayHaveSucceeded && method === 'DELETE' && outcome.status === 404) return null;
     }
@@ -56,18 +58,17 @@ export async function request(transport, method, path, options = {}) {
 
 /**
  * One attempt: returns the response, or the error of a lost connection.
- * @param {Transport} transport @param {string} method @param {string} url @param {Options} options @param {number} left @returns {Promise<Reply | Error>}
+ * @param {Transport} transport @param {string} method @param {string} url @param {Options} options @param {number} left @param {string} [content] @returns {Promise<Reply | Error>}
  */
-async function attempt(transport, method, url, options, left) {
+async function attempt(transport, method, url, options, left, content) {
   const controller = new AbortController();
   const stop = () => controller.abort(options.signal?.reason);
   const timer = setTimeout(() => controller.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')), Math.max(1, Math.min(options.timeout ?? transport.timeout, left)));
   options.signal?.addEventListener('abort', stop);
   if (options.signal?.aborted) stop();
-  const content = options.text ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
   const headers = { authorization: `Bearer ${transport.bearer}`, ...(content !== undefined && { 'content-type': 'application/json' }), ...options.headers };
   try {
-    const response = await transport.fetch(url, { method, headers, signal: controller.signal, ...(content !== undefined && { body: content }) });
+    const response = await transport.fetch(url, { method, headers, redirect: 'manual', signal: controller.signal, ...(content !== undefined && { body: content }) });
     return { ok: response.ok, status: response.status, headers: response.headers, text: await response.text() };
   } catch (error) {
     if (options.signal?.aborted) throw options.signal.reason;
@@ -103,14 +104,17 @@ function pause(milliseconds, signal) {
   });
 }
 
-/** @param {Reply} reply @param {string} address */
-function decode({ status, text }, address) {
-  if (!text) return null;
+/** @param {Reply} reply @param {string} address @param {string[]} [expects] */
+function decode({ status, text }, address, expects) {
+  let value = null;
   try {
-    return JSON.parse(text);
+    if (text) value = JSON.parse(text);
   } catch (cause) {
     throw new Unreadable(`${address}: the response with status ${status} is not JSON; is this the address of a Bellcast server?`, { cause });
   }
+  // Another server may respond with 200 to any request.
+  if (expects?.every((name) => value?.[name] == null)) throw new Unreadable(`${address}: the response with status ${status} has no ${expects[0]}; is this the address of a Bellcast server?`);
+  return value;
 }
 
 /** The problem document of a refusal; a proxy may have replaced it by its own page. @param {string} text @returns {any} */
@@ -128,8 +132,9 @@ async function failure(transport, outcome, address) {
     const { cause } = /** @type {{cause?: {message?: string}}} */ (outcome);
     return new Unavailable(`${address}: no response: ${cause?.message ?? outcome.message}`, null, { cause: outcome });
   }
-  const problem = documentOf(outcome.text);
   const { status } = outcome;
+  // Followed, a redirect of a POST can become a GET, whose response looks like that to a send.
+  const problem = status < 400 ? { detail: 'redirects to another address: check the URL' } : documentOf(outcome.text);
   if (status === 502 || status === 503 || status === 504) return new Unavailable(`${address}: ${status} ${problem.detail ?? problem.title ?? ''}`, status);
   const project = status === 401 && transport.project ? await projectOf(transport) : null;
   if (project && project !== transport.project) return new WrongProject(status, problem, address, project);
