@@ -43,8 +43,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     calls_by_minute: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # tests and simulations of callers
     is_ready_strict: bool = False  # /readyz is a 503 without the broker
     data_folder: str | None = None  # None if it is the default
-    has_landing: bool = True  # the page at /
-    landing_url: str | None = None  # where / redirects to, instead of the page
+    landing: bool | str = True  # whether there is a page at /, or the URL that / redirects to
     has_trial: bool = True  # the page's form that sends a first notification; off behind a known proxy
 
     def __getitem__(self, service: type[T]) -> T:

@@ -209,8 +209,7 @@ class App:
             token_clock=parts.real_clock,
             is_ready_strict=settings.server.ready_strict,
             data_folder=None if settings.store.data == StoreSettings().data else str(settings.store.data.absolute()),
-            has_landing=settings.server.landing is not False,
-            landing_url=settings.server.landing if isinstance(settings.server.landing, str) else None,
+            landing=settings.server.landing,
             has_trial=not settings.server.trusted_proxies,
         )
 

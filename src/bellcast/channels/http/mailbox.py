@@ -139,7 +139,7 @@ async def show(request: ApiRequest) -> ASGIApp:
         time_of=_time,
     )
     robots = '<meta name="robots" content="noindex">\n'
-    page = shell.page("Mailbox", main, base="../", style=STYLE, head=robots, has_landing=ctx.has_landing)
+    page = shell.page("Mailbox", main, base="../", style=STYLE, head=robots, has_landing=ctx.landing is not False)
     return responses.complete(200, page, responses.HTML, HEADERS)
 
 

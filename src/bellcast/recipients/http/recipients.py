@@ -14,7 +14,6 @@ from bellcast.kernel.db.lists import ListPage, containing
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import KEY
 from bellcast.kernel.http import ASGIApp, bulk_items, entity_tags, list_parameters, request_body, responses
-from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.times import Moment
@@ -25,8 +24,7 @@ from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall, SearchedText
-from bellcast.rest.tenants import TenantQuery
+from bellcast.rest.resource import DryRunQuery, Listing, ObjectsQuery, Resource, ResourceCall, SearchedText
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 # Fields in the audit log. Values that may identify a person are omitted.
@@ -39,11 +37,9 @@ IMPERSONAL = frozenset({"locale", "timezone", "roles", "member_since"})
 MAX_KEYS = 90
 
 
-class PageQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of a list, ordered by key."""
+class PageQuery(ObjectsQuery, frozen=True, kw_only=True):
+    """A page of a list, in the order of its keys."""
 
-    limit: AppListLimit = 100
-    after: str | None = None
     before: str | None = None  # alias of the cursor, as in the inbox
 
     def __post_init__(self) -> None:

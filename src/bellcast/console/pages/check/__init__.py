@@ -77,7 +77,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     """Show how to test a page's connection.
 
     `BELLCAST_LANDING=off` turns it off."""
-    if not context.of(request).has_landing:
+    if context.of(request).landing is False:
         raise NotFound
     scope: Any = request.scope
     base = escape(scope["state"]["root_path"]) + "/"

@@ -125,7 +125,7 @@ def _page(request: ApiRequest, title: str, kind: str, *, script: str = "", **val
         current="" if kind == "gone" else "errors",
         style=STYLE,
         script=script,
-        has_landing=context.of(request).has_landing,
+        has_landing=context.of(request).landing is not False,
     )
     headers = {"content-security-policy": shell.policy(STYLE, script), "cache-control": "no-cache"}
     return responses.complete(404 if kind == "gone" else 200, page, responses.HTML, headers)

@@ -106,8 +106,8 @@ async def show(request: ApiRequest) -> ASGIApp:
 
     Returns JSON if `Accept` requests it. `BELLCAST_LANDING=off` turns it off, a URL redirects to it."""
     ctx = _context(request)
-    if ctx.landing_url is not None:
-        return responses.empty(302, {"location": ctx.landing_url, "cache-control": "no-store"})
+    if isinstance(ctx.landing, str):
+        return responses.empty(302, {"location": ctx.landing, "cache-control": "no-store"})
     reason, sessions, is_setup_needed = None, ctx.find(ConsoleSessions), False
     try:
         await ctx.engines.db.ping()
@@ -140,7 +140,7 @@ async def send(request: ApiRequest) -> ASGIApp:
 
     Only the landing page may use it, from the server's own machine. The recipient belongs to a separate tenant."""
     ctx = _context(request)
-    if ctx.landing_url is not None:
+    if isinstance(ctx.landing, str):
         raise NotFound("This server has no landing page: BELLCAST_LANDING redirects to another site.")
     # Raise Forbidden unless a browser on this machine sends the request from the landing page. Another site's page
     # has a different Origin, DNS rebinding a different Host, and a proxy adds headers.
@@ -188,7 +188,7 @@ async def show_theme(request: ApiRequest) -> ASGIApp:
     """Show the theme page.
 
     It shows the bell with sample notifications, and the CSS of the chosen colours and sizes. `BELLCAST_LANDING=off` turns it off."""
-    if not context.of(request).has_landing:
+    if context.of(request).landing is False:
         raise NotFound("The theme page is turned off.")
     page = shell.page("Theme the bell", _THEME, base="", current="theme", style=_THEME_STYLE, script=_THEME_SCRIPT)
     return responses.complete(200, page, responses.HTML, THEME_HEADERS)
@@ -196,7 +196,7 @@ async def show_theme(request: ApiRequest) -> ASGIApp:
 
 def _context(request: ApiRequest) -> ApiContext:
     ctx = context.of(request)
-    if not ctx.has_landing:
+    if ctx.landing is False:
         raise NotFound("The landing page is turned off: BELLCAST_LANDING=off.")
     return ctx
 
