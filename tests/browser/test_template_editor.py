@@ -93,6 +93,15 @@ def test_email_is_changed_in_two_languages_and_the_preview_follows(
     assert values["inbox"] == designed["inbox"]
 
 
+def test_language_without_texts_is_compared_as_the_default_language(
+    open_console: Callable[..., Page], designed: dict[str, Any]
+) -> None:
+    url = "/templates/designed?edit=yes&channel=email&locale=de&beside=en"
+    page = open_console(url, viewport={"width": 1440, "height": 900})
+    expect(page.get_by_role("region", name="E-mail, German").get_by_label("Subject")).to_have_value("Buchung")
+    expect(page.get_by_role("region", name="E-mail, Default").get_by_label("Subject")).to_have_value("Booking")
+
+
 @pytest.mark.thorough
 def test_twenty_changes_are_undone_and_redone(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]

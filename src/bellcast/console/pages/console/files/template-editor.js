@@ -82,7 +82,10 @@ function Editor({ page, tenant, found }) {
   const view = views[page.query.get('view')] ? page.query.get('view') : 'design';
   const channel = page.query.get('channel') ?? (values.email ? 'email' : Object.keys(CHANNELS).find((one) => values[one]) ?? 'email');
   const locale = page.query.get('locale') ?? '';
-  const beside = page.query.get('beside');
+  const languages = ['', ...Object.keys(values.translations ?? {}).sort()];
+  const compared = page.query.get('beside');
+  // A language without texts has those of the default one.
+  const beside = compared === null || languages.includes(compared) ? compared : locale ? '' : null;
   const shown = usePreviewData({ path: draft.url, values, isStored: !draft.isNew.value, mayRender });
   const { data } = shown;
   const [brandChanges, setBrandChanges] = useState(0);
@@ -114,7 +117,6 @@ function Editor({ page, tenant, found }) {
     return () => document.removeEventListener('keydown', press);
   }, []);
   const insert = (text) => { if (focused.current?.input.isConnected) insertText(focused.current, text); };
-  const languages = ['', ...Object.keys(values.translations ?? {}).sort()];
   const hasChannel = (one) => languages.some((tag) => at(values, placeOf(tag, one)));
   const hasPreview = beside === null && hasChannel(channel);
   const columns = [locale, ...(beside !== null ? [beside] : [])];
