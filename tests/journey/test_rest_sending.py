@@ -116,6 +116,28 @@ class TestIdempotency:
         assert (await rest.app.post("/v1/notifications", json={"to": "alice"}, headers=headers)).status_code == 422
         assert (await rest.app.post("/v1/notifications", json=DRAFT, headers=headers)).status_code == 201
 
+    @pytest.mark.parametrize("to", [["alice", "bob"], {"all": True}], ids=["recipients", "everyone"])
+    @pytest.mark.parametrize("later", [{}, {"send_at": "2025-06-15T15:30:00Z"}], ids=["now", "later"])
+    async def test_key_of_a_notification_that_has_expired_returns_the_first_response(self, rest, to, later):
+        draft = {
+            "to": to,
+            "title": "Now or never",
+            "expires_at": "2025-06-15T16:00:00Z",
+            "idempotency_key": "k",
+            **later,
+        }
+        first = await rest.app.post("/v1/notifications", json=draft)
+        assert first.is_success
+        rest.clock.advance(3600)
+        assert (await rest.app.post("/v1/notifications", json=draft)).content == first.content
+        [result] = (await rest.app.post("/v1/notifications/bulk", json=[draft])).json()["results"]
+        assert "error" not in result
+        another = await rest.app.post("/v1/notifications", json={**draft, "title": "Another"})
+        assert refused(another, 422, "idempotency_mismatch")
+        new = await rest.app.post("/v1/notifications", json={**draft, "idempotency_key": "other"})
+        assert refused(new, 422, "invalid")
+        assert ("send_at" if later else "expires_at") in fields(new)
+
     async def test_key_belongs_to_its_tenant(self, rest):
         headers = {"idempotency-key": "order-7"}
         acme = await rest.app.post("/v1/notifications?tenant=acme", json=DRAFT, headers=headers)

@@ -41,8 +41,8 @@ PLANNED = 100
 
 
 class RefusedSend(Struct, frozen=True):
-    """A send that exceeds its tenant's quota, or has a template that cannot be rendered. If it repeats an earlier send,
-    the stored response is returned without a charge."""
+    """A send that exceeds its tenant's quota, has expired, or has a template that cannot be rendered. If it repeats an earlier
+    send, the stored response is returned without a charge."""
 
     request: SendOrAnnounce
     error: BellcastError
@@ -341,11 +341,14 @@ def _prepare(
     request."""
     if isinstance(draft, BellcastError):
         return draft
+    expired: Invalid | None = None
     if errors := notification_types.draft_errors(draft, limits, moment):
-        # The time of a valid draft is checked later: it may repeat an earlier send, whose time has passed.
-        return Invalid.fields([*errors, *engines.scheduler.time_errors(draft)])
+        expired = Invalid.fields([*errors, *engines.scheduler.time_errors(draft)])
+        if notification_types.draft_errors(draft, limits, times.EPOCH):
+            return expired
     if own_key is not None:
         draft = msgspec.structs.replace(draft, idempotency_key=own_key)
+    # The times of an otherwise valid draft are checked last: it may repeat an earlier send, whose times have passed.
     if is_later(draft):
         return draft
     to = draft.to
@@ -354,6 +357,8 @@ def _prepare(
         if isinstance(to, Audience)
         else _send_request(engines, draft, to, now)
     )
+    if expired is not None:
+        return RefusedSend(request, expired)
     tenant, charge = _charge_of(request)
     over = {} if over is None else over
     try:
