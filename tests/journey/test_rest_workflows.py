@@ -160,6 +160,18 @@ class TestTriggers:
         other = await rest.app.post("/v1/workflows/booking/trigger", json={"to": "bob"}, headers=header)
         assert refused(other, 422, "idempotency_mismatch")
 
+    async def test_key_of_a_workflow_that_has_changed_returns_the_first_response(self, rest):
+        path, trigger = "/v1/workflows/booking", {"json": {"to": "alice"}, "headers": {"idempotency-key": "k"}}
+        await put(rest)
+        first = await rest.app.post(f"{path}/trigger", **trigger)
+        await rest.app.patch(path, json={"active": False})
+        assert (await rest.app.post(f"{path}/trigger", **trigger)).content == first.content
+        other = await rest.app.post(f"{path}/trigger", json={"to": "bob"}, headers=trigger["headers"])
+        assert refused(other, 422, "idempotency_mismatch")
+        assert refused(await rest.app.post(f"{path}/trigger", json={"to": "alice"}), 409, "conflict")
+        await rest.app.delete(path)
+        assert (await rest.app.post(f"{path}/trigger", **trigger)).content == first.content
+
     async def test_cancel_by_key_and_by_id(self, rest):
         await put(rest)
         body = {"to": ["alice", "bob"], "cancel_key": "b7"}

@@ -21,7 +21,7 @@ from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel import times, validation
-from bellcast.kernel.errors import FieldError, Invalid, PreconditionFailed
+from bellcast.kernel.errors import BellcastError, FieldError, Invalid, PreconditionFailed
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.limits import Limits
@@ -197,7 +197,14 @@ class Schedules(Struct, eq=False):
         tenant = draft.tenant or DEFAULT_TENANT
         if draft.send_at is None and draft.timezone is None:
             engines = self.engines()
-            started = await Runs(engines.db).start(await self.triggers.prepare(workflow, draft, tenant))
+            try:
+                request = await self.triggers.prepare(workflow, draft, tenant)
+            except BellcastError:
+                response = await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])
+                if response is None:
+                    raise
+                return response
+            started = await Runs(engines.db).start(request)
             engines.router.messages_added()
             return started
         if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is not None:
