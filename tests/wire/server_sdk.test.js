@@ -149,6 +149,17 @@ test('a token is signed without a request, with the key of the project', async (
   assert.equal('since' in claims, false);
 });
 
+test('a token has no claims but those of Bellcast', async () => {
+  const offline = new Bellcast({ secret, fetch: () => assert.fail('something was sent') });
+  for (const wrong of [{ sub: 'bob' }, { exp: 9e9 }, { tenent: 'acme' }]) await assert.rejects(offline.token('alice', wrong), UnknownArgument);
+  for (const wrong of [{ topics: 'news' }, { publish: {} }, { roles: [7] }]) await assert.rejects(offline.token('alice', wrong), InvalidArgument);
+  const session = { recipient: 'alice', sub: 'bob', exp: 9e9, email: 'alice@example.com', roles: ['admin'], expires_at: new Date(Date.now() + 60e3) };
+  const { token } = await (await offline.tokenHandler(() => session)(new Request('http://app.example/'))).json();
+  const { iat, exp, ...claims } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
+  assert.deepEqual(claims, { sub: 'alice', roles: ['admin'] });
+  assert.ok(exp - iat <= 60);
+});
+
 test('a token has the time at which its recipient joined the app', async () => {
   const joined = new Date('2026-01-31T12:00:00Z');
   for (const since of [joined, joined.getTime() / 1000]) {

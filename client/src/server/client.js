@@ -407,12 +407,17 @@ export class Bellcast {
     return this.request('GET', '/v1/explain', { query, signal });
   }
 
-  /** A session token for a recipient's page, signed in this process; with an API key, by the server. `ttl` is in seconds, or "2h"; `since` (epoch seconds or a Date) is when the recipient joined the app. @param {Id} recipient @param {{ttl?: number | string, topics?: string[], publish?: string[], roles?: string[], tenant?: string | null, name?: string, since?: number | Date}} [options] @returns {Promise<string>} */
-  async token(recipient, { ttl = DEFAULT_TTL, since, ...options } = {}) {
+  /** A session token for a recipient's page, signed in this process; with an API key, by the server. `ttl` is in seconds, or "2h"; `since` (epoch seconds or a Date) is when the recipient joined the app. @param {Id} recipient @param {{ttl?: number | string, topics?: string[] | undefined, publish?: string[] | undefined, roles?: string[] | undefined, tenant?: string | null | undefined, name?: string | undefined, since?: number | Date}} [options] @returns {Promise<string>} */
+  async token(recipient, { ttl = DEFAULT_TTL, since, topics, publish, roles, tenant, name, ...others } = {}) {
     const sub = text(recipient, 'recipient');
+    const [unknown] = Object.keys(others); // as a claim, it could replace `sub` or `exp`
+    if (unknown !== undefined) throw new UnknownArgument(`${unknown}: is not known; expected ttl, topics, publish, roles, tenant, name or since`);
+    for (const [argument, list] of Object.entries({ topics, publish, roles })) {
+      if (list != null && !(Array.isArray(list) && list.every((one) => typeof one === 'string'))) throw new InvalidArgument(`${argument}: expected a list of strings`);
+    }
     const lifetime = seconds('ttl', ttl);
     if (lifetime < 1 || lifetime > LONGEST_TTL) throw new InvalidArgument('ttl: must be between 1 second and 30 days');
-    const claims = Object.fromEntries(Object.entries({ ...options, since: since == null ? since : epochSeconds('since', since) }).filter(([, value]) => value !== undefined && value !== null));
+    const claims = Object.fromEntries(Object.entries({ topics, publish, roles, tenant, name, since: since == null ? since : epochSeconds('since', since) }).filter(([, value]) => value !== undefined && value !== null));
     if (this.#secret.startsWith(API_KEY)) return (await this.request('POST', '/v1/tokens', { body: { recipient: sub, ttl: lifetime, ...claims }, harmless: true, expects: ['token'] })).token;
     const now = Date.now() / 1000;
     return signToken(this.#crypto, this.#secret, this.#key, { sub, iat: now, exp: now + lifetime, ...claims });

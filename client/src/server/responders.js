@@ -38,11 +38,11 @@ export function tokenHandler(bell, who) {
   return async (request) => {
     const identity = identityOf(await who(request));
     if (!identity) return json(401, { detail: 'Not signed in.' });
-    const { recipient, expires_at: _, ...claims } = identity;
+    const { recipient, tenant, roles, topics, publish, name } = identity; // the app's session may have more
     const left = (endOf(identity) - Date.now()) / 1000;
     if (left <= 0) return json(401, { detail: 'The session has ended.' });
     const ttl = Number.isNaN(left) ? DEFAULT_TTL : Math.max(1, Math.min(left, DEFAULT_TTL));
-    return json(200, { token: await bell.token(recipient, { ...claims, ttl }), expires_at: new Date(Date.now() + ttl * 1000).toISOString() });
+    return json(200, { token: await bell.token(recipient, { tenant, roles, topics, publish, name, ttl }), expires_at: new Date(Date.now() + ttl * 1000).toISOString() });
   };
 }
 
