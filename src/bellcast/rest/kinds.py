@@ -228,7 +228,7 @@ def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
         + [("updated_at", datetime | UnsetType, UNSET)],
         bases=(kind.type,),
         namespace={
-            "__doc__": f"A {kind.name} with its key. `tenant` is null for the project's own. Reads and lists have `updated_at`, the time of the last write."
+            "__doc__": f"The {kind.name} with its key. `tenant` is null for the project's own. Reads and lists have `updated_at`, the time of the last write."
             + (
                 " `version` is 0 for a draft that was never published; reads and lists have who saved the `draft` of the tenant, or null. Lists have who published the version, or null."
                 * kind.is_versioned
@@ -244,7 +244,7 @@ def types_of(kind: Kind[Any]) -> tuple[Any, Any]:
             f"Written{kind.type.__name__}",
             [("effects", list[PublishEffect] | UnsetType, UNSET)],
             bases=(shown,),
-            namespace={"__doc__": f"A {kind.name} as it was written. Only a dry run has `effects`."},
+            namespace={"__doc__": f"The {kind.name} as it was written. Only a dry run has `effects`."},
             frozen=True,
             kw_only=True,
         )
