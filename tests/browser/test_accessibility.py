@@ -19,6 +19,7 @@ from tests.browser.shop import (
     wait_state,
     wait_until,
 )
+from tests.thoroughness import sampled
 
 AXE = Path(__file__).parents[2] / "client/node_modules/axe-core/axe.min.js"
 BELL_AND_TOASTS = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
@@ -266,7 +267,7 @@ def test_new_notifications_are_announced_politely_and_once(app, person, shop):
     expect(announcement).to_have_text("5 new notifications")
 
 
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("viewport", sampled([WIDE, PHONE]), ids=["desktop", "phone"])
 def test_new_notifications_are_announced_while_the_panel_is_open(app, person, open_shop, bellcast_server, viewport):
     page = open_shop(bellcast_server, person, viewport).open()
     bell(page, 0).click()

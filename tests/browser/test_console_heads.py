@@ -8,6 +8,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.console import DESKTOP, Console, wait_loaded
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
+from tests.thoroughness import sampled
 
 
 def test_title_and_the_pages_beside_it_stay_while_an_object_is_open(
@@ -27,7 +28,7 @@ def test_title_and_the_pages_beside_it_stay_while_an_object_is_open(
     assert (title.bounding_box(), others.bounding_box()) == before
 
 
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("viewport", sampled([DESKTOP, PHONE]), ids=["desktop", "phone"])
 def test_titles_of_the_lists_of_an_entry_keep_their_places(
     open_console: Callable[..., Page], owner: Console, viewport: dict[str, int]
 ) -> None:
@@ -79,7 +80,13 @@ def test_list_that_the_server_does_not_search_is_searched_in_its_rows(open_conso
     assert violations(page) == []
 
 
-@pytest.mark.parametrize(("kind", "label"), [("tenants", "Key begins with"), ("topics", "Name begins with")])
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        ("tenants", "Key begins with"),
+        pytest.param("topics", "Name begins with", marks=pytest.mark.thorough),
+    ],
+)
 def test_long_lists_are_searched_by_the_server(open_console: Callable[..., Page], kind: str, label: str) -> None:
     page = open_console(f"/{kind}", viewport=DESKTOP)
     with page.expect_request(re.compile(rf"/v1/{kind}\?.*prefix=sought")):

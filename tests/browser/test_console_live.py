@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.console import Console, go
 from tests.browser.shop import PHONE, SMALL_PHONE, WIDE
 from tests.browser.test_accessibility import violations
+from tests.thoroughness import sampled
 from tests.wire.clients import websocket
 
 
@@ -89,7 +90,7 @@ def test_live_feed_has_kind_as_icon_and_tenant_in_each_row_in_grey(
     expect(page.get_by_role("complementary", name="Opened event")).to_be_visible()
 
 
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("viewport", sampled([WIDE, PHONE]), ids=["wide", "phone"])
 def test_refused_request_shows_its_status_in_the_live_feed(
     open_console: Callable[..., Page], owner: Console, viewport: dict[str, int]
 ) -> None:

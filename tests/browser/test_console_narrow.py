@@ -8,6 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.console import DESKTOP, Console, wait_loaded
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
+from tests.thoroughness import sampled
 from tests.wire.clients import websocket
 
 TABLET = {"width": 820, "height": 1100}
@@ -69,7 +70,7 @@ def test_live_event_has_a_second_line_for_its_recipient_on_a_phone(
     expect(milliseconds).to_be_visible(visible=viewport == TABLET)
 
 
-@pytest.mark.parametrize("viewport", [PHONE, TABLET], ids=["phone", "tablet"])
+@pytest.mark.parametrize("viewport", sampled([PHONE, TABLET]), ids=["phone", "tablet"])
 def test_second_line_of_a_row_begins_without_a_separator(
     open_console: Callable[..., Page], owner: Console, viewport: dict[str, int]
 ) -> None:
@@ -84,7 +85,7 @@ def test_second_line_of_a_row_begins_without_a_separator(
     assert separators == ["none", *['"·"'] * (len(separators) - 1)]
 
 
-@pytest.mark.parametrize("viewport", [PHONE, TABLET, DESKTOP], ids=["phone", "tablet", "desktop"])
+@pytest.mark.parametrize("viewport", sampled([PHONE, TABLET, DESKTOP]), ids=["phone", "tablet", "desktop"])
 def test_buttons_of_a_new_object_are_at_the_bottom(open_console: Callable[..., Page], viewport: dict[str, int]) -> None:
     page = open_console("/tenants?new=yes", viewport=viewport)
     button = box(page.get_by_role("button", name="Create tenant"))
@@ -143,7 +144,7 @@ def test_index_of_the_settings_stays_below_the_bar_of_a_tablet_with_touch(open_c
     assert box(index)["y"] == box(page.locator(".bar"))["bottom"] == 48
 
 
-@pytest.mark.parametrize("has_touch", [True, False], ids=["touch", "mouse"])
+@pytest.mark.parametrize("has_touch", sampled([True, False]), ids=["touch", "mouse"])
 @pytest.mark.parametrize("path", ["/topics", "/tenants?new=yes"], ids=["list", "form"])
 def test_list_and_form_fit_in_the_width_of_a_tablet(
     open_console: Callable[..., Page], path: str, has_touch: bool

@@ -193,7 +193,7 @@ def test_list_of_workflows_has_the_runs_of_a_day_those_that_failed_and_who_edite
     expect(page.get_by_role("link", name="1 failed")).to_have_count(2)
 
 
-@pytest.mark.parametrize("path", ["workflows", "templates"])
+@pytest.mark.parametrize("path", sampled(["workflows", "templates"]))
 def test_date_in_a_list_has_room_for_a_wider_font(open_console: Callable[..., Page], owner: Console, path: str) -> None:
     page = open_console("/account", viewport={"width": 1280, "height": 800})
 

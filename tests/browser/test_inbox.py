@@ -195,7 +195,12 @@ def test_inbox_is_usable_by_keyboard(app, person, inbox):
 
 @pytest.mark.parametrize(
     ("name", "key", "number"),
-    [("Mark as read", "Enter", 1), ("Archive", "Enter", 0), ("Clear selection", "Enter", 1), ("Archive", "Escape", 1)],
+    [
+        ("Mark as read", "Enter", 1),
+        ("Archive", "Enter", 0),
+        pytest.param("Clear selection", "Enter", 1, marks=pytest.mark.thorough),
+        ("Archive", "Escape", 1),
+    ],
 )
 def test_focus_returns_to_the_list_when_the_selection_ends(app, person, inbox, name, key, number):
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(3))
@@ -254,9 +259,9 @@ def test_key_presses_faster_than_the_server_are_not_lost(app, person, inbox):
 @pytest.mark.parametrize(
     ("lang", "title", "all_read"),
     [
-        ("de", "Mitteilungen", "Alle als gelesen markieren"),
+        pytest.param("de", "Mitteilungen", "Alle als gelesen markieren", marks=pytest.mark.thorough),
         ("es-MX", "Notificaciones", "Marcar todas como leídas"),
-        ("fr", "Notifications", "Tout marquer comme lu"),
+        pytest.param("fr", "Notifications", "Tout marquer comme lu", marks=pytest.mark.thorough),
         ("ar", "الإشعارات", "وضع علامة مقروء على الكل"),
     ],
 )
