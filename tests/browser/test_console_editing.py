@@ -466,7 +466,7 @@ def test_support_reads_definitions_and_edits_none(
     page.on("response", lambda response: refused.append(response.url) if response.status == 403 else None)
     blocks = [{"type": "heading", "text": "Hello"}, {"type": "text", "text": "{{ data.a }}"}]
     owner.send("PUT", "/v1/templates/read", {"email": {"subject": "Hi", "blocks": blocks}, "sms": {"text": "Hi"}})
-    page.goto("/console/templates/read")
+    go(page, "/templates/read")
     shown = page.frame_locator("iframe[title='Preview of the e-mail']")
     expect(shown.get_by_role("heading", name="Hello")).to_be_visible()
     for name in ("Test…", "Send me a test", "More for read"):
@@ -483,7 +483,7 @@ def test_support_reads_definitions_and_edits_none(
     page.get_by_role("button", name="YAML").click()
     expect(page.get_by_label("Definition as YAML")).not_to_be_editable()
     assert refused == []
-    page.goto("/console/workflows/evil?edit=yes")
+    go(page, "/workflows/evil?edit=yes")
     expect(page.get_by_role("tree", name="Steps")).to_be_visible()
     expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, Route, expect
-from tests.browser.console import DESKTOP, Console, wait_loaded
+from tests.browser.console import DESKTOP, Console, go, wait_loaded
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -59,7 +59,7 @@ def test_list_that_the_server_does_not_search_is_searched_in_its_rows(open_conso
     names, is_paged = [["shop", "Reports"], ["old shop", "other"]], False
     page = open_console("/account", viewport=DESKTOP)
     page.route("**/v1/keys?*", keys_after)
-    page.goto("/console/keys")
+    go(page, "/keys")
     expect(page.locator(".row-link")).to_have_count(2)
     export = page.get_by_role("button", name="Export")
     expect(export).to_be_visible()
@@ -111,7 +111,7 @@ def test_column_sorts_a_list_that_is_loaded_as_a_whole(open_console: Callable[..
     rows = [{"key": key, "name": None, "channels": [], "template": f"t-{n}" if n else None} for key, n in uses.items()]
     answer = {"types": [{**one, "uses": []} for one in rows], "next": None}
     page.route("**/v1/types?*", lambda route: route.fulfill(json=answer))
-    page.goto("/console/types")
+    go(page, "/types")
     links, head = page.locator(".row-link"), page.get_by_role("columnheader", name="Template")
     expect(links).to_have_text(["b", "a", "c"])
     head.get_by_role("button").click()

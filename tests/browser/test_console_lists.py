@@ -239,7 +239,7 @@ def test_points_separate_the_values_of_a_second_line(open_console: Callable[...,
     owner.send("PUT", "/v1/schedules/pointed?tenant=acme", schedule)
     page = open_console("/account", viewport=PHONE)
     for path, values in (("notifications?recipient=paula&tenant=acme", 2), ("types?tenant=acme", 2), ("schedules", 3)):
-        page.goto(f"/console/{path}")
+        go(page, f"/{path}")
         expect(page.locator(".row-link").first).to_be_visible()
         lines = page.locator(".chunk .row").evaluate_all(POINTS)
         for second, first in lines:
@@ -257,7 +257,7 @@ def test_narrow_row_has_its_numbers_as_phrases_and_the_same_facts_as_the_others(
         for unread, email in ((4, "a@b.example"), (1, f"{'long' * 20}@b.example"), (0, None))
     ]
     page.route(re.compile(r"/v1/recipients\?"), lambda route: route.fulfill(json={"recipients": rows, "next": None}))
-    page.goto("/console/recipients")
+    go(page, "/recipients")
     unread = page.locator(".chunk .cell.number")
     expect(unread).to_have_count(3)
     phrases = unread.evaluate_all(
@@ -319,7 +319,8 @@ def test_type_is_listed_with_what_recipients_cannot_turn_off(open_console: Calla
     read_again.value.finished()
     wait_loaded(page)
     expect(yaml).to_have_attribute("open", "")
-    listed = open_console("/types").get_by_role("row").filter(has_text="Marked")
+    go(page, "/types")
+    listed = page.get_by_role("row").filter(has_text="Marked")
     expect(listed.locator(".cell.number")).to_have_text("1")
 
 
@@ -335,7 +336,7 @@ def test_type_that_is_not_among_the_counted_sends_is_not_said_to_be_unused(
     owner.send("PUT", "/v1/types/rare", {"name": "Rare"})
     page = open_console("/")
     page.route("**/v1/types?*", busy)
-    page.goto("/console/types/rare")
+    go(page, "/types/rare")
     expect(page.get_by_role("region", name="State")).to_contain_text("Not among the last 20,000 sends")
 
 
@@ -432,7 +433,7 @@ def test_last_column_of_a_list_with_actions_ends_at_its_edge(open_console: Calla
     page = open_console("/account", viewport={"width": 1280, "height": 800})
     with websocket(owner.server, "edgar") as client:
         client.until("ready")
-        page.goto("/console/connections?recipient=edgar")
+        go(page, "/connections?recipient=edgar")
         row, since = page.locator(".chunk .row"), page.locator(".chunk .cell.time")
         expect(since).to_be_visible()
         ends = [one.evaluate("(one) => one.getBoundingClientRect().right") for one in (row, since)]
@@ -465,7 +466,7 @@ def test_parts_of_a_page_load_their_next_rows_on_demand(open_console: Callable[.
 
     page.route(re.compile("/v1/topics/long/subscriptions"), fulfill_subscriptions)
     page.route(re.compile("/v1/topics/long/events"), fulfill_events)
-    page.goto("/console/topics/long")
+    go(page, "/topics/long")
     subscribers = page.locator(".panel", has=page.get_by_role("heading", name="Subscribers"))
     expect(subscribers.get_by_role("link")).to_have_count(100)
     subscribers.get_by_role("button", name="Load more").click()
@@ -507,7 +508,7 @@ def test_topics_have_bars_that_can_be_seen_directly_before_their_numbers(open_co
         for name, (followers, subscribers) in names.items()
     ]
     page.route("**/v1/topics?*", lambda route: route.fulfill(json={"topics": found, "next": None}))
-    page.goto("/console/topics")
+    go(page, "/topics")
     busy, small, quiet = (page.get_by_role("row", name=name) for name in names)
     expect(busy.locator(".share")).to_have_count(2)
     gap = "(one) => one.nextElementSibling.getBoundingClientRect().left - one.getBoundingClientRect().right"

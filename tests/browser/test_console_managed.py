@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.console import DESKTOP, Console, confirm, state_of_operator
+from tests.browser.console import DESKTOP, Console, confirm, go, state_of_operator
 from tests.browser.shop import PHONE, wait_page
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -153,7 +153,7 @@ def test_steps_into_git_say_what_a_push_locks_and_are_reached_from_an_object(
     owner.send("PUT", "/v1/templates/free", TEMPLATE)
     page = open_console("/templates/shared")
     expect(page.locator(".git-line")).to_contain_text("In git: shop @ 1a2b3c4, locked")
-    page = open_console("/templates/free")
+    go(page, "/templates/free")
     expect(page.locator(".git-line")).to_contain_text("Not in git")
     page.get_by_role("link", name="Put it into git").click()
     steps = page.locator(".numbered.git")

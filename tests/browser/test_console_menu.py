@@ -110,9 +110,16 @@ def test_pages_of_the_server_have_a_menu_of_their_own_that_leads_back(open_conso
 
 
 def test_menu_fits_a_window_without_scrolling(open_console: Callable[..., Page]) -> None:
-    for path in ("/", "/playground", "/settings", "/audit"):
-        page = open_console(path, viewport={"width": 1280, "height": 800})
-        menu = page.get_by_role("navigation", name="Pages")
+    page = open_console("/account", viewport={"width": 1280, "height": 800})
+    menu = page.get_by_role("navigation", name="Pages")
+    for path, name in (
+        ("/", "Overview"),
+        ("/playground", "Playground"),
+        ("/settings", "Settings"),
+        ("/audit", "Audit"),
+    ):
+        go(page, path)
+        expect(menu.locator("[aria-current]")).to_have_text(name)
         expect(menu.locator("[aria-current]")).to_be_in_viewport(ratio=1)
         assert menu.evaluate("(one) => one.scrollHeight <= one.clientHeight"), path
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from tests.browser.console import DESKTOP, Console, wait_loaded
+from tests.browser.console import DESKTOP, Console, go, wait_loaded
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
@@ -43,7 +43,7 @@ def test_filter_is_beside_the_views_of_a_list_with_an_open_object(
     page = open_console("/account", viewport={"width": 1280, "height": 800})
     with websocket(owner.server, "nils") as client:
         client.until("ready")
-        page.goto("/console/connections")
+        go(page, "/connections")
         page.get_by_role("link", name="nils").first.click()
         expect(page.locator(".pane .verdict")).to_be_visible()
         filters = page.get_by_role("search", name="Filters")
@@ -195,7 +195,7 @@ def test_row_names_the_default_tenant_of_a_notification_and_separates_the_reach_
     listed = {"announcements": [{**sent, "id": "1", "tenant": None, "reach": reach}], "next": None}
     page.route("**/v1/announcements?*", lambda route: route.fulfill(json=route.fetch().json() | listed))
     page.set_viewport_size(TABLET)
-    page.goto("/console/announcements?scope=all")
+    go(page, "/announcements?scope=all")
     read = page.get_by_text("3 read", exact=True)
     expect(read).to_be_visible()
     assert read.evaluate("(one) => getComputedStyle(one, '::before').content") == '" · "'

@@ -456,7 +456,7 @@ def test_preference_defaults_of_many_types_are_shown_in_parts_and_found(open_con
         route.fulfill(response=response, json={**found, "effective": many})
 
     page.route("**/v1/preference-defaults*", add_types)
-    page.goto("/console/preference-defaults")
+    go(page, "/preference-defaults")
     rows = page.locator("tbody tr")
     expect(rows).to_have_count(100)
     page.get_by_role("button", name="Show more types").click()
@@ -553,7 +553,7 @@ def test_email_is_light_in_a_dark_console(open_console: Callable[..., Page], own
     message = owner.send("GET", "/v1/messages?recipient=reader")["messages"][0]["id"]
     page = open_console("/account", color_scheme="dark")
     for path in (f"/notifications/{id}", f"/messages/{message}"):
-        page.goto(f"/console{path}")
+        go(page, path)
         heading = page.frame_locator("iframe").get_by_role("heading", name="See you")
         colour = heading.evaluate("one => getComputedStyle(one).color")
         assert max(map(int, re.findall(r"\d+", colour))) < 100  # dark letters on light paper

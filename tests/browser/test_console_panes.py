@@ -20,8 +20,9 @@ def test_title_of_an_object_stays_in_place_with_and_without_buttons(
     owner.send("PUT", "/v1/types/placed", {"name": "Placed"})
     owner.send("POST", "/v1/keys", {"name": "placed", "scopes": ["send"]})
     tops = []
+    page = open_console("/account", viewport=DESKTOP)
     for path, name in (("/types", "Placed"), ("/keys", "placed"), ("/audit", "project secret created an API key")):
-        page = open_console(path, viewport=DESKTOP)
+        go(page, path)
         page.get_by_role("link", name=name).first.click()
         title, close = (page.locator(one) for one in (".pane h1", ".pane .close"))
         expect(title).to_contain_text(name)
@@ -155,7 +156,7 @@ def test_entry_of_the_audit_log_leads_to_what_was_changed(open_console: Callable
     page.get_by_label("Address", exact=True).fill("far@example.com")
     page.get_by_role("button", name="Suppress", exact=True).click()
     expect(page.locator("h1")).to_have_text("Suppressions")
-    page.goto("/console/audit")
+    go(page, "/audit")
     page.get_by_role("link", name="suppressed far@example.com").click()
     expect(page.get_by_role("region", name="State")).to_have_text("Done")
     page.locator(".facts").get_by_role("link", name="suppression far@example.com").click()

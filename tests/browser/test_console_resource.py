@@ -240,7 +240,7 @@ def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
         open_more(page)
         confirm(pane.get_by_role("button", name="Close the connection"))
         expect(pane.get_by_role("region", name="State")).to_contain_text("Closed after")
-    page.goto("/console/connections/unknown")
+    go(page, "/connections/unknown")
     expect(page.get_by_text("This connection has been closed")).to_be_visible()
 
 
@@ -253,7 +253,7 @@ def test_connection_is_shown_without_what_else_its_recipient_has_if_that_cannot_
     with websocket(owner.server, "lonny") as client, websocket(owner.server, "lonny") as other:
         client.until("ready")
         other.until("ready")
-        page.goto("/console/connections?recipient=lonny")
+        go(page, "/connections?recipient=lonny")
         page.get_by_role("link", name="lonny").first.click()
         pane = page.locator(".pane")
         expect(pane.get_by_role("heading", name="Other connections")).to_be_visible()

@@ -33,7 +33,8 @@ def test_schedule_shows_its_next_times_and_is_paused(open_console: Callable[...,
     expect(page.get_by_label("Day")).to_have_value("1")
     owner.send("PUT", "/v1/schedules/weekly", {**body, "active": False})
     owner.send("PUT", "/v1/schedules/sends", body)
-    row = open_console("/schedules").get_by_role("row").filter(has_text=re.compile(r"paused\s+weekly"))
+    go(page, "/schedules")
+    row = page.get_by_role("row").filter(has_text=re.compile(r"paused\s+weekly"))
     expect(row.locator(".time")).to_have_text("–")
 
 

@@ -128,7 +128,7 @@ def test_overview_charts_numbers_against_the_day_before(open_console: Callable[.
     expect(page.get_by_role("img", name="Sends: 9 in 24 hours, the previous 24 hours 7")).to_be_visible()
     expect(page.get_by_role("heading", name="Queue age")).to_have_count(0)
     with page.expect_request(lambda request: "step=1h" in request.url and "tenant=evil" in request.url):
-        page.goto("/console/tenants/evil")
+        go(page, "/tenants/evil")
 
 
 def test_latency_is_charted_from_zero_with_its_maximum(open_console: Callable[..., Page]) -> None:
@@ -362,7 +362,7 @@ def test_request_has_a_page_with_its_reason_and_its_body(open_console: Callable[
     page = open_console("/requests?status=422")
     page.get_by_role("link", name="POST /v1/notifications").first.click()
     expect(page.get_by_role("region", name="Refusal")).to_contain_text("did you mean")
-    page.goto("/console/requests/lost-send")
+    go(page, "/requests/lost-send")
     expect(page.locator(".pane pre")).to_contain_text("onerror=")
     expect(page.locator(".pane pre .token-name").first).to_have_text('"to":')
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0

@@ -216,7 +216,7 @@ def test_pusher_app_opens_beside_its_list_until_it_is_closed(open_console: Calla
     expect(page.locator(".row-link")).to_have_count(1)
     expect(page.locator(".pane")).to_have_count(0)
     page.set_viewport_size(PHONE)
-    page.goto("/console/pusher-apps")
+    go(page, "/pusher-apps")
     page.locator(".row-link").click()
     expect(page.locator("h1")).to_have_text("This project")
 
@@ -245,7 +245,7 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     expect(page.locator(".notice pre")).to_contain_text("PUSHER_APP_SECRET=")
     secret = page.locator(".notice .id code").inner_text()
     assert violations(page) == []
-    page.goto("/console/pusher-apps")
+    go(page, "/pusher-apps")
     page.get_by_role("link", name="<img").click()
     open_more(page)
     confirm(page.get_by_role("button", name="Disable"))

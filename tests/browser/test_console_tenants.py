@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from tests.browser.console import DESKTOP, Console, add_filter, choose_tenant, state_of_operator, wait_loaded
+from tests.browser.console import DESKTOP, Console, add_filter, choose_tenant, go, state_of_operator, wait_loaded
 from tests.browser.test_accessibility import violations
 from tests.wire.clients import websocket
 
@@ -68,7 +68,7 @@ def test_restricted_developer_sees_its_tenants_and_chooses_one_to_search(
     expect(page.locator(".chunk .row").filter(has_text="larch")).to_be_visible()
     wait_loaded(page)
     expect(page.locator(".chunk .row").filter(has_text="maple")).to_have_count(0)
-    page.goto("/console/notifications?recipient=tessa")
+    go(page, "/notifications?recipient=tessa")
     expect(page.get_by_text("Choose the tenant of the recipient in the menu")).to_be_visible()
     choose_tenant(page, "larch")
     expect(page.get_by_role("link", name="Hello")).to_be_visible()
@@ -94,7 +94,7 @@ def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
     helper.reload()
     helper.get_by_text("Settings as JSON").click()
     expect(helper.locator("details").filter(has_text="Settings as JSON")).to_contain_text('"plan": "team"')
-    page.goto("/console/tenants/maple")
+    go(page, "/tenants/maple")
     expect(page.get_by_role("region", name="Usage")).to_contain_text(re.compile(r"\d of 5,000 sent today"))
     page.locator(".numbers").get_by_role("link", name="1 recipient", exact=True).click()
     expect(page).to_have_url(re.compile(r"/recipients\?tenant=maple$"))
@@ -276,7 +276,7 @@ def test_palette_finds_the_recipients_of_all_tenants(open_console: Callable[...,
 def test_closed_connections_without_rows_say_what_would_appear(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     page.route("**/v1/connections*", lambda route: route.fulfill(json={"connections": [], "next": None}))
-    page.goto("/console/connections?state=closed")
+    go(page, "/connections?state=closed")
     expect(page.locator("#main .empty")).to_contain_text("Closed connections appear here, with the reason.")
 
 
@@ -293,7 +293,7 @@ def test_operator_of_two_tenants_sees_the_sums_of_both(
     state = state_of_operator(owner, chromium, "bound-to-both", "developer", list(counts))
     page = open_console("/account", state=state)
     page.route("**/v1/stats/series?*", series_of_tenant)
-    page.goto("/console/requests")
+    go(page, "/requests")
     expect(page.get_by_text("7 requests counted in the last 24 hours")).to_be_visible()
     choose_tenant(page, "maple")
     expect(page.get_by_text("4 requests counted in the last 24 hours")).to_be_visible()
@@ -303,7 +303,7 @@ def test_operator_of_two_tenants_sees_the_sums_of_both(
     ):
         one.until("ready")
         other.until("ready")
-        page.goto("/console/connections")
+        go(page, "/connections")
         protocols = page.get_by_role("region", name="Open connections by protocol")
         expect(protocols).to_have_text("Native over WebSocket 2")
         choose_tenant(page, "maple")
@@ -320,7 +320,7 @@ def test_protocols_are_shown_with_an_answer_and_without_filters(
     protocols = page.get_by_role("region", name="Open connections by protocol")
     with websocket(owner.server, "tessa") as client:
         client.until("ready")
-        page.goto("/console/connections")
+        go(page, "/connections")
         expect(page.get_by_role("link", name="tessa").first).to_be_visible()
         wait_loaded(page)
         expect(protocols).to_have_count(0)

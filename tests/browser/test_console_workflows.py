@@ -182,7 +182,7 @@ def test_message_simulated_before_there_was_a_provider_says_only_that_it_is_stor
     outcome = page.get_by_role("region", name="Outcome")
     expect(outcome.get_by_role("heading")).to_have_text("Simulated: stored, not sent")
     expect(outcome.get_by_role("link", name="Set up an e-mail provider")).to_have_count(0)
-    page = open_console(f"/workflows/{provided}?edit=yes")
+    go(page, f"/workflows/{provided}?edit=yes")
     expect(page.locator("[data-step=mail]")).to_have_attribute(
         "aria-description", "1 done (Simulated: stored, not sent)"
     )
