@@ -17,8 +17,9 @@ FLAGS = [
     "--disable-background-networking",
     # Without spare processes for further sites, and with one for all pages of a context: a tenth of the CPU time of a page.
     "--renderer-process-limit=1",
-    # A page is open for seconds, in which V8's compilers and their threads take a tenth of its CPU time and save less.
-    "--js-flags=--no-sparkplug --no-maglev --no-opt --single-threaded",
+    # A page is open for seconds, in which V8's compilers and their threads take a tenth of its CPU time and save less. Only the
+    # first one, which does not optimize, saves more than it takes: a twentieth, of tests that run axe.
+    "--js-flags=--no-maglev --no-opt --single-threaded",
     # A page without an address or of an invented host is not on this machine, and Chromium would block its requests to
     # a local server as an attack.
     "--disable-features=LocalNetworkAccessChecks",
