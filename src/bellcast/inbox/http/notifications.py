@@ -122,7 +122,7 @@ async def send(request: ApiRequest) -> ASGIApp:
     With `send_at`, a schedule sends it at that time: 202 `{"schedule": {"key", "next_at"}}`.
 
     `dry_run` validates the send and returns what would be decided for the first 100 recipients; nothing is written: 200
-    `{"recipients", "plan": [{"recipient", "channel", "outcome", "rule", "at"}]}`."""
+    `{"recipients", "plan": [{"recipient", "channel", "outcome", "rule", "at"}]}`. A channel with `after` has the outcome `send`, at that time."""
     ctx = context.of(request)
     draft = await request_body.body(request, ONLY_DRAFT)
     query = request_body.query(request, DryRunQuery)

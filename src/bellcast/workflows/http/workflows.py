@@ -220,7 +220,8 @@ async def cancel(call: ResourceCall[CancelRequest]) -> Cancelled:
     no step of these runs starts, and their messages that were not yet attempted are cancelled. `cancelled` counts runs
     and recipients of waiting triggers; a waiting trigger to an audience counts as one, and only a request without `to`
     cancels it. If the runs of an audience are still being added, the recipients in `to` get none; they are not
-    counted. Keys with the scope `manage` may cancel too."""
+    counted. An unknown workflow has no runs: it may have been deleted while they continue. Keys with the scope `manage`
+    may cancel too."""
     (key,), body = call.key, call.body
     tenant, to = tenants.single_tenant(call.request, body.tenant), [body.to] if isinstance(body.to, str) else body.to
     cancel = call.ctx[Schedules].cancel
