@@ -178,11 +178,13 @@ def test_all_reference_pages_are_generated() -> None:
     assert set(reference.FOLDER.glob("*.md")) == made
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_links_resolve(page: Path) -> None:
+def test_links_resolve() -> None:
+    assert {named(page): lost for page in PAGES if (lost := lost_links(page))} == {}
+
+
+def lost_links(page: Path) -> list[str]:
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    lost = [link for found in LINK.finditer(text) if not leads(page, link := found[1] or found[2])]
-    assert lost == []
+    return [link for found in LINK.finditer(text) if not leads(page, link := found[1] or found[2])]
 
 
 def leads(page: Path, link: str) -> bool:
@@ -194,6 +196,7 @@ def leads(page: Path, link: str) -> bool:
     return target.exists() and (not anchor or anchor in anchors(target))
 
 
+@cache
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)

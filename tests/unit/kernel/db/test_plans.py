@@ -52,10 +52,12 @@ def of_the_engine(empty: sqlite3.Connection, text: str) -> list[str]:
     return [row[3] for row in empty.execute(f"EXPLAIN QUERY PLAN {text}", params)]
 
 
-@pytest.mark.parametrize("name", sorted(set(TEXTS) - WHOLE))
-def test_no_statement_scans_a_table(empty: sqlite3.Connection, name: str) -> None:
-    plan = of_the_engine(empty, TEXTS[name])
-    assert [step for step in plan if step.startswith("SCAN") and not OWN.match(step)] == []
+def test_no_statement_scans_a_table(empty: sqlite3.Connection) -> None:
+    plans = {name: of_the_engine(empty, TEXTS[name]) for name in set(TEXTS) - WHOLE}
+    scans = {
+        name: [step for step in plan if step.startswith("SCAN") and not OWN.match(step)] for name, plan in plans.items()
+    }
+    assert {name: steps for name, steps in scans.items() if steps} == {}
 
 
 @pytest.mark.parametrize(
