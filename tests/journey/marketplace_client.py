@@ -14,21 +14,17 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from bellcast.client import Bellcast
-from tests.example_apps import Browsers
 
 TIMEOUT = 40  # seconds
 
 
-@contextmanager
-def signed_in_browsers(site):
-    """Signed-in browsers of all people, who have empty inboxes."""
+def empty_inboxes(site):
+    """Clear the inboxes of all people."""
     keys = ("nora", "samir", "ben", "lucia", "tomasz")
     site.empty_outbox()
     with Bellcast(site.server.url, site.server.secret) as bell:
         for key in keys:
             bell.inbox(bell.token(key, tenant="gable")).clear("all")
-    with Browsers(site.visitor) as browsers:
-        yield browsers
 
 
 class LiveConnection:

@@ -48,10 +48,8 @@ def bell(server, studio):
         yield bell
 
 
-@pytest.fixture
-def browsers(studio, bell):
-    """Signed-in browsers of all people, who have empty inboxes."""
-
+@pytest.fixture(scope="module")
+def signed_in(studio):
     @contextmanager
     def visitor(person):
         with httpx.Client(base_url=studio.url, timeout=60) as browser:
@@ -60,6 +58,12 @@ def browsers(studio, bell):
 
     with Browsers(visitor) as browsers:
         yield browsers
+
+
+@pytest.fixture
+def browsers(signed_in, bell):
+    """Signed-in browsers of all people, who have empty inboxes."""
+    return signed_in
 
 
 def sign_in(browser, person, path=""):

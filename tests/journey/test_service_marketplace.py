@@ -13,17 +13,18 @@ from bellcast.examples.app_kit import Database
 from bellcast.examples.service_marketplace import notifications
 from bellcast.examples.service_marketplace.bookings import now_here
 from bellcast.examples.service_marketplace.languages import LANGUAGES
+from tests.example_apps import Browsers
 from tests.faults.raw_sockets import eventually
 from tests.journey.marketplace_client import (
     book,
     change_booking,
     device,
+    empty_inboxes,
     encrypted_message,
     free_time,
     open_live,
     pay,
     send_message,
-    signed_in_browsers,
 )
 from tests.service_marketplace_app import marketplace
 from tests.sqlite_dump import sqlite_dump
@@ -38,10 +39,17 @@ def site(tmp_path_factory, two_workers):
         yield site
 
 
-@pytest.fixture
-def browsers(site):
-    with signed_in_browsers(site) as browsers:
+@pytest.fixture(scope="module")
+def signed_in(site):
+    with Browsers(site.visitor) as browsers:
         yield browsers
+
+
+@pytest.fixture
+def browsers(site, signed_in):
+    """Signed-in browsers of all people, who have empty inboxes."""
+    empty_inboxes(site)
+    return signed_in
 
 
 # --- bookings and payments

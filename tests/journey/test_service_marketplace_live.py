@@ -9,15 +9,16 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from tests.example_apps import Browsers
 from tests.journey.marketplace_client import (
     LiveConnection,
     book,
     change_booking,
     device,
+    empty_inboxes,
     encrypted_message,
     open_live,
     send_message,
-    signed_in_browsers,
 )
 from tests.service_marketplace_app import marketplace
 
@@ -31,10 +32,17 @@ def site(tmp_path_factory, two_workers):
         yield site
 
 
-@pytest.fixture
-def browsers(site):
-    with signed_in_browsers(site) as browsers:
+@pytest.fixture(scope="module")
+def signed_in(site):
+    with Browsers(site.visitor) as browsers:
         yield browsers
+
+
+@pytest.fixture
+def browsers(site, signed_in):
+    """Signed-in browsers of all people, who have empty inboxes."""
+    empty_inboxes(site)
+    return signed_in
 
 
 # --- live connections

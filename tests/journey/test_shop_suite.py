@@ -10,6 +10,7 @@ import pytest
 
 from bellcast.client import Bellcast
 from bellcast.examples.app_kit.attempts import MOST_WRONG
+from tests.example_apps import Browsers
 from tests.faults.raw_sockets import eventually
 from tests.shop_suite_app import Suite, Visitor
 from tests.sqlite_dump import sqlite_dump
@@ -19,6 +20,13 @@ from tests.sqlite_dump import sqlite_dump
 def suite(tmp_path_factory: pytest.TempPathFactory, two_workers: bool) -> Iterator[Suite]:
     with Suite(tmp_path_factory.mktemp("suite"), two_workers=two_workers) as suite:
         yield suite
+
+
+@pytest.fixture(scope="module")
+def people(suite: Suite) -> Iterator[Browsers]:
+    """Signed-in visitors by name, of tests that do not end a session."""
+    with Browsers(suite.visitor) as people:
+        yield people
 
 
 def product(visitor, name: str) -> str:
@@ -72,11 +80,11 @@ def test_entering_with_a_changed_password_is_limited(tmp_path: Path):
         assert http.get("/login?enter=petra").status_code == 302
 
 
-def test_superuser_without_a_shop_is_sent_to_the_admin(suite):
-    with suite.visitor("sasha") as sasha:
-        for path in ("/sales/", "/inventory/", "/customers/", "/system/"):
-            assert sasha.http.get(path).url.path == "/admin/", path
-        assert sasha.submit("/preferences/", "/system/", message="Maintenance").url.path == "/admin/"
+def test_superuser_without_a_shop_is_sent_to_the_admin(people):
+    sasha = people["sasha"]
+    for path in ("/sales/", "/inventory/", "/customers/", "/system/"):
+        assert sasha.http.get(path).url.path == "/admin/", path
+    assert sasha.submit("/preferences/", "/system/", message="Maintenance").url.path == "/admin/"
 
 
 @pytest.mark.thorough
@@ -85,22 +93,23 @@ def test_passwords_are_stored_as_scrypt_hashes(suite):
     assert "scrypt$" in stored
 
 
-def test_sale_reaches_exactly_the_people_of_the_shop_even_before_their_first_sign_in(suite):
-    with suite.visitor("nadia") as nadia:
-        nadia.submit("/sales/", product=product(nadia, "Hand grinder"), quantity=1)
-        assert eventually(lambda: "New Sale" in nadia.titles())
-    with suite.visitor("omar") as omar, suite.visitor("petra") as petra:
-        assert eventually(lambda: "New Sale" in omar.titles())
-        assert "New Sale" not in petra.titles()
-        sale = next(one for one in omar.api("GET", "notifications/").json()["results"] if one["title"] == "New Sale")
-        assert (sale["message"], sale["type"], sale["priority"], sale["action_text"]) == (
-            "A sale of $100.00 was completed by Nadia", "sale", "normal", "View Sale",
-        )  # fmt: skip
-        assert "Hand grinder" in omar.http.get(sale["action_url"]).text
-        missing = petra.http.get(sale["action_url"])
-        assert missing.status_code == 404
-        assert "Back to the shop" in missing.text
-        assert "it belongs to another shop" in missing.text
+def test_sale_reaches_exactly_the_people_of_the_shop_even_before_their_first_sign_in(people):
+    nadia = people["nadia"]
+    nadia.submit("/sales/", product=product(nadia, "Hand grinder"), quantity=1)
+    assert eventually(lambda: "New Sale" in nadia.titles())
+    omar = people["omar"]
+    petra = people["petra"]
+    assert eventually(lambda: "New Sale" in omar.titles())
+    assert "New Sale" not in petra.titles()
+    sale = next(one for one in omar.api("GET", "notifications/").json()["results"] if one["title"] == "New Sale")
+    assert (sale["message"], sale["type"], sale["priority"], sale["action_text"]) == (
+        "A sale of $100.00 was completed by Nadia", "sale", "normal", "View Sale",
+    )  # fmt: skip
+    assert "Hand grinder" in omar.http.get(sale["action_url"]).text
+    missing = petra.http.get(sale["action_url"])
+    assert missing.status_code == 404
+    assert "Back to the shop" in missing.text
+    assert "it belongs to another shop" in missing.text
 
 
 def test_sign_in_lists_people_with_the_names_of_their_shops(suite):
@@ -166,15 +175,13 @@ def test_low_stock_reaches_the_manager_by_e_mail_and_an_empty_shelf_by_text_mess
 
 
 @pytest.mark.thorough
-def test_changed_password_is_reported_by_e_mail(suite):
-    with suite.visitor("omar") as omar:
-        passwords = ["bellcast", "another secret 1"]
-        for old, new in (passwords, reversed(passwords)):
-            omar.submit("/security/", old_password=old, new_password1=new, new_password2=new)
-        expected = ("omar@shop.example", "The password of your account was changed.")
-        assert eventually(
-            lambda: any(to == expected[0] and expected[1] in text for to, text in messages(suite, "email"))
-        )
+def test_changed_password_is_reported_by_e_mail(suite, people):
+    omar = people["omar"]
+    passwords = ["bellcast", "another secret 1"]
+    for old, new in (passwords, reversed(passwords)):
+        omar.submit("/security/", old_password=old, new_password1=new, new_password2=new)
+    expected = ("omar@shop.example", "The password of your account was changed.")
+    assert eventually(lambda: any(to == expected[0] and expected[1] in text for to, text in messages(suite, "email")))
 
 
 @pytest.mark.thorough
@@ -190,113 +197,116 @@ def test_form_id_of_another_person_is_another_sale_and_another_customer(suite):
             assert "Of 1" in visitor.http.get("/customers/").text
 
 
-def test_form_that_the_back_button_restores_records_what_is_written_into_it(suite):
-    with suite.visitor("petra") as petra, suite.visitor("nadia") as nadia:
-        token = str(uuid.uuid4())
-        for quantity in (1, 3):
-            petra.submit("/sales/", product=product(petra, "Espresso beans"), quantity=quantity, token=token)
-            petra.submit("/customers/", name=f"Café No. {quantity}", email="", token=token)
-            nadia.submit("/system/", message=f"Open until {quantity}", token=token)
-        text = petra.http.get("/sales/").text
-        assert ("1 × Espresso beans" in text, "3 × Espresso beans" in text) == (True, True)
-        text = petra.http.get("/customers/").text
-        assert ("Café No. 1" in text, "Café No. 3" in text) == (True, True)
-        assert eventually(lambda: {"Open until 1", "Open until 3"} <= set(nadia.texts()))
+def test_form_that_the_back_button_restores_records_what_is_written_into_it(people):
+    petra = people["petra"]
+    nadia = people["nadia"]
+    token = str(uuid.uuid4())
+    for quantity in (1, 3):
+        petra.submit("/sales/", product=product(petra, "Espresso beans"), quantity=quantity, token=token)
+        petra.submit("/customers/", name=f"Café No. {quantity}", email="", token=token)
+        nadia.submit("/system/", message=f"Open until {quantity}", token=token)
+    text = petra.http.get("/sales/").text
+    assert ("1 × Espresso beans" in text, "3 × Espresso beans" in text) == (True, True)
+    text = petra.http.get("/customers/").text
+    assert ("Café No. 1" in text, "Café No. 3" in text) == (True, True)
+    assert eventually(lambda: {"Open until 1", "Open until 3"} <= set(nadia.texts()))
 
 
-def test_sale_of_a_product_that_was_deleted_meanwhile_says_so(suite):
-    with suite.visitor("petra") as petra:
-        refused = petra.submit("/sales/", product="99999", quantity=1)
-        assert (refused.status_code, "not one of the available choices" in refused.text) == (422, True)
+def test_sale_of_a_product_that_was_deleted_meanwhile_says_so(people):
+    petra = people["petra"]
+    refused = petra.submit("/sales/", product="99999", quantity=1)
+    assert (refused.status_code, "not one of the available choices" in refused.text) == (422, True)
 
 
-def test_form_sent_twice_is_one_sale(suite):
-    with suite.visitor("petra") as petra:
-        text = petra.http.get("/sales/").text
-        token = re.search(r'name="token" value="([^"]+)"', text)[1]
-        for _ in range(2):
-            petra.submit("/sales/", product=product(petra, "Hand grinder"), quantity=1, token=token)
-        assert petra.http.get("/sales/").text.count("1 × Hand grinder</a>") == 1
+def test_form_sent_twice_is_one_sale(people):
+    petra = people["petra"]
+    text = petra.http.get("/sales/").text
+    token = re.search(r'name="token" value="([^"]+)"', text)[1]
+    for _ in range(2):
+        petra.submit("/sales/", product=product(petra, "Hand grinder"), quantity=1, token=token)
+    assert petra.http.get("/sales/").text.count("1 × Hand grinder</a>") == 1
 
 
-def test_notice_that_is_sent_twice_is_one_announcement(suite):
-    with suite.visitor("nadia") as nadia:
-        token = str(uuid.uuid4())
-        for _ in range(2):
-            nadia.submit("/system/", message="Back at noon", token=token)
-        nadia.submit("/system/", message="All is well")
-        assert eventually(lambda: "All is well" in nadia.texts())
-        assert nadia.texts().count("Back at noon") == 1
+def test_notice_that_is_sent_twice_is_one_announcement(people):
+    nadia = people["nadia"]
+    token = str(uuid.uuid4())
+    for _ in range(2):
+        nadia.submit("/system/", message="Back at noon", token=token)
+    nadia.submit("/system/", message="All is well")
+    assert eventually(lambda: "All is well" in nadia.texts())
+    assert nadia.texts().count("Back at noon") == 1
 
 
-def test_notice_without_an_id_is_sent_and_one_without_a_text_is_refused(suite):
-    with suite.visitor("nadia") as nadia:
-        assert nadia.submit("/system/", message="", token="").status_code == 422
-        assert nadia.submit("/system/", message="Closed on Sunday", token="").status_code == 200
-        assert eventually(lambda: "Closed on Sunday" in nadia.texts())
+def test_notice_without_an_id_is_sent_and_one_without_a_text_is_refused(people):
+    nadia = people["nadia"]
+    assert nadia.submit("/system/", message="", token="").status_code == 422
+    assert nadia.submit("/system/", message="Closed on Sunday", token="").status_code == 200
+    assert eventually(lambda: "Closed on Sunday" in nadia.texts())
 
 
-def test_customer_form_without_an_id_adds_a_customer(suite):
-    with suite.visitor("petra") as petra:
-        assert petra.submit("/customers/", name="No Id & Sons", email="", token="").status_code == 200
-        assert "No Id &amp; Sons" in petra.http.get("/customers/").text
+def test_customer_form_without_an_id_adds_a_customer(people):
+    petra = people["petra"]
+    assert petra.submit("/customers/", name="No Id & Sons", email="", token="").status_code == 200
+    assert "No Id &amp; Sons" in petra.http.get("/customers/").text
 
 
-def test_customer_form_sent_twice_is_one_customer(suite):
-    with suite.visitor("omar") as omar:
-        text = omar.http.get("/customers/").text
-        fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', text))
-        for _ in range(2):
-            form = {**fields, "name": "Twice & Sons", "email": ""}
-            sent = omar.http.post("/customers/", data=form, headers={"referer": suite.url})
-            assert sent.status_code == 200
-        assert omar.http.get("/customers/").text.count("Twice &amp; Sons") == 1
+def test_customer_form_sent_twice_is_one_customer(suite, people):
+    omar = people["omar"]
+    text = omar.http.get("/customers/").text
+    fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', text))
+    for _ in range(2):
+        form = {**fields, "name": "Twice & Sons", "email": ""}
+        sent = omar.http.post("/customers/", data=form, headers={"referer": suite.url})
+        assert sent.status_code == 200
+    assert omar.http.get("/customers/").text.count("Twice &amp; Sons") == 1
 
 
-def test_changes_in_the_admin_notify_as_those_of_the_pages(suite):
-    with suite.visitor("nadia") as nadia, suite.visitor("omar") as omar, suite.visitor("sasha") as sasha:
-        admin = "/admin/shop/product/"
-        fields = {"name": "Milk jug", "price": "9.00", "low_stock": 5}
-        nadia.submit(f"{admin}add/", **fields, stock=20)
-        number = re.search(rf"{admin}(\d+)/change/\">Milk jug", nadia.http.get(admin).text)[1]
-        nadia.submit(f"{admin}{number}/change/", **fields, stock=3)
-        nadia.submit("/admin/shop/customer/add/", name="Tea Room", email="")
-        adjusted, low = "Nadia changed Milk jug from 20 to 3", "Milk jug is running low: 3 left"
-        assert eventually(lambda: {adjusted, low, "Tea Room"} <= set(omar.texts()))
-        assert sasha.http.get("/admin/shop/sale/").status_code == 200
-        assert sasha.http.get("/admin/shop/sale/add/").status_code == 403
+def test_changes_in_the_admin_notify_as_those_of_the_pages(people):
+    nadia = people["nadia"]
+    omar = people["omar"]
+    sasha = people["sasha"]
+    admin = "/admin/shop/product/"
+    fields = {"name": "Milk jug", "price": "9.00", "low_stock": 5}
+    nadia.submit(f"{admin}add/", **fields, stock=20)
+    number = re.search(rf"{admin}(\d+)/change/\">Milk jug", nadia.http.get(admin).text)[1]
+    nadia.submit(f"{admin}{number}/change/", **fields, stock=3)
+    nadia.submit("/admin/shop/customer/add/", name="Tea Room", email="")
+    adjusted, low = "Nadia changed Milk jug from 20 to 3", "Milk jug is running low: 3 left"
+    assert eventually(lambda: {adjusted, low, "Tea Room"} <= set(omar.texts()))
+    assert sasha.http.get("/admin/shop/sale/").status_code == 200
+    assert sasha.http.get("/admin/shop/sale/add/").status_code == 403
 
 
-def test_product_that_is_edited_during_a_sale_keeps_its_pieces(suite):
-    with suite.visitor("nadia") as nadia:
-        admin, fields = "/admin/shop/product/", {"name": "Sieve", "low_stock": 1}
-        nadia.submit(f"{admin}add/", **fields, price="4.00", stock=20)
-        page = re.search(rf"({admin}\d+/change/)\">Sieve", nadia.http.get(admin).text)[1]
-        shown = dict(re.findall(r'name="((?:initial-)?stock)" value="(\d+)"', nadia.http.get(page).text))
-        nadia.submit("/sales/", product=product(nadia, "Sieve"), quantity=3)
-        nadia.submit(page, **fields, price="5.00", **shown)
-        assert re.search(r'name="stock" value="(\d+)"', nadia.http.get(page).text)[1] == "17"
+def test_product_that_is_edited_during_a_sale_keeps_its_pieces(people):
+    nadia = people["nadia"]
+    admin, fields = "/admin/shop/product/", {"name": "Sieve", "low_stock": 1}
+    nadia.submit(f"{admin}add/", **fields, price="4.00", stock=20)
+    page = re.search(rf"({admin}\d+/change/)\">Sieve", nadia.http.get(admin).text)[1]
+    shown = dict(re.findall(r'name="((?:initial-)?stock)" value="(\d+)"', nadia.http.get(page).text))
+    nadia.submit("/sales/", product=product(nadia, "Sieve"), quantity=3)
+    nadia.submit(page, **fields, price="5.00", **shown)
+    assert re.search(r'name="stock" value="(\d+)"', nadia.http.get(page).text)[1] == "17"
 
 
-def test_customer_that_is_saved_without_a_change_does_not_notify(suite):
-    with suite.visitor("petra") as petra:
-        petra.submit("/customers/", name="Quiet Café", email="")
-        page = re.search(r'href="(/customers/\d+/)">Quiet Café', petra.http.get("/customers/").text)[1]
-        for name in ("Quiet Café", "Loud Café", "Loud Café"):
-            petra.submit(page, name=name, email="")
-        petra.submit("/customers/", name="The last one", email="")
-        assert eventually(lambda: petra.texts()[:3] == ["The last one", "Loud Café", "Quiet Café"])
+def test_customer_that_is_saved_without_a_change_does_not_notify(people):
+    petra = people["petra"]
+    petra.submit("/customers/", name="Quiet Café", email="")
+    page = re.search(r'href="(/customers/\d+/)">Quiet Café', petra.http.get("/customers/").text)[1]
+    for name in ("Quiet Café", "Loud Café", "Loud Café"):
+        petra.submit(page, name=name, email="")
+    petra.submit("/customers/", name="The last one", email="")
+    assert eventually(lambda: petra.texts()[:3] == ["The last one", "Loud Café", "Quiet Café"])
 
 
-def test_rows_that_loaddata_writes_do_not_notify(suite, tmp_path: Path):
+def test_rows_that_loaddata_writes_do_not_notify(suite, people, tmp_path: Path):
     file = tmp_path / "customers.json"
-    with suite.visitor("petra") as petra:
-        petra.submit("/customers/", name="Before the import", email="")
-        file.write_text(suite.manage("dumpdata", "shop.customer").replace("Before the import", "Imported Café"))
-        suite.manage("loaddata", str(file))
-        assert "Imported Café" in petra.http.get("/customers/").text
-        petra.submit("/customers/", name="After the import", email="")
-        assert eventually(lambda: petra.texts()[:2] == ["After the import", "Before the import"])
+    petra = people["petra"]
+    petra.submit("/customers/", name="Before the import", email="")
+    file.write_text(suite.manage("dumpdata", "shop.customer").replace("Before the import", "Imported Café"))
+    suite.manage("loaddata", str(file))
+    assert "Imported Café" in petra.http.get("/customers/").text
+    petra.submit("/customers/", name="After the import", email="")
+    assert eventually(lambda: petra.texts()[:2] == ["After the import", "Before the import"])
 
 
 @pytest.mark.thorough
