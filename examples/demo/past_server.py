@@ -19,7 +19,7 @@ from bellcast.kernel.jobs.runner import TimeTravel
 from bellcast.kernel.jobs.types import END_OF_TIME
 from bellcast.live_feed import RequestFilter, ServedRequest
 from bellcast.operators import passwords, second_factor
-from bellcast.operators.console_sessions import ConsoleSessions
+from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.operators.store import Operators
 from bellcast.operators.types import Operator, Role
 from bellcast.server.app import IN_PROCESS_URL, App, create_app

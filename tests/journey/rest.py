@@ -43,9 +43,9 @@ from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.types import PusherConfig
-from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.operators.oidc import OidcProvider, OidcSignIn
 from bellcast.operators.passkeys import Passkeys
+from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.operators.types import OidcConfig
 from bellcast.preferences.types import Channel
 from bellcast.providers.directory import ProviderDirectory

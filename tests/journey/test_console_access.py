@@ -13,8 +13,8 @@ import pytest
 from bellcast.auth.keys import SCOPES
 from bellcast.auth.permissions import AccessConfig
 from bellcast.console.pages import console
-from bellcast.operators import console_sessions, passwords
-from bellcast.operators.console_sessions import NAME_FAILURES
+from bellcast.operators import passwords, sign_in
+from bellcast.operators.sign_in import NAME_FAILURES
 from bellcast.operators.types import ROLES
 from bellcast.server.api_app import HANDLERS
 from tests.journey import rest as rests
@@ -282,7 +282,7 @@ async def test_guesses_of_strangers_do_not_delay_known_devices_and_open_sessions
         return matches(password, hashed)
 
     monkeypatch.setattr(passwords, "matches", slow_for_guesses)
-    monkeypatch.setattr(console_sessions, "MAX_WAITING", 1)
+    monkeypatch.setattr(sign_in, "MAX_WAITING", 1)
     guess = asyncio.ensure_future(at(rest, STRANGER).post("/v1/session", json=GUESS))
     assert await asyncio.to_thread(has_begun.wait, 60)
     assert refused(await at(rest, OFFICE).post("/v1/session", json=RIGHT), 429, "too_many")

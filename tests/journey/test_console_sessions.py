@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.operators import console_sessions
+from bellcast.operators import sign_in
 from bellcast.operators.types import MAX_USER_AGENT
 from tests.journey.operators import PASSWORD, as_cookie, browser, set_up, signed_in, user_agents
 from tests.journey.rest import Rest, refused
@@ -117,7 +117,7 @@ async def test_operator_ends_a_session_without_its_password(rest: Rest) -> None:
 async def test_own_session_is_listed_first_and_those_beyond_the_limit_can_be_ended(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(console_sessions, "MAX_LISTED_SESSIONS", 2)
+    monkeypatch.setattr(sign_in, "MAX_LISTED_SESSIONS", 2)
     here, others = await set_up(rest), [browser(rest) for _ in range(3)]
     for other in others:
         rest.clock.advance(1)

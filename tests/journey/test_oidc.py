@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bellcast.operators import oidc
-from bellcast.operators.console_sessions import ADDRESS_FAILURES
+from bellcast.operators.sign_in import ADDRESS_FAILURES
 from bellcast.operators.types import SESSION_SECONDS, OidcConfig
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from tests.journey import rest as rests

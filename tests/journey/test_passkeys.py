@@ -9,7 +9,7 @@ import pytest
 from fido2.utils import websafe_encode
 
 from bellcast.operators import passkeys
-from bellcast.operators.console_sessions import ADDRESS_FAILURES
+from bellcast.operators.sign_in import ADDRESS_FAILURES
 from bellcast.operators.store import Operators
 from tests.authenticator import USER_PRESENT, Authenticator
 from tests.journey import rest as rests

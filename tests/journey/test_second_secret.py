@@ -23,7 +23,7 @@ from bellcast.live.pusher import signatures as pusher_signatures
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.socketio import namespace_handshake
 from bellcast.live.socketio.namespace_handshake import Pid
-from bellcast.operators.console_sessions import ConsoleSessions
+from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.server.app import App
 from tests.journey.channels_app import app, eventually
 from tests.vendor_server import Request, vendor_server

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 import bellcast
-from bellcast.auth.cookie_sessions import CookieSessions
+from bellcast.auth.app_sessions import AppSessions
 from bellcast.documents.store import Documents
 from bellcast.inbox.store.external_writes import ExternalWrites
 from bellcast.kernel.limits import Limits
@@ -63,7 +63,7 @@ async def test_structlog_of_the_app_stays(tmp_path: Path, monkeypatch: pytest.Mo
 def test_services_with_secrets_do_not_show_their_fields() -> None:
     """Tracebacks show the local variables of an app, `self` among them."""
     steps = ProviderSteps(f"smtp://user:{SECRET}@mail.example.com", None, None, None)
-    sessions: Any = CookieSessions("https://app.example.com", cast("Any", None), cast("Any", None), Limits())
+    sessions: Any = AppSessions("https://app.example.com", cast("Any", None), cast("Any", None), Limits())
     sessions._cookies_by_principal[1] = None, SECRET.encode()
     writes = ExternalWrites(f"postgresql://user:{SECRET}@db.example.com/bell", FakeClock(), lambda _: None)
     for one in (steps, sessions, writes):

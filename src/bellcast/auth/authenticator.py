@@ -7,8 +7,8 @@ from urllib.parse import unquote_plus
 from msgspec import Struct
 
 from bellcast.auth import keys, origins, tokens
+from bellcast.auth.app_sessions import AppSessions
 from bellcast.auth.browser_request import without_own_cookies
-from bellcast.auth.cookie_sessions import CookieSessions
 from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin
 from bellcast.auth.permissions import AccessConfig
 from bellcast.auth.published_keys import ALGORITHMS, PublishedKeys
@@ -100,10 +100,10 @@ class Authenticator:
         # Each of the setting's current value: the settings may change while the server runs.
         self._app_claims = lru_cache(1)(tokens.claim_names_of)
         self._jwks = lru_cache(1)(lambda url: Jwks(url, access, http, clock, limits))
-        self._sessions_of = lru_cache(1)(lambda url: CookieSessions(url, http, clock, limits))
+        self._sessions_of = lru_cache(1)(lambda url: AppSessions(url, http, clock, limits))
 
     @property
-    def _sessions(self) -> CookieSessions | None:
+    def _sessions(self) -> AppSessions | None:
         url = self._access.session_url
         return None if url is None else self._sessions_of(url)
 

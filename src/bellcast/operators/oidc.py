@@ -24,8 +24,8 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
 from bellcast.kernel.outbound.port import Http, Response
-from bellcast.operators import console_sessions
-from bellcast.operators.console_sessions import ConsoleSessions, SignedIn
+from bellcast.operators import sign_in
+from bellcast.operators.sign_in import ConsoleSessions, SignedIn
 from bellcast.operators.store import Operators
 from bellcast.operators.types import VERIFIED_MS, OidcConfig, Operator, Role
 
@@ -368,7 +368,7 @@ class OidcSignIn(Struct, eq=False):
         if found is None:
             candidates = (claims.preferred_username, claims.email, claims.sub)
             names = (one.strip().lower() for one in candidates if isinstance(one, str))
-            name = next((name for name in names if console_sessions.NAME.fullmatch(name)), None)
+            name = next((name for name in names if sign_in.NAME.fullmatch(name)), None)
             if name is None:
                 raise Forbidden("Your account has no valid operator name: set a user name or an e-mail address.")
             operator = self.sessions.new_operator(name, role, subject=subject)

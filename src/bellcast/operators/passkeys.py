@@ -18,7 +18,7 @@ from bellcast.auth.browser_request import BrowserRequest
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, Invalid, Unauthenticated
-from bellcast.operators.console_sessions import ConsoleSessions, SignedIn
+from bellcast.operators.sign_in import ConsoleSessions, SignedIn
 from bellcast.operators.store import Operators
 from bellcast.operators.types import Operator, Passkey
 

@@ -17,7 +17,7 @@ from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequ
 from bellcast.kernel.http import ACCEPTED, HEADER_VALUES, ASGIApp, AsgiMessage, Receive, Scope, Send, request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller, KeyScope, Principal
-from bellcast.operators.console_sessions import ConsoleSessions
+from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.operators.types import Role
 from bellcast.rest import context, editor_access, tenants
 from bellcast.rest.context import ApiContext

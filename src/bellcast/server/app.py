@@ -38,7 +38,7 @@ from bellcast.live.http.asgi import can_take_over, serve_as_socket
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import NodeLeft, SettingsChanged
-from bellcast.operators.console_sessions import ConsoleSessions
+from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext

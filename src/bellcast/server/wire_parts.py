@@ -41,9 +41,9 @@ from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.live.cluster.rates import SharedRates
 from bellcast.live.dialects import DIALECTS
-from bellcast.operators.console_sessions import ConsoleSessions
 from bellcast.operators.oidc import OidcProvider, OidcSignIn
 from bellcast.operators.passkeys import Passkeys
+from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.operators.store import Operators
 from bellcast.preferences.types import Channel
 from bellcast.providers import directory

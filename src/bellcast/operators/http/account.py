@@ -17,9 +17,9 @@ from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT, Caller
 from bellcast.operators import passwords, second_factor
-from bellcast.operators.console_sessions import OPERATOR_NAME, ConsoleSessions, SignedIn
 from bellcast.operators.oidc import OidcSignIn
 from bellcast.operators.passwords import MAX_LENGTH, NEW_PASSWORD
+from bellcast.operators.sign_in import OPERATOR_NAME, ConsoleSessions, SignedIn
 from bellcast.operators.store import Operators
 from bellcast.operators.types import EMAIL_CODE_MS, SCOPES_OF_ROLE, Operator, Role
 from bellcast.providers.directory import ProviderDirectory

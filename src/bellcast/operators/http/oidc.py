@@ -10,7 +10,7 @@ from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, NotFound,
 from bellcast.kernel.field_limits import shown, text
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.operators.http import account as console_session
+from bellcast.operators.http import account
 from bellcast.operators.http.account import NO_STORE, public_operation
 from bellcast.operators.oidc import MAX_RETURN_PATH, RETURN_PATH, OidcSignIn
 from bellcast.rest import audit, context, guards
@@ -108,7 +108,7 @@ def _root(request: ApiRequest) -> str:
 
 
 def _sign_in(request: ApiRequest) -> OidcSignIn:
-    console_session.sessions(request)
+    account.sessions(request)
     unset = "No identity provider is configured: set BELLCAST_OIDC_ISSUER."
     return context.of(request).require(OidcSignIn, unset)
 

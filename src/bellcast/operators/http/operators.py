@@ -13,10 +13,10 @@ from bellcast.kernel.field_limits import NULL, Schema
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ListLimit, ShortListQuery, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.operators.console_sessions import OPERATOR_NAME
-from bellcast.operators.http import account as console_session
+from bellcast.operators.http import account
 from bellcast.operators.http.account import VALID, OperatorItem
 from bellcast.operators.passwords import NEW_PASSWORD
+from bellcast.operators.sign_in import OPERATOR_NAME
 from bellcast.operators.store import Operators
 from bellcast.operators.types import IDLE_MS, Operator, Role
 from bellcast.rest import audit, context, guards
@@ -99,7 +99,7 @@ async def page(request: ApiRequest, query: ShortListQuery) -> OperatorList:
         and query.includes(one.created_at)
     ]
     sessions = await operators.count_sessions(engines.clock.now() - IDLE_MS)
-    items = [console_session.item(one) for one in found[: query.limit]]
+    items = [account.item(one) for one in found[: query.limit]]
     shown = [ListedOperator(**structs.asdict(one), sessions=sessions.get(one.id, 0)) for one in items]
     return OperatorList(shown, shown[-1].name if len(found) > query.limit else None)
 
@@ -108,14 +108,14 @@ async def page(request: ApiRequest, query: ShortListQuery) -> OperatorList:
 async def create(call: ResourceCall[OperatorRequest]) -> OperatorItem:
     """Create an operator of the console."""
     request, params = call.request, call.body
-    console = console_session.sessions(request)
-    console_session.check_grant(guards.caller(request), params.role)
+    console = account.sessions(request)
+    account.check_grant(guards.caller(request), params.role)
     hashed = await _hash(request, params.password)
-    console_session.check_grant(guards.caller(request), params.role)
+    account.check_grant(guards.caller(request), params.role)
     bound = None if params.tenants is None else tuple(params.tenants)
     operator = await console.create(params.name, params.role, hashed, bound)
     audit.note_changes(request, {}, {"name": params.name, "role": params.role, "tenants": bound})
-    return console_session.item(operator)
+    return account.item(operator)
 
 
 @admin_operation(
@@ -285,7 +285,7 @@ def _shown(entry: AuditEntry) -> AuditItem:
 async def _hash(request: ApiRequest, password: str) -> str:
     """Return the hash of a new password. The caller may lose its permissions in the meantime, so they are checked
     again."""
-    hashed = await console_session.sessions(request).hash(password)
+    hashed = await account.sessions(request).hash(password)
     await guards.authorize(request, "admin", is_sensitive=True)
     return hashed
 
@@ -294,9 +294,9 @@ async def _changeable(request: ApiRequest, params: OperatorChange) -> Operator:
     """Return the operator in the path. Raises Forbidden, Conflict or Invalid if the caller may not make this change."""
     operator = await _manageable(request)
     if params.password is not None and operator.subject is not None:
-        raise Conflict(console_session.EXTERNAL)
+        raise Conflict(account.EXTERNAL)
     if params.role is not None:
-        console_session.check_grant(guards.caller(request), params.role)
+        account.check_grant(guards.caller(request), params.role)
     _check_tenants(params.role or operator.role, params.tenants)
     return operator
 
@@ -306,7 +306,7 @@ async def _manageable(request: ApiRequest) -> Operator:
     operator = await Operators(context.of(request).engines.db).get(request_body.path(request, "id"))
     if operator is None:
         raise NotFound(UNKNOWN)
-    console_session.check_grant(guards.caller(request), operator.role)
+    account.check_grant(guards.caller(request), operator.role)
     return operator
 
 

@@ -10,7 +10,7 @@ from bellcast.kernel.field_limits import Limit
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators import passkeys
-from bellcast.operators.http import account as console_session
+from bellcast.operators.http import account
 from bellcast.operators.http.account import ME, NO_STORE, public_operation
 from bellcast.operators.passkeys import PasskeyOptions, Passkeys
 from bellcast.operators.store import Operators
@@ -65,7 +65,7 @@ async def begin_sign_in(request: ApiRequest) -> ASGIApp:
     return responses.json(begun, 200, NO_STORE)
 
 
-@public_operation("POST", "/v1/session/passkey", body=PasskeySignIn, response_types={200: console_session.Account})
+@public_operation("POST", "/v1/session/passkey", body=PasskeySignIn, response_types={200: account.Account})
 async def sign_in(request: ApiRequest) -> ASGIApp:
     """Sign in with a passkey.
 
@@ -82,13 +82,13 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
     if signed_in is None:
         raise Unauthenticated(passkeys.WRONG)
     await audit.record(request, signed_in.operator.name, audit.OK)
-    return console_session.signed_in_response(request, signed_in, 200)
+    return account.signed_in_response(request, signed_in, 200)
 
 
 @ME.get(PasskeyList, "/passkeys")
 async def page(call: ResourceCall[None]) -> Any:
     """List the passkeys of the signed-in operator."""
-    operator = await console_session.own(call.request)
+    operator = await account.own(call.request)
     found = await Operators(call.ctx.engines.db).passkeys(operator.id)
     return responses.json(PasskeyList([responses.item(PasskeyItem, one) for one in found]), 200, NO_STORE)
 
@@ -96,7 +96,7 @@ async def page(call: ResourceCall[None]) -> Any:
 @ME.act("/passkey-options", PasskeyOptions, **SENSITIVE)
 async def begin(call: ResourceCall[None]) -> Any:
     """Begin to create a passkey."""
-    operator = await console_session.own(call.request)
+    operator = await account.own(call.request)
     begun = await _passkeys(call.request).begin_creation(guards.browser_request(call.request), operator)
     return responses.json(begun, 200, NO_STORE)
 
@@ -107,7 +107,7 @@ async def create(call: ResourceCall[PasskeyCreation]) -> PasskeyItem:
 
     Afterwards, the password alone is not enough to sign in."""
     request, params = call.request, call.body
-    operator = await console_session.own(request)
+    operator = await account.own(request)
     browser = guards.browser_request(request)
     added = await _passkeys(request).create(browser, operator, params.ceremony, params.credential, params.name)
     audit.note_change(request, "passkey", None, added.name)
@@ -117,12 +117,12 @@ async def create(call: ResourceCall[PasskeyCreation]) -> PasskeyItem:
 @ME.delete("/passkeys/{id:str}", **SENSITIVE)
 async def delete(call: ResourceCall[None]) -> bool:
     """Delete a passkey of the signed-in operator."""
-    operator = await console_session.own(call.request)
+    operator = await account.own(call.request)
     if not await Operators(call.ctx.engines.db).delete_passkey(operator.id, request_body.path(call.request, "id")):
         raise NotFound("You have no passkey with this id.")
     return True
 
 
 def _passkeys(request: ApiRequest) -> Passkeys:
-    console_session.sessions(request)  # without the console there are no passkeys
+    account.sessions(request)  # without the console there are no passkeys
     return context.of(request)[Passkeys]

@@ -14,7 +14,7 @@ from bellcast.kernel.errors import Forbidden, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses, served_file
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.served_file import ServedFile
-from bellcast.operators.http import account as console_session
+from bellcast.operators.http import account
 from bellcast.rest import guards
 from bellcast.rest.operations import operation, public_file
 
@@ -107,7 +107,7 @@ def _shown(request: ApiRequest) -> ASGIApp:
 
 
 def _check_enabled(request: ApiRequest) -> None:
-    console_session.sessions(request).check_network(guards.browser_request(request).address)
+    account.sessions(request).check_network(guards.browser_request(request).address)
 
 
 # The page is open to everyone, also where the console is off.

@@ -17,7 +17,7 @@ from bellcast.kernel import errors
 from bellcast.kernel.errors import BellcastError, Invalid, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.operators.console_sessions import ConsoleSessions
+from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.rest import context
 from bellcast.rest.operations import operation, public_file
 

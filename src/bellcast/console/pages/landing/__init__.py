@@ -21,7 +21,7 @@ from bellcast.kernel import ip_addresses, times, validation
 from bellcast.kernel.errors import BellcastError, Forbidden, NotFound, TooMany
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.operators.console_sessions import ConsoleSessions
+from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.rest import context
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from bellcast.auth import cookie_sessions
-from bellcast.auth.cookie_sessions import CookieSessions
+from bellcast.auth import app_sessions
+from bellcast.auth.app_sessions import AppSessions
 from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
@@ -21,7 +21,7 @@ class AppServer:
     def __init__(self, body: Any = None, status: int = 200) -> None:
         self.clock = clock()
         self.web = FakeHttp(responding_with({"recipient": "alice"} if body is None else body, status))
-        self.sessions = CookieSessions(URL, self.web, self.clock, Limits())
+        self.sessions = AppSessions(URL, self.web, self.clock, Limits())
 
     async def recipient(self, cookies: bytes = COOKIES) -> Principal:
         return await self.sessions.recipient(cookies)
@@ -71,7 +71,7 @@ async def test_responses_are_cached_per_cookie() -> None:
 
 
 async def test_cache_evicts_the_oldest_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cookie_sessions, "MAX_CACHED", 3)
+    monkeypatch.setattr(app_sessions, "MAX_CACHED", 3)
     app = AppServer()
     for cookies in (b"1", b"2", b"3"):
         await app.recipient(cookies)

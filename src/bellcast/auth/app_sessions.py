@@ -1,4 +1,4 @@
-"""Authenticates recipients by session cookie. The app that set the cookie returns its owner."""
+"""Sessions of the app: authenticates recipients by its session cookie, whose owner the app returns."""
 
 import asyncio
 import hashlib
@@ -34,7 +34,7 @@ class SessionResponse(SessionClaims, frozen=True, kw_only=True):
     expires_at: Annotated[datetime, Meta(tz=True)] | Seconds | None = None
 
 
-class CookieSessions:
+class AppSessions:
     """Queries the app for sessions and caches its responses briefly. `issued_at` is the time of the query, so that a
     response from before a revocation can be detected."""
 
