@@ -1,4 +1,4 @@
-"""Tenants, and the API keys of the project."""
+"""Tenants, and the rules in their settings."""
 
 from datetime import datetime
 from typing import Any
