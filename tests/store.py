@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bellcast.audit.store import AuditLog
 from bellcast.auth.store import Keys
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.store.messages import Messages
@@ -72,6 +73,7 @@ class Store:
         self.replays = Replays(engine)
         self.webhook_events = WebhookEvents(engine)
         self.operators = Operators(engine)
+        self.audit = AuditLog(engine)
         self.stats = StatsPoints(engine)
         self.exports = Exports(engine)
         self.maintenance = Maintenance(engine)

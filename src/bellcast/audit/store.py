@@ -11,6 +11,7 @@ from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import LockKey
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, on_table, pages, read, write
 
 # Serializes writers of the audit log, each of which reads the preceding entry.
 LOCK: LockKey = ("", "\x01audit")
@@ -54,3 +55,15 @@ _entry = columns.reader(
 )
 
 LIST = KeysetList("audit", ("id",), _entry, is_newest_first=True, filters=("actor", "outcome", "text"))
+
+
+class AuditLog(StoreTable):
+    """Entries are appended in a transaction of their own here, and by `append` in that of a change."""
+
+    record = write(LOCK)(on_table(append))
+
+    newest = read(on_table(head))
+
+    after = read(on_table(chain))
+
+    page = pages(LIST)

@@ -1,4 +1,4 @@
-"""Operators of the console, their sessions, failed sign-ins, and the audit log."""
+"""Operators of the console, their sessions, passkeys and recovery codes, and failed sign-ins."""
 
 import secrets
 
@@ -9,7 +9,7 @@ from bellcast.audit import store as audit
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement, fetch, first
-from bellcast.kernel.db.table import StoreTable, on_table, pages, read, write
+from bellcast.kernel.db.table import StoreTable, on_table, read, write
 from bellcast.kernel.errors import Conflict
 from bellcast.operators.types import Operator, OperatorSession, Passkey, Role
 
@@ -302,14 +302,6 @@ class Operators(StoreTable):
     @write()
     def clear_failures(self, subject: str) -> Script[None]:
         yield Statement("sign_in_failures_clear", {"subject": subject})
-
-    record = write(audit.LOCK)(on_table(audit.append))
-
-    audit_chain = read(on_table(audit.chain))
-
-    audit_head = read(on_table(audit.head))
-
-    audit = pages(audit.LIST)
 
     async def sweep(self, *, sessions_before: int, failures_before: int, audit_before: int, limit: int) -> int:
         """Delete old sessions, failures and audit entries, at most `limit` of each; return the largest

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bellcast.audit import store, types
+from bellcast.audit.store import AuditLog
 from bellcast.audit.types import AuditEntry, FieldChange
 from bellcast.auth import origins
 from bellcast.documents.store import WriteScript
@@ -16,7 +17,6 @@ from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.http import ASGIApp
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
-from bellcast.operators.store import Operators
 from bellcast.rest import context
 
 OK = "ok"
@@ -125,7 +125,7 @@ async def record(request: ApiRequest, actor: str, outcome: str, *, action: str =
     if outcome == OK and request.scope["state"].get(IS_DONE):
         return
     ctx = context.of(request)
-    await Operators(ctx.engines.db).record(
+    await AuditLog(ctx.engines.db).record(
         _entry(request, actor, outcome, action, target), types.entry_signer(ctx.project)
     )
 

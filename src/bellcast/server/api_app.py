@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bellcast.agents import http as agents
+from bellcast.audit import http as audit
 from bellcast.auth import http as tokens
 from bellcast.channels.http import mailbox, messages, notification_types, unsubscribe
 from bellcast.channels.suppressions import http as suppressions
@@ -57,7 +58,7 @@ MODULES = (
     *(explanations, suppressions, replays, workflows, simulations, runs, schedules, sources, schemas),
     *(messages, notification_types, templates, editor_tokens, preferences),
     *(unsubscribe, push_endpoints, providers, webhooks, preferences_page, mailbox),
-    *(account, oidc, passkeys, operators, live_feed, stats, nodes, stored_secrets, settings, agents),
+    *(account, oidc, passkeys, operators, audit, live_feed, stats, nodes, stored_secrets, settings, agents),
     *(console, embed, check, health, error_pages, browser_files, landing),
 )
 

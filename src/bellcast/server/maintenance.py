@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import structlog
 from msgspec import Struct, field
 
+from bellcast.audit.store import AuditLog
 from bellcast.audit.types import AUDIT_MS
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.documents.store import Documents
@@ -96,7 +97,7 @@ async def sweep(engines: Engines, store: StoreSettings, run_retention: float) ->
 
 async def log_audit_head(engines: Engines) -> None:
     """Log the newest entry of the audit log, as a copy outside the store."""
-    number, mac = await Operators(engines.db).audit_head()
+    number, mac = await AuditLog(engines.db).newest()
     if number:
         log.info("audit_head", number=number, mac=mac.hex())
 

@@ -189,6 +189,7 @@ class Problem(Struct, frozen=True):
 
 # The first part of an operation's id, where it is not the name of its module or room: ids are public.
 OPERATION_GROUPS = {
+    "bellcast.audit.http": "operators",
     "bellcast.auth.http": "tokens",
     "bellcast.documents.http": "stored_secrets",
     "bellcast.exports.http": "export",

@@ -117,4 +117,4 @@ async def test_one_of_two_first_changes_of_the_settings_is_refused(store: Store,
     assert [type(one) for one in results].count(Conflict) == 1
     (revision,) = await nodes[0].history(None, 10)
     assert revision in results
-    assert len((await store.operators.audit(wanted("*"))).items) == 1
+    assert len((await store.audit.page(wanted("*"))).items) == 1

@@ -225,22 +225,22 @@ async def test_failures_are_counted_by_subject_and_time(store: Store) -> None:
 
 async def test_audit_is_paged_newest_first(store: Store) -> None:
     for id in ("1", "2", "3"):
-        await store.operators.record(entry(id), sign)
-    assert [one.id for one in (await store.operators.audit(wanted("*", limit=2))).items] == ["3", "2"]
-    (first,) = (await store.operators.audit(wanted("*", before="2"))).items
+        await store.audit.record(entry(id), sign)
+    assert [one.id for one in (await store.audit.page(wanted("*", limit=2))).items] == ["3", "2"]
+    (first,) = (await store.audit.page(wanted("*", before="2"))).items
     assert first == msgspec.structs.replace(entry("1"), number=1, mac=b"mac of 1 after ")
-    assert await store.operators.audit_head() == (3, b"mac of 3 after mac of 2 after mac of 1 after ")
-    assert [one.number for one in await store.operators.audit_chain(1, 9)] == [2, 3]
+    assert await store.audit.newest() == (3, b"mac of 3 after mac of 2 after mac of 1 after ")
+    assert [one.number for one in await store.audit.after(1, 9)] == [2, 3]
 
 
 async def test_audit_is_filtered_by_time(store: Store) -> None:
     for hour in range(3):
         milliseconds = f"{NOW + hour * HOUR:012x}"
-        await store.operators.record(entry(f"{milliseconds[:8]}-{milliseconds[8:]}-x"), sign)
-    found = (await store.operators.audit(wanted("*", created=CreatedRange(NOW + HOUR, NOW + 2 * HOUR)))).items
+        await store.audit.record(entry(f"{milliseconds[:8]}-{milliseconds[8:]}-x"), sign)
+    found = (await store.audit.page(wanted("*", created=CreatedRange(NOW + HOUR, NOW + 2 * HOUR)))).items
     assert [one.number for one in found] == [2]
     since, until = CreatedRange(NOW + HOUR, ANY_TIME.until), CreatedRange(0, NOW + HOUR)
-    totals = [(await store.operators.audit(wanted("*", created=one, limit=1))).total for one in (since, until)]
+    totals = [(await store.audit.page(wanted("*", created=one, limit=1))).total for one in (since, until)]
     assert totals == [ListTotal(2, exact=True), ListTotal(1, exact=True)]
 
 
@@ -252,10 +252,10 @@ async def test_audit_is_filtered_by_actor_outcome_and_text(store: Store) -> None
         ("4", "ann", "/v1/keys", "unauthenticated"),
     ):
         one = msgspec.structs.replace(entry(id), actor=actor, target=target, outcome=outcome)
-        await store.operators.record(one, sign)
+        await store.audit.record(one, sign)
 
     async def ids(**filters: str) -> list[str]:
-        return [one.id for one in (await store.operators.audit(wanted("*", **filters))).items]
+        return [one.id for one in (await store.audit.page(wanted("*", **filters))).items]
 
     assert await ids(actor="ann") == ["4", "1"]
     assert [await ids(outcome=one) for one in ("ok", "refused", "password_required")] == [["1"], ["4", "3"], ["2"]]
@@ -269,8 +269,8 @@ async def test_audit_is_filtered_by_actor_outcome_and_text(store: Store) -> None
 
 
 async def test_concurrent_entries_are_one_chain(store: Store) -> None:
-    await asyncio.gather(*(store.operators.record(entry(str(number)), sign) for number in range(20)))
-    entries = await store.operators.audit_chain(0, 99)
+    await asyncio.gather(*(store.audit.record(entry(str(number)), sign) for number in range(20)))
+    entries = await store.audit.after(0, 99)
     assert [one.number for one in entries] == list(range(1, 21))
     assert [one.previous for one in entries] == [b"", *(one.mac for one in entries[:-1])]
 
@@ -286,13 +286,13 @@ async def test_sweep_deletes_what_is_old(store: Store, limit: int) -> None:
         await store.operators.start_session(str(at).encode(), "1", at, at)
         await store.operators.add_failure(["account:a"], at)
     for number, at in enumerate((NOW, NOW + HOUR, NOW)):
-        await store.operators.record(msgspec.structs.replace(entry(str(number)), at=at), sign)
+        await store.audit.record(msgspec.structs.replace(entry(str(number)), at=at), sign)
     times = {"sessions_before": NOW + 1, "failures_before": NOW + 1, "audit_before": NOW + 1}
     assert await store.operators.sweep(**times, limit=limit) == 1
     assert await store.operators.session(str(NOW).encode()) is None
     assert await store.operators.session(str(NOW + HOUR).encode()) is not None
     assert await store.operators.failures("account:a", 0) == (1, NOW + HOUR)
-    assert [one.id for one in (await store.operators.audit(wanted("*"))).items] == [
+    assert [one.id for one in (await store.audit.page(wanted("*"))).items] == [
         "2",
         "1",
     ]  # an older entry stays after a newer one
@@ -320,11 +320,11 @@ async def test_tenants_of_operators_and_keys_are_kept_and_an_owner_has_all(store
 async def test_audit_of_a_tenant_has_its_entries_only(store: Store) -> None:
     for number, tenant in enumerate(["acme", "globex", "acme", None]):
         one = msgspec.structs.replace(entry(f"01a{number}"), tenant=tenant)
-        await store.operators.record(one, lambda _: b"mac")
-    assert [one.id for one in (await store.operators.audit(wanted("acme"))).items] == ["01a2", "01a0"]
-    assert (await store.operators.audit(wanted("acme", limit=1))).total == ListTotal(2, exact=True)
-    assert [one.id for one in (await store.operators.audit(wanted("acme", before="01a2"))).items] == ["01a0"]
-    assert [one.id for one in (await store.operators.audit(wanted("*"))).items] == ["01a3", "01a2", "01a1", "01a0"]
+        await store.audit.record(one, lambda _: b"mac")
+    assert [one.id for one in (await store.audit.page(wanted("acme"))).items] == ["01a2", "01a0"]
+    assert (await store.audit.page(wanted("acme", limit=1))).total == ListTotal(2, exact=True)
+    assert [one.id for one in (await store.audit.page(wanted("acme", before="01a2"))).items] == ["01a0"]
+    assert [one.id for one in (await store.audit.page(wanted("*"))).items] == ["01a3", "01a2", "01a1", "01a0"]
 
 
 async def test_operator_of_an_identity_provider_is_found_by_its_subject(store: Store) -> None:
