@@ -18,7 +18,7 @@ PROJECT = DEFAULT_TENANT
 
 
 class Document(Struct, frozen=True):
-    """An object as JSON. Times are UTC milliseconds. `version` is the current one of a template."""
+    """An object as JSON. Times are UTC milliseconds. `version` is the current one, of kinds that have versions."""
 
     key: str
     body: bytes
