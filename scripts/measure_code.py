@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_558),
-    "modules": (0, 542),
-    "classes": (0, 1_254),
+    "lines": (0, 90_598),
+    "modules": (0, 543),
+    "classes": (0, 1_255),
     "functions": (0, 5_779),
     "private functions used once": (0, 668),
     "functions that only pass their parameters on": (0, 19),
