@@ -61,9 +61,6 @@ class AuditLog(StoreTable):
     """Entries are appended in a transaction of their own here, and by `append` in that of a change."""
 
     record = write(LOCK)(on_table(append))
-
     newest = read(on_table(head))
-
     after = read(on_table(chain))
-
     page = pages(LIST)
