@@ -61,7 +61,7 @@ from bellcast.settings import Settings
 from bellcast.settings.database import GROUPS, DatabaseSettings
 from bellcast.settings.groups import StoreSettings
 from bellcast.webhooks.webhooks import Webhooks
-from bellcast.workflows.event_reactions import SOURCES, Sources
+from bellcast.workflows.event_reactions import SOURCES, EventReactions
 from bellcast.workflows.event_source import USES, SourceUse
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules
@@ -206,7 +206,7 @@ async def opened(
     )
     triggers = Triggers(router, workflow_catalog, clock)
     schedules = Schedules(lambda: engines, triggers, limits)
-    sources = Sources(lambda: engines, triggers, limits, Recorder(store, clock, USES, SOURCES, SourceUse))
+    sources = EventReactions(lambda: engines, triggers, limits, Recorder(store, clock, USES, SOURCES, SourceUse))
     engines = idle_context(
         db=store, broker=broker, clock=clock, new_id=ids.new, scheduler=schedules, reactions=sources, feed=feed
     )
@@ -233,7 +233,7 @@ async def opened(
         RecentCache: RecentCache(clock, RECENT_CACHE_SIZE, RECENT_SECONDS),
         ReplayRunner: ReplayRunner(store, clock, ids.new, jobs),
         Schedules: schedules,
-        Sources: sources,
+        EventReactions: sources,
         StoredSecrets: StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),
         Webhooks: webhooks,
         RunStats: RunStats(store, clock, workflow_catalog),

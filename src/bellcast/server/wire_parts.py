@@ -61,7 +61,7 @@ from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import schedule_firing, schedules
 from bellcast.workflows.calls import StepCalls
-from bellcast.workflows.event_reactions import SOURCES, Sources
+from bellcast.workflows.event_reactions import SOURCES, EventReactions
 from bellcast.workflows.event_source import USES, SourceUse
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.flows import Workflows
@@ -211,7 +211,7 @@ class WorkflowParts:
         jobs.register(run_commits.FANOUT_JOB_KIND, executor.run_fanout)
         self.schedules = Schedules(engines, self.triggers, limits)
         self.tasks = ScheduledTasks(self.schedules, defined.tasks, jobs)
-        self.sources = Sources(engines, self.triggers, limits, Recorder(db, clock, USES, SOURCES, SourceUse))
+        self.sources = EventReactions(engines, self.triggers, limits, Recorder(db, clock, USES, SOURCES, SourceUse))
         jobs.register(schedules.JOB_KIND, partial(schedule_firing.run, self.schedules), is_timed=True)
 
     async def define(self) -> None:

@@ -60,7 +60,7 @@ class SourceFailure(NamedTuple):
     at: int
 
 
-class Sources(Struct, eq=False):
+class EventReactions(Struct, eq=False):
     """Executes and commits the reactions to live events."""
 
     engines: Callable[[], Engines]
@@ -104,8 +104,8 @@ class Sources(Struct, eq=False):
         return sources, any(names is None or event.name in names for names in (project.awaited, own.awaited))
 
     async def _current(self, tenant: str) -> Rules:
-        known = self._rules.get(tenant)
-        if known is not None and self._is_current(known):
+        known, newest = self._rules.get(tenant), self.triggers.workflow_catalog.changes
+        if known and known.changes == newest and is_cached(known.valid_until, self.engines().clock.now()):
             return known
         if tenant not in self._reading:
             self._reading[tenant] = shared(self._read(tenant))
@@ -118,10 +118,6 @@ class Sources(Struct, eq=False):
                     "The event sources of the tenant cannot be read, so no event is accepted: try again."
                 ) from None
             return known
-
-    def _is_current(self, rules: Rules) -> bool:
-        is_newest = rules.changes == self.triggers.workflow_catalog.changes
-        return is_newest and is_cached(rules.valid_until, self.engines().clock.now())
 
     async def _read(self, tenant: str) -> Rules:
         now, changes = self.engines().clock.now(), self.triggers.workflow_catalog.changes
@@ -140,7 +136,7 @@ class Sources(Struct, eq=False):
     # --- sends and triggers
 
     async def _apply(self, owner: str, key: str, source: EventSource, event: LiveEvent, own_key: str | None) -> None:
-        """Send or trigger, if the event matches. A failing rule does not affect others."""
+        """Send or trigger, if the event matches. A failing source does not affect others."""
         reason = None
         try:
             values = values_of(source, event)

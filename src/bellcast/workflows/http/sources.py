@@ -11,7 +11,7 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Recent
 from bellcast.templates.http import templates
 from bellcast.workflows import event_source
-from bellcast.workflows.event_reactions import Sources
+from bellcast.workflows.event_reactions import EventReactions
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 
@@ -26,7 +26,7 @@ async def _reference_errors(
 
 
 async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    found = await ctx[Sources].last_failures(tenant, keys)
+    found = await ctx[EventReactions].last_failures(tenant, keys)
     never: dict[str, Any] = {"last_error": None, "last_error_at": None}
     failed = {key: {"last_error": one.reason, "last_error_at": times.to_rfc3339(one.at)} for key, one in found.items()}
     return dict.fromkeys(keys, never) | failed
@@ -36,7 +36,7 @@ async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) ->
     ctx[WorkflowCatalog].forget()  # which counts changes
     for owner, key, is_deleted in changed:
         if is_deleted:
-            await ctx[Sources].recorder.forget(owner, key)
+            await ctx[EventReactions].recorder.forget(owner, key)
 
 
 class SourceKind(kinds.Kind[event_source.EventSource], frozen=True, kw_only=True, eq=False):
@@ -47,7 +47,7 @@ class SourceKind(kinds.Kind[event_source.EventSource], frozen=True, kw_only=True
         self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
     ) -> dict[tuple[str, str], dict[str, Any]]:
         places = [place for place in versions if tenants is None or place[0] in tenants]
-        recorder, now = ctx[Sources].recorder, ctx.engines.clock.now()
+        recorder, now = ctx[EventReactions].recorder, ctx.engines.clock.now()
         found, dropped_at = await recorder.find(places)
         is_complete = dropped_at < now - times.DAY_MS
         shown = {place: Recent(0, exact=is_complete, last_at=None) for place in places}
