@@ -5,7 +5,7 @@ import time
 
 import httpx
 
-from bellcast.cli import console
+from bellcast.cli import output
 from bellcast.client import Bellcast, BellcastError
 from bellcast.examples.demo import activity, traffic
 from bellcast.examples.demo.incidents import Incidents
@@ -36,23 +36,23 @@ class BusyLoader:
             self._thread.join(STOP_TIMEOUT_S)
 
     def _create(self, url: str) -> None:
-        console.note("Creating recipients, messages and runs; the server can be used meanwhile.")
+        output.note("Creating recipients, messages and runs; the server can be used meanwhile.")
         started = time.monotonic()
         aurora, harbor, juniper = activity.TENANTS
         try:
             with Bellcast(url, self._secret, timeout=REQUEST_TIMEOUT_S) as client:
                 incidents = Incidents(client, url, self._secret, tenant=harbor, spent=juniper)
-                with console.progress("Creating data") as show:
+                with output.progress("Creating data") as show:
                     is_complete = activity.create(client, show, self._is_stopped.is_set)
                 if is_complete:
                     incidents.cause()
                     incidents.exceed_budget(self._is_stopped)
         except (BellcastError, httpx.HTTPError) as error:
-            console.note(f"The data is incomplete: {console.plain(str(error))}")
+            output.note(f"The data is incomplete: {output.plain(str(error))}")
             return
         if not is_complete:
             return
-        console.note(f"The data is complete after {time.monotonic() - started:.0f} s. Connections and sends follow.")
+        output.note(f"The data is complete after {time.monotonic() - started:.0f} s. Connections and sends follow.")
         keys = activity.keys_by_tenant()[aurora]
         sends = traffic.rate(self._rows)
         load = traffic.Traffic(url, self._secret, self._pusher_key, aurora, keys, sends_per_second=sends)

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bellcast import cli
-from bellcast.cli.console import CommandError
+from bellcast.cli.output import CommandError
 from bellcast.kernel.errors import BellcastError
 from tests.faults.raw_sockets import eventually
 from tests.journey.shell import bellcast

@@ -13,8 +13,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from bellcast import build
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
+from bellcast.cli.output import CommandError
 from bellcast.kernel import errors
 
 DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -128,25 +128,25 @@ def main() -> NoReturn:
         sys.stdout.flush()
         sys.exit(status)
     except CommandError as error:
-        console.fail(str(error), error.status)
+        output.fail(str(error), error.status)
     except typer.TyperException as error:
-        console.fail(*console.usage(error))
+        output.fail(*output.usage(error))
     except errors.SettingsError as error:
-        console.fail(error.detail, 2)
+        output.fail(error.detail, 2)
     except errors.BellcastError as error:
-        console.fail(error.detail, 1)
+        output.fail(error.detail, 1)
     except OSError as error:
         if error.filename is not None:
             advice = "" if error.errno in DISK_FULL_ERRORS else "; check the path, and its permissions"
-            console.fail(f"{error.filename} cannot be used: {error.strerror}{advice}.", 1)
+            output.fail(f"{error.filename} cannot be used: {error.strerror}{advice}.", 1)
         if error.errno not in DISK_FULL_ERRORS:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes the rest of the output when it exits
-        console.fail(f"the output cannot be written: {error.strerror}.", 1)
+        output.fail(f"the output cannot be written: {error.strerror}.", 1)
     except ValueError as error:
-        console.fail(_invalid_value(error), 2)
+        output.fail(_invalid_value(error), 2)
     except typer.Abort:
-        console.fail("Stopped.", 1)
+        output.fail("Stopped.", 1)
 
 
 def _invalid_value(error: ValueError) -> str:

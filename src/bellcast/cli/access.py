@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
 from bellcast.cli.objects import every, request
+from bellcast.cli.output import CommandError
 
 EPILOG = """\
 [dim]Operators sign in to the console at[/] /console[dim]. Owners can do everything. Developers can do everything except manage \
@@ -68,10 +68,8 @@ def list_(client: "options.Bellcast") -> Iterator[Any]:
     operators = every(client, "/v1/operators", "operators")
     yield operators
     if not operators:
-        console.note(
-            "The console has no operator: `bellcast operator setup-code` prints a link that creates the first."
-        )
-    console.show((one["name"], one["role"], ",".join(one["tenants"] or ["*"])) for one in operators)
+        output.note("The console has no operator: `bellcast operator setup-code` prints a link that creates the first.")
+    output.show((one["name"], one["role"], ",".join(one["tenants"] or ["*"])) for one in operators)
 
 
 @options.command(operator)
@@ -81,28 +79,28 @@ def create(
     """Create an operator. The command prompts for the first password."""
     body = {"name": name, "role": role, "tenants": tenant or None, "password": _prompt()}
     yield request(client, "POST", "/v1/operators", body)
-    console.done(f"Operator {name} was created with the role {role}.")
+    output.done(f"Operator {name} was created with the role {role}.")
 
 
 @options.command(operator)
 def passwd(client: "options.Bellcast", name: NameArgument) -> Iterator[Any]:
     """Change an operator's password and end its sessions. The command prompts for the password."""
     yield {"changed": _of_operator(client, "PATCH", name, body=lambda: {"password": _prompt()})}
-    console.done(f"The password of {name} was changed.")
+    output.done(f"The password of {name} was changed.")
 
 
 @options.command(operator, "reset-mfa")
 def reset_mfa(client: "options.Bellcast", name: NameArgument) -> Iterator[Any]:
     """Remove an operator's authenticator app, recovery codes and passkeys, for example after a lost phone."""
     yield {"reset": _of_operator(client, "DELETE", name, "/mfa")}
-    console.done(f"{name} signs in without a code. The next sign-in may require a new authenticator app.")
+    output.done(f"{name} signs in without a code. The next sign-in may require a new authenticator app.")
 
 
 @options.command(operator, "end-sessions")
 def end_sessions(client: "options.Bellcast", name: NameArgument) -> Iterator[Any]:
     """End all sessions of an operator. The operator can sign in again."""
     yield {"ended": _of_operator(client, "DELETE", name, "/sessions")}
-    console.done(f"All sessions of {name} have ended.")
+    output.done(f"All sessions of {name} have ended.")
 
 
 def _of_operator(
@@ -131,7 +129,7 @@ audit = options.group(app, "audit", "List and verify the audit log.", panel="Ser
 @options.command(audit, "list")
 def list_entries(
     client: "options.Bellcast",
-    limit: console.LimitOption = 50,
+    limit: output.LimitOption = 50,
     tenant: Annotated[str | None, options.option("TENANT", "Entries about this tenant only.")] = None,
     actor: Annotated[str | None, options.option("NAME", "Entries of this operator or key:<id> only.")] = None,
     outcome: Annotated[
@@ -142,10 +140,10 @@ def list_entries(
     """List the newest entries."""
     page = request(client, "GET", "/v1/audit", limit=limit, tenant=tenant, actor=actor, outcome=outcome, text=text)
     if page["scanned_until"] is not None:
-        console.note("Only the newest entries were searched: there may be older ones that match.")
+        output.note("Only the newest entries were searched: there may be older ones that match.")
     yield page["entries"]
     columns = ("at", "actor", "action", "target", "outcome")
-    console.show(tuple(str(one[name]) for name in columns) for one in page["entries"])
+    output.show(tuple(str(one[name]) for name in columns) for one in page["entries"])
 
 
 @options.command(audit)
@@ -182,7 +180,7 @@ def verify(
     if number is not None and (found is None or (found["number"], found["mac"]) != (number, mac)):
         raise CommandError(f"the audit log was changed: entry {number} is missing or different", "restore a backup")
     yield {"checked": checked, "last": last}
-    console.done(f"All {checked} entries of the audit log are genuine.")
+    output.done(f"All {checked} entries of the audit log are genuine.")
 
 
 def _verify(client: "options.Bellcast", after: int, limit: int = 5_000) -> Any:
@@ -221,7 +219,7 @@ def create_key(
     print(created["key"], flush=True)
     until = f" until {created['expires_at'][:10]}" if created.get("expires_at") else ""
     noun = "scope" if len(scopes) == 1 else "scopes"
-    console.note(
+    output.note(
         f"Key {created['id']} has the {noun} {', '.join(created['scopes'])}{_bound(created)}{until}. Store it now: it is not "
         "shown again."
     )
@@ -233,7 +231,7 @@ def list_keys(client: "options.Bellcast") -> Iterator[Any]:
     keys = every(client, "/v1/keys", "keys")
     yield keys
     if not keys:
-        console.note("No keys exist: create one with `bellcast key create NAME --scope send`.")
+        output.note("No keys exist: create one with `bellcast key create NAME --scope send`.")
         return
     rows = []
     for key in keys:
@@ -242,7 +240,7 @@ def list_keys(client: "options.Bellcast") -> Iterator[Any]:
         state = f"revoked {revoked_at[:10]}" if revoked_at else state
         cells = (key["id"], key["name"], ",".join(key["scopes"]) + _bound(key), key["created_at"][:10], state)
         rows.append((cells, "dim strike" if revoked_at else None))
-    console.table(("ID", "NAME", "SCOPES", "CREATED", "STATE"), rows)
+    output.table(("ID", "NAME", "SCOPES", "CREATED", "STATE"), rows)
 
 
 @options.command(key)
@@ -254,7 +252,7 @@ def revoke(
 
     request(client, "DELETE", path("keys", id), kind=NoneType)
     yield {"revoked": id}
-    console.done(f"Key {id} was revoked.")
+    output.done(f"Key {id} was revoked.")
 
 
 def _bound(key: dict[str, Any]) -> str:

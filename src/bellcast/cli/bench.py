@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
+from bellcast.cli.output import CommandError
 
 CHECKOUT = Path(__file__).parents[3]
 
@@ -34,7 +34,7 @@ def bench(
     connections: Annotated[
         int | None, options.option("NUMBER", "Live clients in fanout, memory and dialects.", min=1)
     ] = None,
-    json: console.JsonFlag = False,
+    json: output.JsonFlag = False,
 ) -> None:
     """Run the benchmarks of this server and its peers, from a checkout of the sources."""
     if not (CHECKOUT / "benchmarks").is_dir():

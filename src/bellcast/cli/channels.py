@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bellcast.cli import console, objects, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import objects, options, output
 from bellcast.cli.objects import OwnerOption
+from bellcast.cli.output import CommandError
 
 MessageFilter = Annotated[str | None, options.option("VALUE", "Only messages with this value.")]
 
@@ -48,7 +48,7 @@ def retry(
     channel: Annotated[str | None, options.option("CHANNEL", "Without ID: only messages of this channel.")] = None,
     since: Annotated[str | None, options.option("TIME", "Without ID: only messages created since this time.")] = None,
     tenant: OwnerOption = None,
-    dry_run: console.DryRunOption = False,
+    dry_run: output.DryRunOption = False,
 ) -> Iterator[Any]:
     """Retry messages that failed or bounced."""
     of: Any = {name: value for name, value in (("channel", channel), ("since", since)) if value is not None}
@@ -58,9 +58,9 @@ def retry(
     done = client.messages.retry_all(**where, **of) if id is None else client.messages.retry(id, **where)
     yield done
     if not done.retried:
-        console.note("Nothing to retry: no such message failed or bounced.")
+        output.note("Nothing to retry: no such message failed or bounced.")
         return
-    console.done(f"{'Would queue' if dry_run else 'Queued'} {done.retried} again")
+    output.done(f"{'Would queue' if dry_run else 'Queued'} {done.retried} again")
 
 
 @options.command(app, rich_help_panel="Send and follow")
@@ -75,7 +75,7 @@ def mailbox(
     print(link["url"], flush=True)
     if not client.messages.list(state="simulated", limit=1, tenant=tenant).messages:
         owner = f"The tenant {tenant}" if tenant else "The default tenant"
-        console.note(
+        output.note(
             f"{owner} has no stored messages yet: send to a channel without a provider, or pass another --tenant."
         )
 
@@ -98,11 +98,11 @@ def suppress(
     address: AddressArgument,
     reason: Annotated[str, options.option("TEXT", "The reason for the suppression.")] = "manual",
     tenant: OwnerOption = None,
-    dry_run: console.DryRunOption = False,
+    dry_run: output.DryRunOption = False,
 ) -> Iterator[Any]:
     """Suppress an address."""
     yield client.suppressions.put(channel, address, reason=reason, tenant=tenant, dry_run=dry_run)
-    console.done(f"{'Would suppress' if dry_run else 'Suppressed'} {address}")
+    output.done(f"{'Would suppress' if dry_run else 'Suppressed'} {address}")
 
 
 @options.command(suppression, "delete")
@@ -111,7 +111,7 @@ def allow(
 ) -> None:
     """Allow an address again."""
     client.suppressions.delete(channel, address, tenant=tenant)
-    console.done(f"Allowed {address}")
+    output.done(f"Allowed {address}")
 
 
 RecipientArgument = Annotated[str, options.argument("RECIPIENT", "The recipient: your app's user id.")]
@@ -133,7 +133,7 @@ preferences.add_put(
 def delete_preferences(client: "options.Bellcast", recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
     """Delete a recipient's own preferences: the defaults apply."""
     client.preferences.put(recipient, {}, tenant=tenant)
-    console.done(f"Deleted the preferences of {recipient}")
+    output.done(f"Deleted the preferences of {recipient}")
 
 
 @options.command(preference)
@@ -188,7 +188,7 @@ def try_provider(
     failed = next((one for one in result["steps"] if one["state"] == "failed"), None)
     if failed is not None:
         raise CommandError(f"{key} does not work: {failed['detail']}", failed["fix"][:1].lower() + failed["fix"][1:])
-    console.done(f"{key} works")
+    output.done(f"{key} works")
 
 
 providers.add_delete("Delete a provider.")
@@ -241,7 +241,7 @@ def explain(
         title = f"{fact.title} ({fact.type}, {fact.notification})" if fact.notification else OTHER_FACTS
         groups.setdefault(title, ["", title]).append(f"  {fact.at:%Y-%m-%d %H:%M:%S}  {fact.text}")
     lines += [line for group in groups.values() for line in group]
-    console.show(lines)
+    output.show(lines)
 
 
 @options.command(app, rich_help_panel="Send and follow")
@@ -259,7 +259,7 @@ def replay(
     until: Annotated[str | None, options.option("TIME", "Only failures created before this time.")] = None,
     all: Annotated[bool, typer.Option(ALL, help="All failures.")] = False,
     tenant: OwnerOption = None,
-    dry_run: console.DryRunOption = False,
+    dry_run: output.DryRunOption = False,
 ) -> Iterator[Any]:
     """Retry failed and bounced messages, failed runs and dead jobs, and wait until all are retried."""
     values = (kind, channel, provider, workflow, job, webhook, cause, since, until)
@@ -270,22 +270,22 @@ def replay(
     if not dry_run:
         id = result["id"]
         try:
-            with console.progress("Replaying") as update:
+            with output.progress("Replaying") as update:
                 while (result := client.replays.get(id, tenant=tenant))["state"] == "running":
                     update(result["examined"], result["matched"])
                     threading.Event().wait(POLL_INTERVAL_SECONDS)
         except KeyboardInterrupt:
-            console.note(f"The replay {id} continues; cancel it in the console, or with DELETE /v1/replays/{id}.")
+            output.note(f"The replay {id} continues; cancel it in the console, or with DELETE /v1/replays/{id}.")
             raise
     yield result
     if dry_run:
         matched = f"{result['matched']}" if result["exact"] else f"more than {result['matched']}"
-        console.done(f"Would retry {matched} failures")
+        output.done(f"Would retry {matched} failures")
         for one in result["effects"]:
             subject = one["channel"] or one["workflow"] or one["job"]
-            console.out().print(console.plain(f"{one['count']}  {one['kind']}  {subject}"), markup=False)
+            output.out().print(output.plain(f"{one['count']}  {one['kind']}  {subject}"), markup=False)
     else:
-        console.done(
+        output.done(
             f"Retried {result['retried']} of {result['examined']}", "" if result["state"] == "done" else result["state"]
         )
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
+from bellcast.cli.output import CommandError
 
 SUFFIXES = (".yaml", ".yml", ".json")
 EPILOG = """\
@@ -48,7 +48,7 @@ def types(
         typer.echo(code, nl=False)
     elif not check:
         out.write_text(code, encoding="utf-8", newline="\n")
-        console.done(f"Wrote {out}")
+        output.done(f"Wrote {out}")
     elif not out.exists() or out.read_bytes() != code.encode():
         raise CommandError(f"{out} is not current", f"run bellcast types {language} --out {out}")
 
@@ -325,4 +325,4 @@ def schema(
 
     if name not in SCHEMAS:
         raise CommandError(f"there is no schema {name!r}", f"choose one of: {', '.join(SCHEMAS)}")
-    console.json(SCHEMAS[name]())
+    output.json(SCHEMAS[name]())

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
+from bellcast.cli.output import CommandError
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.examples.demo.apps import DemoApp
@@ -90,7 +90,7 @@ def demo(
 
     pages, missing = apps.installed()
     if missing and busy:
-        raise console.CommandError(f"--busy needs {missing}, which is not installed", apps.EXTRA)
+        raise output.CommandError(f"--busy needs {missing}, which is not installed", apps.EXTRA)
     is_reset = threading.Event()
 
     def reset() -> None:
@@ -100,7 +100,7 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="bellcast-demo-") as data, DemoServers() as servers:
         server_port = port or apps.free_port(PORT if port is None else port)
         if port is None and server_port != PORT:
-            console.note(f"Port {PORT} is in use; the demo uses {server_port} and other free ports.")
+            output.note(f"Port {PORT} is in use; the demo uses {server_port} and other free ports.")
         ports = app_ports or range(server_port + 1, server_port + 1 + len(pages))
         for demo_app, app_port in zip(pages, ports, strict=True):
             demo_app.listen(app_port)
@@ -119,7 +119,7 @@ def demo(
                 demo_app.start(url, credentials, Path(data))
             _print_urls(url, data, pages, setup_code)
             if missing:
-                console.note(f"This is one page with two bells: the five demo apps need {missing}. {apps.EXTRA}.")
+                output.note(f"This is one page with two bells: the five demo apps need {missing}. {apps.EXTRA}.")
             if loading is not None:
                 loading.start(url)
             if not no_browser:
@@ -132,7 +132,7 @@ def demo(
                 loading.stop()
             for demo_app in pages:
                 demo_app.stop()
-    console.note("The demo has ended; its data was deleted.")
+    output.note("The demo has ended; its data was deleted.")
     if is_reset.is_set():
         # Replace this process with a new demo on the same ports: Django cannot be configured twice in a process.
         sys.stdout.flush()
@@ -147,8 +147,8 @@ def _write_past(path: Path, rows: int) -> None:
         return
     from bellcast.examples.demo import history
 
-    console.note(f"Writing {rows:,} notifications of the last 30 days to {path}.")
-    with console.progress("Writing notifications") as show:
+    output.note(f"Writing {rows:,} notifications of the last 30 days to {path}.")
+    with output.progress("Writing notifications") as show:
         history.write(path, rows, show)
 
 
@@ -169,16 +169,16 @@ def _print_urls(url: str, data: str, apps: list["DemoApp"], setup_code: str | No
     table.add_row("Server", f"[cyan]{url}[/]")
     table.add_row("API", f"[cyan]{url}/docs[/]")
     table.add_row("Stop", "Ctrl-C [dim](all data is deleted)[/]")
-    console.out().print(Panel(table, title="Bellcast demo", title_align="left", expand=False, padding=(1, 2)))
+    output.out().print(Panel(table, title="Bellcast demo", title_align="left", expand=False, padding=(1, 2)))
     # Outside the panel, so that they can be copied in one line.
     if setup_code is not None:
-        console.out().print(f"[dim]Set up the console:[/]\n  {url}/console/setup#code={setup_code}", soft_wrap=True)
-    console.out().print("[dim]Send a notification from another terminal:[/]")
+        output.out().print(f"[dim]Set up the console:[/]\n  {url}/console/setup#code={setup_code}", soft_wrap=True)
+    output.out().print("[dim]Send a notification from another terminal:[/]")
     script = Path(sys.executable).with_name("bellcast")  # `make demo` does not activate a virtual environment
     is_on_path = shutil.which("bellcast") and "UV" not in os.environ  # noqa: TID251  uvx adds it to the path of this process only
     command = "bellcast" if is_on_path else min(os.path.relpath(script), str(script), key=len)
     to = 'clara "Hello" --tenant oriel' if len(apps) > 1 else 'bob "Hello"'
-    console.out().print(f"  {command} notify {to} --url {url} --data {data}\n", soft_wrap=True)
+    output.out().print(f"  {command} notify {to} --url {url} --data {data}\n", soft_wrap=True)
 
 
 class DemoServer:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bellcast.cli import console, options
+from bellcast.cli import options, output
 from bellcast.kernel.errors import SettingsError
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
@@ -36,30 +36,28 @@ def doctor(
     ctx: typer.Context,
     local: Annotated[bool, typer.Option("--local", help="Check this machine only, without a server.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Skip the idle-timeout check (25 s).")] = False,
-    json: console.JsonFlag = False,
+    json: output.JsonFlag = False,
 ) -> None:
     """Find problems and suggest fixes."""
     from msgspec.structs import asdict
 
     findings = []
-    with (console.err() if json else console.out()).status("Checking this machine") as status:
+    with (output.err() if json else output.out()).status("Checking this machine") as status:
         for finding in _run_checks(ctx, local, quick, status.update):
             findings.append(finding)
             if not json:
                 from rich.markup import escape
 
-                console.out().print(
-                    f"{MARKS[finding.state]} {finding.check:<14} {escape(finding.what)}", soft_wrap=True
-                )
+                output.out().print(f"{MARKS[finding.state]} {finding.check:<14} {escape(finding.what)}", soft_wrap=True)
                 if finding.fix:
-                    console.out().print(f"  {'':<14} [dim]→[/] {escape(finding.fix)}", soft_wrap=True)
+                    output.out().print(f"  {'':<14} [dim]→[/] {escape(finding.fix)}", soft_wrap=True)
     problems = sum(finding.state == "problem" for finding in findings)
     if json:
-        console.json({"ok": not problems, "findings": [asdict(finding) for finding in findings]})
+        output.json({"ok": not problems, "findings": [asdict(finding) for finding in findings]})
     else:
         warnings = sum(finding.state == "warning" for finding in findings)
-        result = f"[bold red]{console.counted(problems, 'problem')}[/]" if problems else "[green]No problems[/]"
-        console.out().print(f"\n{result}, {console.counted(warnings, 'warning')}.")
+        result = f"[bold red]{output.counted(problems, 'problem')}[/]" if problems else "[green]No problems[/]"
+        output.out().print(f"\n{result}, {output.counted(warnings, 'warning')}.")
     raise typer.Exit(1 if problems else 0)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
+from bellcast.cli.output import CommandError
 
 if TYPE_CHECKING:  # imported when a command runs, not for --help
     from bellcast.cli.object_files import Config, Name, ObjectFile
@@ -104,10 +104,10 @@ def pull(
     server = _server(ctx, config, env)
     state, local = server.state(config.kinds), {one.name: one for one in object_files.read(folder, config.kinds)}
     if unwritable := [name for name in state if not object_files.fits(name)]:
-        console.note(f"Left out, because their keys are too long for the name of a file: {_listed(unwritable)}")
+        output.note(f"Left out, because their keys are too long for the name of a file: {_listed(unwritable)}")
         state = {name: one for name, one in state.items() if name not in unwritable}
     if len(state) >= MANY:
-        console.note(f"Reading {len(state)} objects …")
+        output.note(f"Reading {len(state)} objects …")
     differ = [name for name, one in state.items() if name not in local or local[name].values != one["values"]]
     same = _equal(server, config, [local[name] for name in differ if name in local])
     differ = [name for name in differ if name not in same]
@@ -117,10 +117,10 @@ def pull(
         names = [*differ, *(one.name for one in deleted)]
         if names:
             raise CommandError(
-                f"{console.counted(len(names), 'file')} would change: {_listed(names)}",
+                f"{output.counted(len(names), 'file')} would change: {_listed(names)}",
                 "run `bellcast pull`, and commit",
             )
-        console.done("No file would change")
+        output.done("No file would change")
         return
     object_files.check_case(folder, state)
     for name in differ:
@@ -128,9 +128,9 @@ def pull(
     for one in deleted:
         object_files.delete(one)
     if kept := [one.name for one in gone if one not in deleted]:
-        console.note(f"Kept files that are not on the server and not committed: {_listed(kept)}")
-    more = f", deleted {console.counted(len(deleted), 'file')}" if deleted else ""
-    console.done(f"Wrote {len(differ)} of {console.counted(len(state), 'object')}{more}")
+        output.note(f"Kept files that are not on the server and not committed: {_listed(kept)}")
+    more = f", deleted {output.counted(len(deleted), 'file')}" if deleted else ""
+    output.done(f"Wrote {len(differ)} of {output.counted(len(state), 'object')}{more}")
 
 
 def _equal(server: Server, config: "Config", files: Sequence["ObjectFile"]) -> set["Name"]:
@@ -159,7 +159,7 @@ def diff(ctx: typer.Context, env: EnvOption = None, folder: FolderOption = Path(
     _show(changes)
     if changes:
         raise typer.Exit(1)
-    console.done("No differences")
+    output.done("No differences")
 
 
 @app.command(cls=options.RequestCommand, rich_help_panel=PANEL, epilog=EPILOG)
@@ -182,7 +182,7 @@ def plan(
         print(_markdown(changes, server.environment))
         return
     _show(changes)
-    console.done(_summary(changes))
+    output.done(_summary(changes))
 
 
 @app.command(cls=options.RequestCommand, rich_help_panel=PANEL, epilog=EPILOG)
@@ -295,7 +295,7 @@ def _body(
     """Return the push of objects, with the ETags that they have now, and deletions of what the source pushed before."""
     state = server.state(config.kinds)
     if len(values) >= MANY:
-        console.note(f"Checking {len(values)} objects …")
+        output.note(f"Checking {len(values)} objects …")
     gone = [
         name
         for name, one in state.items()
@@ -371,7 +371,7 @@ def _push(
             if flag == needed or (flag == "--delete" and needed is not None and sent["values"] is None):
                 names.append(_label(one))
         if names and flag not in allowed:
-            counted = console.counted(len(names), "object")
+            counted = output.counted(len(names), "object")
             raise CommandError(f"{counted} {reason}: {_listed(names)}", f"check, and pass {flag}")
     if server.is_protected and not is_reviewed:
         if yes:
@@ -382,7 +382,7 @@ def _push(
         raise CommandError("not confirmed", "nothing was changed")
     done = server.request("POST", _with_secrets(body))["changes"]
     lock = "Locked: the console does not publish them until an owner unlocks them." if body["lock"] else ""
-    console.done(f"Pushed: {_summary(done, DONE)}.", lock)
+    output.done(f"Pushed: {_summary(done, DONE)}.", lock)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
@@ -423,7 +423,7 @@ def _show(changes: list[dict[str, Any]]) -> None:
         if len(one["diff"]) > SHOWN_LINES:
             lines.append(f"    and {len(one['diff']) - SHOWN_LINES} more fields")
         lines += [f"    {effect['text']}" for effect in one["effects"]]
-        console.show(lines)
+        output.show(lines)
 
 
 def _summary(changes: list[dict[str, Any]], words: Mapping[str, str] | None = None) -> str:
@@ -436,7 +436,7 @@ def _markdown(changes: list[dict[str, Any]], environment: str | None) -> str:
     """Return a table of the changes. Texts of objects are code, so that they have no effect in a comment."""
 
     def code(text: str) -> str:
-        return "`" + re.sub(r"[`|\s]+", " ", console.plain(text))[:80] + "`"
+        return "`" + re.sub(r"[`|\s]+", " ", output.plain(text))[:80] + "`"
 
     lines = [f"### Bellcast: {_summary(changes)}" + (f" ({environment})" if environment else "")]
     rows = [one for one in changes if one["action"] != "none"]

@@ -14,8 +14,8 @@ from typing import Annotated, Any, BinaryIO, Literal, NamedTuple, TextIO
 
 import typer
 
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
+from bellcast.cli.output import CommandError
 
 FileFormat = Literal["csv", "json", "ndjson"]
 
@@ -225,7 +225,7 @@ def import_(
     drop_unknown: Annotated[bool, typer.Option("--drop-unknown", help="Ignore unknown columns and fields.")] = False,
     timezone: Annotated[str | None, options.option("ZONE", "The time zone of times without a UTC offset.")] = None,
     tenant: Annotated[str | None, options.option("TENANT", "The tenant of rows without one.")] = None,
-    json: console.JsonFlag = False,
+    json: output.JsonFlag = False,
 ) -> None:
     """Import notifications of another system, with their times and read state."""
     from bellcast.kernel.local_times import find_zone
@@ -248,17 +248,17 @@ def import_(
     with (
         options.server(ctx) as client,
         nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as stream,
-        console.progress("Importing") as show,
+        output.progress("Importing") as show,
     ):
         size = 0 if file == "-" else Path(file).stat().st_size
         run = FileImport(client, mapped, tenant, file)
         run.read(rows(stream, chosen), lambda: show(stream.tell(), size) if size else None)
     if json:
-        console.json({"imported": run.imported, "existing": run.existing, "refused": run.refused, "errors": run.errors})
+        output.json({"imported": run.imported, "existing": run.existing, "refused": run.refused, "errors": run.errors})
     else:
         of_one = "1 notification is in its inbox"
         known = f"; {run.existing} of them were imported before" if run.existing else ""
-        console.done((of_one if run.imported == 1 else f"{run.imported} notifications are in their inboxes") + known)
+        output.done((of_one if run.imported == 1 else f"{run.imported} notifications are in their inboxes") + known)
     if run.refused:
         refused = "1 row was" if run.refused == 1 else f"{run.refused} rows were"
         raise CommandError(f"{refused} not imported", "correct the file and import it again")
@@ -329,4 +329,4 @@ class FileImport:
         self.refused += 1
         if len(self.errors) < MAX_LISTED_ERRORS:
             self.errors.append({"line": line, "error": problem})
-        console.note(f"line {line}: {console.plain(problem)}")
+        output.note(f"line {line}: {output.plain(problem)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from bellcast.cli import console
+from bellcast.cli import output
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.settings.groups import ServerSettings
@@ -75,7 +75,7 @@ def configure(server: "ServerSettings") -> None:
     renderers: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     if server.log_format != "json":
         # rich knows the variables for colours. Without a terminal, it is not imported.
-        colours = sys.stderr.isatty() and console.err().is_terminal and not console.err().no_color
+        colours = sys.stderr.isatty() and output.err().is_terminal and not output.err().no_color
         plain = structlog.dev.plain_traceback
         renderers = [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, sort_keys=False)]
     structlog.configure(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
+from bellcast.cli.output import CommandError
 
 if TYPE_CHECKING:
     import httpx
@@ -63,7 +63,7 @@ def mcp(ctx: typer.Context) -> None:
                 sys.stdout.flush()
 
     url = settings.url(loaded)
-    console.note(f"Connecting agents to {url}")
+    output.note(f"Connecting agents to {url}")
     with (
         httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT) as http,
         ThreadPoolExecutor(CONCURRENT) as pool,

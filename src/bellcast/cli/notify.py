@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellcast.cli import console, options
+from bellcast.cli import options, output
 
 EPILOG = """\
 [dim]Examples[/]
@@ -74,7 +74,7 @@ def notify(
     idempotency_key: Annotated[
         str | None, _text("Repeating the key within 24 hours sends nothing again.", "KEY")
     ] = None,
-    dry_run: console.DryRunOption = False,
+    dry_run: output.DryRunOption = False,
 ) -> Iterator[Any]:
     """Send a notification."""
     import msgspec
@@ -96,8 +96,8 @@ def notify(
         "action_url": action_url,
         "action_text": action_text,
         "icon": icon,
-        "actor": console.parsed_json(actor, "--actor") if (actor or "").startswith("{") else actor,
-        "data": console.parsed_json(payload, "--payload"),
+        "actor": output.parsed_json(actor, "--actor") if (actor or "").startswith("{") else actor,
+        "data": output.parsed_json(payload, "--payload"),
         "channels": channel,
         "template": template,
         "tags": tag,
@@ -115,12 +115,12 @@ def notify(
     yield {name: part for name, part in msgspec.to_builtins(sent).items() if part}  # as in REST
     if sent.schedule:
         at = sent.schedule.next_at  # None if the time has passed for everyone
-        console.done(f"To be sent at {at:%Y-%m-%d %H:%M:%S %Z}" if at else "Scheduled", f"schedule {sent.schedule.key}")
+        output.done(f"To be sent at {at:%Y-%m-%d %H:%M:%S %Z}" if at else "Scheduled", f"schedule {sent.schedule.key}")
     elif sent.announcement:
         audience = "everyone" if "all" in to else f"everyone of {' '.join(map(str, *to.items()))}"
-        console.done(f"Announced to {audience}", sent.id)
+        output.done(f"Announced to {audience}", sent.id)
     else:
-        console.done(f"Sent to {to}", sent.id)
+        output.done(f"Sent to {to}", sent.id)
 
 
 def _recipient_and_title(words: list[str], has_audience: bool, has_template: bool) -> tuple[str | None, str | None]:

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 import yaml
 
-from bellcast.cli.console import CommandError
+from bellcast.cli.output import CommandError
 from bellcast.kernel import yaml_text
 from bellcast.kernel.errors import BadRequest
 

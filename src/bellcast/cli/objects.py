@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import typer
 
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
+from bellcast.cli.output import CommandError
 from bellcast.kernel.errors import BadRequest
 
 if TYPE_CHECKING:  # imported when a command runs, not for --help
@@ -41,9 +41,9 @@ class CommandGroup(NamedTuple):
         def list_(client: "options.Bellcast", tenant: Owner = None) -> Iterator[Any]:
             items = every_page(self._of(client).list, self.plural, tenant)
             yield items
-            console.show(map(line, items))
+            output.show(map(line, items))
             if not items:
-                console.note("Nothing found.")
+                output.note("Nothing found.")
 
         self._add("list", help, list_)
 
@@ -57,16 +57,16 @@ class CommandGroup(NamedTuple):
         """Add `list`, which prints a line for each of the newest objects that the options `filters` select."""
 
         def list_(
-            client: "options.Bellcast", limit: console.AppLimitOption = 50, tenant: OwnerOption = None, **of: str | None
+            client: "options.Bellcast", limit: output.AppLimitOption = 50, tenant: OwnerOption = None, **of: str | None
         ) -> Iterator[Any]:
             import msgspec
 
             page = self._of(client).list(**of, limit=limit, tenant=tenant)
             items = msgspec.to_builtins(getattr(page, self.plural))
             yield items
-            console.show(map(line, items))
+            output.show(map(line, items))
             if not items:
-                console.note("Nothing found. --tenant NAME lists those of another tenant.")
+                output.note("Nothing found. --tenant NAME lists those of another tenant.")
 
         client, *others, _ = inspect.signature(list_).parameters.values()
         added = [client.replace(name=name, annotation=one, default=None) for name, one in filters.items()]
@@ -77,7 +77,7 @@ class CommandGroup(NamedTuple):
         """Add `show`, which prints an object as JSON."""
 
         def show(client: "options.Bellcast", key: Key, tenant: Owner = None) -> None:
-            console.json(self._of(client).get(key, tenant=tenant))
+            output.json(self._of(client).get(key, tenant=tenant))
 
         self._add("show", help, show)
 
@@ -85,7 +85,7 @@ class CommandGroup(NamedTuple):
         """Add `put`, which writes the object in a file. The report has `of` before its key, and `detail` after it."""
 
         def put(
-            ctx: typer.Context, named: FileArgument, tenant: Owner = None, dry_run: console.DryRunOption = False
+            ctx: typer.Context, named: FileArgument, tenant: Owner = None, dry_run: output.DryRunOption = False
         ) -> Iterator[Any]:
             *keys, file = named
             if len(keys) > 1:
@@ -96,7 +96,7 @@ class CommandGroup(NamedTuple):
             with options.server(ctx, file) as client:
                 written = self._of(client).put(key, body, tenant=tenant, dry_run=dry_run)
             yield written
-            console.done(f"{'Would write' if dry_run else 'Wrote'} {of}{key}", detail(written))
+            output.done(f"{'Would write' if dry_run else 'Wrote'} {of}{key}", detail(written))
 
         self._add("put", help, put)
 
@@ -105,7 +105,7 @@ class CommandGroup(NamedTuple):
 
         def delete(client: "options.Bellcast", key: Key, tenant: Owner = None) -> None:
             self._of(client).delete(key, tenant=tenant)
-            console.done(f"{done} {key}")
+            output.done(f"{done} {key}")
 
         self._add("delete", help, delete)
 
@@ -113,11 +113,11 @@ class CommandGroup(NamedTuple):
         """Add a command that calls a method of the client with an object; `planned` and `done` begin its reports."""
 
         def act(
-            client: "options.Bellcast", key: Key, tenant: Owner = None, dry_run: console.DryRunOption = False
+            client: "options.Bellcast", key: Key, tenant: Owner = None, dry_run: output.DryRunOption = False
         ) -> Iterator[Any]:
             response = getattr(self._of(client), method)(key, tenant=tenant, dry_run=dry_run)
             yield response or {self.key_name.lower(): key}
-            console.done(f"{planned if dry_run else done} {key}")
+            output.done(f"{planned if dry_run else done} {key}")
 
         self._add(name, help, act)
 
@@ -216,6 +216,6 @@ def show_plan(client: "options.Bellcast", send: "HttpRequest[Any]") -> Iterator[
     for one in plan["plan"]:
         at = f" at {one['at']}" if one["at"] else ""
         rule = f", {one['rule']}" if one["rule"] else ""
-        console.show([f"{one['recipient']}  {one['channel']}  {one['outcome']}{at}{rule}"])
+        output.show([f"{one['recipient']}  {one['channel']}  {one['outcome']}{at}{rule}"])
     count = plan["recipients"]
-    console.done(f"Would send to {'an audience' if count is None else console.counted(count, 'recipient')}")
+    output.done(f"Would send to {'an audience' if count is None else output.counted(count, 'recipient')}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from bellcast.cli import console
+from bellcast.cli import output
 
 if TYPE_CHECKING:  # imported late, see the module's docstring
     from bellcast.client import Bellcast as Bellcast  # also for the commands
@@ -196,13 +196,13 @@ def command(
                 client = LateClient(lambda: stack.enter_context(server(ctx, file)))
                 for result in function(client if first.name == "client" else ctx, **values) or ():
                     if is_json:
-                        console.json(result)
+                        output.json(result)
                         break
 
         run.__name__, run.__doc__ = function.__name__, function.__doc__
         if is_generator:
             kind = inspect.Parameter.KEYWORD_ONLY
-            rest.append(inspect.Parameter("json", kind, default=False, annotation=console.JsonFlag))
+            rest.append(inspect.Parameter("json", kind, default=False, annotation=output.JsonFlag))
         context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
         # From these, typer derives the arguments and options.
         run.__signature__ = inspect.Signature([context, *rest])  # type: ignore[attr-defined]  # read by inspect.signature

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bellcast import settings as effective
-from bellcast.cli.console import CommandError
+from bellcast.cli.output import CommandError
 from bellcast.client import (
     Bellcast,
     BellcastError,

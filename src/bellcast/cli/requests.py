@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
-from bellcast.cli import console, objects, options
+from bellcast.cli import objects, options, output
 
 API_EPILOG = """\
 [dim]Examples[/]
@@ -58,19 +58,19 @@ def api(
     content = None
     if body is not None:
         text = objects.read_text(Path(body[1:]), "--body") if body.startswith("@") else body
-        console.parsed_json(text, "--body")
+        output.parsed_json(text, "--body")
         content = text.encode()
     with options.server(ctx) as client:
         # The response itself is the result.
         request = HttpRequest(method.upper(), route, lambda one: one, params, headers, content, timeout=TIMEOUT_SECONDS)
         response = client.sender.send(request)
         if not response.content:
-            console.note(f"The response is {response.status}, without a body.")
+            output.note(f"The response is {response.status}, without a body.")
         elif response.headers.get("content-type", "").partition(";")[0] == JSON:
             print(msgspec.json.format(response.content, indent=2).decode())
         elif sys.stdout.isatty():
             for line in response.content.decode(errors="replace").splitlines():
-                print(console.plain(line))
+                print(output.plain(line))
         else:
             sys.stdout.buffer.write(response.content)
 
@@ -104,7 +104,7 @@ def feed(
     connection: Annotated[str | None, options.option("ID", "Only this connection.")] = None,
     text: Annotated[str | None, options.option("TEXT", "Only events that contain this text.")] = None,
     last: Annotated[int, options.option("NUMBER", "Start with recent events.", "--last", "-n", min=0, max=200)] = 20,
-    json: console.JsonFlag = False,
+    json: output.JsonFlag = False,
 ) -> None:
     """Watch requests, sends, events and connections of the server live."""
     import msgspec
@@ -123,13 +123,13 @@ def feed(
             if json:
                 print(msgspec.json.encode({"event": name, **fields}).decode(), flush=True)
             elif name == "skipped":
-                console.note(f"{fields['count']} events were omitted: there were too many.")
+                output.note(f"{fields['count']} events were omitted: there were too many.")
             elif name == "end":
-                raise console.CommandError(f"the server ended the feed: {fields['detail']}", "run the command again")
+                raise output.CommandError(f"the server ended the feed: {fields['detail']}", "run the command again")
             else:
                 who = " ".join(filter(None, (fields["tenant"], fields.get("recipient"), fields.get("topic"))))
                 parts = (fields["at"][11:19], f"{name:<10}", fields["text"], f"({who})" if who else "")
-                console.show(["  ".join(filter(None, parts))])
+                output.show(["  ".join(filter(None, parts))])
 
 
 @options.command(app, rich_help_panel="Server", epilog=REQUESTS_EPILOG)
@@ -140,8 +140,8 @@ def requests(
     key: Annotated[str | None, options.option("KEY", "Only requests with this API key.")] = None,
     id: Annotated[str | None, options.option("ID", "Only the request with this X-Request-Id.")] = None,
     tenant: OnlyTenant = None,
-    limit: console.LimitOption = 50,
-    json: console.JsonFlag = False,
+    limit: output.LimitOption = 50,
+    json: output.JsonFlag = False,
 ) -> None:
     """List recent requests of the server, with the reasons of refusals."""
     import msgspec
@@ -153,12 +153,12 @@ def requests(
             print(msgspec.json.encode(one).decode(), flush=True)
         return
     if not listed["requests"]:
-        console.note("No recent request matches. Each node lists its own, from memory.")
+        output.note("No recent request matches. Each node lists its own, from memory.")
     for one in listed["requests"]:
         errors = "; ".join(f"{error['field']} {error['message']}" for error in one["errors"])
         reason = errors or one["detail"] or one["code"] or ""
         line = f"{one['at'][11:19]}  {one['status']}  {one['ms']:>7} ms  {one['method']} {one['path']}  {reason}"
-        console.show([line.rstrip()])
+        output.show([line.rstrip()])
 
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
@@ -186,27 +186,27 @@ def tail(
         int,
         options.option("NUMBER", "Start with this many of the newest notifications.", "--last", "-n", min=0, max=100),
     ] = 5,
-    json: console.JsonFlag = False,
+    json: output.JsonFlag = False,
 ) -> None:
     """Follow an inbox live in the terminal."""
     from bellcast.cli.sse_follower import SseFollower
 
-    output = TailOutput(recipient, json=json)
+    view = TailOutput(recipient, json=json)
     with (
         options.server(ctx) as client,
         contextlib.suppress(KeyboardInterrupt),
-        contextlib.nullcontext() if json else output.state,
+        contextlib.nullcontext() if json else view.state,
     ):
 
         def token() -> str:
             return client.token(recipient, ttl="1h", tenant=tenant, topics=topic)
 
-        follower = SseFollower(client, token, output.disconnected)
+        follower = SseFollower(client, token, view.disconnected)
         for frame in chain(_newest(client, follower, last), follower.frames(topic or [])):
-            output.show(frame)
+            view.show(frame)
             if frame.name == "reset":
                 for newest in _newest(client, follower, last):
-                    output.show(newest)
+                    view.show(newest)
 
 
 def _newest(client: "options.Bellcast", follower: "SseFollower", last: int) -> Iterator["SseFrame"]:
@@ -239,14 +239,14 @@ class TailOutput:
     """Prints frames as text, with connection state and counters in a status line; with `json`, as one JSON object per line."""
 
     def __init__(self, recipient: str, *, json: bool) -> None:
-        self._recipient = escape(console.plain(recipient))
+        self._recipient = escape(output.plain(recipient))
         self._is_json = json
         self._titles: dict[str, str] = {}
-        self.state = console.out().status("")
+        self.state = output.out().status("")
 
     def disconnected(self, reason: str) -> None:
         """Show that the connection was lost. The stream resumes without loss."""
-        self.state.update(f"[yellow]{escape(console.plain(reason))}: reconnecting[/]")
+        self.state.update(f"[yellow]{escape(output.plain(reason))}: reconnecting[/]")
 
     def show(self, frame: "SseFrame") -> None:
         """Print a line for the frame, and update the counters."""
@@ -258,7 +258,7 @@ class TailOutput:
             return
         line = self._line(frame.name, frame.fields)
         if line is not None:
-            console.out().print(line)
+            output.out().print(line)
         if "unread" in frame.fields:
             self.state.update(
                 f"[bold]{self._recipient}[/]  {frame.fields['unread']} unread  [dim]live, Ctrl-C stops[/]"
@@ -273,7 +273,7 @@ class TailOutput:
         match name:
             case "ready" if fields["refused"]:
                 refused = [
-                    f"not following {console.plain(of['topic'])}: {console.plain(of['message'])}"
+                    f"not following {output.plain(of['topic'])}: {output.plain(of['message'])}"
                     for of in fields["refused"]
                 ]
                 return Text("\n".join(refused), "yellow")
@@ -289,8 +289,8 @@ class TailOutput:
             case "reset":
                 return _note("↻", "too many changes were missed: the newest notifications again")
             case "event":
-                topic, event = console.plain(fields.get("topic") or "you"), console.plain(fields["name"])
-                data = console.plain(msgspec.json.encode(fields["data"]).decode())
+                topic, event = output.plain(fields.get("topic") or "you"), output.plain(fields["name"])
+                data = output.plain(msgspec.json.encode(fields["data"]).decode())
                 return Text.assemble(" " * 14, ("⚡ ", "magenta"), (f"{topic} ", "dim"), event, f" {data}")
             case "presence":
                 changes = [f"{of['recipient']} {change}" for change in ("joined", "left") for of in fields[change]]
@@ -302,19 +302,19 @@ def _notification(one: dict[str, Any]) -> Text:
     """Return a line with the title, and lines with the other fields below it."""
     mark, mark_style, title_style = READ if one["read_at"] else LINE_STYLES[one["priority"]]
     when = datetime.fromisoformat(one["created_at"]).astimezone().strftime("%d %b %H:%M")
-    title = Text(console.plain(one["title"]), title_style)
-    type = (f"  {console.plain(one['type'])}", "dim")
+    title = Text(output.plain(one["title"]), title_style)
+    type = (f"  {output.plain(one['type'])}", "dim")
     lines = [Text.assemble((f"{when}  ", "dim"), (f"{mark} ", mark_style), title, type)]
-    lines += [Text(INDENT + console.plain(line)) for line in (one["body"] or "").splitlines()]
+    lines += [Text(INDENT + output.plain(line)) for line in (one["body"] or "").splitlines()]
     if one["action_url"]:
-        lines.append(Text.assemble(INDENT, ("→ ", "dim"), (console.plain(one["action_url"]), "cyan underline")))
+        lines.append(Text.assemble(INDENT, ("→ ", "dim"), (output.plain(one["action_url"]), "cyan underline")))
     actor = (one["actor"] or {}).get("name")
-    labels = [f"by {console.plain(actor)}"] if actor else []
-    labels += [f"#{console.plain(tag)}" for tag in one["tags"]]
+    labels = [f"by {output.plain(actor)}"] if actor else []
+    labels += [f"#{output.plain(tag)}" for tag in one["tags"]]
     if labels:
         lines.append(Text(INDENT + "  ".join(labels), "dim"))
     return Text("\n").join(lines)
 
 
 def _note(mark: str, text: str) -> Text:
-    return Text(f"{' ' * 14}{mark} {console.plain(text)}", "dim")
+    return Text(f"{' ' * 14}{mark} {output.plain(text)}", "dim")

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import typer
 
 from bellcast import __version__
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
+from bellcast.cli.output import CommandError
 from bellcast.kernel import errors
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
@@ -64,7 +64,7 @@ class ServeCommand(options.with_settings(groups=GROUPS)):  # type: ignore[misc] 
 @app.command(cls=ServeCommand, rich_help_panel="Server", epilog=EPILOG)
 def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsWorker = None) -> None:
     """Run the server."""
-    console.import_structlog()
+    output.import_structlog()
     from msgspec import structs
 
     from bellcast import server
@@ -178,7 +178,7 @@ def _create_credentials(settings: "Settings") -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():
         table.add_row(f"[dim]{name}[/]", f"[bold]{escape(value)}[/]")
-    console.err().print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
+    output.err().print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
 
 
 def run(app: "App", ready: Callable[[str], None]) -> None:
@@ -250,7 +250,7 @@ WORKER_SETTINGS = ("WORKFLOWS", "LOG_LEVEL", "LOG_FORMAT")
 )
 def worker(ctx: typer.Context) -> None:
     """Run durable jobs without serving requests."""
-    console.import_structlog()
+    output.import_structlog()
     import structlog
 
     from bellcast.cli import logs

@@ -13,7 +13,7 @@ from bellcast import build
 from bellcast import settings as effective
 from bellcast.auth.browser_request import FOREIGN
 from bellcast.cli import remote, sse_follower
-from bellcast.cli.console import CommandError
+from bellcast.cli.output import CommandError
 from bellcast.console.types import diagnoses
 from bellcast.console.types.diagnoses import FindingItem
 from bellcast.settings import Settings

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
 from bellcast.cli.objects import request
+from bellcast.cli.output import CommandError
 
 EPILOG = """\
 [dim]Changes apply on all nodes within seconds, and are kept in the database. Options, the environment and its files take \
@@ -35,7 +35,7 @@ def list_(client: "options.Bellcast") -> Iterator[Any]:
     """List the settings with their values and the sources of these values."""
     document = request(client, "GET", "/v1/settings")
     yield document
-    console.show((one["name"], one["value"], one["locked_by"] or one["source"]) for one in document["settings"])
+    output.show((one["name"], one["value"], one["locked_by"] or one["source"]) for one in document["settings"])
 
 
 @options.command(settings)
@@ -47,7 +47,7 @@ def get(client: "options.Bellcast", name: SettingArgument) -> Iterator[Any]:
     if found is None:
         raise CommandError(f"{name} cannot be changed without a restart", "`bellcast settings list` lists these")
     yield found
-    console.show([found["value"]])
+    output.show([found["value"]])
 
 
 @options.command(settings, "set", epilog=EXAMPLES)
@@ -74,11 +74,11 @@ def unset(
 
 
 @options.command(settings)
-def history(client: "options.Bellcast", limit: console.LimitOption = 20) -> Iterator[Any]:
+def history(client: "options.Bellcast", limit: output.LimitOption = 20) -> Iterator[Any]:
     """List the changes, newest first."""
     revisions = request(client, "GET", "/v1/settings/history", limit=limit)["revisions"]
     yield revisions
-    console.show((str(one["revision"]), one["at"], one["by"], _changes(one)) for one in revisions)
+    output.show((str(one["revision"]), one["at"], one["by"], _changes(one)) for one in revisions)
 
 
 @options.command(settings)
@@ -99,12 +99,12 @@ def _change(
     revision = request(client, method, path, {"revision": newest, **body})
     yield revision
     result = "Valid" if body.get("dry_run") else f"Revision {revision['revision']}"
-    console.done(f"{result}: {_changes(revision)}")
+    output.done(f"{result}: {_changes(revision)}")
 
 
 def _changes(revision: dict[str, Any]) -> str:
     changes = [
-        f"{one['name']}={'(unset)' if one['after'] is None else console.plain(one['after'])}"
+        f"{one['name']}={'(unset)' if one['after'] is None else output.plain(one['after'])}"
         for one in revision["changes"]
     ]
     return ", ".join(changes) or "no change"
@@ -152,17 +152,17 @@ def config(
     for group, settings_of_group in table.GROUPS.items():
         shown = [one for one in settings_of_group if not only_changed or rows[one.variable][1] != "default"]
         if shown:
-            console.out().print(f"\n[bold]{options.panels(group)[group]}[/]")
+            output.out().print(f"\n[bold]{options.panels(group)[group]}[/]")
         values_width = max((len(rows[one.variable][0]) for one in shown), default=0)
         for one in shown:
             value, source = rows[one.variable]
             # Never truncated or wrapped, so that values can be copied.
             line = f"{one.variable:<{names}}   {value:<{values_width}}   {source}"
-            console.out().print(Text(line, "dim" if source == "default" else "cyan"), soft_wrap=True)
+            output.out().print(Text(line, "dim" if source == "default" else "cyan"), soft_wrap=True)
     settings = options.settings(ctx)
     if settings.project is None:
         state = ", generated at the first start" if existing_project(settings) is None else ""
-        console.out().print(f"\nCredentials: {credentials_file(settings)}{state}", markup=False, soft_wrap=True)
+        output.out().print(f"\nCredentials: {credentials_file(settings)}{state}", markup=False, soft_wrap=True)
 
 
 ENV_EPILOG = """\
@@ -186,7 +186,7 @@ def env(
     settings = options.settings(ctx)
     project = existing_project(settings)
     if project is None:
-        raise console.CommandError(
+        raise output.CommandError(
             f"{settings.store.data} has no credentials",
             "start `bellcast serve` with this folder once, pass the server's folder with --data, or set BELLCAST_PROJECT",
         )
@@ -201,8 +201,8 @@ def env(
     yield variables
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}" if format == "shell" else f"{name}={value}")
-    if format == "shell" and console.out().is_terminal:
-        console.note('# To set them in this shell, run: eval "$(bellcast env)"')
+    if format == "shell" and output.out().is_terminal:
+        output.note('# To set them in this shell, run: eval "$(bellcast env)"')
 
 
 def _require_own(where: str, key: str) -> None:
@@ -217,12 +217,12 @@ def _require_own(where: str, key: str) -> None:
             httpx.get(f"{where}/healthz", timeout=3, trust_env=False).content, type=ServerHealth
         ).project
     except httpx.HTTPError:
-        console.note(f"No server responds at {where} yet: start `bellcast serve`.")
+        output.note(f"No server responds at {where} yet: start `bellcast serve`.")
         return
     except msgspec.DecodeError:
         found = None
     if found != key:
-        raise console.CommandError(
+        raise output.CommandError(
             f"another server responds at {where}: it is not that of the project {key}",
             "start yours with `bellcast serve --port NUMBER`, or pass its address with --url",
         )

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
+from bellcast.cli.output import CommandError
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     import asyncpg
@@ -90,9 +90,9 @@ def install(
     before, after = _run(ctx, url, lambda connection: tables.install(connection, grant or (), node or ()))
     yield {"from": before, "to": after, "granted": [*(grant or []), *(node or [])]}
     if before == after:
-        console.done(f"The outbox is up to date (version {after}).")
+        output.done(f"The outbox is up to date (version {after}).")
     else:
-        console.done("The outbox is installed: `SELECT bellcast.notify('alice', '{…}')`.")
+        output.done("The outbox is installed: `SELECT bellcast.notify('alice', '{…}')`.")
 
 
 @sql.command(cls=options.CliCommand)
@@ -118,7 +118,7 @@ def uninstall(
 
     lost = _run(ctx, url, lambda connection: tables.uninstall(connection, force=force))
     yield {"lost": lost}
-    console.done("The outbox was removed.", f"{lost} pending rows were lost." if lost else "")
+    output.done("The outbox was removed.", f"{lost} pending rows were lost." if lost else "")
 
 
 @options.command(sql, cls=SqlCommand)
@@ -130,20 +130,20 @@ def status(ctx: typer.Context, url: Url = None) -> Iterator[Any]:
     yield result
     from rich.text import Text
 
-    console.done(f"The outbox is installed, version {result.version}.")
+    output.done(f"The outbox is installed, version {result.version}.")
     if not result.waiting:
-        console.note("No rows are pending.")
+        output.note("No rows are pending.")
     else:
         late = (result.oldest or 0) > LATE_SECONDS
         hint = " Is a server running with this BELLCAST_DATABASE_URL?" if late else ""
-        console.out().print(f"{result.waiting} pending, the oldest for {result.oldest:.0f} s.{hint}", soft_wrap=True)
+        output.out().print(f"{result.waiting} pending, the oldest for {result.oldest:.0f} s.{hint}", soft_wrap=True)
     if result.later:
-        console.note(f"{result.later} postponed: their tenant has reached its rate or budget.")
+        output.note(f"{result.later} postponed: their tenant has reached its rate or budget.")
     if result.refused:
-        console.out().print(f"[red]{result.refused} refused[/]; `bellcast sql retry` or `discard`, all or by number:")
+        output.out().print(f"[red]{result.refused} refused[/]; `bellcast sql retry` or `discard`, all or by number:")
     for row in result.refusals:
-        console.out().print(Text(f"  {row.id}  {console.plain(row.error)}"), soft_wrap=True)
-        console.out().print(Text(f"     {row.kind} {console.plain(row.payload)[:SHORT]}", "dim"), soft_wrap=True)
+        output.out().print(Text(f"  {row.id}  {output.plain(row.error)}"), soft_wrap=True)
+        output.out().print(Text(f"     {row.kind} {output.plain(row.payload)[:SHORT]}", "dim"), soft_wrap=True)
     if result.watched:
         _show_watches(result.watched)
 
@@ -203,8 +203,8 @@ def watch(
     watched = _run(ctx, url, install_watch)
     yield watched
     events = ", ".join(watched.names[kind] for kind in table_watch.KINDS if kind in watched.names)
-    console.done(f"{watched.table} is watched: {events}", f"→ {_reached(watched)}")
-    console.note(f"Published columns: {', '.join(watched.columns)}.")
+    output.done(f"{watched.table} is watched: {events}", f"→ {_reached(watched)}")
+    output.note(f"Published columns: {', '.join(watched.columns)}.")
 
 
 @options.command(sql, cls=SqlCommand)
@@ -214,7 +214,7 @@ def unwatch(ctx: typer.Context, table: Table, url: Url = None) -> Iterator[Any]:
 
     name = _run(ctx, url, lambda connection: table_watch.unwatch(connection, table))
     yield {"unwatched": name}
-    console.done(f"{name} is no longer watched.")
+    output.done(f"{name} is no longer watched.")
 
 
 @options.command(sql, "list", cls=SqlCommand)
@@ -227,7 +227,7 @@ def list_(ctx: typer.Context, url: Url = None) -> Iterator[Any]:
     if result:
         _show_watches(result)
     else:
-        console.note("No table is watched: run `bellcast sql watch TABLE`.")
+        output.note("No table is watched: run `bellcast sql watch TABLE`.")
 
 
 def _run(ctx: typer.Context, url: str | None, work: Callable[["asyncpg.Connection"], Awaitable[T]]) -> T:
@@ -280,7 +280,7 @@ def _end_refusals(ctx: typer.Context, which: list[str] | None, *, is_retry: bool
         ctx, next(iter(urls), None), lambda connection: tables.end_refusals(connection, row, is_retry=is_retry)
     )
     yield {"retried" if is_retry else "discarded": count}
-    console.done(f"{count} {'row was' if count == 1 else 'rows were'} {'put back' if is_retry else 'deleted'}.")
+    output.done(f"{count} {'row was' if count == 1 else 'rows were'} {'put back' if is_retry else 'deleted'}.")
 
 
 def _show_watches(watched: Mapping[str, "TableWatch"]) -> None:
@@ -288,7 +288,7 @@ def _show_watches(watched: Mapping[str, "TableWatch"]) -> None:
         ((name, ", ".join(one.names.values()), _reached(one), ", ".join(one.columns)), None)
         for name, one in watched.items()
     ]
-    console.table(("WATCHED", "EVENTS", "AUDIENCE", "COLUMNS"), rows)
+    output.table(("WATCHED", "EVENTS", "AUDIENCE", "COLUMNS"), rows)
 
 
 def _reached(watched: "TableWatch") -> str:
@@ -339,7 +339,7 @@ def relay(
         _connect(database).close()
         run = DatabaseRelay(database, bell).run
         stopped = stop_event()
-        console.note("The relay runs. Ctrl-C ends it.")
+        output.note("The relay runs. Ctrl-C ends it.")
         while not stopped.is_set():
             done = run()
             _print_round(done)
@@ -359,8 +359,8 @@ def _connect(database: str) -> "OutboxRows":
 
 def _print_round(done: "Round") -> None:
     if done.sent:
-        console.done(f"{len(done.sent)} sent")
+        output.done(f"{len(done.sent)} sent")
     for id, reason in done.refused.items():
-        console.note(f"Row {id} was refused: {reason}")
+        output.note(f"Row {id} was refused: {reason}")
     if done.failure is not None:
-        console.note(f"Bellcast does not accept rows: {done.failure}; the next attempt is in {done.wait:.0f} s.")
+        output.note(f"Bellcast does not accept rows: {done.failure}; the next attempt is in {done.wait:.0f} s.")

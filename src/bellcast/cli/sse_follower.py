@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
-from bellcast.cli.console import CommandError
+from bellcast.cli.output import CommandError
 from bellcast.client import Bellcast, Unavailable
 from bellcast.client.responses import Problem
 

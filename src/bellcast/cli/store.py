@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
 from bellcast.cli.objects import request
+from bellcast.cli.output import CommandError
 from bellcast.kernel.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
@@ -57,21 +57,21 @@ def migrate(ctx: typer.Context, source: From = None) -> Iterator[Any]:
             await engine.open()
             await engine.close()
 
-        with console.err().status(f"Migrating {store}"):
+        with output.err().status(f"Migrating {store}"):
             asyncio.run(open_once())
     else:
         url, store = _database(settings), "the PostgreSQL store"
         from bellcast.kernel.db import postgres_copies
 
-        with console.err().status("Migrating the PostgreSQL store"):
+        with output.err().status("Migrating the PostgreSQL store"):
             before, after = asyncio.run(postgres_copies.bring_up_to_date(url))
     yield {"store": store, "from": before, "to": after}
     if before == after:
-        console.done(f"{store} is up to date (version {after}).")
+        output.done(f"{store} is up to date (version {after}).")
     elif before:
-        console.done(f"{store} was upgraded from version {before} to {after}.")
+        output.done(f"{store} was upgraded from version {before} to {after}.")
     else:
-        console.done(f"{store} was created at version {after}.")
+        output.done(f"{store} was created at version {after}.")
 
 
 def _database(settings: "Settings") -> str:
@@ -88,16 +88,14 @@ def _move(source: Path, settings: "Settings") -> Iterator[Any]:
     from bellcast.settings.groups import FILE
 
     if settings.store.is_file:
-        raise console.CommandError(
-            "--from moves a store to PostgreSQL", "pass the database with --store postgresql://…"
-        )
+        raise output.CommandError("--from moves a store to PostgreSQL", "pass the database with --store postgresql://…")
     url, file = _database(settings), source / FILE if source.is_dir() else source
     from bellcast.kernel.db import postgres_copies
 
-    with console.progress(f"Moving {file}") as progress:
+    with output.progress(f"Moving {file}") as progress:
         counts = asyncio.run(postgres_copies.transfer(file, url, progress))
     yield {"moved": str(file), "rows": counts}
-    console.done(f"{file} was moved to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
+    output.done(f"{file} was moved to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
 
 
 def version(path: Path) -> int:
@@ -141,7 +139,7 @@ def backup(
     store = settings.store
     os.umask(0o077)  # the copy contains the notifications of all recipients
     label = str(store.path) if store.is_file else "the PostgreSQL store"
-    with console.progress(f"Copying {label}") as progress:
+    with output.progress(f"Copying {label}") as progress:
         if store.is_file:
             sqlite_backup.backup(store.path, file, progress)
         else:
@@ -151,7 +149,7 @@ def backup(
             asyncio.run(postgres_copies.dump(url, file, progress))
     size = file.stat().st_size
     yield {"store": label, "file": str(file), "bytes": size}
-    console.done(f"Copied {label} to {file} ({console.size(size)}).")
+    output.done(f"Copied {label} to {file} ({output.size(size)}).")
 
 
 RESTORE_EPILOG = """\
@@ -207,7 +205,7 @@ def _renew_positions(settings: "Settings") -> Iterator[Any]:
         asyncio.run(postgres_copies.renew_positions(url))
     store = str(settings.store.path) if settings.store.is_file else "the PostgreSQL store"
     yield {"store": store}
-    console.done(f"All positions in {store} are unknown now: each client refetches its inbox.")
+    output.done(f"All positions in {store} are unknown now: each client refetches its inbox.")
 
 
 def checked_version(file: Path) -> int:
@@ -225,7 +223,7 @@ def _into_database(settings: "Settings", file: Path, *, force: bool) -> Iterator
     from bellcast.kernel.db import postgres_copies
 
     try:
-        with console.progress("Restoring the PostgreSQL store") as progress:
+        with output.progress("Restoring the PostgreSQL store") as progress:
             counts = asyncio.run(postgres_copies.restore(file, url, progress, replace=force))
     except Conflict as conflict:
         if force:
@@ -234,7 +232,7 @@ def _into_database(settings: "Settings", file: Path, *, force: bool) -> Iterator
             conflict.detail, "pass another database with --store, or replace its data with --force"
         ) from None
     yield {"file": str(file), "rows": counts}
-    console.done(f"{file} was restored to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
+    output.done(f"{file} was restored to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
 
 
 def _into_file(settings: "Settings", file: Path, *, force: bool) -> Iterator[Any]:
@@ -245,10 +243,10 @@ def _into_file(settings: "Settings", file: Path, *, force: bool) -> Iterator[Any
     if path.exists() and not force:
         raise CommandError(f"{path} already exists", "pass another folder with --data, or replace it with --force")
     credentials.prepare_folder(settings)
-    with console.progress(f"Restoring {path}") as progress:
+    with output.progress(f"Restoring {path}") as progress:
         sqlite_backup.restore(file, path, progress)
     yield {"file": str(file), "store": str(path), "bytes": path.stat().st_size}
-    console.done(f"{file} was restored to {path} ({console.size(path.stat().st_size)}).")
+    output.done(f"{file} was restored to {path} ({output.size(path.stat().st_size)}).")
 
 
 KEY_EPILOG = """\
@@ -273,7 +271,7 @@ def replace_key(ctx: typer.Context) -> Iterator[Any]:
         )
     file = credentials.rotate_encryption_key(settings)
     yield {"file": str(file)}
-    console.done(f"Wrote a new key to {file};", "restart the server to use it, and keep a copy of the file")
+    output.done(f"Wrote a new key to {file};", "restart the server to use it, and keep a copy of the file")
 
 
 SECRETS_EPILOG = """\
@@ -285,7 +283,7 @@ secrets = options.group(app, "secrets", "Encrypt stored secrets with the first k
 
 
 @secrets.command(cls=options.RequestCommand, epilog=SECRETS_EPILOG)
-def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
+def rotate(ctx: typer.Context, json: output.JsonFlag = False) -> None:
     """Encrypt all stored secrets with the first key of the server. Safe to interrupt and to repeat."""
     import msgspec
 
@@ -293,7 +291,7 @@ def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
 
     changed: dict[str, int] = {}
     with (
-        (console.err() if json else console.out()).status("Reading the secrets") as status,
+        (output.err() if json else output.out()).status("Reading the secrets") as status,
         options.server(ctx) as client,
         sse_follower.stream(client, "POST", "/v1/secrets/rotation") as response,
     ):
@@ -303,9 +301,9 @@ def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
             status.update(f"{one['kind']}: {one['checked']} read, {one['changed']} re-encrypted")
         usage = request(client, "GET", "/v1/secrets")
     if json:
-        console.json({"changed": sum(changed.values()), **usage})
+        output.json({"changed": sum(changed.values()), **usage})
         return
-    console.done(f"Re-encrypted {console.counted(sum(changed.values()), 'object')}")
+    output.done(f"Re-encrypted {output.counted(sum(changed.values()), 'object')}")
     show_usage(usage)
 
 
@@ -320,8 +318,8 @@ def keys(client: "options.Bellcast") -> Iterator[Any]:
 def show_usage(usage: dict[str, Any]) -> None:
     for one in usage["keys"]:
         use = "encrypts" if one["is_current"] else "in use" if one["secrets"] else "not in use"
-        print(f"{one['id']}\t{console.counted(one['secrets'], 'secret')}\t{use}", flush=True)
+        print(f"{one['id']}\t{output.counted(one['secrets'], 'secret')}\t{use}", flush=True)
     if usage["unreadable"]:
-        console.note(
+        output.note(
             f"{usage['unreadable']} secrets cannot be decrypted with these keys: add the key that encrypted them."
         )

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellcast.cli import console, objects, options
+from bellcast.cli import objects, options, output
 
 IdArgument = Annotated[str, options.argument("ID", "The id of the webhook.")]
 EventOption = Annotated[
@@ -43,12 +43,12 @@ def create(
     endpoint: Annotated[str, options.argument("ENDPOINT", "The URL that receives the events.")],
     event: EventOption,
     tenant: ListenerOption = None,
-    dry_run: console.DryRunOption = False,
+    dry_run: output.DryRunOption = False,
 ) -> Iterator[Any]:
     """Add a webhook and print its secret. It cannot be shown again."""
     created = client.webhooks.create(endpoint, event, tenant=tenant, dry_run=dry_run)
     yield created
-    console.done(f"Would add {endpoint}") if dry_run else _print_secret(created, created["id"])
+    output.done(f"Would add {endpoint}") if dry_run else _print_secret(created, created["id"])
 
 
 @options.command(webhook)
@@ -64,17 +64,17 @@ def change(
     if endpoint is None and not event and active is None:
         raise typer.BadParameter("expected --endpoint, --event, --active or --inactive", param_hint="ID")
     yield client.webhooks.change(id, url=endpoint, events=event or None, active=active, tenant=tenant)
-    console.done(f"Changed {id}")
+    output.done(f"Changed {id}")
 
 
 @options.command(webhook)
 def rotate(
-    client: "options.Bellcast", id: IdArgument, tenant: ListenerOption = None, dry_run: console.DryRunOption = False
+    client: "options.Bellcast", id: IdArgument, tenant: ListenerOption = None, dry_run: output.DryRunOption = False
 ) -> Iterator[Any]:
     """Replace the secret and print the new one. Both sign for 24 hours."""
     rotated = client.webhooks.rotate(id, tenant=tenant, dry_run=dry_run)
     yield rotated
-    console.done(f"Would rotate {id}") if dry_run else _print_secret(rotated, id)
+    output.done(f"Would rotate {id}") if dry_run else _print_secret(rotated, id)
 
 
 @options.command(webhook)
@@ -83,12 +83,12 @@ def replay(
     id: IdArgument,
     since: Annotated[str, options.argument("TIME", "RFC 3339, such as 2030-01-31T08:00:00Z.")],
     tenant: ListenerOption = None,
-    dry_run: console.DryRunOption = False,
+    dry_run: output.DryRunOption = False,
 ) -> Iterator[Any]:
     """Deliver the events since a time again, with the same ids."""
     result = client.webhooks.replay(id, since, tenant=tenant, dry_run=dry_run)
     yield result
-    console.done(f"{'Would replay' if dry_run else 'Replayed'} {console.counted(result['replayed'], 'event')}")
+    output.done(f"{'Would replay' if dry_run else 'Replayed'} {output.counted(result['replayed'], 'event')}")
 
 
 group.add_delete("Remove a webhook.", "Removed")
@@ -96,4 +96,4 @@ group.add_delete("Remove a webhook.", "Removed")
 
 def _print_secret(result: dict[str, Any], id: str) -> None:
     print(result["secret"], flush=True)
-    console.note(f"Webhook {id} signs with this secret. Store it now: it is not shown again.")
+    output.note(f"Webhook {id} signs with this secret. Store it now: it is not shown again.")

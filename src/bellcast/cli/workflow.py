@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from bellcast.cli import console, objects, options
+from bellcast.cli import objects, options, output
 from bellcast.cli.objects import DataOption, OwnerOption
 
 WorkflowKey = Annotated[str, options.argument("KEY", "The workflow's key.")]
@@ -45,7 +45,7 @@ workflows = objects.CommandGroup(
 )
 workflows.add_list(
     lambda one: (
-        f"{one['key']}  version {one['version']}, {'active' if one['active'] else 'not active'}, {console.counted(len(one['steps']), 'step')}"
+        f"{one['key']}  version {one['version']}, {'active' if one['active'] else 'not active'}, {output.counted(len(one['steps']), 'step')}"
     ),
     "List the workflows.",
 )
@@ -64,13 +64,13 @@ def cancel(
     cancel_key: Annotated[str, options.argument("CANCEL_KEY", "The `cancel_key` of the triggers.")],
     to: Annotated[list[str] | None, options.option("RECIPIENT", "Only the runs of this recipient; repeatable.")] = None,
     tenant: Annotated[str | None, options.option("TENANT", "The recipients' tenant.")] = None,
-    dry_run: console.DryRunOption = False,
+    dry_run: output.DryRunOption = False,
 ) -> Iterator[Any]:
     """Cancel the runs that were triggered with a cancel key. Their queued messages are not sent."""
     of: Any = {"to": to} if to else {}
     done = client.cancel(key, cancel_key, **of, tenant=tenant, dry_run=dry_run)
     yield done
-    console.done(f"{'Would cancel' if dry_run else 'Cancelled'} {console.counted(done.cancelled, 'run')}")
+    output.done(f"{'Would cancel' if dry_run else 'Cancelled'} {output.counted(done.cancelled, 'run')}")
 
 
 @options.command(workflow, cls=options.with_settings("URL"), epilog=SIMULATE_EPILOG)
@@ -96,7 +96,7 @@ def simulate(
     tenant: Annotated[str | None, options.option("TENANT", "The recipients' tenant.")] = None,
 ) -> Iterator[Any]:
     """Show what a workflow would do, and why. Nothing is sent or stored."""
-    more = {} if fields is None else console.parsed_json(fields, "--fields")
+    more = {} if fields is None else output.parsed_json(fields, "--fields")
     if not isinstance(more, dict) or not more.keys() <= MORE_FIELDS:
         raise typer.BadParameter(f"expected an object with {', '.join(sorted(MORE_FIELDS))}", param_hint="--fields")
     events = [*more.pop("events", ())]
@@ -110,7 +110,7 @@ def simulate(
     found = client.workflows.simulate(
         key,
         to,
-        console.parsed_json(data, "--data"),
+        output.parsed_json(data, "--data"),
         values=definition,
         at=at,
         events=events or None,
@@ -118,7 +118,7 @@ def simulate(
         **more,
     )
     yield found
-    console.show(_simulated(found))
+    output.show(_simulated(found))
 
 
 def _simulated(simulation: dict[str, Any]) -> Iterator[str]:
@@ -183,7 +183,7 @@ def trigger(
         str | None, options.option("KEY", "Repeating the key within 24 hours starts nothing again.")
     ] = None,
     tenant: Annotated[str | None, options.option("TENANT", "The recipient's tenant.")] = None,
-    dry_run: console.DryRunOption = False,
+    dry_run: output.DryRunOption = False,
 ) -> Iterator[Any]:
     """Start a workflow."""
     from bellcast.client import workflows
@@ -193,7 +193,7 @@ def trigger(
     request = workflows.trigger(
         workflow,
         {"topic": to_topic} if to_topic is not None else to or "",
-        console.parsed_json(data, "--data"),
+        output.parsed_json(data, "--data"),
         cancel_key=cancel_key,
         idempotency_key=idempotency_key,
         tenant=tenant,
@@ -203,7 +203,7 @@ def trigger(
         return
     started = client.sender.send(request)
     yield started
-    console.done(f"Triggered {workflow}", started.run)
+    output.done(f"Triggered {workflow}", started.run)
 
 
 RunFilter = Annotated[str | None, options.option("VALUE", "Only runs with this value.")]
@@ -246,7 +246,7 @@ def cancel_run(
 ) -> None:
     """Cancel a run, or all runs of a trigger. Their queued messages are not sent."""
     client.runs.cancel(id, tenant=tenant)
-    console.done(f"Cancelled {id}")
+    output.done(f"Cancelled {id}")
 
 
 runs.add_act("retry", "Retry a failed run from the step that failed.", "retry", "Would retry", "Retried")
@@ -267,7 +267,7 @@ def following(
     """Print the next times of a schedule, in UTC."""
     times = client.schedules.next(key, count=count, tenant=tenant)["times"]
     yield times
-    console.show(times)
+    output.show(times)
 
 
 source = options.group(app, "source", "List, show, write and delete event sources.")
@@ -291,8 +291,8 @@ def preview(
     tenant: OwnerOption = None,
 ) -> None:
     """Render a template as JSON, with the variables that have no value."""
-    variables = console.parsed_json(data, "--data")
-    console.json(client.templates.preview(key, variables, recipient=recipient, locale=locale, tenant=tenant))
+    variables = output.parsed_json(data, "--data")
+    output.json(client.templates.preview(key, variables, recipient=recipient, locale=locale, tenant=tenant))
 
 
 @options.command(template, "import")
@@ -308,8 +308,8 @@ def import_email(
     imported = client.templates.import_email(source, "mjml" if "<mjml" in source else "html")
     for one in imported["findings"]:
         line = f"line {one['line']}: " if one["line"] else ""
-        console.note(console.plain(f"{one['severity']}: {line}{one['message']}"))
-    console.json({"email": imported["part"]})
+        output.note(output.plain(f"{one['severity']}: {line}{one['message']}"))
+    output.json({"email": imported["part"]})
 
 
 @options.command(template, "test", cls=WITH_DATA)
@@ -322,11 +322,11 @@ def send_test(
     tenant: OwnerOption = None,
 ) -> Iterator[Any]:
     """Send a test message to a recipient, regardless of preferences."""
-    variables = console.parsed_json(data, "--data")
+    variables = output.parsed_json(data, "--data")
     sent = client.templates.test(key, channel, to, variables, tenant=tenant)
     yield sent
     done = "Sent" if sent["simulated"] is None else "Simulated, not sent"
-    console.done(f"{done} to {to}", str(sent["message"]))
+    output.done(f"{done} to {to}", str(sent["message"]))
 
 
 notification_types = options.group(app, "type", "List, show, write and delete notification types.")

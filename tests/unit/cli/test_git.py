@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from bellcast.cli import object_files
-from bellcast.cli.console import CommandError
 from bellcast.cli.git import Server
+from bellcast.cli.output import CommandError
 from bellcast.settings import load
 
 

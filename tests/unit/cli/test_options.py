@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from bellcast import cli
-from bellcast.cli import console, options, serve
+from bellcast.cli import options, output, serve
 from bellcast.settings import table
 
 root = typer.main.get_command(cli.app)
@@ -94,7 +94,7 @@ def test_command_prints_its_result_as_json_or_what_it_did(flags):
     @options.command(app, cls=options.CliCommand)
     def count(ctx, number: int = 2):
         yield {"counted": number}
-        console.show([f"Counted {number}"])
+        output.show([f"Counted {number}"])
 
     printed = CliRunner().invoke(app, ["--number", "3", *flags]).output
     assert json.loads(printed) == {"counted": 3} if flags else printed == "Counted 3\n"

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from bellcast.cli import objects, store
-from bellcast.cli.console import CommandError
+from bellcast.cli.output import CommandError
 
 
 def test_file_that_cannot_be_read_is_named(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.cli.console import CommandError
+from bellcast.cli.output import CommandError
 from bellcast.cli.sse_follower import SseFrame, frames
 from bellcast.live.framing import sse
 

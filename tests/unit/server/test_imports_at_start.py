@@ -17,8 +17,8 @@ except SystemExit:
 """
 SERVER = """
 import asyncio, sys
-from bellcast.cli import console
-console.import_structlog()
+from bellcast.cli import output
+output.import_structlog()
 from bellcast import server
 from bellcast.server import run
 from bellcast.settings import load

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bellcast.cli import console, options
-from bellcast.cli.console import CommandError
+from bellcast.cli import options, output
 from bellcast.cli.objects import every, request
+from bellcast.cli.output import CommandError
 
 EPILOG = """\
 [dim]The project's own app always exists. Create more for apps with other credentials, or for tenants. Pusher's clients \
@@ -42,13 +42,13 @@ def list_(client: "options.Bellcast") -> Iterator[Any]:
     yield apps
     for one in apps:
         name = one["name"] or ("(the project)" if one["source"] == "project" else "")
-        console.show([(one["id"], one["key"], one["state"], name)])
+        output.show([(one["id"], one["key"], one["state"], name)])
 
 
 @options.command(pusher_app)
 def show(client: "options.Bellcast", id: AppIdArgument) -> None:
     """Show an app as JSON, without its secret."""
-    console.json(request(client, "GET", _path(id)))
+    output.json(request(client, "GET", _path(id)))
 
 
 @options.command(pusher_app, epilog=EXAMPLES)
@@ -81,21 +81,21 @@ def rotate(client: "options.Bellcast", id: AppIdArgument) -> Iterator[Any]:
 def enable(client: "options.Bellcast", id: AppIdArgument) -> None:
     """Accept connections and requests of an app again."""
     request(client, "PATCH", _path(id), {"enabled": True})
-    console.done(f"Enabled {id}")
+    output.done(f"Enabled {id}")
 
 
 @options.command(pusher_app)
 def disable(client: "options.Bellcast", id: AppIdArgument) -> None:
     """Close the connections of an app, and refuse its requests."""
     request(client, "PATCH", _path(id), {"enabled": False})
-    console.done(f"Disabled {id}")
+    output.done(f"Disabled {id}")
 
 
 @options.command(pusher_app)
 def delete(client: "options.Bellcast", id: AppIdArgument) -> None:
     """Delete an app and close its connections."""
     request(client, "DELETE", _path(id), kind=NoneType)
-    console.done(f"Deleted {id}")
+    output.done(f"Deleted {id}")
 
 
 @options.command(pusher_app, "test")
@@ -103,11 +103,11 @@ def run_test(client: "options.Bellcast", id: OptionalId = None) -> Iterator[Any]
     """Test an app on the public URL: a signed call, a WebSocket, a subscription, and an event back."""
     report = request(client, "POST", "/v1/settings/test", {"target": "pusher", "app": id})
     yield report
-    console.show((one["state"], one["step"].replace("_", " "), one["detail"]) for one in report["steps"])
+    output.show((one["state"], one["step"].replace("_", " "), one["detail"]) for one in report["steps"])
     failed = next((one for one in report["steps"] if one["state"] == "failed"), None)
     if failed is not None:
         raise CommandError(f"the step {failed['step']} failed", failed["fix"])
-    console.done("Pusher connected")
+    output.done("Pusher connected")
 
 
 def _show_secret(created: dict[str, Any]) -> Iterator[Any]:
@@ -115,7 +115,7 @@ def _show_secret(created: dict[str, Any]) -> Iterator[Any]:
     # The variables of Laravel, which other frameworks follow.
     for name in ("id", "key", "secret"):
         print(f"PUSHER_APP_{name.upper()}={created[name]}", flush=True)
-    console.note("The secret cannot be shown again.")
+    output.note("The secret cannot be shown again.")
 
 
 def _secret(file: Path | None) -> str | None:

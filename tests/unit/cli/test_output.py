@@ -2,8 +2,8 @@
 
 import pytest
 
-from bellcast.cli import console
-from bellcast.cli.console import CommandError
+from bellcast.cli import output
+from bellcast.cli.output import CommandError
 
 
 def test_command_error_is_one_sentence_with_the_remedy():
@@ -14,22 +14,22 @@ def test_command_error_is_one_sentence_with_the_remedy():
 
 def test_long_error_is_one_line(capsys):
     with pytest.raises(SystemExit) as exited:
-        console.fail("[red] is no colour here, " + "and on it goes " * 40, 2)
-    output = capsys.readouterr()
+        output.fail("[red] is no colour here, " + "and on it goes " * 40, 2)
+    written = capsys.readouterr()
     assert exited.value.code == 2
-    assert output.out == ""
-    assert output.err.startswith("Error: [red] is no colour here")
-    assert len(output.err.splitlines()) == 1
+    assert written.out == ""
+    assert written.err.startswith("Error: [red] is no colour here")
+    assert len(written.err.splitlines()) == 1
 
 
 def test_reason_of_a_server_controls_no_terminal(capsys):
     with pytest.raises(SystemExit):
-        console.fail("\x1b[2J\x1b]0;title\x07\nsecond line", 1)
+        output.fail("\x1b[2J\x1b]0;title\x07\nsecond line", 1)
     assert capsys.readouterr().err == "Error: \ufffd[2J\ufffd]0;title\ufffd\nsecond line\n"
 
 
 def test_done_escapes_markup_and_control_characters(capsys):
-    console.done("Sent to [bold]alice\x1b[31m", "id-1")
+    output.done("Sent to [bold]alice\x1b[31m", "id-1")
     assert capsys.readouterr().out == "✓ Sent to [bold]alice\ufffd[31m id-1\n"
 
 
@@ -38,10 +38,10 @@ def test_done_escapes_markup_and_control_characters(capsys):
     [(0, "0 kB"), (114_688, "115 kB"), (5_300_000, "5.3 MB"), (12_340_000_000, "12.3 GB")],
 )
 def test_sizes_are_human_readable(count, text):
-    assert console.size(count) == text
+    assert output.size(count) == text
 
 
 def test_progress_bar_is_silent_without_a_terminal(capsys):
-    with console.progress("Copying") as progress:
+    with output.progress("Copying") as progress:
         progress(1, 2)
     assert capsys.readouterr() == ("", "")
