@@ -379,7 +379,7 @@ async def test_watch_that_cannot_be_audited_keeps_no_place(tmp_path: Path, monke
     async with rests.opened(tmp_path) as rest:
         await set_up(rest)
         support = await signed_in(rest, "sam", "support")
-        monkeypatch.setattr(type(rest.store.operators), "record", staticmethod(fail))
+        monkeypatch.setattr(type(rest.store.audit), "record", staticmethod(fail))
         assert rests.refused(await support.get("/v1/feed"), 503, "unavailable")
         assert not rest.feed.is_watched
 

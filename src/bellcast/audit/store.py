@@ -10,7 +10,7 @@ from bellcast.audit.types import AuditEntry, FieldChange
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import LockKey
 from bellcast.kernel.db.lists import KeysetList
-from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, write
 
 # Serializes writers of the audit log, each of which reads the preceding entry.
@@ -27,12 +27,12 @@ def append(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[boo
     return True  # as the scripts of a change, with which it is committed
 
 
-def sweep(before: int, limit: int) -> Script[list[Row]]:
-    """Delete old entries, only from the beginning of the chain, so that no gap appears. Because the nodes' clocks
+def delete_old(before: int, limit: int) -> Script[int]:
+    """Delete at most `limit` entries from before a time; return how many. Only from the beginning of the chain, so that no gap appears. Because the nodes' clocks
     differ, an older entry may follow a newer one."""
     oldest = yield Statement("audit_oldest", {"limit": limit})
     old = list(itertools.takewhile(lambda row: row[1] < before, oldest))
-    return (yield Statement("audit_delete", {"number": old[-1][0]})) if old else []
+    return len((yield Statement("audit_delete", {"number": old[-1][0]}))) if old else 0
 
 
 def head() -> Script[tuple[int, bytes]]:
@@ -64,3 +64,4 @@ class AuditLog(StoreTable):
     newest = read(on_table(head))
     after = read(on_table(chain))
     page = pages(LIST)
+    sweep = write(LOCK)(on_table(delete_old))

@@ -5,10 +5,9 @@ import secrets
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
-from bellcast.audit import store as audit
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
-from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement, fetch, first
+from bellcast.kernel.db.commit.command import LockKey
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement, first
 from bellcast.kernel.db.table import StoreTable, on_table, read, write
 from bellcast.kernel.errors import Conflict
 from bellcast.operators.types import Operator, OperatorSession, Passkey, Role
@@ -303,17 +302,12 @@ class Operators(StoreTable):
     def clear_failures(self, subject: str) -> Script[None]:
         yield Statement("sign_in_failures_clear", {"subject": subject})
 
-    async def sweep(self, *, sessions_before: int, failures_before: int, audit_before: int, limit: int) -> int:
-        """Delete old sessions, failures and audit entries, at most `limit` of each; return the largest
-        number of one kind."""
-        sessions = Statement("operator_sessions_sweep", {"before": sessions_before, "limit": limit})
-        failures = Statement("sign_in_failures_sweep", {"before": failures_before, "limit": limit})
-        deleted = [
-            await self._engine.write(ScriptCommand(lambda: fetch(sessions), [])),
-            await self._engine.write(ScriptCommand(lambda: fetch(failures), [])),
-            await self._engine.write(ScriptCommand(lambda: audit.sweep(audit_before, limit), [audit.LOCK])),
-        ]
-        return max(map(len, deleted))
+    @write()
+    def sweep(self, *, sessions_before: int, failures_before: int, limit: int) -> Script[int]:
+        """Delete old sessions and failures, at most `limit` of each; return the larger number."""
+        sessions = yield Statement("operator_sessions_sweep", {"before": sessions_before, "limit": limit})
+        failures = yield Statement("sign_in_failures_sweep", {"before": failures_before, "limit": limit})
+        return max(len(sessions), len(failures))
 
 
 def _insert(operator: Operator, password: str) -> Statement:

@@ -221,7 +221,7 @@ async def test_error_in_a_step_does_not_skip_the_later_steps(
         raise asyncio.CancelledError
 
     monkeypatch.setattr(type(app.store.maintenance), "next_expiry", staticmethod(fail))
-    monkeypatch.setattr(type(app.store.operators), "audit_head", staticmethod(fail))
+    monkeypatch.setattr(type(app.store.audit), "newest", staticmethod(fail))
     monkeypatch.setattr(type(app.store.maintenance), "delete_forgotten", staticmethod(fail))
     monkeypatch.setattr(type(app.store.joined_topics), "sweep", staticmethod(fail))
     monkeypatch.setattr(type(app.store.operators), "sweep", staticmethod(sweep_operators))

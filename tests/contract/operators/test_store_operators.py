@@ -1,16 +1,13 @@
-"""Operators, their sessions, failed sign-ins and the audit, on every engine."""
+"""Operators, their sessions and failed sign-ins, on every engine."""
 
 import asyncio
 
 import msgspec
 import pytest
 
-from bellcast.audit.types import AuditEntry, FieldChange
 from bellcast.auth import keys
-from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListTotal, containing
 from bellcast.kernel.errors import Conflict
 from bellcast.operators.types import Operator, Passkey, Role
-from tests.contract.app import wanted
 from tests.store import Store
 
 NOW = 1_700_000_000_000
@@ -19,21 +16,6 @@ HOUR = 3_600_000
 
 def operator(id: str, role: Role = "owner", name: str | None = None) -> Operator:
     return Operator(id=id, name=name or id, role=role, created_at=NOW)
-
-
-def entry(id: str) -> AuditEntry:
-    return AuditEntry(
-        id=id,
-        at=NOW,
-        actor="alice",
-        tenant="acme",
-        changes=(FieldChange("role", None, ["a", 1]),),
-        action="POST /v1/keys",
-        target="/v1/keys",
-        outcome="ok",
-        address="127.0.0.1",
-        request_id="r1",
-    )
 
 
 async def test_setup_code_creates_one_owner_and_is_used_up(store: Store) -> None:
@@ -223,79 +205,17 @@ async def test_failures_are_counted_by_subject_and_time(store: Store) -> None:
     assert await store.operators.failures("account:a", 0) == (0, 0)
 
 
-async def test_audit_is_paged_newest_first(store: Store) -> None:
-    for id in ("1", "2", "3"):
-        await store.audit.record(entry(id), sign)
-    assert [one.id for one in (await store.audit.page(wanted("*", limit=2))).items] == ["3", "2"]
-    (first,) = (await store.audit.page(wanted("*", before="2"))).items
-    assert first == msgspec.structs.replace(entry("1"), number=1, mac=b"mac of 1 after ")
-    assert await store.audit.newest() == (3, b"mac of 3 after mac of 2 after mac of 1 after ")
-    assert [one.number for one in await store.audit.after(1, 9)] == [2, 3]
-
-
-async def test_audit_is_filtered_by_time(store: Store) -> None:
-    for hour in range(3):
-        milliseconds = f"{NOW + hour * HOUR:012x}"
-        await store.audit.record(entry(f"{milliseconds[:8]}-{milliseconds[8:]}-x"), sign)
-    found = (await store.audit.page(wanted("*", created=CreatedRange(NOW + HOUR, NOW + 2 * HOUR)))).items
-    assert [one.number for one in found] == [2]
-    since, until = CreatedRange(NOW + HOUR, ANY_TIME.until), CreatedRange(0, NOW + HOUR)
-    totals = [(await store.audit.page(wanted("*", created=one, limit=1))).total for one in (since, until)]
-    assert totals == [ListTotal(2, exact=True), ListTotal(1, exact=True)]
-
-
-async def test_audit_is_filtered_by_actor_outcome_and_text(store: Store) -> None:
-    for id, actor, target, outcome in (
-        ("1", "ann", "/v1/types/order_paid", "ok"),
-        ("2", "bob", "/v1/types/orderXpaid", "password_required"),
-        ("3", "bob", "/v1/keys", "forbidden"),
-        ("4", "ann", "/v1/keys", "unauthenticated"),
-    ):
-        one = msgspec.structs.replace(entry(id), actor=actor, target=target, outcome=outcome)
-        await store.audit.record(one, sign)
-
-    async def ids(**filters: str) -> list[str]:
-        return [one.id for one in (await store.audit.page(wanted("*", **filters))).items]
-
-    assert await ids(actor="ann") == ["4", "1"]
-    assert [await ids(outcome=one) for one in ("ok", "refused", "password_required")] == [["1"], ["4", "3"], ["2"]]
-    assert await ids(actor="bob", outcome="refused") == ["3"]
-    assert [await ids(**containing(text)) for text in ("KEYS", "bob", "r_p", "%")] == [
-        ["4", "3"],
-        ["3", "2"],
-        ["1"],
-        [],
-    ]
-
-
-async def test_concurrent_entries_are_one_chain(store: Store) -> None:
-    await asyncio.gather(*(store.audit.record(entry(str(number)), sign) for number in range(20)))
-    entries = await store.audit.after(0, 99)
-    assert [one.number for one in entries] == list(range(1, 21))
-    assert [one.previous for one in entries] == [b"", *(one.mac for one in entries[:-1])]
-
-
-def sign(entry: AuditEntry) -> bytes:
-    return f"mac of {entry.number} after ".encode() + entry.previous
-
-
 @pytest.mark.parametrize("limit", [1, 100])
 async def test_sweep_deletes_what_is_old(store: Store, limit: int) -> None:
     await store.operators.create(operator("1"), "x")
     for at in (NOW, NOW + HOUR):
         await store.operators.start_session(str(at).encode(), "1", at, at)
         await store.operators.add_failure(["account:a"], at)
-    for number, at in enumerate((NOW, NOW + HOUR, NOW)):
-        await store.audit.record(msgspec.structs.replace(entry(str(number)), at=at), sign)
-    times = {"sessions_before": NOW + 1, "failures_before": NOW + 1, "audit_before": NOW + 1}
+    times = {"sessions_before": NOW + 1, "failures_before": NOW + 1}
     assert await store.operators.sweep(**times, limit=limit) == 1
     assert await store.operators.session(str(NOW).encode()) is None
     assert await store.operators.session(str(NOW + HOUR).encode()) is not None
     assert await store.operators.failures("account:a", 0) == (1, NOW + HOUR)
-    assert [one.id for one in (await store.audit.page(wanted("*"))).items] == [
-        "2",
-        "1",
-    ]  # an older entry stays after a newer one
 
 
 async def test_tenants_of_operators_and_keys_are_kept_and_an_owner_has_all(store: Store) -> None:
@@ -315,16 +235,6 @@ async def test_tenants_of_operators_and_keys_are_kept_and_an_owner_has_all(store
         made = keys.make("k", ["send"], NOW, tenants)
         await store.keys.create(made.key, made.digest)
         assert await store.keys.find(made.key.id) == (made.key, made.digest)
-
-
-async def test_audit_of_a_tenant_has_its_entries_only(store: Store) -> None:
-    for number, tenant in enumerate(["acme", "globex", "acme", None]):
-        one = msgspec.structs.replace(entry(f"01a{number}"), tenant=tenant)
-        await store.audit.record(one, lambda _: b"mac")
-    assert [one.id for one in (await store.audit.page(wanted("acme"))).items] == ["01a2", "01a0"]
-    assert (await store.audit.page(wanted("acme", limit=1))).total == ListTotal(2, exact=True)
-    assert [one.id for one in (await store.audit.page(wanted("acme", before="01a2"))).items] == ["01a0"]
-    assert [one.id for one in (await store.audit.page(wanted("*"))).items] == ["01a3", "01a2", "01a1", "01a0"]
 
 
 async def test_operator_of_an_identity_provider_is_found_by_its_subject(store: Store) -> None:
