@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct
 
@@ -65,8 +65,8 @@ def mask(text: str) -> str:
 
 
 def with_credentials_of(text: str, stored: str) -> str:
-    """Replace `…@` in a URL with the credentials of the stored one, and missing options with the stored ones. Raises
-    ValueError if they would be sent to another server, or without TLS."""
+    """Replace `…@` in a URL with the credentials of the stored one, and missing options with the stored ones; a signature
+    secret is kept although other options are given. Raises ValueError if they would be sent to another server, or without TLS."""
     if text.strip() == mask(stored):
         return stored
     try:
@@ -78,6 +78,9 @@ def with_credentials_of(text: str, stored: str) -> str:
     own = urlsplit(stored)
     host = given.netloc.removeprefix(MASKED)
     query = given.query or own.query
+    signature = dict(parse_qsl(own.query)).get(SIGNATURE)
+    if signature and SIGNATURE not in dict(parse_qsl(query, keep_blank_values=True)):
+        query += "&" + urlencode({SIGNATURE: signature})
     is_same = (given.scheme, host) == (own.scheme, own.netloc.rpartition("@")[2])
     if not is_same or "@" not in own.netloc or _tls(query) != _tls(own.query):
         raise ValueError("needs its credentials again: the stored ones are only for the stored server")
@@ -131,6 +134,8 @@ HIDDEN = SecretHint(set=True, hint="…")
 SHOWN_CHARACTERS, MIN_CHARACTERS = 4, 20
 # Options that contain the credentials, or name the file that contains them.
 CREDENTIAL_OPTIONS = frozenset(name + suffix for name in ("key", "credentials") for suffix in ("", INLINE))
+# The secret with which a vendor signs receipts, if it is not that of its API.
+SIGNATURE = "signature_secret"
 
 
 def read_credentials(url: ProviderURL, option: str, *, may_read_files: bool) -> bytes | None:

@@ -22,3 +22,17 @@ def test_url_of_an_api_keeps_the_brackets_of_an_ipv6_address(text: str, base: st
     server = vendor_api.VendorAPI(base, FakeHttp(), 1).server
     assert server.port in (443, 9000)
     assert server.host in ("::1", "2001:db8::1", "gateway.test", "api.vendor.test")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("vonage://…@default", "?from=Shop&signature_secret=a%2Bb"),
+        ("vonage://…@default?from=Bell", "?from=Bell&signature_secret=a%2Bb"),
+        ("vonage://…@default?from=Bell&signature_secret=c", "?from=Bell&signature_secret=c"),
+        ("vonage://…@default?from=Bell&signature_secret=", "?from=Bell&signature_secret="),
+    ],
+)
+def test_signature_secret_stays_with_the_other_credentials(given: str, kept: str) -> None:
+    stored = "vonage://KEY:SECRET@default?from=Shop&signature_secret=a%2Bb"
+    assert urls.with_credentials_of(given, stored) == f"vonage://KEY:SECRET@default{kept}"

@@ -76,16 +76,25 @@ async def test_twilio_message_with_a_sid_is_accepted(vendor: VendorServer, http:
     assert (accepted.reference, accepted.code) == ("SM1", str(status))
 
 
-@pytest.mark.parametrize("fault", [HANG, CUT, HALF, raw_response(200, b"<html>"), raw_response(201, b"")])
+UNREADABLE = [raw_response(200, b"<html>"), raw_response(201, b""), raw_response(201, {"status": "queued"})]
+
+
+@pytest.mark.parametrize("fault", [HANG, CUT, HALF, *UNREADABLE])
 async def test_twilio_invalid_response_is_temporary(vendor: VendorServer, http: HttpxClient, fault: bytes) -> None:
     vendor.default = fault
-    provider = twilio_at(vendor, http, timeout=0.3 if fault == HANG else 60)
-    if fault == raw_response(201, b""):
-        assert (await provider.send(MESSAGE)).reference is None
-    else:
-        error = await failure(provider)
-        assert error.is_temporary
-        assert "tok/en" not in error.response
+    error = await failure(twilio_at(vendor, http, timeout=0.3 if fault == HANG else 60))
+    assert error.is_temporary
+    assert "tok/en" not in error.response
+
+
+@pytest.mark.parametrize(("code", "is_bounce"), [(30006, True), (30007, False), (None, False)])
+@pytest.mark.parametrize("status", ["failed", "undelivered"])
+async def test_twilio_message_that_failed_at_once_is_refused(
+    vendor: VendorServer, http: HttpxClient, status: str, code: int | None, is_bounce: bool
+) -> None:
+    vendor.default = raw_response(201, {"sid": "SM1", "status": status, "error_code": code, "error_message": "No."})
+    error = await failure(twilio_at(vendor, http))
+    assert (error.is_temporary, error.is_bounce, error.code, error.response) == (False, is_bounce, "201", "No.")
 
 
 async def test_twilio_check_recognizes_wrong_credentials(vendor: VendorServer, http: HttpxClient) -> None:
@@ -165,6 +174,12 @@ async def test_vonage_receipt_is_verified_and_parsed(vendor: VendorServer, http:
     assert provider.receipt(request) == Receipt("V1", "delivered", "0")
     with pytest.raises(PermissionError):
         provider.receipt(ReceiptRequest(url="https://x", headers={}, form=form))
+    # With the account's signature secret in the URL, only this one signs.
+    signing = vonage.from_url(setup("vonage://key:API%26@default?from=Shop&signature_secret=secret"))
+    assert signing.receipt(request) == Receipt("V1", "delivered", "0")
+    other = vonage.from_url(setup("vonage://key:secret@default?from=Shop&signature_secret=other"))
+    with pytest.raises(PermissionError):
+        other.receipt(request)
 
 
 @pytest.mark.parametrize("url", ["twilio://default", "twilio://a:b@default", "twilio://a@default?from=x"])

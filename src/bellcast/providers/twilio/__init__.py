@@ -13,8 +13,7 @@ from bellcast.providers.urls import parse
 API = "https://api.twilio.com"
 OPTIONS = frozenset({"from"})
 # The recipient replied STOP; the number cannot receive text messages or does not exist.
-BOUNCES = frozenset({21610, 21211, 21214, 21614, 30005, 30006})
-BOUNCE_CODES = frozenset(map(str, BOUNCES))
+BOUNCES = frozenset({"21610", "21211", "21214", "21614", "30005", "30006"})
 STATES: Mapping[str, State] = {
     "delivered": "delivered",
     "read": "delivered",
@@ -48,13 +47,12 @@ class TwilioProvider(vendor_api.VendorProvider):
         response = await self._post(fields)
         body = vendor_api.json_body(response)
         reference = vendor_api.text_of(body.get("sid"))
-        if not 200 <= response.status < 300:
-            code = body.get("code")
-            raise vendor_api.error_of(
-                response, body.get("message"), is_bounce=isinstance(code, int) and code in BOUNCES
-            )
-        # Compatible servers respond with 200 and a SID, which a proxy's page does not have.
-        if response.status != 201 and reference is None:
+        is_refused = not 200 <= response.status < 300
+        if is_refused or STATES.get(str(body.get("status"))) == "failed":
+            code, reason = ("code", "message") if is_refused else ("error_code", "error_message")
+            raise vendor_api.error_of(response, body.get(reason), is_bounce=str(body.get(code)) in BOUNCES)
+        # A proxy's page has no SID.
+        if reference is None:
             raise vendor_api.unreadable(response)
         return types.AcceptedMessage(str(response.status), vendor_api.text_of(body.get("status")), reference)
 
@@ -80,7 +78,7 @@ class TwilioProvider(vendor_api.VendorProvider):
         if state is None:
             return None
         code = request.form.get("ErrorCode")
-        is_bounce = code in BOUNCE_CODES
+        is_bounce = code in BOUNCES
         return types.Receipt(request.form.get("MessageSid", ""), "bounced" if is_bounce else state, code)
 
     async def _post(self, fields: Mapping[str, str]) -> Response:

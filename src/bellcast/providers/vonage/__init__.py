@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 from bellcast.channels.types import State
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers import types, vendor_api
-from bellcast.providers.urls import parse
+from bellcast.providers import types, urls, vendor_api
 from bellcast.templates import lengths
 
 API = "https://rest.nexmo.com"
-OPTIONS = frozenset({"from"})
+OPTIONS = frozenset({"from", urls.SIGNATURE})
 ACCEPTED = "0"
 # Throttled, invalid credentials, internal error, account without credit, too many connections.
 TEMPORARY = frozenset({"1", "4", "5", "8", "9", "10", "14", "99"})
@@ -30,8 +29,8 @@ GSM = lengths.GSM | lengths.GSM_DOUBLE
 
 
 def from_url(setup: types.Setup) -> "VonageProvider":
-    """Create a provider from `vonage://KEY:SECRET@default?from=Shop`. Raises ValueError."""
-    url = parse(setup.url, known_options=OPTIONS)
+    """Create a provider from `vonage://KEY:SECRET@default?from=Shop&signature_secret=…`. Raises ValueError."""
+    url = urls.parse(setup.url, known_options=OPTIONS)
     if not url.user or not url.password:
         raise ValueError("needs the API key and the secret: vonage://KEY:SECRET@default")
     if not url.options.get("from"):
@@ -81,10 +80,12 @@ class VonageProvider(vendor_api.VendorProvider):
 
     def receipt(self, request: types.ReceiptRequest) -> types.Receipt | types.OptOut | None:
         """Return a delivery receipt, or a reply with STOP or START. Raises PermissionError if `sig` is wrong: the
-        HMAC-SHA256 of `&name=value` of the sorted fields, with & and = in values replaced by _."""
+        HMAC-SHA256 of `&name=value` of the sorted fields, with & and = in values replaced by _. Its key is the account's
+        signature secret; without one in the URL, the API secret."""
+        secret = self._url.options.get(urls.SIGNATURE) or self._url.password or ""
         fields = {name: value for name, value in request.form.items() if name != "sig"}
         signed = "".join(f"&{name}={fields[name].translate(SIGNED)}" for name in sorted(fields))
-        digest = hmac.new((self._url.password or "").encode(), signed.encode(), hashlib.sha256).hexdigest()
+        digest = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
         if not hmac.compare_digest(digest.encode(), request.form.get("sig", "").lower().encode()):
             raise PermissionError("the signature is wrong")
         if "text" in fields and "status" not in fields:
