@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from bellcast import cli
 from bellcast.client import Bellcast, Retries, Unreadable
 from bellcast.contrib import dbapi, outbox, outbox_rows, relay
 from bellcast.contrib.outbox_rows import HELD_POLL, LEASE, OutboxRows, Row
@@ -310,6 +312,18 @@ def test_row_that_fails_unforeseen_holds_no_other(shop: Shop, monkeypatch: pytes
     assert list(shop.connection.execute("SELECT error FROM bellcast_outbox")) == [("ZeroDivisionError: unforeseen",)]
     shop.run(LONGEST_BACKOFF)
     assert shop.sent == ["a", "c", "b"]
+
+
+def test_relay_command_that_leaves_a_row_ends_with_status_1(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(row: Row) -> dict[str, Any]:
+        raise ZeroDivisionError("unforeseen")
+
+    shop.write("a")
+    monkeypatch.setattr(relay, "_draft", failing)
+    environ = {"BELLCAST_URL": "http://bell", "BELLCAST_SECRET": "s" * 43}
+    result = CliRunner().invoke(cli.app, ["relay", f"sqlite:///{shop.file}", "--once"], env=environ)
+    assert result.exit_code == 1
+    assert "rows are still due: ZeroDivisionError: unforeseen" in str(result.exception) + result.output
 
 
 def test_response_without_a_result_for_each_row_is_a_failure_of_the_server(shop: Shop) -> None:

@@ -331,8 +331,8 @@ def relay(
                 except Exception as error:  # every driver has its own error classes
                     raise CommandError(f"the outbox cannot be read: {error}", "see `bellcast sql outbox`") from error
             _print_round(done)
-            if done.failure is not None:
-                raise CommandError(f"rows are still due: {done.failure}", "the next run sends them")
+            if problem := done.failure or done.unexpected:
+                raise CommandError(f"rows are still due: {problem}", "the next run sends them")
             return
         # A wrong URL or a missing driver is an error. If the database becomes unavailable later, the relay waits for
         # it.

@@ -51,12 +51,13 @@ ADDRESSES = "addresses"
 @dataclass(slots=True)
 class Round:
     """The result of one round. `sent` has the ids of notifications by row key; `failure` is the reason why the round
-    stopped early."""
+    stopped early, and `unexpected` the error of a row that waits while the others are sent."""
 
     sent: dict[UUID, list[str]] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
     rescheduled: set[int] = field(default_factory=set)
     failure: BellcastError | None = None
+    unexpected: str | None = None
     wait: float | None = None
 
 
@@ -107,7 +108,8 @@ class Relay:
         except Exception as error:
             if len(batch) == 1:
                 log.exception("outbox_row_failed id=%s", batch[0].id)
-                self._table.postpone([batch[0].id], LONGEST_BACKOFF, f"{type(error).__name__}: {error}", blocks=False)
+                done.unexpected = f"{type(error).__name__}: {error}"
+                self._table.postpone([batch[0].id], LONGEST_BACKOFF, done.unexpected, blocks=False)
                 done.rescheduled.add(batch[0].id)
                 return
             for row in _open(batch, done):

@@ -42,8 +42,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{refused.delete()[0]} refused rows were deleted.")
             elif options["once"]:
                 self._report(done := relaying.send_due(alias))
-                if done.failure is not None:
-                    raise CommandError(f"Rows are still due: {done.failure}")
+                if problem := done.failure or done.unexpected:
+                    raise CommandError(f"Rows are still due: {problem}")
             else:
                 refused.exists()  # an error here is one of the configuration; later, the relay waits for the database
                 stopped, wait = stop_event(), 0.0
