@@ -278,6 +278,7 @@ test('webhooks are verified', async () => {
   const bytes = new TextEncoder().encode(body);
   assert.deepEqual(await bell.verifyWebhook({ headers: await sign(body), body: bytes }), JSON.parse(body));
   await assert.rejects(bell.verifyWebhook({ headers: await sign(body), body: JSON.parse(body) }), /body: expected the text or the bytes/);
+  await assert.rejects(bell.verifyWebhook({ headers: await sign('{'), body: '{' }), (error) => error instanceof InvalidArgument && /^body: must be JSON/.test(error.message));
   for (const wrong of [await sign(`${body} `), await sign(body, { at: 1 }), {}]) await assert.rejects(bell.verifyWebhook({ headers: wrong, body }), Unauthorized);
 });
 

@@ -469,13 +469,17 @@ export class Bellcast {
     return new Inbox((method, address, options) => request({ ...this.#transport, bearer: token }, method, address, options));
   }
 
-  /** Check a webhook's signature and return its payload. Throws Unauthorized. @param {Request | {headers: Headers | Record<string, string | string[] | undefined>, body: string | Uint8Array}} incoming @param {{tolerance?: number, secret?: string}} [options]  `tolerance` in seconds; `secret` of the webhook @returns {Promise<any>} */
+  /** Check a webhook's signature and return its payload. Throws Unauthorized, and InvalidArgument for a body that is not JSON. @param {Request | {headers: Headers | Record<string, string | string[] | undefined>, body: string | Uint8Array}} incoming @param {{tolerance?: number, secret?: string}} [options]  `tolerance` in seconds; `secret` of the webhook @returns {Promise<any>} */
   async verifyWebhook(incoming, { tolerance = TOLERANCE, secret = this.#secret } = {}) {
     const sent = incoming instanceof Request ? await incoming.text() : incoming.body;
     const body = sent instanceof Uint8Array ? new TextDecoder().decode(sent) : sent;
     if (typeof body !== 'string') throw new InvalidArgument('body: expected the text or the bytes of the request, before they are parsed as JSON');
     if (!(await isSigned(this.#crypto, secret, (name) => headerOf(incoming.headers, name), body, tolerance))) throw new Unauthorized(401, { code: 'unauthenticated', detail: 'The signature is missing, wrong or too old.' }, 'webhook');
-    return JSON.parse(body);
+    try {
+      return JSON.parse(body);
+    } catch (cause) {
+      throw new InvalidArgument('body: must be JSON', { cause });
+    }
   }
 
   /** The statement that writes a send into the outbox table `bellcast_outbox`, to run in your transaction. A waiting row with the same key stays; a refused one is replaced. @param {'notify' | 'publish'} kind @param {object} payload  the REST body @param {{key?: string, dialect?: 'sqlite' | 'postgresql' | 'postgres' | 'mysql'}} [options]  `postgres` is another name of `postgresql`; the default, `sqlite`, has the placeholders `?` @returns {{sql: string, params: [string, string, string]}} */
