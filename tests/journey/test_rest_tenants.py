@@ -14,6 +14,10 @@ from tests.journey.channels import opened
 from tests.journey.operators import keyed, set_up, signed_in
 from tests.journey.rest import Rest, fields, refused
 
+SCHEDULE = {"cron": "0 8 * * 1", "timezone": "Europe/Vienna", "notification": {"to": "alice", "title": "Plan the week"}}
+MAIL = {"channel": "email", "url": "smtp://mail.example.com"}
+SILENT = {"channels": {"push": False}}
+
 
 async def test_tenant_limits_are_validated_and_other_settings_are_free(rest: Rest) -> None:
     settings = {"weight": 0, "sends_per_second": -1, "sends_per_day": 1.5, "retention_days": "90", "plan": "team"}
@@ -61,6 +65,32 @@ async def test_conditional_change_of_preference_defaults_and_a_new_tenant_are_re
     only_new = {"if-none-match": "*"}
     assert (await rest.app.put("/v1/tenants/acme", json={}, headers=only_new)).status_code == 201
     assert refused(await rest.app.put("/v1/tenants/acme", json={}, headers=only_new), 412, "precondition_failed")
+
+
+@pytest.mark.parametrize(
+    ("path", "mine", "theirs"),
+    [
+        ("/v1/tenants/acme", {"name": "Acme", "settings": {"b": 1, "a": {"d": 1, "c": 2}}}, {"name": "Other"}),
+        ("/v1/tenants/acme/brand", {"name": "Acme", "color": "#0a5c36"}, {"name": "Other"}),
+        ("/v1/preference-defaults", {"channels": {"sms": False}, "digest": {"b": "daily", "a": "hourly"}}, SILENT),
+        ("/v1/preference-defaults?tenant=acme", {"types": {"b": {"sms": False}, "a": {"email": False}}}, SILENT),
+        ("/v1/schedules/week", SCHEDULE, {**SCHEDULE, "cron": "0 9 * * 1"}),
+        ("/v1/providers/mail", MAIL, {**MAIL, "priority": 2}),
+    ],
+)
+async def test_response_to_a_write_has_the_condition_of_the_next(
+    rest: Rest, path: str, mine: dict[str, Any], theirs: dict[str, Any]
+) -> None:
+    await rest.app.put("/v1/tenants/acme", json={})
+    for write in (rest.app.put, rest.app.patch) if "defaults" in path else (rest.app.put,):
+        written = (await write(path, json=mine)).headers["etag"]
+        assert (await rest.app.get(path)).headers["etag"].startswith(f"{written[:-1]}.")
+        following = await write(path, json=theirs, headers={"if-match": written})
+        assert following.status_code == 200, following.text
+        assert refused(await write(path, json=mine, headers={"if-match": written}), 412, "precondition_failed")
+        assert (await write(path, json=mine, headers={"if-match": following.headers["etag"]})).status_code == 200
+    planned = await rest.app.put("/v1/schedules/week", json=SCHEDULE, params={"dry_run": "true"})
+    assert (planned.status_code, "etag" in planned.headers) == (200, False)
 
 
 async def test_conditional_erasure_does_not_erase_a_tenant_that_has_changed(rest: Rest) -> None:

@@ -213,17 +213,17 @@ class ProviderDirectory(Struct, eq=False):
 
     async def put(
         self, tenant: str, key: str, fields: ProviderFields, replaces: bytes | UnsetType | None = UNSET
-    ) -> tuple[ConfiguredProvider, bool]:
-        """Create or replace a provider; return whether it is new. A masked URL keeps the stored one. `…@` keeps the
-        stored credentials, provided that the URL names the same server. Raises Invalid for a URL that cannot be
-        used, and PreconditionFailed if the stored body is not `replaces`."""
+    ) -> tuple[ConfiguredProvider, bool, bytes]:
+        """Create or replace a provider; return whether it is new, and its stored body. A masked URL keeps the stored one.
+        `…@` keeps the stored credentials, provided that the URL names the same server. Raises Invalid for a URL that
+        cannot be used, and PreconditionFailed if the stored body is not `replaces`."""
         for _ in range(MAX_CHANGE_ROUNDS):
             usable, before, body = await self._usable(tenant, key, fields)
             if replaces not in (UNSET, before):
                 raise PreconditionFailed
             if await Documents(self.db).change(KIND, tenant, key, before, body, self.clock.now()):
                 self.forget(tenant)
-                return _without_secret(tenant, key, usable), before is None
+                return _without_secret(tenant, key, usable), before is None, body
         raise Unavailable("The provider is being changed by too many requests.")
 
     async def plan(self, tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:

@@ -40,7 +40,7 @@ from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import ManagedBy
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Listing, ObjectsQuery, Recent, Resource, ResourceCall
+from bellcast.rest.resource import Listing, ObjectsQuery, Recent, Resource, ResourceCall, Written
 
 MAIL = "message/rfc822"
 # In place of a provider's URL in files, and characters that no variable's name has.
@@ -147,7 +147,7 @@ async def read(call: ResourceCall[None]) -> Any:
     shown = await _shown(call.ctx, found)
     stored = await Documents(call.ctx.engines.db).get(PROVIDERS.name, found.tenant, found.key)
     content = None if stored is None else stored.body.decode()
-    return responses.json(shown, headers={"etag": entity_tags.tag_of(content, shown), "cache-control": "no-store"})
+    return responses.json(shown, headers=entity_tags.tagged(content, shown))
 
 
 async def _sent(request: ApiRequest) -> Any:
@@ -163,7 +163,7 @@ async def _sent(request: ApiRequest) -> Any:
     refusals=(Conflict, PreconditionFailed),
     example={"channel": "sms", "url": "twilio://SID:TOKEN@default?from=%2B12025550123", "rate": 10},
 )
-async def write(call: ResourceCall[Any]) -> tuple[ProviderObject, bool]:
+async def write(call: ResourceCall[Any]) -> Written[ProviderObject]:
     """Write a provider.
 
     Its URL is stored encrypted. If you send back the masked URL of a read, the stored URL does not change. `…@` keeps
@@ -178,13 +178,13 @@ async def write(call: ResourceCall[Any]) -> tuple[ProviderObject, bool]:
         return await _shown(ctx, await ctx[ProviderDirectory].plan(tenant, key, fields)), False
     await kinds.check_managed(ctx, PROVIDERS.name, tenant, key)
     before = await _own(request, tenant, key)
-    written, is_new = await ctx[ProviderDirectory].put(tenant, key, fields, replaces)
+    written, is_new, stored = await ctx[ProviderDirectory].put(tenant, key, fields, replaces)
     after = _audited(written)
     audit.note_changes(request, {} if before is None else _audited(before), after)
     if before is not None and before.fields.url == written.fields.url != fields.url:
         # Only a secret in the URL was changed, and it is masked in both.
         audit.note_change(request, "url", None, "changed")
-    return await _shown(ctx, written), is_new
+    return await _shown(ctx, written), is_new, stored.decode()
 
 
 @PROVIDERS.delete(

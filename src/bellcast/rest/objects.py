@@ -179,7 +179,7 @@ async def read(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     added = await kinds.described(kind, ctx, tenant, shown) | _written_at(found[0])
     if kind.is_versioned:
         added["draft"] = await kinds.draft_of(ctx, kind.plural, tenant, key)
-    return responses.json(added, headers=tagged(shown, added))
+    return responses.json(added, headers=entity_tags.tagged(shown, added))
 
 
 async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
@@ -208,7 +208,7 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
     shown = kind.item(written, tenant)
     # An override that is merged is read, and replaced on a condition, with the project's fields.
     applying = None if kind.merge is None else await kinds.find(kind, ctx, tenant, key)
-    headers = tagged(shown if applying is None else kind.item(*applying))
+    headers = entity_tags.tagged(shown if applying is None else kind.item(*applying))
     return responses.json(await kinds.described(kind, ctx, tenant, shown), 201 if is_new else 200, headers=headers)
 
 
@@ -289,12 +289,6 @@ async def _find_page(ctx: ApiContext, kind: str, query: ListQuery, text: str | N
         msgspec.structs.replace(query, filters={"kind": kind, **containing(text)}),
     )
     return await (table.search(wanted) if text else table.owned(wanted))
-
-
-def tagged(*values: object) -> dict[str, str]:
-    """Return the headers of a response with an object: what a write replaces, and what is shown of it. With both, its ETag also
-    changes with fields that a write ignores."""
-    return {"etag": entity_tags.tag_of(*values), "cache-control": "no-store"}
 
 
 def declare(

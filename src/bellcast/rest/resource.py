@@ -27,7 +27,7 @@ from bellcast.kernel.db.lists import (
     RowKey,
 )
 from bellcast.kernel.errors import BadRequest, Invalid, NotFound
-from bellcast.kernel.http import MAX_APP_PAGE_ROWS, ASGIApp, list_parameters, request_body, responses
+from bellcast.kernel.http import MAX_APP_PAGE_ROWS, ASGIApp, entity_tags, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
@@ -96,6 +96,8 @@ Session: TypeAlias = Callable[[ApiRequest], Awaitable[tuple[str, str]]]
 # A function of one kind, which an operation calls.
 RuleFunction: TypeAlias = Callable[[ResourceCall[Any]], Awaitable[T]]
 Declared: TypeAlias = Callable[[RuleFunction[T]], ApiEndpoint]
+# An object, whether it is new, and what the next write replaces, if it may depend on that.
+Written: TypeAlias = tuple[T, bool] | tuple[T, bool, Any]
 
 
 class Resource:
@@ -154,15 +156,18 @@ class Resource:
         of_read = {"required_scope": "read", "query": TenantQuery, "response_types": {200: item_type}}
         return self._declare("GET", self.item_path + suffix, None, lambda _, item: self._answer(item), of_read, promise)
 
-    def put(self, body: Any, item_type: type[T], **promise: Any) -> Declared[tuple[T, bool]]:
-        """Make a function, which returns an object and whether it is new, its write. What a read adds is ignored."""
+    def put(self, body: Any, item_type: type[T], **promise: Any) -> Declared[Written[T]]:
+        """Make a function, which returns a written object, its write. What a read adds is ignored."""
         shape = body if isinstance(body, request_body.Shape) else request_body.Shape(body)
         added = frozenset(request_body.attributes(item_type)).difference(request_body.attributes(shape.type))
         shape = msgspec.structs.replace(shape, added=added)
         of_write = {"response_types": {200: item_type, 201: item_type}, "refusals": ()}
 
-        def respond(_: ResourceCall[Any], written: tuple[T, bool]) -> ASGIApp:
-            return responses.json(written[0], 201 if written[1] else 200)
+        def respond(_: ResourceCall[Any], written: Written[T]) -> ASGIApp:
+            item, is_new, *content = written
+            return responses.json(
+                item, 201 if is_new else 200, headers=entity_tags.tagged(*content) if content else None
+            )
 
         return self._declare("PUT", self.item_path, shape, respond, of_write, promise)
 
@@ -220,6 +225,8 @@ class Resource:
         type, a Shape with rules, or None."""
         promised: dict[str, Any] = {"required_scope": "manage", "query": DryRunQuery, "refusals": (NotFound,)}
         promised |= {**of_verb, **self._promise, **promise}
+        if method in ("PUT", "PATCH") and "If-Match" in promised.get("headers", ()):
+            promised["response_headers"] = ("ETag",)
         query, is_optional = promised["query"], promised.get("is_body_optional", False)
         reads = promised.pop("reads", None)
         shape = body if body is None or isinstance(body, request_body.Shape) else request_body.Shape(body)

@@ -16,7 +16,7 @@ from bellcast.kernel.http.list_parameters import ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.rest import audit, editor_access, guards, objects, tenants
-from bellcast.rest.resource import Listing, Resource, ResourceCall
+from bellcast.rest.resource import Listing, Resource, ResourceCall, Written
 from bellcast.rest.tenants import key
 from bellcast.tenants import erasure, store
 from bellcast.tenants.store import Tenants
@@ -93,7 +93,7 @@ async def page(listing: Listing[TenantsQuery]) -> ListPage[ListedTenant]:
 async def read(call: ResourceCall[None]) -> Any:
     """Read a tenant."""
     found = await Tenants(call.ctx.engines.db).get(*call.key)
-    return found and responses.json(found, headers=objects.tagged(_content(found), found))
+    return found and responses.json(found, headers=entity_tags.tagged(_content(found), found))
 
 
 @TENANTS.put(
@@ -105,7 +105,7 @@ async def read(call: ResourceCall[None]) -> Any:
     example={"name": "Acme Studios", "settings": {"plan": "team"}},
     refusals=(PasswordRequired, PreconditionFailed),
 )
-async def write(call: ResourceCall[TenantFields]) -> tuple[Tenant, bool]:
+async def write(call: ResourceCall[TenantFields]) -> Written[Tenant]:
     """Set a tenant's name and settings.
 
     The request replaces the previous values. 201 when the tenant is new. You can use any names for settings except
@@ -127,7 +127,7 @@ async def write(call: ResourceCall[TenantFields]) -> tuple[Tenant, bool]:
     )
     engines.router.forget()
     audit.note_changes(request, {} if before is None else _content(before), _content(tenant))
-    return tenant, created
+    return tenant, created, _content(tenant)
 
 
 def _content(tenant: Tenant) -> dict[str, Any]:

@@ -206,6 +206,19 @@ def test_times_have_a_format_and_query_parameters_are_not_nullable(document):
         assert "anyOf" not in parameter["schema"]
 
 
+def test_write_on_a_condition_returns_the_next_one(document):
+    writes = [
+        operation
+        for path in document["paths"].values()
+        for method, operation in path.items()
+        if method in ("put", "patch") and "If-Match" in [one["name"] for one in operation.get("parameters", ())]
+    ]
+    assert len(writes) > 10
+    for operation in writes:
+        answers = [answer for status, answer in operation["responses"].items() if status in ("200", "201")]
+        assert all("ETag" in answer.get("headers", ()) for answer in answers), operation["operationId"]
+
+
 def test_publish_requires_the_etag_of_the_reviewed_draft(document):
     def is_required(method, path):
         parameters = document["paths"][path][method]["parameters"]

@@ -17,6 +17,12 @@ def tag_of(*values: object) -> str:
     return f'"{".".join(hashlib.sha256(msgspec.json.encode(one)).hexdigest()[:32] for one in values)}"'
 
 
+def tagged(*values: object) -> dict[str, str]:
+    """Return the headers of a response with an object: what a write replaces, and what is shown of it. With both, its ETag also
+    changes with fields that a write ignores."""
+    return {"etag": tag_of(*values), "cache-control": "no-store"}
+
+
 def unchanged(request: ApiRequest, etag: str) -> bool:
     """True if the client's cached response is current (If-None-Match, compared weakly)."""
     tags = [one.removeprefix("W/") for one in _tags(request, IF_NONE_MATCH)]

@@ -27,7 +27,7 @@ from bellcast.rest import bundles, kinds, objects, tenants
 from bellcast.rest.bundles import BundleKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import ManagedBy
-from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
+from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall, Written
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 EXAMPLE = {
@@ -140,15 +140,16 @@ async def read_defaults(call: ResourceCall[None]) -> Any:
     Without `?tenant=`, those of the project. With it, those that apply there: the tenant's, else the project's."""
     stored = await Documents(call.ctx.engines.db).get(DEFAULTS_KIND, call.tenant, DEFAULTS_KEY)
     shown = await _shown_defaults(call.ctx, call.tenant)
-    return responses.json(shown, headers=objects.tagged(decode(None if stored is None else stored.body), shown))
+    return responses.json(shown, headers=entity_tags.tagged(decode(None if stored is None else stored.body), shown))
 
 
 @DEFAULTS.put(Preferences, PreferenceDefaults, **CONDITIONAL, response_types={200: PreferenceDefaults}, example=EXAMPLE)
-async def replace_defaults(call: ResourceCall[dict[str, Any]]) -> tuple[Any, bool]:
+async def replace_defaults(call: ResourceCall[dict[str, Any]]) -> Written[Any]:
     """Replace the preference defaults.
 
     They apply to every recipient without its own settings. With `?tenant=`, to the tenant's recipients."""
-    return await _write_defaults(call, merge=False), False
+    shown, *content = await _write_defaults(call, merge=False)
+    return (shown, False, *content)
 
 
 @DEFAULTS.patch(
@@ -158,7 +159,8 @@ async def change_defaults(call: ResourceCall[dict[str, Any]]) -> Any:
     """Change the preference defaults.
 
     A merge patch (RFC 7396)."""
-    return await _write_defaults(call, merge=True)
+    shown, *content = await _write_defaults(call, merge=True)
+    return responses.json(shown, headers=entity_tags.tagged(*content) if content else None)
 
 
 @DEFAULTS.delete(headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, PreconditionFailed))
@@ -215,7 +217,8 @@ async def write(
     return await with_effective(ctx, tenant, key, preferences, now)
 
 
-async def _write_defaults(call: ResourceCall[dict[str, Any]], *, merge: bool) -> dict[str, Any]:
+async def _write_defaults(call: ResourceCall[dict[str, Any]], *, merge: bool) -> tuple[Any, ...]:
+    """Return the defaults that apply, and what the next write replaces, if this was none of a dry run."""
     ctx, document = call.ctx, call.body
     tenant = tenants.tenant_of_object(call.request, document)
     document.pop("tenant", None)
@@ -231,8 +234,8 @@ async def _write_defaults(call: ResourceCall[dict[str, Any]], *, merge: bool) ->
 
     changed = await changes.change_defaults(ctx.engines, tenant, change, is_dry_run=call.is_dry_run)
     if call.is_dry_run:
-        return await _defaults_with_effective(ctx, tenant, tenant, changed, ctx.engines.clock.now())
-    return await _shown_defaults(ctx, tenant)
+        return (await _defaults_with_effective(ctx, tenant, tenant, changed, ctx.engines.clock.now()),)
+    return await _shown_defaults(ctx, tenant), changed
 
 
 def _defaults(

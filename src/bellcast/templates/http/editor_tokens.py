@@ -18,7 +18,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, editor_access, guards, objects, tenants
 from bellcast.rest.editor_access import EditorClaims, EditorRight
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Resource, ResourceCall
+from bellcast.rest.resource import Resource, ResourceCall, Written
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.html import StrictBrand
 from bellcast.tenants.store import Tenants
@@ -139,7 +139,7 @@ async def read_brand(call: ResourceCall[None]) -> Any:
         shown = msgspec.convert(stored or {}, StrictBrand)
     except msgspec.ValidationError:  # the app may store any settings
         shown = StrictBrand()
-    return responses.json(shown, headers=objects.tagged(stored, shown))
+    return responses.json(shown, headers=entity_tags.tagged(stored, shown))
 
 
 @BRAND.put(
@@ -150,7 +150,7 @@ async def read_brand(call: ResourceCall[None]) -> Any:
     refusals=(Conflict, PreconditionFailed),
     example={"name": "Acme", "color": "#0a5c36", "font": "georgia"},
 )
-async def write_brand(call: ResourceCall[StrictBrand]) -> tuple[StrictBrand, bool]:
+async def write_brand(call: ResourceCall[StrictBrand]) -> Written[StrictBrand]:
     """Write the brand of a tenant.
 
     The tenant's other settings do not change."""
@@ -170,7 +170,7 @@ async def write_brand(call: ResourceCall[StrictBrand]) -> tuple[StrictBrand, boo
     await Tenants(ctx.engines.db).put(key, name, after, ctx.engines.clock.now(), check=check)
     ctx.engines.router.forget()
     audit.note_change(call.request, "brand", settings.get("brand"), written)
-    return brand, False
+    return brand, False, written
 
 
 def _errors(body: EditorTokenRequest) -> validation.FieldErrors:

@@ -14,7 +14,7 @@ from bellcast.kernel.errors import Conflict, Invalid, NotFound, PreconditionFail
 from bellcast.kernel.http import entity_tags, request_body, responses
 from bellcast.rest import objects
 from bellcast.rest.context import ApiContext
-from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall
+from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall, Written
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.http import templates
 from bellcast.workflows import schedule_firing, schedule_times, schedules
@@ -84,7 +84,7 @@ async def read(call: ResourceCall[None]) -> Any:
 
     With the next and the last time."""
     shown = await call.ctx[Schedules].shown(await _find(call.ctx, call.tenant, *call.key))
-    return responses.json(shown, headers=objects.tagged(_content(shown), shown))
+    return responses.json(shown, headers=entity_tags.tagged(_content(shown), shown))
 
 
 @KIND.put(
@@ -96,7 +96,7 @@ async def read(call: ResourceCall[None]) -> Any:
     refusals=(PreconditionFailed,),
     example=EXAMPLE,
 )
-async def write(call: ResourceCall[Any]) -> tuple[Any, bool]:
+async def write(call: ResourceCall[Any]) -> Written[Any]:
     """Write a schedule.
 
     As JSON or YAML. It takes effect immediately; 201 when it is new. A time without an offset needs a `timezone`. With
@@ -114,7 +114,8 @@ async def write(call: ResourceCall[Any]) -> tuple[Any, bool]:
         stored, progress = schedules.stored_of(schedule), schedules.new_progress(schedule, ctx.engines.clock.now())
         return await ctx[Schedules].shown(FoundSchedule(tenant, key, b"", stored, progress, None)), False
     is_new = await ctx[Schedules].put(tenant, key, schedule, replaces)
-    return await ctx[Schedules].shown(await _find(ctx, tenant, key)), is_new
+    shown = await ctx[Schedules].shown(await _find(ctx, tenant, key))
+    return shown, is_new, _content(shown)
 
 
 @KIND.delete(headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, PreconditionFailed))
