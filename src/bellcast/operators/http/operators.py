@@ -1,12 +1,12 @@
 """Operators of the console: their management by owners."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from bellcast.kernel.errors import Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import NULL, Schema
-from bellcast.kernel.http import ASGIApp, request_body, responses
+from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.list_parameters import ShortListQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.http import account
@@ -17,7 +17,6 @@ from bellcast.operators.store import Operators
 from bellcast.operators.types import IDLE_MS, Operator, Role
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
-from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall, listing
 from bellcast.rest.tenants import BOUND
 
@@ -61,6 +60,14 @@ class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     SCHEMA: ClassVar[Schema] = {
         "not": {"properties": {"role": NULL, "password": NULL}, "not": {"required": ["tenants"]}}
     }
+
+
+def _check_change(params: OperatorChange, ctx: ApiContext) -> None:
+    if params.role is None and params.password is None and params.tenants is UNSET:
+        raise Invalid.of("role", "or password or tenants must be given")
+
+
+CHANGE = request_body.Shape(OperatorChange, _check_change)
 
 
 class ListedOperator(OperatorItem, frozen=True, kw_only=True):
@@ -110,31 +117,19 @@ async def create(call: ResourceCall[OperatorRequest]) -> OperatorItem:
     return account.item(operator)
 
 
-@operation(
-    "PATCH",
-    "/v1/operators/{id:str}",
-    tag="Console",
-    required_scope="admin",
-    is_sensitive=True,
-    body=OperatorChange,
-    response_types={204: None},
-    refusals=(NotFound, Conflict),
-)
-async def change(request: ApiRequest) -> ASGIApp:
+@OPERATORS.patch(CHANGE, OperatorItem, query=None, response_types={204: None}, refusals=(NotFound, Conflict))
+async def change(call: ResourceCall[OperatorChange]) -> Any:
     """Change the role, the password or the tenants of an operator.
 
     A new password ends its sessions. The last owner stays an owner."""
-    params = await request_body.body(request, CHANGE)
+    request, params = call.request, call.body
     operator, hashed = await _changeable(request, params), None
     if params.password is not None:
         hashed = await _hash(request, params.password)
         operator = await _changeable(request, params)
     bound = tuple(params.tenants) if isinstance(params.tenants, list) else params.tenants
-    _check_changed(
-        await Operators(context.of(request).engines.db).change(
-            operator.id, params.role, hashed, bound, role_before=operator.role
-        )
-    )
+    operators = Operators(call.ctx.engines.db)
+    _check_changed(await operators.change(operator.id, params.role, hashed, bound, role_before=operator.role))
     audit.note_change(request, "role", operator.role, params.role or operator.role)
     if bound is not UNSET:
         audit.note_change(request, "tenants", operator.tenants, bound)
@@ -207,11 +202,3 @@ def _check_changed(changed: bool | None) -> None:  # noqa: FBT001  the result of
         raise NotFound(UNKNOWN)
     if not changed:
         raise Conflict("This is the last owner: give another operator the role owner first.")
-
-
-def _check_change(params: OperatorChange, ctx: ApiContext) -> None:
-    if params.role is None and params.password is None and params.tenants is UNSET:
-        raise Invalid.of("role", "or password or tenants must be given")
-
-
-CHANGE = request_body.Shape(OperatorChange, _check_change)
