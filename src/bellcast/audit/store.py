@@ -27,23 +27,10 @@ def append(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[boo
     return True  # as the scripts of a change, with which it is committed
 
 
-def delete_old(before: int, limit: int) -> Script[int]:
-    """Delete at most `limit` entries from before a time; return how many. Only from the beginning of the chain, so that no gap appears. Because the nodes' clocks
-    differ, an older entry may follow a newer one."""
-    oldest = yield Statement("audit_oldest", {"limit": limit})
-    old = list(itertools.takewhile(lambda row: row[1] < before, oldest))
-    return len((yield Statement("audit_delete", {"number": old[-1][0]}))) if old else 0
-
-
 def head() -> Script[tuple[int, bytes]]:
     """Return the number and the `mac` of the newest entry; 0 and nothing without entries."""
     newest = yield Statement("audit_head")
     return (newest[0][0], bytes(newest[0][1])) if newest else (0, b"")
-
-
-def chain(after: int, limit: int) -> Script[list[AuditEntry]]:
-    """Return entries with numbers after `after`, in their order."""
-    return [_entry(row) for row in (yield Statement("audit_chain", {"after": after, "limit": limit}))]
 
 
 _entry = columns.reader(
@@ -62,6 +49,17 @@ class AuditLog(StoreTable):
 
     record = write(LOCK)(on_table(append))
     newest = read(on_table(head))
-    after = read(on_table(chain))
     page = pages(LIST)
-    sweep = write(LOCK)(on_table(delete_old))
+
+    @read
+    def after(self, number: int, limit: int) -> Script[list[AuditEntry]]:
+        """Return entries with higher numbers, in their order."""
+        return [_entry(row) for row in (yield Statement("audit_chain", {"after": number, "limit": limit}))]
+
+    @write(LOCK)
+    def sweep(self, before: int, limit: int) -> Script[int]:
+        """Delete at most `limit` entries from before a time; return how many. Only from the beginning of the chain, so that no
+        gap appears. Because the nodes' clocks differ, an older entry may follow a newer one."""
+        oldest = yield Statement("audit_oldest", {"limit": limit})
+        old = list(itertools.takewhile(lambda row: row[1] < before, oldest))
+        return len((yield Statement("audit_delete", {"number": old[-1][0]}))) if old else 0

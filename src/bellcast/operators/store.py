@@ -303,7 +303,7 @@ class Operators(StoreTable):
         yield Statement("sign_in_failures_clear", {"subject": subject})
 
     @write()
-    def sweep(self, *, sessions_before: int, failures_before: int, limit: int) -> Script[int]:
+    def sweep(self, sessions_before: int, failures_before: int, limit: int) -> Script[int]:
         """Delete old sessions and failures, at most `limit` of each; return the larger number."""
         sessions = yield Statement("operator_sessions_sweep", {"before": sessions_before, "limit": limit})
         failures = yield Statement("sign_in_failures_sweep", {"before": failures_before, "limit": limit})

@@ -58,7 +58,7 @@ async def recorded(
     if not is_recorded:
         scope["state"][IS_CHECK] = True
         return await handler(request)
-    by_operator = caller.operator is not None
+    by, by_operator = actor(request), caller.operator is not None
     # Editors check what is typed with dry runs, twice a second.
     is_change = (
         (is_audited or by_operator)
@@ -76,18 +76,17 @@ async def recorded(
         outcome = failure.code
         raise
     finally:
-        await record(request, _actor(caller), outcome)
+        await record(request, by, outcome)
     return response
 
 
 async def record_refusal(request: ApiRequest, refusal: Forbidden) -> None:
     """Record a request that was refused for lack of permission."""
-    caller: Caller | None = request.scope["state"].get("caller")
-    if caller is None:
+    if request.scope["state"].get("caller") is None:
         return
-    engines, actor = context.of(request).engines, _actor(caller)
-    if not engines.rates.take(f"{REFUSALS}{actor}", REFUSALS_PER_SECOND, engines.clock.now()):
-        await record(request, actor, refusal.code)
+    engines, by = context.of(request).engines, actor(request)
+    if not engines.rates.take(f"{REFUSALS}{by}", REFUSALS_PER_SECOND, engines.clock.now()):
+        await record(request, by, refusal.code)
 
 
 def is_by_operator(request: ApiRequest) -> bool:
@@ -98,7 +97,8 @@ def is_by_operator(request: ApiRequest) -> bool:
 
 def actor(request: ApiRequest) -> str:
     """Return who sends a request: the name of an operator, `key:<id>` or `project secret`."""
-    return _actor(request.scope["state"]["caller"])
+    caller: Caller = request.scope["state"]["caller"]
+    return caller.operator or (SECRET_ACTOR if caller.key is None else f"key:{caller.key}")
 
 
 def note_change(request: ApiRequest, field: str, before: Any, after: Any) -> None:
@@ -156,12 +156,6 @@ def _entry(request: ApiRequest, actor: str, outcome: str, action: str = "", targ
         address=None if client is None else client[0],
         request_id=state["request_id"],
     )
-
-
-def _actor(caller: Caller) -> str:
-    if caller.operator is not None:
-        return caller.operator
-    return SECRET_ACTOR if caller.key is None else f"key:{caller.key}"
 
 
 def bounded(value: Any, limit: int = MAX_VALUE) -> Any:

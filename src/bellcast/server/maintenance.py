@@ -78,7 +78,6 @@ async def sweep(engines: Engines, store: StoreSettings, run_retention: float) ->
         "tombstones_before": now - int(store.tombstones * 1000) if store.tombstones else 0,
         "keys_before": now - IDEMPOTENCY_MS,
     }
-    before = {"sessions_before": now - SESSION_MS, "failures_before": now - FAILURES_MS}
     steps: list[tuple[str, MaintenanceStep]] = [
         ("forget", partial(maintenance.delete_forgotten, now, **forgotten)),
         *(("drafts", partial(documents.expire, draft_kind(plural), now - DRAFT_MS)) for plural in DRAFTED),
@@ -86,7 +85,7 @@ async def sweep(engines: Engines, store: StoreSettings, run_retention: float) ->
         ("source_uses", partial(documents.expire, USES, now - USES_MS)),
         ("confirmations", partial(documents.expire, CONFIRMATIONS, now - times.DAY_MS)),
         ("joined_topics", partial(JoinedTopics(engines.db).sweep, now)),
-        ("operators", partial(operators.sweep, **before)),
+        ("operators", partial(operators.sweep, now - SESSION_MS, now - FAILURES_MS)),
         ("audit", partial(AuditLog(engines.db).sweep, now - AUDIT_MS)),
     ]
     if run_retention:
