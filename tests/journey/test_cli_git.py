@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +124,47 @@ class TestPull:
         again = Folder(filled.root.parent / "other" / "shop", filled.url, filled.variables["BELLCAST_SECRET"])
         again.run("pull")
         assert again.bytes() == files
+
+    def test_objects_of_other_tenants_than_those_of_the_folder_are_left_alone(self, filled: Folder) -> None:
+        filled.put("/v1/types/git-own?tenant=beta", {"name": "Beta"})
+        mine = {path for path in filled.bytes() if not path.startswith("tenants/")}
+        for tenants, own in (("[]", set[str]()), ("[beta]", {"tenants/beta/types/git-own.yaml"})):
+            shutil.rmtree(filled.root)
+            filled.write("bellcast.yaml", f"format: 1\nsource: shop\ntenants: {tenants}\n")
+            assert filled.run("pull").status == 0
+            assert set(filled.bytes()) == mine | own
+            filled.write("tenants/ac%2Fme/types/git-new.yaml", "name: New\n")  # of another folder
+            assert filled.run("pull", "--check").status == 0
+            pushed = filled.run("push", "--yes", "--adopt", "--delete")
+            assert pushed.status == 0, pushed
+        objects = filled.rest.get("/v1/bundle?tenant=*").json()["objects"]
+        managed = {(one["tenant"], one["key"]): one["managed"] is not None for one in objects}
+        assert ("ac/me", "git-new") not in managed
+        assert managed["beta", "git-own"]
+        assert not managed["ac/me", "git-booking"]
+
+    def test_objects_of_a_tenant_beyond_the_limit_do_not_keep_the_project_from_being_pulled(
+        self, folder: Folder
+    ) -> None:
+        objects = [{"kind": "types", "key": f"t{n}", "tenant": "many", "values": {"name": "T"}} for n in range(1_000)]
+        folder.put("/v1/types/booking", {"name": "Bookings"})
+        folder.rest.post("/v1/bundle", json={"source": "x", "objects": objects}, timeout=60).raise_for_status()
+        refused = folder.run("pull")
+        folder.write("bellcast.yaml", "format: 1\nsource: shop\ntenants: []\n")
+        pulled = folder.run("pull")
+        gone = [one | {"values": None} for one in objects]
+        folder.rest.post("/v1/bundle", json={"source": "x", "objects": gone}, timeout=60).raise_for_status()
+        assert refused.status == 1
+        assert "in bellcast.yaml" in " ".join(refused.err.split()), refused
+        assert pulled.status == 0, pulled
+        assert sorted(folder.bytes()) == ["bellcast.yaml", "types/booking.yaml"]
+
+    @pytest.mark.parametrize("tenants", ["acme", "[5]", "['']", "{}"])
+    def test_configuration_with_wrong_tenants_is_refused(self, folder: Folder, tenants: str) -> None:
+        folder.write("bellcast.yaml", f"format: 1\nsource: shop\ntenants: {tenants}\n")
+        refused = folder.run("pull")
+        assert refused.status == 1
+        assert "tenants" in refused.err, refused
 
     def test_comments_and_defaults_stay_in_files_whose_value_is_the_same(self, filled: Folder) -> None:
         own = filled.write("workflows/git-booking.yaml", "# Ours\nsteps:\n  - {key: bell, type: inbox, title: Hello}\n")

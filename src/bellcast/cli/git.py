@@ -80,10 +80,13 @@ class Server(NamedTuple):
             hint = f"check the `url` of {self.environment} in bellcast.yaml, and {self.variable}"
             raise CommandError(problem, hint) from error
 
-    def state(self, kinds: Sequence[str]) -> dict["Name", Any]:
+    def state(self, config: "Config") -> dict["Name", Any]:
         """Return the objects of the server by name. Their kinds become folders: another one could lead anywhere."""
-        found = self.request("GET", kinds=",".join(kinds), tenant="*")["objects"]
-        return {(one["kind"], one["tenant"], one["key"]): one for one in found if one["kind"] in kinds}
+        found: dict[Name, Any] = {}
+        for owner in ("*",) if config.tenants is None else (None, *config.tenants):
+            objects = self.request("GET", kinds=",".join(config.kinds), tenant=owner)["objects"]
+            found |= {(one["kind"], one["tenant"], one["key"]): one for one in objects if one["kind"] in config.kinds}
+        return found
 
 
 @app.command(cls=options.RequestCommand, rich_help_panel=PANEL, epilog=EPILOG)
@@ -102,7 +105,7 @@ def pull(
         )
     config = object_files.read_config(folder)
     server = _server(ctx, config, env)
-    state, local = server.state(config.kinds), {one.name: one for one in object_files.read(folder, config.kinds)}
+    state, local = server.state(config), {one.name: one for one in object_files.read(folder, config)}
     if unwritable := [name for name in state if not object_files.fits(name)]:
         output.note(f"Left out, because their keys are too long for the name of a file: {_listed(unwritable)}")
         state = {name: one for name, one in state.items() if name not in unwritable}
@@ -238,7 +241,7 @@ def promote(
     def is_wanted(name: "Name") -> bool:
         return not only or name[0] in only or object_files.label(name) in only or f"{name[0]}/{name[2]}" in only
 
-    read = _server(ctx, config, source).state(config.kinds)
+    read = _server(ctx, config, source).state(config)
     wanted = {name: one for name, one in read.items() if is_wanted(name)}
     if not wanted:
         raise CommandError(f"{source} has none of these objects", "check --only")
@@ -278,7 +281,7 @@ def _planned(ctx: typer.Context, env: str | None, folder: Path) -> tuple[Server,
     from bellcast.cli import object_files
 
     config = object_files.read_config(folder)
-    server, local = _server(ctx, config, env), object_files.read(folder, config.kinds)
+    server, local = _server(ctx, config, env), object_files.read(folder, config)
     values = {one.name: one.values for one in local}
     if len(values) != len(local):
         raise CommandError(f"{folder} has an object twice", "check the names of its files")
@@ -293,7 +296,7 @@ def _body(
     is_wanted: Callable[["Name"], bool] = lambda name: True,
 ) -> dict[str, Any]:
     """Return the push of objects, with the ETags that they have now, and deletions of what the source pushed before."""
-    state = server.state(config.kinds)
+    state = server.state(config)
     if len(values) >= MANY:
         output.note(f"Checking {len(values)} objects …")
     gone = [

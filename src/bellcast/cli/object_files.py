@@ -30,12 +30,14 @@ Values = dict[str, Any]
 
 
 class Config(NamedTuple):
-    """`bellcast.yaml`: the source of pushes, the kinds of objects in the folder, and the servers by name."""
+    """`bellcast.yaml`: the source of pushes, the kinds of objects in the folder, the servers by name, and the tenants besides
+    the project, None for all."""
 
     source: str
     kinds: tuple[str, ...]
     lock: bool
     environments: dict[str, Any]
+    tenants: tuple[str, ...] | None = None
 
 
 class ObjectFile(NamedTuple):
@@ -122,7 +124,11 @@ def read_config(root: Path) -> Config:
         isinstance(one, dict) and isinstance(one.get("url"), str) for one in environments.values()
     ):
         raise CommandError(f"{path} has environments without a url", "write `NAME: {url: https://…}`")
-    return Config(value["source"], tuple(kinds), value.get("lock") is True, environments)
+    tenants = value.get("tenants")
+    if tenants is not None and not (isinstance(tenants, list) and all(isinstance(one, str) and one for one in tenants)):
+        raise CommandError(f"{path} has wrong tenants", "write a list such as [acme], or [] for the project only")
+    only = None if tenants is None else tuple(dict.fromkeys(tenants))
+    return Config(value["source"], tuple(kinds), value.get("lock") is True, environments, only)
 
 
 def write_config(root: Path, config: Config) -> None:
@@ -131,27 +137,30 @@ def write_config(root: Path, config: Config) -> None:
     if (root / CONFIG).is_symlink():
         raise CommandError(f"{root / CONFIG} is a link", "replace it with the file itself")
     value = {"format": 1} | config._asdict() | {"kinds": list(config.kinds)}
+    del value["tenants"]
     (root / CONFIG).write_bytes(dump(value))
 
 
-def read(root: Path, kinds: tuple[str, ...]) -> list[ObjectFile]:
+def read(root: Path, config: Config) -> list[ObjectFile]:
     """Read all objects of a folder. Raises CommandError for links, and for more than a push accepts."""
     found, size = list[ObjectFile](), 0
-    for one, read_bytes in _objects(root, kinds):
+    for one, read_bytes in _objects(root, config):
         found.append(one)
         size += read_bytes
         if len(found) > MAX_OBJECTS or size > MAX_BYTES:
             raise CommandError(
                 f"{root} has more than {MAX_OBJECTS} objects or {MAX_BYTES // 2**20} MiB",
-                "push parts of it, with fewer kinds in several folders",
+                "push parts of it, with fewer kinds or tenants in several folders",
             )
     return found
 
 
-def _objects(root: Path, kinds: tuple[str, ...]) -> Iterator[tuple[ObjectFile, int]]:
+def _objects(root: Path, config: Config) -> Iterator[tuple[ObjectFile, int]]:
     owners = [(root, None), *((path, unquote(path.name)) for path in _entries(root / TENANTS) if path.is_dir())]
     for base, tenant in owners:
-        for kind in kinds:
+        if tenant is not None and config.tenants is not None and tenant not in config.tenants:
+            continue
+        for kind in config.kinds:
             if kind == DEFAULTS:
                 path = base / f"{DEFAULTS}.yaml"
                 if path.is_symlink() or path.exists():

@@ -260,7 +260,9 @@ async def _read(request: ApiRequest, kinds: Mapping[str, BundleKind]) -> ASGIApp
             if state is None:
                 continue
             if len(found) == MAX_OBJECTS:
-                raise Conflict(f"There are more than {MAX_OBJECTS} objects: name kinds or a tenant.")
+                raise Conflict(
+                    f"There are more than {MAX_OBJECTS} objects: name kinds or tenants, in bellcast.yaml or the query."
+                )
             manager = managers.get((tenant, f"{plural}/{key}"))
             by = None if manager is None else managed_by(decode_management(manager))
             item = BundleItem(

@@ -16,7 +16,8 @@ def test_objects_of_other_kinds_are_ignored_because_kinds_become_folders(monkeyp
         return {"objects": [{"kind": kind, "tenant": None, "key": "k"} for kind in ("../../outside", "types")]}
 
     monkeypatch.setattr(Server, "request", request)
-    assert list(Server(load({}, {})).state(("types", "templates"))) == [("types", None, "k")]
+    config = object_files.Config("shop", ("types", "templates"), False, {})
+    assert list(Server(load({}, {})).state(config)) == [("types", None, "k")]
 
 
 @pytest.mark.parametrize(
@@ -43,5 +44,5 @@ def test_html_of_locales_that_differ_only_by_case_is_kept_in_separate_places(tmp
     assert files[folder / "template.yaml"] == {"translations": {"pt-br": {"email": {"html": "<p>pt-br</p>"}}}}
 
     object_files.write(files)
-    (found,) = object_files.read(tmp_path, ("templates",))
+    (found,) = object_files.read(tmp_path, object_files.Config("shop", ("templates",), False, {}))
     assert found.values == values
