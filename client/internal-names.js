@@ -4,8 +4,8 @@
  */
 export const INTERNAL_NAMES = [
   'abortSignal', 'becomeFollower', 'becomeLeader', 'cancelTimers', 'changeTopics', 'claimAlerts', 'claims', 'confirmed', 'coordinator', 'createError',
-  'credential', 'deliver', 'dropConfirmed', 'election', 'emitCancelable', 'flushDeferred', 'generation', 'greeting', 'isConfirmed', 'isDeferred',
-  'isInUse', 'isLeader', 'isLive', 'isQueued', 'isStored', 'lastEvent', 'lastHeardAt', 'loadPresence', 'markSeen', 'markStale', 'notConnected', 'onChange', 'onClose',
+  'credential', 'deliver', 'dropConfirmed', 'election', 'emitCancelable', 'generation', 'greeting', 'isConfirmed', 'isDeferred',
+  'isInUse', 'isLeader', 'isLive', 'isQueued', 'isSent', 'isStored', 'lastEvent', 'lastHeardAt', 'loadPresence', 'markSeen', 'markStale', 'notConnected', 'onChange', 'onClose',
   'onDial', 'onDisconnected', 'onError', 'onEvent', 'onMoved', 'onPresence', 'onReady', 'onRefused', 'onStatusChange', 'openNotification', 'prepare', 'queuedCount', 'refresh', 'rejectAll',
   'renderNow', 'reopen', 'restore', 'restoreActions', 'runExclusively', 'saveAll', 'setScope', 'sharingKey', 'suspend', 'tabBar', 'twoWay', 'withPending',
 ];

@@ -214,6 +214,22 @@ test('a deferred action that was sent because the page was left cannot be undone
   assert.deepEqual(numbers(session), [2, 1]);
 });
 
+test('an action that waits for the response to another is sent once when the page is left', async () => {
+  const response = later();
+  const { env, session } = await open({ 'POST seen': () => response.promise });
+  session.seen([notification(3).id]);
+  session.read(notification(3).id);
+  await settled();
+  const sent = () => posted(env).map(({ url }) => url.pathname);
+  assert.deepEqual(sent(), ['/v1/inbox/seen']);
+  env.page.dispatchEvent(new Event('pagehide'));
+  await settled();
+  assert.deepEqual(sent(), ['/v1/inbox/seen', '/v1/inbox/read']);
+  response.resolve({ changed: 1 }); // the browser restores the page
+  await settled();
+  assert.deepEqual(sent(), ['/v1/inbox/seen', '/v1/inbox/read']);
+});
+
 test('another view receives the same events as the inbox', async () => {
   const rows = page([3, 2, 1]);
   const { env, session } = await open({ 'GET inbox': (url) => (url.searchParams.get('view') === 'unread' ? { ...rows } : rows) });

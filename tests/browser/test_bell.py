@@ -57,6 +57,24 @@ def test_clicked_notification_opens_its_url_and_is_marked_as_read(app, person, o
     expect(bell(other, 0)).to_be_visible()
 
 
+def test_clicked_notification_is_marked_as_read_while_the_server_is_slow(app, person, open_page):
+    page, other = open_page(), open_page()
+    held = []
+
+    def hold(route):  # Playwright does not accept a bound method of a list
+        held.append(route)
+
+    page.route("**/v1/inbox/seen", hold)
+    app.notify(person, title="New order", action_url="/orders/7")
+    with page.expect_request("**/v1/inbox/seen"):
+        bell(page, 1).click()
+    page.get_by_role("link", name="New order").click()
+    page.wait_for_url("**/orders/7")
+    expect(bell(other, 0)).to_be_visible()
+    (report,) = held
+    report.abort()
+
+
 def test_page_can_handle_the_navigation(app, person, open_page):
     page = open_page()
     page.evaluate(

@@ -52,7 +52,7 @@ export class ActionQueue {
     });
   }
 
-  /** Show an action as done; send it on `commit()` or `flushDeferred()`. @param {Verb} verb @param {[which: Which]} args */
+  /** Show an action as done; send it on `commit()` or `flush()`. @param {Verb} verb @param {[which: Which]} args */
   defer(verb, ...args) {
     const pending = this.#add(verb, args, { isDeferred: true });
     return {
@@ -64,12 +64,11 @@ export class ActionQueue {
     };
   }
 
-  /** Send deferred actions now: the page or the session is closing. */
-  flushDeferred() {
+  /** Send all actions now: the page or the session is closing, and one that waits for the response to another would not be sent. */
+  flush() {
     for (const each of this.actions) {
-      if (!each.isDeferred) continue;
       each.isDeferred = false;
-      void this.deliver();
+      if (!each.isConfirmed && !each.isSent && !each.isStored) void this.#send(each);
     }
     if (!this.#context.isLive()) this.#store?.saveAll(); // a closed page cannot report a failure
   }
@@ -78,7 +77,7 @@ export class ActionQueue {
     if (this.#isDelivering) return;
     this.#isDelivering = true;
     let next;
-    do next = this.actions.find(({ isConfirmed, isDeferred }) => !isConfirmed && !isDeferred);
+    do next = this.actions.find(({ isConfirmed, isDeferred, isSent }) => !isConfirmed && !isDeferred && !isSent);
     while (next && (await this.#send(next)));
     this.#isDelivering = false;
   }
@@ -102,6 +101,7 @@ export class ActionQueue {
   /** Return true if the next action may follow. @param {Pending} pending */
   async #send(pending) {
     const send = () => this.#context.api.act(pending.verb, pending.target);
+    pending.isSent = true;
     try {
       const { changed, ids } = await (this.#store ? this.#store.runExclusively(pending, send) : send());
       // A sent action stays applied until the next event, so that nothing flickers; if nothing changed, there will be no event.
@@ -111,6 +111,7 @@ export class ActionQueue {
       pending.resolve?.(ids);
     } catch (/** @type {any} */ error) {
       if (RETRYABLE_STATUSES.includes(error.status)) {
+        pending.isSent = false;
         void this.#loadStore().then((store) => store.saveAll());
         return false;
       }

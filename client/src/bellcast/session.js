@@ -124,7 +124,7 @@ export class Session extends EventTarget {
   }
 
   close() {
-    this.#queue.flushDeferred();
+    this.#queue.flush();
     this.#environment.clearTimeout(this.#alertTimer);
     this.#pendingAlerts = [];
     this.#alertTimer = undefined;
@@ -310,7 +310,7 @@ export class Session extends EventTarget {
     const sharingKey = await this.#options.credential.sharingKey().catch(() => '');
     if (attempt !== this.#attempt) return;
     this.#election = new LeaderElection({ ...this.#options }, sharingKey);
-    this.#environment.page.addEventListener('pagehide', () => this.#queue.flushDeferred(), this.#election);
+    this.#environment.page.addEventListener('pagehide', () => this.#queue.flush(), this.#election);
     this.#queue.setScope(this.#election);
     this.#election.start();
   }
