@@ -161,6 +161,21 @@ async def test_apns_refusal_is_temporary_permanent_or_a_bounce(
         assert error.response == expected
 
 
+@pytest.mark.parametrize("text", ["b" * 5_000, "ü" * 5_000, '"' * 5_000])
+async def test_long_alert_is_shortened_to_what_apple_takes(
+    key_file: tuple[Path, ec.EllipticCurvePublicKey], text: str
+) -> None:
+    content = {"id": Ids().new(FakeClock().now()), "title": "New booking", "body": text, "url": "/b/7"}
+    async with apple_server() as apple, provider_at(apple, key_file[0], FakeClock()) as provider:
+        await provider.send(OutgoingMessage(id=content["id"], to=DEVICE, content=content))
+        ((_, _, headers, body),) = apple.requests
+    assert int(headers["content-length"]) <= 4_096
+    shown = body["aps"]["alert"]
+    assert (shown["title"], body["url"], body["id"]) == ("New booking", "/b/7", content["id"])
+    assert len(shown["body"].encode()) > 190
+    assert text.startswith(shown["body"].removesuffix("…"))
+
+
 # --- failures of the server
 
 

@@ -186,6 +186,19 @@ async def test_fcm_requests_a_token_once_and_sends(
     assert first.json["message"]["data"] == {"id": "n1", "url": "/b"}
 
 
+async def test_long_message_is_shortened_to_what_fcm_takes(
+    vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
+) -> None:
+    url = f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}"
+    vendor.responses += [raw_response(200, {"access_token": "A1"}), raw_response(200, {"name": "x"})]
+    content = {"id": "n1", "title": "t" * 500, "body": "ü" * 5_000, "url": LINK, "actions": BUTTONS}
+    provider = fcm.from_url(setup(url, http, may_read_files=True))
+    await provider.send(OutgoingMessage(id="m1", to="device", content=content))
+    sent = vendor.requests[-1].json["message"]
+    assert (sent["notification"]["title"], sent["data"]) == ("t" * 500, {"id": "n1", "url": LINK})
+    assert 3_000 < len(vendor.requests[-1].body) <= 4_096
+
+
 async def test_fcm_token_is_renewed_before_it_ends_and_after_a_refusal(
     vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
 ) -> None:

@@ -54,11 +54,9 @@ class APNsProvider(vendor_api.VendorProvider):
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send an alert. `apns-id` is the message's id, so that a repeated request is the same notification."""
         content: dict[str, Any] = message.content
-        alert = {"title": content.get("title") or "", "body": content.get("body") or ""}
-        payload = {
-            "aps": {"alert": alert, "sound": "default"},
-            **{name: content[name] for name in ("id", "url") if content.get(name)},
-        }
+        shown = vendor_api.fitted(content, vendor_api.APP_FIELDS)
+        alert = {"title": shown.pop("title", ""), "body": shown.pop("body", "")}
+        payload = {"aps": {"alert": alert, "sound": "default"}, **shown}
         now = self._setup.clock.now() / 1000
         if now - self._signed_at > TOKEN_SECONDS:
             claims = {"iss": self._url.user, "iat": int(now)}

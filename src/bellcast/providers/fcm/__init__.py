@@ -73,10 +73,11 @@ class FCMProvider(vendor_api.VendorProvider):
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send to one registration token."""
         content: dict[str, Any] = message.content
+        shown = vendor_api.fitted(content, vendor_api.APP_FIELDS)
         body = {
             "token": message.to,
-            "notification": {"title": content.get("title") or "", "body": content.get("body") or ""},
-            "data": {name: str(content[name]) for name in ("id", "url") if content.get(name)},
+            "notification": {"title": shown.pop("title", ""), "body": shown.pop("body", "")},
+            "data": shown,
             "android": {"priority": "high" if content.get("priority") in ("high", "urgent") else "normal"},
         }
         path = f"/v1/projects/{self._account.project_id}/messages:send"

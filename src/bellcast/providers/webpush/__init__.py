@@ -103,8 +103,6 @@ GONE = frozenset({404, 410})
 TTL = 28 * 86_400
 # Fields that the service worker reads.
 FIELDS = ("id", "title", "body", "url", "actions")
-# Texts are not shortened below this to make room for links: a notification shows at most a few lines, about 200 bytes.
-MIN_TEXT_BYTES = 200
 URGENCY = {"low": "low", "normal": "normal", "high": "high", "urgent": "high"}
 
 
@@ -126,13 +124,7 @@ class WebPushProvider(Provider):
         """Post the encrypted content. A deleted subscription is a bounce."""
         subscription = msgspec.json.decode(message.to, type=PushTarget)
         content: dict[str, Any] = message.content
-        # Encode the fields for the service worker. If they are too long, the body and then the title are shortened. If
-        # that is not enough, the buttons are omitted, and last the link: without it, a click opens the app.
-        shown = {name: content[name] for name in FIELDS if content.get(name)}
-        payload = _fitted(shown)
-        for name in ("actions", "url"):
-            if len(payload) > MAX_PAYLOAD and shown.pop(name, None):
-                payload = _fitted(shown)
+        payload = msgspec.json.encode(vendor_api.fitted(content, FIELDS, MAX_PAYLOAD))
         if len(payload) > MAX_PAYLOAD:
             raise DeliveryError(f"the content exceeds the {MAX_PAYLOAD} bytes of a push message", is_temporary=False)
         try:
@@ -151,17 +143,3 @@ class WebPushProvider(Provider):
         if not 200 <= response.status < 300:
             raise vendor_api.error_of(response, is_bounce=response.status in GONE)
         return AcceptedMessage(str(response.status), None, response.headers.get("location"))
-
-
-def _fitted(shown: dict[str, Any]) -> bytes:
-    """Encode the fields, with texts shortened to what fits, or to their minimum."""
-    shown = dict(shown)
-    encoded = msgspec.json.encode(shown)
-    for name in ("body", "title"):
-        text = str(shown.get(name, "")).encode()
-        if (excess := len(encoded) - MAX_PAYLOAD) > 0 and len(text) > MIN_TEXT_BYTES:
-            # JSON needs at least as many bytes as the text that is cut off.
-            length = max(MIN_TEXT_BYTES, len(text) - excess) - len("…".encode())
-            shown[name] = text[:length].decode(errors="ignore") + "…"
-            encoded = msgspec.json.encode(shown)
-    return encoded
