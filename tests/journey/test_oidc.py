@@ -315,6 +315,7 @@ async def test_cookie_cannot_be_forged(rest: Rest) -> None:
         ({"azp": "another-client"}, "authorized party"),
         ({"iss": "https://evil.example"}, "issuer"),
         ({"exp": 1_750_000_000 - 100}, "time (exp)"),
+        ({"nbf": 1_750_000_000 + 100}, "time (nbf)"),
         ({"iat": 1_750_000_000 - 3_600}, "time (iat)"),
         ({"iat": 1_750_000_000 + 3_600}, "time (iat)"),
         ({"sub": ""}, "claims"),

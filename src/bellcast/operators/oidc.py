@@ -75,6 +75,7 @@ class IdClaims(Struct, frozen=True, kw_only=True):
     aud: str | list[str]
     exp: float
     iat: float
+    nbf: float = 0
     nonce: str | None = None
     azp: str | None = None
     auth_time: float | None = None
@@ -176,6 +177,7 @@ class OidcProvider(Struct, eq=False):
             or (found.azp is None and len(audiences) > 1),
             "nonce": found.nonce is None or found.nonce != request.nonce,
             "time (exp)": now >= found.exp + LEEWAY_SECONDS,
+            "time (nbf)": found.nbf > now + LEEWAY_SECONDS,
             "time (iat)": not -LEEWAY_SECONDS <= now - found.iat <= MAX_TOKEN_AGE_SECONDS,
         }
         for name, is_wrong in wrong.items():
