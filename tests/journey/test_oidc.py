@@ -498,13 +498,16 @@ async def test_sensitive_request_needs_a_recent_sign_in_at_the_provider(rest: Re
     assert refused(await client.delete("/v1/operators/none"), 403, "password_required")
 
 
-async def test_old_sign_in_at_the_provider_is_no_verification(rest: Rest, provider: IdentityProvider) -> None:
-    provider.claims = {"auth_time": 1_750_000_000 - 3_600}
+@pytest.mark.parametrize("auth_time", [1_750_000_000 - 3_600, None, 1_750_000_000_000, 1e308, -1e308])
+async def test_old_or_future_sign_in_at_the_provider_is_no_verification(
+    rest: Rest, provider: IdentityProvider, auth_time: float | None
+) -> None:
+    provider.user["groups"], provider.claims = ["admins"], {"auth_time": auth_time}
     client = browser(rest)
     assert "signed in again" in reason(await sign_in(rest, client, reauthenticate=True), 401)
-    provider.claims = {"auth_time": None}
-    assert "signed in again" in reason(await sign_in(rest, client, reauthenticate=True), 401)
     assert (await rest.app.get("/v1/operators")).json()["operators"] == []
+    assert (await sign_in(rest, client)).status_code == 303
+    assert refused(await client.post("/v1/keys", json={"name": "k", "scopes": ["read"]}), 403, "password_required")
 
 
 async def test_person_of_the_provider_has_no_second_factor_here(rest: Rest, provider: IdentityProvider) -> None:

@@ -345,11 +345,12 @@ class OidcSignIn(Struct, eq=False):
             claims = await self.provider.claims(code, pending.request)
         finally:
             self._waiting -= 1
-        # When the operator last authenticated at the provider; 0 if unknown. Raises Unauthenticated if a new
-        # authentication was requested but not confirmed.
-        verified_at = 0 if claims.auth_time is None else int(claims.auth_time * 1000)
+        # When the operator last authenticated at the provider; 0 if unknown, or in the future: it would not become old. Raises
+        # Unauthenticated if a new authentication was requested but not confirmed.
+        at, now = (claims.auth_time or 0) * 1000, self.clock.now()
+        verified_at = min(int(at), now) if 0 <= at <= now + LEEWAY_SECONDS * 1000 else 0
         begun_at = pending.expires_at - PENDING_MS - LEEWAY_SECONDS * 1000
-        if pending.reauthenticates and verified_at < max(begun_at, self.clock.now() - VERIFIED_MS):
+        if pending.reauthenticates and verified_at < max(begun_at, now - VERIFIED_MS):
             raise Unauthenticated(NOT_AGAIN)
         operator, role_before = await self._operator(claims)
         result = await self.sessions.start(request, operator, verified_at)
