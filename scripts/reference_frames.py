@@ -49,7 +49,8 @@ Live events are kept for a short time (`BELLCAST_TOPIC_HISTORY`, by default two 
 reader. To receive what you missed of your topics too, resume with `<position>~<id>`: the last position and the last event id, each the
 latest that you received in any frame; either part may be missing. `ready.recovered` is true if no event that you would have received
 is lost: missed events follow `ready` in order, before live ones. If it is false, fetch what your page shows of its topics. On an event
-stream `id:` is this joined position, so EventSource resumes both by itself.
+stream `id:` is this joined position, so EventSource resumes both by itself. Polyfills that repeat the last id in the URL must name it
+`position`: `new EventSourcePolyfill(url, { lastEventIdQueryParameterName: "position" })` with event-source-polyfill.
 
 `?rewind=10` sends the last events of each topic first, at most 100, with `"replayed": true`; it is ignored if `recovered`, and refused
 if it is not a whole number.

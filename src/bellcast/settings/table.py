@@ -290,7 +290,7 @@ ROWS: Mapping[str, Rows] = {
         ),
         "LIMIT_TOPICS_PER_CONNECTION": "Topics followed by one connection.",
         "LIMIT_UNSENT": "Unsent bytes of a slow reader, after which its connection is closed. The client resumes at its position.",
-        "LIMIT_CONNECTIONS_PER_RECIPIENT": "Live connections of one recipient. Further ones are rejected with a retry after one minute.",
+        "LIMIT_CONNECTIONS_PER_RECIPIENT": "Live connections of one recipient on all nodes. Further ones are rejected with a retry after one minute; several nodes may admit a few more at the same moment.",
         "LIMIT_CONNECTIONS_PER_ADDRESS": "Live connections of one IP address. 0 means unlimited, since offices and proxies share an address.",
         "LIMIT_CONNECTIONS": "Live connections of one process. 0 derives it from the system's limit on open files.",
         "LIMIT_HISTORY": "Bytes of a tenant's stored live events; the oldest are dropped first. 0 keeps none.",
