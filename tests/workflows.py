@@ -141,7 +141,7 @@ class WorkflowWorld:
     def engines(self, engines: Engines) -> None:
         self._parts.engines = engines
 
-    async def _providers(self, tenant: str, channel: str) -> Sequence[NamedProvider]:
+    async def _providers(self, tenant: str, channel: str, since: int) -> Sequence[NamedProvider]:
         return ()
 
     async def _simulated(self, tenant: str, channels: Iterable[Channel]) -> frozenset[Channel]:

@@ -118,8 +118,9 @@ class NamedProvider(Struct, frozen=True):
         return self.destination.of_server(server), server
 
 
-# The providers of a tenant's channel in failover order. If no provider serves the address, the message is simulated.
-FindProviders = Callable[[str, ExternalChannel], Awaitable[Sequence[NamedProvider]]]
+# The providers of a tenant's channel in failover order, read at a time or later. If no provider serves the address, the message
+# is simulated.
+FindProviders = Callable[[str, ExternalChannel, int], Awaitable[Sequence[NamedProvider]]]
 
 
 class MessageDelivery(Struct, eq=False):
@@ -178,10 +179,12 @@ class MessageDelivery(Struct, eq=False):
         target = await target_of(self.db, message)
         if target is None:
             return MessageUpdate(message=with_outcome(message, state="cancelled", reason="no_address"))
-        found = await self.find_providers(message.tenant, message.channel)
         kind, to = target
-        providers = [named for named in found if named.provider.kind == kind]
-        if not providers:
+        for since in (0, message.due_at):  # another process may have created one after this one had read them
+            found = await self.find_providers(message.tenant, message.channel, since)
+            if providers := [named for named in found if named.provider.kind == kind]:
+                break
+        else:
             return MessageUpdate(message=with_outcome(message, state="simulated", reason=None))
         first = next((one for one in providers if one.is_usable(message.address)), providers[0])
         destination, _ = first.destination_of(message.address)

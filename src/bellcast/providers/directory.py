@@ -102,12 +102,13 @@ class ProviderDirectory(Struct, eq=False):
 
     # --- delivery
 
-    async def providers(self, tenant: str, channel: ExternalChannel) -> Sequence[NamedProvider]:
-        """Return the active providers of a channel in failover order: the tenant's own, else the project's."""
-        own = [] if tenant == DEFAULT_TENANT else _active(await self._entries(tenant), channel)
+    async def providers(self, tenant: str, channel: ExternalChannel, since: int = 0) -> Sequence[NamedProvider]:
+        """Return the active providers of a channel in failover order: the tenant's own, else the project's. They are read at
+        `since` or later."""
+        own = [] if tenant == DEFAULT_TENANT else _active(await self._entries(tenant, since), channel)
         if own:
             return own
-        return _active([*self._settings, *await self._entries(DEFAULT_TENANT)], channel)
+        return _active([*self._settings, *await self._entries(DEFAULT_TENANT, since)], channel)
 
     async def offered_channels(
         self, tenant: str, recipient: str, types: Iterable[NotificationType]
@@ -323,11 +324,11 @@ class ProviderDirectory(Struct, eq=False):
                 return known[key]
         return next((entry for entry in self._settings if entry.configured.key == key), None)
 
-    async def _entries(self, tenant: str) -> Sequence[Entry]:
-        """Return the stored providers of a tenant. Unchanged ones keep their connections."""
+    async def _entries(self, tenant: str, since: int = 0) -> Sequence[Entry]:
+        """Return the stored providers of a tenant, read at `since` or later. Unchanged ones keep their connections."""
         until, known = self._stored.get(tenant, (0, {}))
         now = self.clock.now()
-        if not is_cached(until, now):
+        if not is_cached(until, now) or until - CACHE_SECONDS * 1000 <= since:
             changes = self._changes
             documents = await Documents(self.db).page(KIND, tenant, "", MAX_OF_KIND)
             # Another call may have created them in the meantime. There must be only one, because its limit of

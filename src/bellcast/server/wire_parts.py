@@ -124,10 +124,10 @@ class Channels:
         jobs.register(webhook_events.JOB_KIND, self.webhooks.dispatch)
         jobs.register(webhooks.JOB_KIND, self.webhooks.deliver)
 
-    async def _find(self, tenant: str, channel: ExternalChannel) -> Sequence[NamedProvider]:
+    async def _find(self, tenant: str, channel: ExternalChannel, since: int = 0) -> Sequence[NamedProvider]:
         if channel in self._parts.channel_config.simulate:
             return ()
-        found = await self.providers.providers(tenant, channel)
+        found = await self.providers.providers(tenant, channel, since)
         if channel not in self._built_in:
             return found
         key, provider = self._built_in[channel]

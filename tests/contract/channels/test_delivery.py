@@ -35,6 +35,7 @@ from tests.store import Store
 
 ADDRESS = "+12025550123"
 ID = "00000000-0000-7000-8000-000000000001"
+OTHER = f"{ID[:-1]}2"
 HOUR = 3_600_000
 
 
@@ -92,8 +93,10 @@ class World:
         self.reports = MessageReports(clock, NO_FEED)
         self.delivery = MessageDelivery(store, clock, self._find, release, WebhookSink(), self.reports)
 
-    async def _find(self, tenant: str, channel: ExternalChannel) -> list[NamedProvider]:
-        return self.providers
+        self.found_at = 0  # since when this process finds the providers
+
+    async def _find(self, tenant: str, channel: ExternalChannel, since: int) -> list[NamedProvider]:
+        return self.providers if since >= self.found_at else []
 
     async def add(self, id: str = ID, address: str = ADDRESS, tenant: str = "") -> None:
         now = self.clock.now()
@@ -141,6 +144,20 @@ def rated(clock: FakeClock, rate: float) -> ProviderRate:
     while limits.due_at(clock.now()) == clock.now():
         pass
     return limits
+
+
+async def test_message_is_not_simulated_before_its_providers_are_read_again(store: Store, clock: FakeClock) -> None:
+    """Another process has created the first one since."""
+    world = World(store, clock, [named("main", AcceptingProvider())])
+    world.found_at = clock.now()
+    await world.add()
+    message = await world.deliver()
+    assert (message.state, message.provider) == ("sent", "main")
+    world.providers = []
+    await world.add(OTHER)
+    await world.delivery.run_page([job_of(OTHER)])
+    (simulated,) = await store.messages.find([OTHER])
+    assert simulated.state == "simulated"
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,17 @@ async def test_simultaneous_reads_share_a_provider_and_its_limits(
     await directory.close()
 
 
+async def test_provider_that_another_process_created_is_found_from_then_on(
+    store: Store, clock: FakeClock, clients: HttpClients
+) -> None:
+    here, there = directory_of(store, clock, clients), directory_of(store, clock, clients)
+    assert await there.providers("acme", "email") == []
+    await here.put("", "mail", ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com"))
+    assert [one.key for one in await there.providers("acme", "email", clock.now())] == ["mail"]
+    await here.close()
+    await there.close()
+
+
 async def test_tenants_without_providers_do_not_fill_memory(
     store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
