@@ -64,3 +64,23 @@ async def test_refusal_is_temporary_permanent_or_a_bounce(
     with pytest.raises(DeliveryError) as caught:
         await send(SLACK, "Hi", response)
     assert (caught.value.is_temporary, caught.value.is_bounce) == (is_temporary, is_bounce)
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_temporary", "is_bounce"),
+    [
+        ("Microsoft Teams endpoint returned HTTP error 429 with ContextId tcid=1,server=X,cv=1..", True, False),
+        ("Microsoft Teams endpoint returned HTTP error 413 with ContextId tcid=1,server=X,cv=1..", False, False),
+        ("Microsoft Teams endpoint returned HTTP error 404 with ContextId tcid=1,server=X,cv=1..", False, True),
+        ("Error contacting Microsoft Teams endpoint", True, False),
+    ],
+)
+async def test_refusal_that_teams_sends_with_status_200_is_one(
+    reason: str, is_temporary: bool, is_bounce: bool
+) -> None:
+    text = f"Webhook message delivery failed with error: {reason}"
+    with pytest.raises(DeliveryError) as caught:
+        await send(TEAMS, "Hi", Response(200, {}, text.encode()))
+    error = caught.value
+    assert (error.is_temporary, error.is_bounce, error.response) == (is_temporary, is_bounce, text)
+    assert (await send(TEAMS, "Hi", Response(200, {}, b"1"))).sent

@@ -1,17 +1,21 @@
 """Chat messages to incoming webhooks of Slack, Discord and Microsoft Teams: the address is the credential."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from bellcast.channels.addresses import chat_vendor
-from bellcast.kernel.outbound.port import DeliveryError, Http
+from bellcast.kernel.outbound.port import DeliveryError, Http, Response
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
 
-# Maximum characters of one message.
-MAX_TEXT: Mapping[str, int] = {"slack": 40_000, "discord": 2000, "teams": 20_000}
+# Maximum characters of one message. Teams takes 28 KB of UTF-16.
+MAX_TEXT: Mapping[str, int] = {"slack": 40_000, "discord": 2000, "teams": 12_000}
 # The webhook was deleted, or its channel archived.
 GONE = frozenset({404, 410})
+# Teams refuses messages with status 200 and this text, most with the status in it.
+REFUSED = b"Webhook message delivery failed"
+STATUS = re.compile(rb"HTTP error (\d{3})")
 
 
 class ChatWebhookProvider(Provider):
@@ -41,6 +45,9 @@ class ChatWebhookProvider(Provider):
             body = {"type": "message", "attachments": [attachment]}
         endpoint = vendor_api.VendorAPI(message.to, self._http, self._timeout)
         response = await endpoint.post_json("", body, {})
+        if kind == "teams" and response.body.startswith(REFUSED):
+            found = STATUS.search(response.body)
+            response = Response(int(found[1]) if found else 502, response.headers, response.body)
         if not 200 <= response.status < 300:
             raise vendor_api.error_of(response, is_bounce=response.status in GONE)
         return AcceptedMessage(str(response.status))
