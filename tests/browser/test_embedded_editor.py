@@ -165,6 +165,19 @@ def test_token_of_another_origin_is_not_used(
     assert not [url for url in sent if "/v1/" in url]
 
 
+def test_editor_waits_for_a_token_that_the_page_sets_later(
+    context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
+) -> None:
+    page = opened(context, server, site, "")
+    frame_of(page).locator("#app").wait_for(state="attached")
+    page.evaluate(
+        "token => document.querySelector('bellcast-template-editor').setAttribute('token', token)",
+        token_of(bell, site, "later"),
+    )
+    expect(frame_of(page).get_by_role("button", name="Review and publish")).to_be_visible()
+    assert not events(page, "error")
+
+
 def test_page_of_an_undeclared_origin_cannot_show_the_editor(
     context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
 ) -> None:

@@ -350,6 +350,16 @@ def test_title_badge_shows_the_count(app, person, shop):
     expect(page).to_have_title("Shop")
 
 
+def test_title_badge_of_a_page_without_a_title_is_replaced_and_removed(app, person, shop):
+    page = shop.open('<bellcast-bell title-badge token="{token}"></bellcast-bell>')
+    page.evaluate("document.title = ''")
+    for number in [1, 2]:
+        app.notify(person, title=f"Order {number}")
+        expect(page).to_have_title(f"({number})")
+    in_page(page, "bell.session.read('all')")
+    expect(page).to_have_title("")
+
+
 def test_app_badge_shows_the_count(app, person, shop):
     shop.context.add_init_script(
         "globalThis.badges = []; navigator.setAppBadge = async (count) => { badges.push(count) }"

@@ -240,7 +240,7 @@ export class Session extends EventTarget {
     return this.#liveTopics?.members(...topic) ?? [];
   }
 
-  /** Send an event to the others on a topic. Needs a WebSocket, like all methods below. @param {[topic: string, name: string, data?: unknown]} args */
+  /** Send an event to the others on a topic. Needs a WebSocket, like all methods below; without one, or if the server refuses, the returned promise is rejected. @param {[topic: string, name: string, data?: unknown]} args */
   publish(...args) {
     return this.#request('publish', args);
   }

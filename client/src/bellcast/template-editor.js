@@ -65,6 +65,7 @@ export class TemplateEditor extends BaseElement {
   async #pass() {
     try {
       const token = await this.#token();
+      if (token === null) return; // the page sets it later
       // To the server only: the frame may have been led elsewhere.
       this.#frame?.contentWindow?.postMessage({ type: `${PREFIX}token`, token }, this.#origin);
     } catch (failure) {

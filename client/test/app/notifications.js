@@ -22,7 +22,7 @@ function Page() {
   return h('main', null,
     h(RealtimeNotifications, { ref: bell, className: 'place', badge: 'unread', titleBadge: true, open: false, signInUrl: '/login', tabs, onOpenNotification, toasts: { duration: 60_000 } }),
     h('output', { 'aria-label': 'opened' }, opened),
-    h('button', { onClick: () => setTabs([{ view: 'all' }, { type: 'order', label: 'Orders' }]) }, 'Tabs'),
+    h('button', { onClick: () => setTabs(tabs ? undefined : [{ view: 'all' }, { type: 'order', label: 'Orders' }]) }, 'Tabs'),
     h('button', { onClick: () => bell.current.toggleAttribute('open', true) }, 'Open'),
     h('button', { onClick: () => setListed(!isListed) }, 'List'),
     h(Feed), isListed && h(Inbox, { id: 'inbox' }), h(Preferences, { id: 'preferences' }));

@@ -23,8 +23,8 @@ import * as popover from './popover.js';
  * @attr {string} sign-in-url  a link in the panel of an ended session
  * @attr {string} inbox-url  your page with `<bellcast-inbox>`: a link "See all" in the panel's footer
  * @attr title-badge  also shows the count in the page's title
- * @fires {null} bellcast:open  the panel opens
- * @fires {null} bellcast:close  the panel closes
+ * @fires {null} bellcast:open  the user opens the panel
+ * @fires {null} bellcast:close  the user closes the panel
  * @slot icon  instead of the bell
  * @slot header  next to the heading
  * @slot empty  instead of the text of an empty inbox

@@ -105,6 +105,7 @@ export class Element extends BaseElement {
   }
 
   set messages(messages) {
+    if (!messages && !this.#messages) return;
     this.#messages = messages;
     this.restart();
   }
@@ -115,7 +116,9 @@ export class Element extends BaseElement {
   }
 
   set tabs(tabs) {
-    this.#tabs = Array.isArray(tabs) ? tabs : parse(String(tabs));
+    const given = tabs ?? undefined;
+    if (!given && !this.#tabs) return;
+    this.#tabs = Array.isArray(given) ? given : given && parse(String(given));
     this.restart();
   }
 

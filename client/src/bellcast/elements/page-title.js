@@ -4,7 +4,8 @@ let prefix = '';
 
 /** @param {string} count  '' to remove it */
 export function setTitleCount(count) {
-  const title = prefix && document.title.startsWith(prefix) ? document.title.slice(prefix.length) : document.title;
+  const shown = `${document.title} `; // a page without a title shows the counter, without the space after it
+  const title = (shown.startsWith(prefix) ? shown.slice(prefix.length) : shown).trimEnd();
   prefix = count && `(${count}) `;
-  if (prefix + title !== document.title) document.title = prefix + title;
+  if ((prefix + title).trimEnd() !== document.title) document.title = prefix + title;
 }

@@ -40,7 +40,7 @@ import { BellcastProvider, SessionContext, useBellcast } from './provider.js';
 
 const EVENTS = { onOpenNotification: 'open-notification', onAction: 'action', onSignIn: 'sign-in', onRefused: 'refused', onOpen: 'open', onClose: 'close', onToast: 'toast' };
 const ATTRIBUTES = { signInUrl: 'sign-in-url', titleBadge: 'title-badge', className: 'class' };
-const PROPERTIES = new Set(['messages', 'tabs']);
+const PROPERTIES = ['messages', 'tabs'];
 const SESSION_OPTIONS = new Set(['server', 'token', 'tokenUrl', 'getToken', 'recipient', 'topics', 'environment']);
 /** A placeholder for a bell whose element is not defined yet. */
 const PLACE = { display: 'inline-block', minWidth: 'var(--bellcast-size, 40px)', minHeight: 'var(--bellcast-size, 40px)', verticalAlign: 'middle' };
@@ -109,14 +109,14 @@ function attributesOf({ children, style, ...props }) {
   /** @type {Record<string, unknown>} */
   const attributes = {};
   for (const [name, value] of Object.entries(props)) {
-    if (name in EVENTS || PROPERTIES.has(name) || value === undefined || value === null || value === false) continue;
+    if (name in EVENTS || PROPERTIES.includes(name) || value === undefined || value === null || value === false) continue;
     attributes[ATTRIBUTES[/** @type {'className'} */ (name)] ?? name] = value === true ? '' : value;
   }
   return attributes;
 }
 
 /** @param {Record<string, unknown>} props */
-const propertiesOf = (props) => Object.fromEntries(Object.entries(props).filter(([name, value]) => PROPERTIES.has(name) && value !== undefined));
+const propertiesOf = (props) => Object.fromEntries(PROPERTIES.map((name) => [name, props[name]]));
 
 /** Call the handlers of the latest props. @param {HTMLElement} element @param {{current: Record<string, any>}} latest */
 function listen(element, latest) {
