@@ -279,6 +279,13 @@ async def test_sign_in_of_another_browser_is_refused(rest: Rest, provider: Ident
     assert await audited(rest) == []
 
 
+async def test_return_of_an_older_sign_in_does_not_end_that_of_another_tab(rest: Rest) -> None:
+    client = browser(rest)
+    older, newer = await visit(await begin(client)), await visit(await begin(client))
+    assert "not started in this browser" in reason(await come_back(client, older), 401)
+    assert (await come_back(client, newer)).status_code == 303
+
+
 async def test_sign_in_is_used_once_and_for_ten_minutes(rest: Rest, provider: IdentityProvider) -> None:
     provider.accepts_codes_twice = True
     client = browser(rest)

@@ -91,13 +91,13 @@ async def finish(request: ApiRequest) -> ASGIApp:
         audit.note_change(request, "role", role_before, signed_in.operator.role)
         await audit.record(request, signed_in.operator.name, audit.OK)
     except BellcastError as refusal:
-        cookie = sign_in.end_cookie(browser)
         state: Any = request.scope["state"]
         state["reason"] = refusal.code
         page = console.template("refused.html", "console").substitute(
             root=escape(_root(request)), detail=escape(refusal.detail), request=escape(state["request_id"])
         )
-        return responses.complete(refusal.status, page.encode(), responses.HTML, HEADERS | {"set-cookie": cookie})
+        # The cookie stays: it may be that of a newer sign-in in another tab, and one that is used up is refused.
+        return responses.complete(refusal.status, page.encode(), responses.HTML, HEADERS)
     cookies = (*signed_in.cookies, sign_in.end_cookie(browser))
     return responses.see_other(f"{_root(request)}{pending.return_path}", cookies)
 
