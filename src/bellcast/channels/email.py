@@ -77,6 +77,10 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
+# Header with the message's id for reports: Amazon SES and others replace the Message-ID.
+MESSAGE = "X-Bellcast-Message"
+
+
 def compose(mail: Email, sender: str, sender_name: str | None = None) -> bytes:
     """Encode an e-mail for SMTP: multipart/alternative in UTF-8, the same Message-ID in every attempt.
 
@@ -90,6 +94,7 @@ def compose(mail: Email, sender: str, sender_name: str | None = None) -> bytes:
         "Subject": _words(one_line(mail.subject)),
         "Date": format_datetime(mail.at),
         "Message-ID": f"<{mail.message_id}@{_ascii_domain(sender)}>",
+        MESSAGE: mail.message_id,
         "Auto-Submitted": "auto-generated",  # RFC 3834: suppresses vacation replies
     }
     if mail.unsubscribe_url is not None:

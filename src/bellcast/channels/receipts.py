@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import Struct
 
+from bellcast.channels.email import MESSAGE
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.suppressions.store import Suppressions
 from bellcast.channels.types import ExternalChannel, State, StoredMessage
@@ -84,15 +85,16 @@ def _report(mail: Message) -> MailReport | None:
 
 
 def _message_id(parts: list[Message]) -> str | None:
-    """Return the id in the Message-ID of the returned e-mail or its headers."""
+    """Return the id in the returned e-mail or its headers."""
     for part in parts[1:]:
-        header = part.get("Message-ID")
+        headers = part
         if part.get_content_type() == "text/rfc822-headers":
             content = part.get_payload(decode=True)
-            header = HEADERS.parsebytes(content).get("Message-ID") if isinstance(content, bytes) else None
-        local = str(header or "").strip().strip("<>").partition("@")[0]
-        if ids.is_id(local):
-            return local
+            headers = HEADERS.parsebytes(content if isinstance(content, bytes) else b"")
+        for name in (MESSAGE, "Message-ID"):
+            local = str(headers.get(name, "")).strip().strip("<>").partition("@")[0]
+            if ids.is_id(local):
+                return local
     return None
 
 

@@ -1,8 +1,11 @@
 """Reports of mail servers that are designed to break the parser."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from bellcast.channels import receipts
+from bellcast.channels.email import Email, compose
 from bellcast.channels.receipts import MAX_CONTENT_TYPE, MAX_PARTS
 from bellcast.kernel.ids import Ids
 
@@ -32,6 +35,19 @@ def test_report_of_a_missing_address_is_a_bounce(mail: bytes) -> None:
     found = receipts.parse(mail)
     assert found is not None
     assert found[:2] == (ID, "bounced")
+
+
+@pytest.mark.parametrize("content_type", ["message/rfc822", "text/rfc822-headers"])
+def test_report_finds_an_email_of_which_the_server_replaced_the_message_id(content_type: str) -> None:
+    values = {"to_name": None, "subject": "Hi", "text": "Hi", "html": "Hi", "at": datetime(2030, 1, 1, tzinfo=UTC)}
+    mail = Email(message_id=ID, to="a@example.com", **values)
+    head, _, _ = compose(mail, "bells@example.com").decode().partition("\r\n\r\n")
+    lines = [one for one in head.split("\r\n") if not one.startswith(("Message-ID", "Content-Type"))]
+    assert receipts.parse(report("\r\n".join(["<0100@eu-west-1.amazonses.com>", *lines]), content_type)) == (
+        ID,
+        "bounced",
+        "5.1.1",
+    )
 
 
 @pytest.mark.parametrize(
