@@ -425,6 +425,7 @@ def test_time_of_a_schedule_is_applied_when_it_is_whole(open_console: Callable[.
     owner.send("PUT", "/v1/schedules/daily-time", body)
     page = open_console("/schedules/daily-time?edit=yes", locale="en-US")
     time = page.get_by_label("Time", exact=True)
+    expect(time).to_be_visible()
     expect(time).to_have_value("08:00")
     time.press_sequentially("x")
     time.fill("1")

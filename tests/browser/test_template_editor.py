@@ -143,6 +143,7 @@ def test_editor_fits_and_is_accessible_in_each_look(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes&locale=de", color_scheme="dark")
+    expect(place(page, "blocks.0")).to_be_visible()
     place(page, "blocks.0").press("F2")
     expect(page.get_by_label("Key", exact=True)).to_have_value("title")
     check_looks(page, "editor")

@@ -21,11 +21,17 @@ const TEXTS = '.block-fields :is(textarea, input)';
 
 /** The blocks of the e-mail `mail`, which is at `place` in the template. `say` announces a change. */
 export function EmailBlocks({ mail, place, change, say, isReadOnly, ...tools }) {
-  const root = useRef(null), dragged = useRef(null);
+  const root = useRef(null), dragged = useRef(null), wanted = useRef(null);
   const [settings, showSettings] = useState(null);
   const card = (path) => root.current?.querySelector(`[data-path="${CSS.escape(path)}"]`);
   const focus = (path, within = '.block-name') => (card(path)?.querySelector(within) ?? card(path)?.querySelector('.block-name') ?? root.current?.querySelector('.add-block'))?.focus();
-  const focusDrawn = (...place) => requestAnimationFrame(() => focus(...place));
+  const focusDrawn = (...where) => { wanted.current = where; };
+  // With the change and not in the next frame: a key that is pressed in between would open what this then closes.
+  useLayoutEffect(() => {
+    if (wanted.current) focus(...wanted.current);
+    if (wanted.current?.[1] === TEXTS) document.activeElement.select?.(); // what is typed replaces the text that a block begins with
+    wanted.current = null;
+  });
   const apply = (result, verb) => {
     if (!result) return;
     change(place, result.values);
@@ -42,11 +48,7 @@ export function EmailBlocks({ mail, place, change, say, isReadOnly, ...tools }) 
   const act = {
     create: (list, index, type) => {
       add(list, index, TYPES[type].make());
-      requestAnimationFrame(() => {
-        const input = card(`${list}.${index}`)?.querySelector(TEXTS);
-        input?.focus();
-        input?.select(); // what is typed replaces the text that a block begins with
-      });
+      focusDrawn(`${list}.${index}`, TEXTS);
     },
     move: (path, list, index) => apply(movedTo(mail, path, list, index), 'moved to'),
     moveBy: (path, step) => apply(movedBy(mail, path, step), 'moved to'),
