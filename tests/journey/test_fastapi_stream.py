@@ -58,6 +58,14 @@ def test_failed_stream_is_tried_again_and_the_log_names_the_status(app_of, caplo
     assert f"error=status {status}" in caplog.text
 
 
+@pytest.mark.parametrize("user", [None, ""])
+def test_visitor_who_is_not_signed_in_gets_neither_token_nor_stream(user):
+    app = FastAPI()
+    fastapi.install(app, lambda: user, bell=AsyncBellcast("http://bell", "s" * 40), stream="/stream")
+    with TestClient(app) as page:
+        assert [page.get(path).status_code for path in ("/bellcast/token", "/stream")] == [401, 401]
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 def test_refused_stream_is_not_tried_again(app_of, status):
     with TestClient(app_of(lambda _: httpx.Response(status))) as page:

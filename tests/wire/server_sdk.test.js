@@ -288,6 +288,9 @@ test('handlers issue tokens that end with the session', async () => {
   const { token, expires_at: end } = await (await handler(new Request('http://x/', { headers: { cookie: 'a=1' } }))).json();
   assert.ok(new Date(end) - Date.now() <= 60_000);
   assert.equal((await bell.inbox(token).counts()).unread, 0);
+  for (const recipient of [undefined, null, false, '']) {
+    await assert.rejects(bell.sessionHandler(() => ({ recipient }))(new Request('http://x/')), InvalidArgument);
+  }
   const session = await (await bell.sessionHandler(() => ({ recipient: 7, roles: ['admin'], topics: ['desk'] }))(new Request('http://x/'))).json();
   assert.deepEqual(session, { recipient: '7', tenant: null, roles: ['admin'], topics: ['desk'] });
   await assert.rejects(bell.tokenHandler(() => ({ recipient: 7, expires_at: 'soon' }))(new Request('http://x/')), InvalidArgument);

@@ -1,5 +1,6 @@
 /** Handlers of requests, `(Request) => Promise<Response>`: for Next.js, Hono, Deno, Bun and Workers; `toNode` adapts them to Express and node:http. */
 
+import { text } from './arguments.js';
 import { BellcastError, InvalidArgument, Refused } from './errors.js';
 import { isSigned } from './signatures.js';
 
@@ -53,7 +54,7 @@ export function sessionHandler(who) {
     if (!identity) return json(401, { detail: 'Not signed in.' });
     const { recipient, tenant = null, roles, topics } = identity;
     const end = endOf(identity);
-    return json(200, { recipient: String(recipient), tenant, ...(roles && { roles }), ...(topics && { topics }), ...(!Number.isNaN(end) && { expires_at: new Date(end).toISOString() }) });
+    return json(200, { recipient: text(recipient, 'recipient'), tenant, ...(roles && { roles }), ...(topics && { topics }), ...(!Number.isNaN(end) && { expires_at: new Date(end).toISOString() }) });
   };
 }
 

@@ -64,7 +64,7 @@ def install(
     app.router.lifespan_context = lifespan
 
     async def token_arguments(user: Annotated[Any, Depends(recipient)]) -> dict[str, Any]:
-        if user is None:
+        if user is None or user == "":  # such as an empty cookie
             raise HTTPException(401)
         return user if isinstance(user, dict) else {"recipient": user}
 
