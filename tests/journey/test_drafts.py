@@ -271,6 +271,17 @@ async def test_draft_may_be_as_large_as_an_object(rest):
     assert fields(await save(rest, {"text": "x" * (size + 1)})).keys() == {"values"}
 
 
+@pytest.mark.parametrize("base", [-1, 0, 3, 2**31])
+async def test_base_is_a_version_that_exists(rest, base):
+    for body in (values(BELL), values(BELL, WAIT)):
+        await rest.app.put("/v1/workflows/booking", json=body)
+    assert set(fields(await save(rest, values(BELL), base=base))) == {"base"}
+    await rest.app.patch("/v1/workflows/booking", json={"version": 1})
+    assert (await save(rest, values(BELL), base=2)).status_code == 201, (
+        "begun before the older version was made current"
+    )
+
+
 @pytest.mark.parametrize("body", [{"values": []}, {"values": {}, "more": 1}, {"base": 1}])
 async def test_wrong_draft_is_refused(rest, body):
     assert refused(await rest.app.put(DRAFT, json=body), 422, "invalid")

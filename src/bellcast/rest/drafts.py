@@ -34,7 +34,7 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     for a new object."""
 
     values: dict[str, Any]
-    base: int | None = None
+    base: objects.Version | None = None
 
 
 class DraftObject(Struct, frozen=True, kw_only=True):
@@ -144,7 +144,11 @@ async def save_draft(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         validation.check(validation.data("values", body.values, objects.MAX_BODY_BYTES))
     except Invalid as refusal:
         raise objects.with_lines(refusal, yaml) from None
-    await kind.version(ctx, tenant, key)
+    base, current = body.base or 0, await kind.version(ctx, tenant, key) or 0
+    if base > current:  # an older version may have been made current since, or the object deleted
+        last = await Versions(ctx.engines.db).last(kind.plural, tenant, key)
+        if last is None or last.version < base:
+            raise Invalid.of("base", "must be a version that exists, or null for a new object")
     entity_tags.check(request, None if before is None else _tag(before))
     documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
     await documents.check_count(draft_kind(kind.plural), tenant, key)
