@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Request, Route, expect
 from tests.browser.console import (
     DESKTOP,
     HOSTILE,
@@ -197,6 +197,28 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     confirm(page.get_by_role("button", name="Delete mail"))
     expect(page.locator("h1")).to_have_text("Providers")
     assert "mail" not in [one["key"] for one in owner.send("GET", "/v1/providers")["providers"]]
+
+
+@pytest.mark.thorough
+def test_another_sender_leaves_the_account_of_a_provider(open_console: Callable[..., Page], owner: Console) -> None:
+    page, sent = open_console("/providers?new=vonage"), list[str]()
+
+    def record(request: Request) -> None:
+        if request.method == "PUT":
+            sent.append(request.post_data_json["url"])
+
+    page.on("request", record)
+    for label, value in {"Key": "texts", "API key": "K1", "API secret": "hunter2", "Signature secret": "a&b"}.items():
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label("Sender", exact=True).fill("Shop")
+    page.get_by_role("button", name="Create provider").click()
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.get_by_label("Sender", exact=True).fill("Bell")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("button", name="Save")).to_be_hidden()
+    stored = "vonage://K1:hunter2@default?from=Shop&signature_secret=a%26b"
+    assert sent == [stored, "vonage://…@default?from=Bell"]
+    owner.send("DELETE", "/v1/providers/texts")
 
 
 def test_pusher_app_opens_beside_its_list_until_it_is_closed(open_console: Callable[..., Page]) -> None:
