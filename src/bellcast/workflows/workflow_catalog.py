@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from bellcast.channels.catalog import TEMPLATES, no_template
 from bellcast.documents.store import Documents, ObjectForm, ShortCache, Versions
@@ -232,21 +232,19 @@ class WorkflowCatalog:
         await self.written([(owner, key, is_code)])
         return written
 
-    async def change(
-        self, owner: str, key: str, *, active: bool | UnsetType = UNSET, version: int | UnsetType = UNSET
-    ) -> Workflow:
+    async def change(self, owner: str, key: str, *, active: bool | None, version: int | None) -> Workflow:
         """Activate or deactivate a workflow, or make another version current. Activation makes its paused runs due.
         Raises NotFound and Conflict."""
         while (before := await Documents(self._db).get(WORKFLOWS, owner, key)) is not None:
             FORM.check_writable(before.body)
             body = before.body
-            if version is not UNSET:
+            if version is not None:
                 found = await Versions(self._db).find(WORKFLOWS, owner, key, version)
                 if found is None:
                     raise Invalid.of("version", f"names an unknown version {version}")
                 body = FORM.restored(body, found)
             current = _decode(body)
-            if active is not UNSET:
+            if active is not None:
                 current = msgspec.structs.replace(current, active=active)
             body, now = msgspec.json.encode(current), self._clock.now()
             if await Documents(self._db).change(WORKFLOWS, owner, key, before.body, body, now):

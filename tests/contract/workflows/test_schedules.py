@@ -87,12 +87,12 @@ async def test_workflow_is_triggered_and_errors_are_kept(world: WorkflowWorld) -
     await put(world, daily(notification=None, workflow="hello", to=["alice", "bob"]))
     await world.advance(DAY)
     assert len(await world.runs(workflow="hello")) == 2
-    await world.workflows.workflow_catalog.change("", "hello", active=False)
+    await world.workflows.workflow_catalog.change("", "hello", active=False, version=None)
     await world.advance(DAY)
     found = await world.workflows.schedules.find("", "s")
     assert found is not None
     assert found.progress.last_error == "This workflow is not active."
-    await world.workflows.workflow_catalog.change("", "hello", active=True)
+    await world.workflows.workflow_catalog.change("", "hello", active=True, version=None)
     await world.advance(DAY)
     assert len(await world.runs(workflow="hello")) == 4
 

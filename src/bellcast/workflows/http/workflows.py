@@ -83,8 +83,8 @@ class PublishedWorkflow(WorkflowObject, frozen=True, kw_only=True):
 class WorkflowChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`active: false` pauses runs before their next step; `version` makes another version current."""
 
-    active: bool | UnsetType = UNSET
-    version: Version | UnsetType = UNSET
+    active: bool | None = None
+    version: Version | None = None
     tenant: Annotated[str | None, TENANT_NAME] = None
 
 
@@ -156,7 +156,7 @@ async def change(request: request_body.ApiRequest) -> ASGIApp:
     ctx, key = context.of(request), objects.restricted_key(request)
     body = await request_body.body(request, CHANGE)
     owner = tenants.single_tenant(request, body.tenant)
-    if body.version is not UNSET:  # pausing needs no push: files do not say whether a workflow is active
+    if body.version is not None:  # pausing needs no push: files do not say whether a workflow is active
         await kinds.check_managed(ctx, WORKFLOWS, owner, key)
     before = await Documents(ctx.engines.db).get(WORKFLOWS, owner, key)
     workflow = await ctx[WorkflowCatalog].change(owner, key, active=body.active, version=body.version)
