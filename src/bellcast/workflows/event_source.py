@@ -89,8 +89,10 @@ def _fixed_errors(notification: Mapping[str, Any], limits: Limits) -> validation
     names = notification.keys() & set(Draft.__struct_fields__) - {"to", "send_at", "timezone", "expires_at"}
     fixed = {one: notification[one] for one in names if not FILLED.search(msgspec.json.encode(notification[one]))}
     filled_title = {"title": "x"} if names & {"title", "type", "template"} - fixed.keys() else {}
+    to = notification.get("to")
+    is_everyone = isinstance(to, Mapping) and not to.keys().isdisjoint({"all", "var"})  # who may be of all tenants
     try:
-        draft = msgspec.convert({"to": "x", **filled_title, **fixed}, Draft)
+        draft = msgspec.convert({"to": {"all": True} if is_everyone else "x", **filled_title, **fixed}, Draft)
     except msgspec.ValidationError as error:
         errors = [field_error(error)]
     else:

@@ -53,6 +53,8 @@ def test_matching_takes_no_combinations() -> None:
         ({"title": "x" * 501, "body": "{{ event.data }}"}, "title"),
         ({"title": "{{ event.name }}", "channels": ["fax"]}, "channels.0"),
         ({"title": {"var": "event.data.title"}, "priority": "highest"}, "priority"),
+        ({"title": "x", "tenant": "*"}, "tenant"),
+        ({"title": "x", "tenant": "*", "to": {"role": "admins"}}, "tenant"),
     ],
 )
 def test_fixed_field_of_a_notification_is_checked(notification: dict[str, object], field: str) -> None:
@@ -69,6 +71,8 @@ def test_fixed_field_of_a_notification_is_checked(notification: dict[str, object
         {"template": "{{ event.data.template }}"},
         {"title": "x", "to": 7, "priority": "{{ event.data.priority }}", "data": {"a": {"var": "event.data"}}},
         {"title": "x", "expires_at": "2020-01-01T00:00:00Z"},
+        {"title": "x", "tenant": "*", "to": {"all": True}},
+        {"title": "x", "tenant": "*", "to": {"var": "event.data.to"}},
     ],
 )
 def test_field_that_an_event_fills_is_checked_with_the_event(notification: dict[str, object]) -> None:
