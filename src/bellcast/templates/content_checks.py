@@ -37,11 +37,11 @@ def sort(findings: Sequence[Finding]) -> list[Finding]:
 def of_languages(template: types.Template, required: Sequence[str], default: str) -> Iterator[Finding]:
     """Yield the languages without texts that every template must have. Base parts are in the default language."""
     for locale in required:
-        if default in types.locales_of(locale) or locale in types.locales_of(default):
+        names, base = types.locales_of(locale.lower()), types.locales_of(default.lower())
+        if default.lower() in names or locale.lower() in base:
             continue
         for channel in CHANNELS:
-            own = (template.translations.get(name) for name in types.locales_of(locale))
-            if template.has(channel) and not any(parts is not None and getattr(parts, channel) for parts in own):
+            if template.has(channel) and not template.locale_of(channel, types.locales_of(locale)):
                 text = f"There is no text in {locale}: recipients get another language."
                 yield Finding("error", "missing_translation", text, channel, locale)
 

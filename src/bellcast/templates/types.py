@@ -178,9 +178,10 @@ class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
     def locale_of(self, channel: Channel, locales: Sequence[str]) -> str:
         """Return the locale of the translation for the first of these locales that has a part of this channel, in any case:
-        Django's name of `pt-BR` is `pt-br`. That of the base part is empty."""
-        own = {tag.lower(): tag for tag, parts in self.translations.items() if getattr(parts, channel) is not None}
-        return next((own[tag] for one in locales if (tag := one.lower()) in own), "")
+        Django's name of `pt-BR` is `pt-br`. The exact name takes precedence. That of the base part is empty."""
+        own = [tag for tag, parts in self.translations.items() if getattr(parts, channel) is not None]
+        found = {tag.lower(): tag for tag in own} | {tag: tag for tag in own}
+        return next((tag for one in locales if (tag := found.get(one) or found.get(one.lower()))), "")
 
     def has(self, channel: Channel) -> bool:
         """True if the template has a part of this channel in some language."""

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from bellcast.templates import variables
+from bellcast.templates import content_checks, variables
 from bellcast.templates.compilation import compiled
 from bellcast.templates.types import Template, in_language_of, locales_of
 
@@ -73,3 +73,16 @@ def test_translation_is_found_in_any_case(translated: str, recipient: str) -> No
     assert template.locale_of("inbox", locales_of(recipient, "en")) == translated
     assert template.part("inbox", locales_of(recipient, "en")).title == "translated"
     assert template.locale_of("sms", locales_of(recipient, "en")) == ""
+    assert [*content_checks.of_languages(template, [recipient], "en")] == []
+
+
+@pytest.mark.parametrize("names", [("pt-BR", "pt-br"), ("pt-br", "pt-BR")])
+def test_translation_with_the_exact_name_takes_precedence(names: tuple[str, str]) -> None:
+    template = msgspec.convert({"translations": {one: {"inbox": {"title": one}} for one in names}}, Template)
+    assert [template.part("inbox", [one]).title for one in names] == [*names]
+
+
+def test_base_part_is_in_the_default_language_in_any_case() -> None:
+    template = msgspec.convert({"inbox": {"title": "base"}}, Template)
+    assert [*content_checks.of_languages(template, ["pt-BR", "pt"], "pt-br")] == []
+    assert [one.locale for one in content_checks.of_languages(template, ["de"], "pt-br")] == ["de"]
