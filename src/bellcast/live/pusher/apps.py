@@ -68,11 +68,17 @@ class PusherAppDirectory:
         self._known: list[tuple[str, Document]] = []
         self._all = [self._project]
         self._trials: list[PusherApp] = []
-        self.by_id: Callable[[str], PusherApp | None]  # by `_index`
-        self.by_key: Callable[[str], PusherApp | None]
+        self._by_id: dict[str, PusherApp] = {}
+        self._by_key: dict[str, PusherApp] = {}
         self.watchers: list[Callable[[], None]] = []  # called after each change of the apps
         self._reading = asyncio.Lock()
         self._index()
+
+    def by_id(self, id: str) -> PusherApp | None:
+        return self._by_id.get(id)
+
+    def by_key(self, key: str) -> PusherApp | None:
+        return self._by_key.get(key)
 
     def of_tenant(self, tenant: str) -> PusherApp | None:
         """Return the app for signing in a tenant: the project's for the default tenant, else the oldest enabled one whose
@@ -200,8 +206,8 @@ class PusherAppDirectory:
     def _index(self) -> None:
         # Stored apps replace trials with the same id or key.
         apps = [app for app in (*self._trials, *self._all) if app.state != "overridden"]
-        self.by_id = {app.credentials.id: app for app in apps}.get
-        self.by_key = {app.credentials.key: app for app in apps}.get
+        self._by_id = {app.credentials.id: app for app in apps}
+        self._by_key = {app.credentials.key: app for app in apps}
         for changed in self.watchers:
             changed()
 
