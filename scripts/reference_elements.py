@@ -12,8 +12,9 @@ This page is generated from the code by `make docs`; change the comments of the 
 `/bellcast.js` of your server and the npm package `bellcast` register four elements: [put a bell into a page](../howto/bell.md). Their custom
 properties and parts are in [Theme the bell](../howto/theme.md#custom-properties).
 
-An attribute that is marked with * is also a property of the same name. Events bubble out of the element and can be cancelled: then the element does
-not do the step itself. In React the attributes, properties and events are [props](typescript.md#bellcastreact).
+An attribute that is marked with * is also a property of the same name: the attribute's text, or null if it is not set; `open` is true or false, and
+`tabs` an array of objects. Events bubble out of the element and can be cancelled: then the element does not do the step itself. In React
+the attributes, properties and events are [props](typescript.md#bellcastreact).
 """
 FOLDER = "bellcast/elements"
 ELEMENTS = (
