@@ -486,6 +486,17 @@ async def test_guardian_reports_the_ends_of_a_killed_node_once(cluster: Cluster,
     assert sorted(reported) == [(nodes[1 + dying].id, "a"), (nodes[1 + dying].id, "c")]
 
 
+async def test_replacement_of_a_killed_node_does_not_take_the_place_of_its_guardian(cluster: Cluster) -> None:
+    guardian, dying = await cluster.start(2)
+    dying.hub.guardians.hold("end", "a")
+    await cluster.pass_seconds(3)
+    await dying.kill()
+    cluster.add()  # the next one by id
+    reported = held(cluster)
+    await cluster.pass_seconds(30)
+    assert reported == [(guardian.id, "a")]
+
+
 async def test_guardian_that_missed_a_message_reports_all(cluster: Cluster) -> None:
     holding, guardian, _ = await cluster.start(3)
     reported = held(cluster)

@@ -47,10 +47,12 @@ MembersEvent = NodeBeat | NodeClaim | NodeList | NodeLeft
 
 
 class Node(Struct):
-    """Another node. `alive_at` is the time of its last beat, or of the last list with it; `report` is known to the keeper only."""
+    """Another node. `alive_at` is the time of its last beat, or of the last list with it, `since` the time at which it joined,
+    or 0 if it was there before; `report` is known to the keeper only."""
 
     connections: int = 0
     alive_at: int = 0
+    since: int = 0
     report: tuple[int, NodeReport] | None = None
 
 
@@ -208,7 +210,7 @@ class Members:
                 if event.report is not None:
                     self.others[event.node].report = now, event.report
             case NodeClaim() if self.is_keeper:
-                self.others.setdefault(event.node, Node())  # it will ask for the states itself
+                self.others.setdefault(event.node, Node(since=now))  # it will ask for the states itself
                 self.note(event.node)
                 self._send_soon()
             case NodeClaim() if event.node < self.id and not self.is_settled:
@@ -249,8 +251,9 @@ class Members:
         """Note a sign of life. True if the node is new."""
         was_alone, is_new = not self.others, id not in self.others
         self.has_met_others = True
-        node = self.others.setdefault(id, Node())
-        node.alive_at = self._clock.now()
+        now = self._clock.now()
+        node = self.others.setdefault(id, Node(since=now if self.is_settled else 0))
+        node.alive_at = now
         if connections is not None:
             node.connections = connections
         if was_alone:
