@@ -179,6 +179,7 @@ def test_all_reference_pages_are_generated() -> None:
 
 
 def test_links_resolve() -> None:
+    assert PAGES
     assert {named(page): lost for page in PAGES if (lost := lost_links(page))} == {}
 
 

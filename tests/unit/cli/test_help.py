@@ -19,6 +19,7 @@ ALL = list(commands("bellcast", typer.main.get_command(cli.app)))
 
 
 def test_examples_fit_a_terminal():
-    texts = [Text.from_markup(command.epilog or "", emoji=False).plain for _, command in ALL]
-    examples = [line for text in texts for line in text.splitlines() if line.startswith("  ")]
-    assert [line for line in examples if len(line) > COLUMNS] == []
+    texts = [(path, Text.from_markup(command.epilog or "", emoji=False).plain) for path, command in ALL]
+    examples = [(path, line) for path, text in texts for line in text.splitlines() if line.startswith("  ")]
+    assert examples
+    assert [(path, line) for path, line in examples if len(line) > COLUMNS] == []

@@ -53,11 +53,18 @@ def of_the_engine(empty: sqlite3.Connection, text: str) -> list[str]:
 
 
 def test_no_statement_scans_a_table(empty: sqlite3.Connection) -> None:
-    plans = {name: of_the_engine(empty, TEXTS[name]) for name in set(TEXTS) - WHOLE}
-    scans = {
-        name: [step for step in plan if step.startswith("SCAN") and not OWN.match(step)] for name, plan in plans.items()
-    }
-    assert {name: steps for name, steps in scans.items() if steps} == {}
+    names = set(TEXTS) - WHOLE
+    assert names
+    assert {name: found for name in names if (found := scans(empty, TEXTS[name]))} == {}
+
+
+def scans(empty: sqlite3.Connection, text: str) -> list[str]:
+    """Return the steps that read a whole table, or the error of a statement without a plan."""
+    try:
+        plan = of_the_engine(empty, text)
+    except sqlite3.Error as error:
+        return [str(error)]
+    return [step for step in plan if step.startswith("SCAN") and not OWN.match(step)]
 
 
 @pytest.mark.parametrize(
