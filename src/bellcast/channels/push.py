@@ -1,9 +1,11 @@
-"""Keys of push: those of browsers, and the project's key, to which browsers bind their subscriptions."""
+"""Push: the fields that fit a message, the keys of browsers, and the project's key, to which browsers bind their subscriptions."""
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.base64url import decode
@@ -16,6 +18,11 @@ SECRET_BYTES = 16
 SCALAR_BYTES = 48
 # The order of P-256 (SP 800-186 §3.2.1.3).
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+# Apple and Google take 4,096 bytes, a part of which is for names of fields.
+MAX_PUSH = 3800
+APP_FIELDS = ("id", "title", "body", "url")
+# Texts are not shortened below this to make room for links: a notification shows at most a few lines, about 200 bytes.
+MIN_TEXT_BYTES = 200
 
 
 class PushTarget(Struct, frozen=True):
@@ -51,3 +58,26 @@ def project_key(secret: bytes) -> "ec.EllipticCurvePrivateKey":
     blocks = [hmac.digest(secret, b"bellcast push %d" % number, hashlib.sha256) for number in range(2)]
     scalar = int.from_bytes(b"".join(blocks)[:SCALAR_BYTES], "big")
     return ec.derive_private_key(scalar % (ORDER - 1) + 1, ec.SECP256R1())
+
+
+def fitted(content: Mapping[str, Any], fields: Sequence[str], limit: int = MAX_PUSH) -> dict[str, Any]:
+    """Return fields of a push that have at most `limit` bytes as JSON: the body and then the title are shortened. If that is not
+    enough, the buttons are omitted, and last the link: without it, a click opens the app."""
+    shown = {name: content[name] for name in fields if content.get(name)}
+    short = _shortened(shown, limit)
+    for name in ("actions", "url"):
+        if len(msgspec.json.encode(short)) > limit and shown.pop(name, None):
+            short = _shortened(shown, limit)
+    return short
+
+
+def _shortened(shown: dict[str, Any], limit: int) -> dict[str, Any]:
+    """Shorten the texts to what fits, or to their minimum."""
+    short = dict(shown)
+    for name in ("body", "title"):
+        text = str(short.get(name, "")).encode()
+        if (excess := len(msgspec.json.encode(short)) - limit) > 0 and len(text) > MIN_TEXT_BYTES:
+            # JSON needs at least as many bytes as the text that is cut off.
+            length = max(MIN_TEXT_BYTES, len(text) - excess) - len("…".encode())
+            short[name] = text[:length].decode(errors="ignore") + "…"
+    return short

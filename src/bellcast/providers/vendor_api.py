@@ -1,6 +1,6 @@
 """Requests to a vendor's HTTP API, and the meaning of their status for a message."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -96,33 +96,3 @@ def json_body(response: Response) -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
-
-
-# Apple and Google take 4,096 bytes, a part of which is for names of fields.
-MAX_PUSH = 3800
-APP_FIELDS = ("id", "title", "body", "url")
-# Texts are not shortened below this to make room for links: a notification shows at most a few lines, about 200 bytes.
-MIN_TEXT_BYTES = 200
-
-
-def fitted(content: Mapping[str, Any], fields: Sequence[str], limit: int = MAX_PUSH) -> dict[str, Any]:
-    """Return fields of a push that have at most `limit` bytes as JSON: the body and then the title are shortened. If that is not
-    enough, the buttons are omitted, and last the link: without it, a click opens the app."""
-    shown = {name: content[name] for name in fields if content.get(name)}
-    short = _shortened(shown, limit)
-    for name in ("actions", "url"):
-        if len(msgspec.json.encode(short)) > limit and shown.pop(name, None):
-            short = _shortened(shown, limit)
-    return short
-
-
-def _shortened(shown: dict[str, Any], limit: int) -> dict[str, Any]:
-    """Shorten the texts to what fits, or to their minimum."""
-    short = dict(shown)
-    for name in ("body", "title"):
-        text = str(short.get(name, "")).encode()
-        if (excess := len(msgspec.json.encode(short)) - limit) > 0 and len(text) > MIN_TEXT_BYTES:
-            # JSON needs at least as many bytes as the text that is cut off.
-            length = max(MIN_TEXT_BYTES, len(text) - excess) - len("…".encode())
-            short[name] = text[:length].decode(errors="ignore") + "…"
-    return short

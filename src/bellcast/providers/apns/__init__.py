@@ -5,6 +5,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bellcast.channels import push
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import urls, vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
@@ -54,7 +55,7 @@ class APNsProvider(vendor_api.VendorProvider):
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send an alert. `apns-id` is the message's id, so that a repeated request is the same notification."""
         content: dict[str, Any] = message.content
-        shown = vendor_api.fitted(content, vendor_api.APP_FIELDS)
+        shown = push.fitted(content, push.APP_FIELDS)
         alert = {"title": shown.pop("title", ""), "body": shown.pop("body", "")}
         payload = {"aps": {"alert": alert, "sound": "default"}, **shown}
         now = self._setup.clock.now() / 1000

@@ -7,6 +7,7 @@ import jwt
 import msgspec
 from msgspec import Struct
 
+from bellcast.channels import push
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import urls, vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
@@ -73,7 +74,7 @@ class FCMProvider(vendor_api.VendorProvider):
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send to one registration token."""
         content: dict[str, Any] = message.content
-        shown = vendor_api.fitted(content, vendor_api.APP_FIELDS)
+        shown = push.fitted(content, push.APP_FIELDS)
         body = {
             "token": message.to,
             "notification": {"title": shown.pop("title", ""), "body": shown.pop("body", "")},

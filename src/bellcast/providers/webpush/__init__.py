@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from bellcast.channels import push
 from bellcast.channels.push import PushTarget
 from bellcast.kernel.base64url import decode, encode
 from bellcast.kernel.clock import Clock
@@ -124,7 +125,7 @@ class WebPushProvider(Provider):
         """Post the encrypted content. A deleted subscription is a bounce."""
         subscription = msgspec.json.decode(message.to, type=PushTarget)
         content: dict[str, Any] = message.content
-        payload = msgspec.json.encode(vendor_api.fitted(content, FIELDS, MAX_PAYLOAD))
+        payload = msgspec.json.encode(push.fitted(content, FIELDS, MAX_PAYLOAD))
         if len(payload) > MAX_PAYLOAD:
             raise DeliveryError(f"the content exceeds the {MAX_PAYLOAD} bytes of a push message", is_temporary=False)
         try:
