@@ -67,7 +67,8 @@ audit: $(INSTALLED)
 	$(RUN)python scripts/audit.py
 
 # Compile the tests once before the parallel processes need them. The test run reports collection errors. Of the tests
-# themselves, a few properties are enough: Hypothesis stores the constants of all imported modules.
+# themselves, a few with `_any_` in their names are enough. Some must be properties, because Hypothesis stores the constants of
+# all imported modules only if a property is collected.
 compiled: $(INSTALLED) $(CLIENT)
 	-$(RUN)pytest --collect-only --quiet -o 'python_functions=*_any_*' -o python_classes=- >/dev/null
 
