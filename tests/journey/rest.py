@@ -54,7 +54,7 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCache
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
-from bellcast.server.maintenance import Tasks
+from bellcast.server.maintenance import BackgroundTasks
 from bellcast.server.nodes import NodeReporter
 from bellcast.server.wire_parts import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
@@ -186,7 +186,7 @@ async def opened(
         clock.now(), lambda: len(hub), lambda: None, lambda: settings.revision, runs_jobs=False, schema_version=1
     )
     hub = Hub(PresenceTracker(lambda: access.presence_topics), broker, clock, HubCallbacks(report=reporter.report))
-    survey = ConnectionSurvey(hub, broker, Tasks().spawn)
+    survey = ConnectionSurvey(hub, broker, BackgroundTasks().spawn)
     ids, feed = Ids(), LiveFeed()
     catalog = Catalog(store, clock, ChannelConfig(), feed)
     jobs = JobRunner(store.jobs, clock, ids.new)
@@ -244,7 +244,7 @@ async def opened(
         services[OidcSignIn] = OidcSignIn(own, sessions, store.operators, cipher, clock)
     pusher = PusherConfig()
     services |= {
-        ClusterFeed: ClusterFeed(feed, broker, clock, hub.members, Tasks().spawn),
+        ClusterFeed: ClusterFeed(feed, broker, clock, hub.members, BackgroundTasks().spawn),
         ConnectionSurvey: survey,
         DatabaseSettings: settings,
         StatsRecorder: StatsRecorder(store.stats, clock, "node", no_numbers, feed.tenants),

@@ -27,6 +27,9 @@ from bellcast.kernel.identities import Caller, Project
 from bellcast.live_feed import redact
 from bellcast.templates.masking import masked_text
 
+if TYPE_CHECKING:
+    import httpx
+
 # Maximum bytes of a text: enough to recognize a message.
 MAX_TEXT = 2_048
 # Maximum bytes of an answer. An agent reads all of it.
@@ -87,9 +90,6 @@ def marked(value: Any, field: str = "") -> Any:
         return mark(msgspec.json.encode(redact(value)).decode())
     return {name: "[redacted]" if SECRET.search(name) and one else marked(one, name) for name, one in value.items()}
 
-
-if TYPE_CHECKING:
-    import httpx
 
 CONFIRM_MS = 300_000
 CONFIRM_PREFIX = "c_"

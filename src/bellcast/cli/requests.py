@@ -15,6 +15,9 @@ from rich.text import Text
 
 from bellcast.cli import objects, options, output
 
+if TYPE_CHECKING:  # imported when the command runs, not for --help
+    from bellcast.cli.sse_follower import SseFollower, SseFrame
+
 API_EPILOG = """\
 [dim]Examples[/]
 
@@ -160,9 +163,6 @@ def requests(
         line = f"{one['at'][11:19]}  {one['status']}  {one['ms']:>7} ms  {one['method']} {one['path']}  {reason}"
         output.show([line.rstrip()])
 
-
-if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.cli.sse_follower import SseFollower, SseFrame
 
 TAIL_EPILOG = """\
 [dim]Examples[/]

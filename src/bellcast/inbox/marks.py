@@ -23,6 +23,8 @@ from bellcast.webhooks.types import no_report
 
 # The same as in a maintenance step: other writers wait for about 10 ms.
 WAKE_BATCH_ROWS = 250
+# Of the call of an action's handler.
+DIALECT = "rest"
 
 
 async def mark(engines: Engines, tenant: str, inbox: int, marking: Marking) -> Marked:
@@ -109,9 +111,6 @@ def parse_selection(selected: Sequence[str] | None, *, everything: bool, limits:
     if limits.ids and len(selected) > limits.ids:
         raise Invalid.of("ids", f"must have at most {limits.ids} ids, got {len(selected)}")
     return tuple(dict.fromkeys(id for id in selected if ids.is_id(id)))
-
-
-DIALECT = "rest"
 
 
 class ActionCallContext(Struct, eq=False):

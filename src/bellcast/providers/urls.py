@@ -15,6 +15,9 @@ from msgspec import Struct
 from bellcast.kernel.ip_addresses import is_server
 from bellcast.providers.types import SecretHint
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
 # Instead of the vendor's own servers, for tests and gateways: `twilio://SID:TOKEN@localhost:9000?tls=off`.
 VENDOR_HOST = "default"
 # In place of credentials.
@@ -121,9 +124,6 @@ def parse(text: str, *, known_options: frozenset[str] = frozenset()) -> Provider
         options=options,
     )
 
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric import ec
 
 # Private keys and service accounts have up to 4 KiB.
 MAX_CREDENTIAL_BYTES = 65_536

@@ -30,6 +30,9 @@ from bellcast.rest.operations import ApiEndpoint, Method, operation
 from bellcast.rest.resource import DryRunQuery, ObjectsQuery, SearchedText
 from bellcast.rest.tenants import TenantQuery
 
+if TYPE_CHECKING:  # imported with the first YAML
+    from bellcast.kernel.yaml_text import YamlText
+
 T = TypeVar("T", bound=Struct)
 U = TypeVar("U")
 K = TypeVar("K", bound=Any)  # a kind, with its plural in paths and the `tag` of its operations
@@ -339,9 +342,6 @@ async def merge_drafts(
     position = None if has_ended else resource.cursor(documents.LIST, names[-1], query.tenant)
     return [(*name, published.get(name), drafted.get(name)) for name in names], position
 
-
-if TYPE_CHECKING:  # imported with the first YAML
-    from bellcast.kernel.yaml_text import YamlText
 
 BODY_TYPES = ("application/json", "application/yaml")
 # Bounds the cost of each use: objects are always loaded as a whole.

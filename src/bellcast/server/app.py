@@ -47,7 +47,7 @@ from bellcast.server import adapters, health, maintenance, mounted
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
 from bellcast.server.health import WorkerMetrics
-from bellcast.server.maintenance import Loop, Tasks
+from bellcast.server.maintenance import BackgroundTasks, Loop
 from bellcast.server.middleware import path_as_sent
 from bellcast.server.nodes import NodeReporter, NodeSettings
 from bellcast.server.request_feed import ObservedCalls
@@ -105,7 +105,7 @@ class App:
         self.project = project
         self.handoff = handoff
         self._worker_metrics = None if handoff is None else WorkerMetrics(handoff.folder)
-        self.tasks = Tasks()
+        self.tasks = BackgroundTasks()
         self._parts = parts = ServerParts(
             settings,
             project,

@@ -148,7 +148,7 @@ async def _repeat(engines: Engines, step: MaintenanceStep) -> None:
         await engines.broker.publish(*events)
 
 
-class Tasks(Struct, eq=False):
+class BackgroundTasks(Struct, eq=False):
     """A set of running tasks. Unlike in a TaskGroup, a failing task does not cancel the others."""
 
     _running: set[asyncio.Task[None]] = field(default_factory=set)

@@ -17,7 +17,7 @@ from bellcast.kernel.events import Event, node_stream
 from bellcast.live.cluster import members
 from bellcast.live.types import FeedBatch, FeedWatches
 from bellcast.live_feed import FeedEvent, FeedKind, SkippedEvents, filter_of
-from bellcast.server.maintenance import Tasks
+from bellcast.server.maintenance import BackgroundTasks
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, wait_until
 
@@ -31,7 +31,7 @@ class Node:
         self.id = name
         self.others: dict[str, members.Node] = {}
         self.broker = broker
-        self.tasks = Tasks()
+        self.tasks = BackgroundTasks()
         self.local = LiveFeed(lambda: clock.now() / 1000)
         self.received: list[Event] = []
         self.feed = ClusterFeed(self.local, broker, clock, self, self.tasks.spawn)

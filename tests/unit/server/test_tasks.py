@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bellcast.server import maintenance
-from bellcast.server.maintenance import Tasks
+from bellcast.server.maintenance import BackgroundTasks
 
 LIMIT_SECONDS = 60
 
@@ -23,7 +23,7 @@ async def test_loop_that_raises_is_logged_and_restarted(monkeypatch: pytest.Monk
         running.set()
         await asyncio.Event().wait()
 
-    background = Tasks()
+    background = BackgroundTasks()
     with capture_logs() as logged:
         background.spawn_loop("test", loop)
         await asyncio.wait_for(running.wait(), LIMIT_SECONDS)
@@ -33,7 +33,7 @@ async def test_loop_that_raises_is_logged_and_restarted(monkeypatch: pytest.Monk
 
 
 async def test_close_ends_tasks_that_start_while_others_end() -> None:
-    background, ended = Tasks(), list[str]()
+    background, ended = BackgroundTasks(), list[str]()
 
     async def second() -> None:
         try:
@@ -56,6 +56,6 @@ async def test_close_ends_tasks_that_start_while_others_end() -> None:
 
 
 async def test_task_that_is_closed_before_it_starts_leaves_no_warning() -> None:
-    background = Tasks()
+    background = BackgroundTasks()
     background.spawn(asyncio.sleep(3600))
     await background.close()
