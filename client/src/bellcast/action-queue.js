@@ -64,13 +64,14 @@ export class ActionQueue {
     };
   }
 
-  /** Send all actions now: the page or the session is closing, and one that waits for the response to another would not be sent. */
+  /**
+   * Send all actions now: the page or the session is closing, and one that waits for the response to another would not be sent. They start in their
+   * order, which two connections seldom reverse. The next page sends them if the server is unavailable.
+   */
   flush() {
-    for (const each of this.actions) {
-      each.isDeferred = false;
-      if (!each.isConfirmed && !each.isSent && !each.isStored) void this.#send(each);
-    }
+    for (const each of this.actions) each.isDeferred = false;
     if (!this.#context.isLive()) this.#store?.saveAll(); // a closed page cannot report a failure
+    for (const each of this.actions) if (!each.isConfirmed && !each.isSent && !each.isStored) void this.#send(each);
   }
 
   async deliver() {
