@@ -159,14 +159,12 @@ class Guardians:
         for id, dropped_at in list(self._dropped_at.items()):
             if now - dropped_at > NODE_TIMEOUT_MS:  # a guardian that was alive then has reported them
                 self._forget(id)
-            elif (heirs := self._heirs(id, dropped_at))[0] == self._members.id:
+                continue
+            # Not those that have joined since its last sign of life, such as its own replacement: they do not know what it held.
+            others, silent_since = self._members.others, dropped_at - NODE_TIMEOUT_MS
+            heirs = [one for one in self._successors(id) if one not in others or others[one].since <= silent_since]
+            if heirs[0] == self._members.id:
                 self._report(id, self._forget(id), heirs[1:GUARDIANS])
-
-    def _heirs(self, id: str, dropped_at: int) -> list[str]:
-        """Return the live nodes that may know what a dead node held: not those that have joined since its last sign of life,
-        such as its own replacement."""
-        others, silent_since = self._members.others, dropped_at - NODE_TIMEOUT_MS
-        return [one for one in self._successors(id) if one not in others or others[one].since <= silent_since]
 
     def _report(self, node: str, items: Mapping[str, bytes], others: list[str]) -> None:
         """Report the ends of a dead node. Until that is done they are held, in case this node dies too."""
