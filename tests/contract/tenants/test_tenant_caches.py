@@ -179,7 +179,7 @@ async def test_read_that_began_before_a_change_does_not_hide_it(
     await catalog.put("", "booking", {"steps": [{"key": "later", "type": "delay", "for": "1h"}]})
     reading = SlowRead(monkeypatch, store.documents, "get")
     current = asyncio.ensure_future(catalog.current("", "booking"))
-    await reading.end_after(lambda: catalog.change("", "booking", active=False, version=msgspec.UNSET), monkeypatch)
+    await reading.end_after(lambda: catalog.change("", "booking", active=False, version=None), monkeypatch)
     await current
     changed = await catalog.current("", "booking")
     assert changed is not None
