@@ -13,6 +13,7 @@ import pytest
 
 from bellcast.operators import oidc
 from bellcast.operators.sign_in import ADDRESS_FAILURES
+from bellcast.operators.store import Operators
 from bellcast.operators.types import SESSION_SECONDS, OidcConfig
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from tests.journey import rest as rests
@@ -173,6 +174,20 @@ async def test_last_owner_is_not_demoted_by_its_groups(rest: Rest, provider: Ide
     await sign_in(rest)
     provider.user["groups"] = ["staff"]
     assert "last owner" in reason(await sign_in(rest), 403)
+
+
+async def test_first_sign_in_from_two_tabs_at_once_creates_one_operator(
+    rest: Rest, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sign_in(rest)
+    found, of_subject = [None], Operators.of_subject
+
+    async def read_before_the_other(operators: Operators, subject: str) -> Any:
+        return found.pop() if found else await of_subject(operators, subject)
+
+    monkeypatch.setattr(Operators, "of_subject", read_before_the_other)
+    assert (await sign_in(rest)).status_code == 303
+    assert len((await rest.app.get("/v1/operators")).json()["operators"]) == 1
 
 
 async def test_name_of_a_local_operator_is_not_taken_over(rest: Rest, provider: IdentityProvider) -> None:

@@ -379,10 +379,11 @@ class OidcSignIn(Struct, eq=False):
             created = await self.operators.create(operator, unusable, MAX_EXTERNAL_OPERATORS)
             if created is None:
                 raise Forbidden(f"There are {MAX_EXTERNAL_OPERATORS} operators: an owner must delete some first.")
-            if not created:
+            if not created and (found := await self.operators.of_subject(subject)) is None:
                 # Do not use the existing operator: an equal name does not prove that it is the same person.
                 raise Conflict(f"Another operator has the name {name}: an owner must delete that one first.")
-            return operator, None
+            if found is None:  # else another tab has created it meanwhile
+                return operator, None
         if found.role != role and not await self.operators.change(found.id, role, None):
             raise Forbidden(LAST_OWNER)
         return msgspec.structs.replace(found, role=role), found.role
