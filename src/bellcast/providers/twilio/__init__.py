@@ -51,8 +51,9 @@ class TwilioProvider(vendor_api.VendorProvider):
         if is_refused or STATES.get(str(body.get("status"))) == "failed":
             code, reason = ("code", "message") if is_refused else ("error_code", "error_message")
             raise vendor_api.error_of(response, body.get(reason), is_bounce=str(body.get(code)) in BOUNCES)
-        # A proxy's page has no SID.
-        if reference is None:
+        # With 201 the message exists, even if its body is lost on the way: another try would send it twice. Compatible
+        # servers respond with 200 and a SID, which a proxy's page does not have.
+        if response.status != 201 and reference is None:
             raise vendor_api.unreadable(response)
         return types.AcceptedMessage(str(response.status), vendor_api.text_of(body.get("status")), reference)
 
