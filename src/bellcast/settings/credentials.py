@@ -119,11 +119,15 @@ def url(settings: Settings) -> str:
     return settings.client.url or stored_url(settings) or DEFAULT_URL
 
 
+class _StoredServer(Struct, frozen=True):
+    url: str
+
+
 def stored_url(settings: Settings) -> str | None:
     """Return the URL that the last `bellcast serve` stored; None without one, or if the file is unreadable."""
     try:
-        return msgspec.json.decode((settings.store.data / "server.json").read_bytes(), type=dict[str, str])["url"]
-    except (OSError, msgspec.DecodeError, KeyError):
+        return msgspec.json.decode((settings.store.data / "server.json").read_bytes(), type=_StoredServer).url
+    except (OSError, msgspec.DecodeError):
         return None
 
 

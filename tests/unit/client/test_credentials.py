@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bellcast.client import Bellcast, Credentials, InvalidArgument, NotConfigured
-from bellcast.client.credentials import find_credentials, find_url
+from bellcast.client.credentials import DEFAULT_URL, find_credentials, find_url
 
 PROJECT = {"id": "1", "key": "key-1", "secret": "the:secret"}
 
@@ -20,6 +20,19 @@ def data(tmp_path):
 def test_data_folder_provides_url_and_secret(data):
     assert find_credentials(None, data) == Credentials("the:secret", "key-1")
     assert find_url(None, data) == "http://127.0.0.1:9000"
+
+
+@pytest.mark.parametrize(
+    ("stored", "url"),
+    [
+        ({"url": "http://127.0.0.1:9000", "pid": 7, "node": None}, "http://127.0.0.1:9000"),  # of a later version
+        ({"url": 9000}, DEFAULT_URL),
+        ({}, DEFAULT_URL),
+    ],
+)
+def test_file_of_the_server_may_have_other_fields(tmp_path, stored, url):
+    (tmp_path / "server.json").write_text(json.dumps(stored))
+    assert find_url(None, {"BELLCAST_DATA": str(tmp_path)}) == url
 
 
 def test_variables_override_the_data_folder(data):

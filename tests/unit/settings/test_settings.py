@@ -311,6 +311,22 @@ def test_concurrent_first_starts_use_the_same_credentials(tmp_path: Path, monkey
     assert [file.name for file in (tmp_path / "data").iterdir()] == ["project.json"]
 
 
+@pytest.mark.parametrize(
+    ("stored", "url"),
+    [
+        ({"url": "http://127.0.0.1:9000", "pid": 7}, "http://127.0.0.1:9000"),  # of a later version
+        ({"url": 9000}, None),
+        ({}, None),
+    ],
+)
+def test_stored_url_is_read_from_a_file_that_may_have_other_fields(
+    tmp_path: Path, stored: dict[str, object], url: str | None
+) -> None:
+    loaded = load(tmp_path)
+    credentials.write_private(loaded.store.data / "server.json", stored)
+    assert credentials.stored_url(loaded) == url
+
+
 def test_stored_credentials_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     mask = os.umask(0)
     try:
