@@ -54,6 +54,25 @@ test('a bulk send reports each item', async () => {
   assert.equal(results[2].ids.length, 2);
 });
 
+test('a draft that JSON cannot express does not stop a bulk send', async () => {
+  const sizes = [];
+  const fetch = async (_, { body }) => {
+    const sent = body.split('\n').map((line) => JSON.parse(line));
+    sizes.push(sent.length);
+    return new Response(JSON.stringify({ results: sent.map(({ title }) => ({ id: title })) }));
+  };
+  const drafts = Array.from({ length: 25_000 }, (_, number) => ({ to: 'alice', title: `n${number}` }));
+  const wrong = { 3: ['data', { to: 'alice', data: { n: NaN } }], 24_000: ['data', { to: 'alice', data: { big: 1n } }], 24_001: ['to', { title: 'Hello' }], 24_002: ['to', null] };
+  for (const [number, [, draft]] of Object.entries(wrong)) drafts[number] = draft;
+  const own = new Bellcast({ secret, fetch });
+  const results = await own.notifyMany(drafts);
+  assert.deepEqual(sizes, [9_999, 10_000, 4_997]);
+  assert.deepEqual(results.map(({ id, error }) => id ?? `${error.status} ${error.code} ${error.errors[0].field}`), drafts.map((draft, number) => (number in wrong ? `422 invalid ${wrong[number][0]}` : draft.title)));
+  assert.match(results[3].error.detail, /^data: cannot be written as JSON: n: NaN/);
+  assert.equal((await own.notifyMany([null]))[0].error.code, 'invalid');
+  assert.equal(sizes.length, 3, 'nothing to send, no request');
+});
+
 test('a send for later has a schedule and no id yet', async () => {
   const { id, schedule } = await bell.notify(unique(), { title: 'Reminder', send_at: new Date(Date.now() + 3600e3) });
   assert.deepEqual([id, typeof schedule.key], [undefined, 'string']);
@@ -89,7 +108,6 @@ test('what cannot be expressed is refused before anything is sent', async () => 
     'data': () => silent.publish('a', 'tick', ['\ud800']),
     'body: cannot be written as JSON: n: NaN': () => silent.notify('a', { title: 'Hello', data: { n: NaN } }),
     'body: cannot be written as JSON: seen: a value of the type Map': () => silent.trigger('booking', 'a', { seen: new Map() }),
-    'drafts: cannot': () => silent.notifyMany([{ to: 'a', title: 'Hello', data: { big: 1n } }]),
     'except': () => silent.publish('a', 'tick', 1, { except: {} }),
     'tenant': () => silent.publish('a', 'tick', 1, { tenant: ['acme'] }),
     'topic': () => silent.presence(undefined),

@@ -347,17 +347,19 @@ export class Bellcast {
 
   /**
    * Send any number of notifications; results are in the same order, and a refused notification does not stop the
-   * others.
+   * others, nor does one that JSON cannot express: its error has the code `invalid`.
    * @param {Iterable<Item>} drafts @param {{signal?: AbortSignal}} [options] @returns {Promise<BulkResult[]>}
    */
   async notifyMany(drafts, { signal } = {}) {
     /** @type {BulkResult[]} */
     const results = [];
-    for (const lines of slices(drafts)) {
+    for (const entries of slices(drafts)) {
+      const lines = entries.filter((entry) => typeof entry === 'string');
       try {
         const headers = { 'content-type': 'application/x-ndjson', 'idempotency-key': this.#crypto.randomUUID() };
-        const response = await this.request('POST', '/v1/notifications/bulk', { text: lines.join('\n'), headers, signal, harmless: true, timeout: BULK_TIMEOUT, expects: ['results'] });
-        results.push(...response.results);
+        const response = lines.length ? await this.request('POST', '/v1/notifications/bulk', { text: lines.join('\n'), headers, signal, harmless: true, timeout: BULK_TIMEOUT, expects: ['results'] }) : { results: [] };
+        const sent = response.results.values();
+        results.push(...entries.map((entry) => (typeof entry === 'string' ? sent.next().value : entry)));
       } catch (error) {
         if (error instanceof BellcastError) throw new BulkInterrupted(results, error);
         throw error;
@@ -519,19 +521,33 @@ function headerOf(headers, name) {
   return found === undefined ? null : ([headers[found]].flat()[0] ?? null);
 }
 
-/** Split NDJSON lines into requests within the server's limits. @param {Iterable<Item>} drafts @returns {Generator<string[]>} */
+/** Split drafts into requests within the server's limits: their lines, or their errors in the server's form. @param {Iterable<Item>} drafts @returns {Generator<(string | BulkResult)[]>} */
 function* slices(drafts) {
-  /** @type {string[]} */
-  let lines = [];
+  /** @type {(string | BulkResult)[]} */
+  let entries = [];
   let size = 0;
-  for (const { to, ...draft } of drafts) {
-    const line = JSON.stringify(checkedData({ to: target(to), ...draft }, 'drafts'));
-    if (lines.length === BULK_ITEMS || (lines.length && size + line.length > BULK_CHARACTERS)) {
-      yield lines;
-      [lines, size] = [[], 0];
+  for (const draft of drafts) {
+    const entry = lineOf(draft);
+    const length = typeof entry === 'string' ? entry.length : 0;
+    if (entries.length === BULK_ITEMS || (entries.length && size + length > BULK_CHARACTERS)) {
+      yield entries;
+      [entries, size] = [[], 0];
     }
-    lines.push(line);
-    size += line.length;
+    entries.push(entry);
+    size += length;
   }
-  if (lines.length) yield lines;
+  if (entries.length) yield entries;
+}
+
+/** A draft as a line of NDJSON, or its error in the server's form. @param {Item} item @returns {string | BulkResult} */
+function lineOf(item) {
+  try {
+    const draft = { ...item, to: target(item?.to) };
+    for (const [name, value] of Object.entries(draft)) checkedData({ [name]: value }, name);
+    return JSON.stringify(draft);
+  } catch (error) {
+    if (!(error instanceof InvalidArgument)) throw error;
+    const [field = '', ...message] = error.message.split(': ');
+    return { error: { status: 422, code: 'invalid', detail: error.message, errors: [{ field, message: message.join(': ') }] } };
+  }
 }
