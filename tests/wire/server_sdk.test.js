@@ -171,10 +171,10 @@ test('a token has no claims but those of Bellcast', async () => {
   const offline = new Bellcast({ secret, fetch: () => assert.fail('something was sent') });
   for (const wrong of [{ sub: 'bob' }, { exp: 9e9 }, { tenent: 'acme' }]) await assert.rejects(offline.token('alice', wrong), UnknownArgument);
   for (const wrong of [{ topics: 'news' }, { publish: {} }, { roles: [7] }]) await assert.rejects(offline.token('alice', wrong), InvalidArgument);
-  const session = { recipient: 'alice', sub: 'bob', exp: 9e9, email: 'alice@example.com', roles: ['admin'], expires_at: new Date(Date.now() + 60e3) };
+  const session = { recipient: 'alice', sub: 'bob', exp: 9e9, email: 'alice@example.com', roles: ['admin'], since: new Date('2026-01-31T12:00:00Z'), expires_at: new Date(Date.now() + 60e3) };
   const { token } = await (await offline.tokenHandler(() => session)(new Request('http://app.example/'))).json();
   const { iat, exp, ...claims } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
-  assert.deepEqual(claims, { sub: 'alice', roles: ['admin'] });
+  assert.deepEqual(claims, { sub: 'alice', roles: ['admin'], since: 1_769_860_800 });
   assert.ok(exp - iat <= 60);
 });
 
@@ -309,8 +309,8 @@ test('handlers issue tokens that end with the session', async () => {
   for (const recipient of [undefined, null, false, '']) {
     await assert.rejects(bell.sessionHandler(() => ({ recipient }))(new Request('http://x/')), InvalidArgument);
   }
-  const session = await (await bell.sessionHandler(() => ({ recipient: 7, roles: ['admin'], topics: ['desk'] }))(new Request('http://x/'))).json();
-  assert.deepEqual(session, { recipient: '7', tenant: null, roles: ['admin'], topics: ['desk'] });
+  const session = await (await bell.sessionHandler(() => ({ recipient: 7, roles: ['admin'], topics: ['desk'], since: 1_769_860_800 }))(new Request('http://x/'))).json();
+  assert.deepEqual(session, { recipient: '7', tenant: null, roles: ['admin'], topics: ['desk'], since: 1_769_860_800 });
   await assert.rejects(bell.tokenHandler(() => ({ recipient: 7, expires_at: 'soon' }))(new Request('http://x/')), InvalidArgument);
 });
 

@@ -409,7 +409,7 @@ export class Bellcast {
     return this.request('GET', '/v1/explain', { query, signal });
   }
 
-  /** A session token for a recipient's page, signed in this process; with an API key, by the server. `ttl` is in seconds, or "2h"; `since` (epoch seconds or a Date) is when the recipient joined the app. @param {Id} recipient @param {{ttl?: number | string, topics?: string[] | undefined, publish?: string[] | undefined, roles?: string[] | undefined, tenant?: string | null | undefined, name?: string | undefined, since?: number | Date}} [options] @returns {Promise<string>} */
+  /** A session token for a recipient's page, signed in this process; with an API key, by the server. `ttl` is in seconds, or "2h"; `since` (epoch seconds or a Date) is when the recipient joined the app. @param {Id} recipient @param {{ttl?: number | string, topics?: string[] | undefined, publish?: string[] | undefined, roles?: string[] | undefined, tenant?: string | null | undefined, name?: string | undefined, since?: number | Date | null | undefined}} [options] @returns {Promise<string>} */
   async token(recipient, { ttl = DEFAULT_TTL, since, topics, publish, roles, tenant, name, ...others } = {}) {
     const sub = text(recipient, 'recipient');
     const [unknown] = Object.keys(others); // as a claim, it could replace `sub` or `exp`

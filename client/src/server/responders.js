@@ -1,6 +1,7 @@
 /** Handlers of requests, `(Request) => Promise<Response>`: for Next.js, Hono, Deno, Bun and Workers; `toNode` adapts them to Express and node:http. */
 
 import { text } from './arguments.js';
+import { epochSeconds } from './durations.js';
 import { BellcastError, InvalidArgument, Refused } from './errors.js';
 import { isSigned } from './signatures.js';
 
@@ -8,7 +9,7 @@ import { isSigned } from './signatures.js';
 /** @import { WebCrypto } from './signatures.js' */
 
 /**
- * @typedef {{recipient: string | number, tenant?: string | null, roles?: string[], topics?: string[], publish?: string[], name?: string, expires_at?: string | number | Date | null}} Identity
+ * @typedef {{recipient: string | number, tenant?: string | null, roles?: string[], topics?: string[], publish?: string[], name?: string, since?: number | Date | null, expires_at?: string | number | Date | null}} Identity  `since`: see `token`
  * @typedef {string | number | Identity | null | undefined} Who  a user id, an identity, or null for a visitor who is not signed in
  * @typedef {(request: Request) => Who | Promise<Who>} FindUser
  */
@@ -39,11 +40,11 @@ export function tokenHandler(bell, who) {
   return async (request) => {
     const identity = identityOf(await who(request));
     if (!identity) return json(401, { detail: 'Not signed in.' });
-    const { recipient, tenant, roles, topics, publish, name } = identity; // the app's session may have more
+    const { recipient, tenant, roles, topics, publish, name, since } = identity; // the app's session may have more
     const left = (endOf(identity) - Date.now()) / 1000;
     if (left <= 0) return json(401, { detail: 'The session has ended.' });
     const ttl = Number.isNaN(left) ? DEFAULT_TTL : Math.max(1, Math.min(left, DEFAULT_TTL));
-    return json(200, { token: await bell.token(recipient, { tenant, roles, topics, publish, name, ttl }), expires_at: new Date(Date.now() + ttl * 1000).toISOString() });
+    return json(200, { token: await bell.token(recipient, { tenant, roles, topics, publish, name, since, ttl }), expires_at: new Date(Date.now() + ttl * 1000).toISOString() });
   };
 }
 
@@ -52,9 +53,9 @@ export function sessionHandler(who) {
   return async (request) => {
     const identity = identityOf(await who(request));
     if (!identity) return json(401, { detail: 'Not signed in.' });
-    const { recipient, tenant = null, roles, topics } = identity;
+    const { recipient, tenant = null, roles, topics, since } = identity;
     const end = endOf(identity);
-    return json(200, { recipient: text(recipient, 'recipient'), tenant, ...(roles && { roles }), ...(topics && { topics }), ...(!Number.isNaN(end) && { expires_at: new Date(end).toISOString() }) });
+    return json(200, { recipient: text(recipient, 'recipient'), tenant, ...(roles && { roles }), ...(topics && { topics }), ...(since != null && { since: epochSeconds('since', since) }), ...(!Number.isNaN(end) && { expires_at: new Date(end).toISOString() }) });
   };
 }
 
