@@ -28,7 +28,7 @@ larger `limit` is refused with `422`. An export as CSV or NDJSON without `limit`
 
 Every server path accepts `?tenant=`; the default is the default tenant. Where a path lists `?dry_run=true`, the request is validated
 and planned only: nothing is written or sent, and the response is that of the request with status `200`. Elsewhere `dry_run` is
-refused with `422`, like every unknown parameter: tokens and marking in the inbox have no dry run.
+refused with `422`, like every unknown parameter: for example, tokens and marking in the inbox have no dry run.
 
 A `PUT` ignores the fields that only a read has, such as `key`, `created_at` and `unread`: what was read can be sent back as it is. The path
 names the object. Every other unknown field is refused with `422`.
