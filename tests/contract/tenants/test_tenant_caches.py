@@ -1,6 +1,7 @@
 """A process's caches of each tenant's providers, webhooks and workflows, on every store."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -59,6 +60,32 @@ async def test_provider_that_another_process_created_is_found_from_then_on(
     assert [one.key for one in await there.providers("acme", "email", clock.now())] == ["mail"]
     await here.close()
     await there.close()
+
+
+async def test_messages_without_a_provider_read_the_providers_twice_a_second(
+    store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: Counter[str] = Counter()
+    page = store.documents.page
+
+    async def counted(kind: str, tenant: str, *rest: Any) -> list[Document]:
+        reads[tenant] += 1
+        return await page(kind, tenant, *rest)
+
+    monkeypatch.setattr(type(store.documents), "page", staticmethod(counted))
+    here, directory = directory_of(store, clock, clients), directory_of(store, clock, clients)
+    for _ in range(100):
+        due_at = clock.now()
+        clock.advance(0.01)
+        for since in (0, due_at):  # as MessageDelivery
+            assert await directory.providers("acme", "email", since) == []
+    assert reads == {"acme": 2, "": 2}
+    clock.advance(CACHE_SECONDS)
+    assert await directory.providers("acme", "email") == []
+    await here.put("", "mail", ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com"))
+    assert [one.key for one in await directory.providers("acme", "email", clock.now())] == ["mail"]
+    await here.close()
+    await directory.close()
 
 
 async def test_tenants_without_providers_do_not_fill_memory(
