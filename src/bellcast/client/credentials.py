@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -32,17 +33,14 @@ class Credentials:
         return not self.secret.startswith(API_KEY)
 
 
-class _StoredServer(msgspec.Struct, frozen=True):
-    url: str
-
-
 def find_url(value: str | None, environ: Mapping[str, str] = os.environ) -> str:  # noqa: TID251  the app's environment
     """Return the server's URL: as given, BELLCAST_URL, the one stored in the data folder, or the default."""
     url = value or _variable("URL", environ)
     if not url:
         try:
-            url = msgspec.json.decode((_folder(environ) / "server.json").read_bytes(), type=_StoredServer).url
-        except (OSError, msgspec.DecodeError):
+            stored = msgspec.json.decode((_folder(environ) / "server.json").read_bytes(), type=dict[str, Any])
+            url = str(stored["url"])
+        except (OSError, msgspec.DecodeError, KeyError):
             url = DEFAULT_URL
     if not url.startswith(("http://", "https://")):
         raise InvalidArgument("url", f"expected an address that begins with http:// or https://, got {url!r}")

@@ -5,7 +5,7 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -119,15 +119,11 @@ def url(settings: Settings) -> str:
     return settings.client.url or stored_url(settings) or DEFAULT_URL
 
 
-class _StoredServer(Struct, frozen=True):
-    url: str
-
-
 def stored_url(settings: Settings) -> str | None:
     """Return the URL that the last `bellcast serve` stored; None without one, or if the file is unreadable."""
     try:
-        return msgspec.json.decode((settings.store.data / "server.json").read_bytes(), type=_StoredServer).url
-    except (OSError, msgspec.DecodeError):
+        return str(msgspec.json.decode((settings.store.data / "server.json").read_bytes(), type=dict[str, Any])["url"])
+    except (OSError, msgspec.DecodeError, KeyError):
         return None
 
 
