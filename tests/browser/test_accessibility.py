@@ -267,8 +267,9 @@ def test_new_notifications_are_announced_politely_and_once(app, person, shop):
     expect(announcement).to_have_text("5 new notifications")
 
 
-@pytest.mark.parametrize("viewport", sampled([WIDE, PHONE]), ids=["desktop", "phone"])
+@pytest.mark.parametrize("viewport", sampled([PHONE, WIDE]), ids=["phone", "desktop"])
 def test_new_notifications_are_announced_while_the_panel_is_open(app, person, open_shop, bellcast_server, viewport):
+    # The panel is a modal dialog on a phone only.
     page = open_shop(bellcast_server, person, viewport).open()
     bell(page, 0).click()
     devtools = page.context.new_cdp_session(page)

@@ -210,7 +210,7 @@ def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]
     ("path", "field", "name", "key"),
     [
         ("types", "Name", "Zoë’s bookings", "zoes-bookings"),
-        pytest.param("schedules", "Title", "Your weekly report", "your-weekly-report", marks=pytest.mark.thorough),
+        ("schedules", "Title", "Your weekly report", "your-weekly-report"),
         ("sources", "Event", "order.paid", "order.paid"),
     ],
 )

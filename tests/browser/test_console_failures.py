@@ -280,7 +280,7 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     ("cause", "primary"),
     [
         ("451 4.7.1 Greylisted", "Retry…"),
-        pytest.param("552 5.2.2 Mailbox full", "Retry…", marks=pytest.mark.thorough),
+        ("552 5.2.2 Mailbox full", "Retry…"),
         ("554 5.7.1 Message refused by policy", "Open the provider"),
         ("550 5.1.1 No such user here", "Correct the address"),
     ],

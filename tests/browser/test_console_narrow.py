@@ -144,7 +144,7 @@ def test_index_of_the_settings_stays_below_the_bar_of_a_tablet_with_touch(open_c
     assert box(index)["y"] == box(page.locator(".bar"))["bottom"] == 48
 
 
-@pytest.mark.parametrize("has_touch", sampled([True, False]), ids=["touch", "mouse"])
+@pytest.mark.parametrize("has_touch", [True, False], ids=["touch", "mouse"])
 @pytest.mark.parametrize("path", ["/topics", "/tenants?new=yes"], ids=["list", "form"])
 def test_list_and_form_fit_in_the_width_of_a_tablet(
     open_console: Callable[..., Page], path: str, has_touch: bool
