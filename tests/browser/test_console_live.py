@@ -58,16 +58,22 @@ def test_live_feed_shows_titles_beside_muted_kinds_and_the_rate(
     expect(page.locator(".feed .chunk .name")).to_have_text(["tina"] * 5)
 
 
+@pytest.mark.parametrize("width", [360, 375, 390])
 def test_live_feed_does_not_move_below_its_title_on_a_small_phone(
-    open_console: Callable[..., Page], owner: Console
+    open_console: Callable[..., Page], owner: Console, width: int
 ) -> None:
-    page = open_console("/live?recipient=tilo", viewport=SMALL_PHONE)
+    page = open_console(f"/live?recipient=tilo-{width}", viewport={**SMALL_PHONE, "width": width})
     expect(page.get_by_role("status").first).to_have_text("Connected")
     buttons = page.locator(".heading .tools")
     before = buttons.bounding_box()
-    owner.send("POST", "/v1/notifications", {"to": "tilo", "title": "Lesson"})
-    expect(page.locator(".titles .muted")).to_have_text(re.compile("^[1-9]"))
+    owner.send("POST", "/v1/notifications", {"to": f"tilo-{width}", "title": "Lesson"})
+    rate = page.locator(".titles .muted")
+    expect(rate).to_have_text(re.compile("^[1-9]"))
+    expect(rate).to_be_visible(visible=width == 390)
     assert buttons.bounding_box() == before
+    place = "document.querySelector('.heading .tools').getBoundingClientRect()"
+    moved = rate.evaluate(f"(one) => {{ one.firstChild.data = '999/min'; return {place}; }}")
+    assert (moved["x"], moved["y"]) == (before["x"], before["y"])
 
 
 def test_live_feed_has_kind_as_icon_and_tenant_in_each_row_in_grey(
