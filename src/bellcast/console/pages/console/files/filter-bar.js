@@ -20,7 +20,7 @@ export function FilterBar({ filters, query, chosen, rows, tenant: read = shownTe
   // A list that opens with a recipient is shown when the name is read: its chip has the width at once. A key of all tenants has none.
   const tenant = read === '*' && me.value.tenants?.length === 1 ? me.value.tenants[0] : read, recipient = tenant !== '*' && chips.includes(RECIPIENT) && query.recipient, [named, setNamed] = useState(recipient ? null : {});
   useEffect(() => {
-    if (recipient) import('./recipient-names.js').then(({ nameOf, readNames }) => readNames([{ tenant, recipient }]).then(() => nameOf)).catch(() => () => recipient).then((nameOf) => setNamed({ nameOf }));
+    if (recipient) import('./recipient-names.js').then(({ nameOf, readNames }) => readNames([{ tenant, recipient }]).then(() => nameOf)).catch(() => ({ recipient: key }) => key).then((nameOf) => setNamed({ nameOf }));
   }, [recipient, tenant]);
   const valueOf = (one) => (one === RECIPIENT && recipient && named?.nameOf ? named.nameOf({ tenant, recipient }) : wordOf(one, query[one.name]));
   useEffect(() => { if (!chooser.value) import('./filter-chooser.js').then((loaded) => { chooser.value = loaded; }); }, []);
