@@ -22,6 +22,7 @@ from tests.unit.live.fakes import FakeConnection, connect
 
 RECIPIENTS = ("alice", "bob", "carol", "dave")
 STEPS = 120
+# Even seeds send the changed members only, odd ones all members of a small group: both kinds need some of them.
 SEEDS, THOROUGH_SEEDS = 12, 40
 # Longer than the time after which a dead node expires and, if messages were lost, that between two repetitions.
 HEALING_SECONDS, HEALING_OF_LOSS_SECONDS = 20, 70
