@@ -1,6 +1,6 @@
 /**
  * The user's actions: shown immediately, sent one at a time, queued while the server is unavailable, reverted if refused. The order matters: read
- * followed by unread must not arrive reversed.
+ * followed by unread must not arrive reversed. Only when a page is left, those that still wait start at once, in their order.
  */
 
 import { loadResilience } from './lazy.js';
@@ -64,14 +64,13 @@ export class ActionQueue {
     };
   }
 
-  /**
-   * Send all actions now: the page or the session is closing, and one that waits for the response to another would not be sent. They start in their
-   * order, which two connections seldom reverse. The next page sends them if the server is unavailable.
-   */
+  /** Send all actions now: the page or the session is closing, and one that waits for the response to another would not be sent. */
   flush() {
-    for (const each of this.actions) each.isDeferred = false;
+    for (const each of this.actions) {
+      each.isDeferred = false;
+      if (!each.isConfirmed && !each.isSent && !each.isStored) void this.#send(each);
+    }
     if (!this.#context.isLive()) this.#store?.saveAll(); // a closed page cannot report a failure
-    for (const each of this.actions) if (!each.isConfirmed && !each.isSent && !each.isStored) void this.#send(each);
   }
 
   async deliver() {
