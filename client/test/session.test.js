@@ -230,15 +230,6 @@ test('an action that waits for the response to another is sent once when the pag
   assert.deepEqual(sent(), ['/v1/inbox/seen', '/v1/inbox/read']);
 });
 
-test('an action is sent when the page is left, also before the connection is live', async () => {
-  const { env, session } = await open();
-  env.link.disconnect();
-  session.hold('archive', notification(3).id);
-  env.page.dispatchEvent(new Event('pagehide'));
-  await settled();
-  assert.deepEqual(posted(env).map(({ url }) => url.pathname), ['/v1/inbox/archive']);
-});
-
 test('another view receives the same events as the inbox', async () => {
   const rows = page([3, 2, 1]);
   const { env, session } = await open({ 'GET inbox': (url) => (url.searchParams.get('view') === 'unread' ? { ...rows } : rows) });

@@ -267,6 +267,19 @@ test('an action that could still be undone while offline survives a reload', asy
   assert.equal(server.requests.at(-1), '/v1/inbox/delete');
 });
 
+test('an action is sent when the page is left, also while the connection is not live', async () => {
+  const tab = browser();
+  const server = unavailableServer();
+  server.isAvailable = true;
+  const { env, session } = await tab(server.routes);
+  env.link.disconnect();
+  await delivered();
+  session.hold('archive', notification(1).id);
+  env.page.dispatchEvent(new Event('pagehide'));
+  await delivered();
+  assert.deepEqual(server.requests, ['/v1/inbox/archive']);
+});
+
 test('an offline action is sent from memory if the storage is full', async () => {
   const full = new Proxy(fakeStorage(), { get: (target, key) => (key === 'setItem' ? () => { throw new DOMException('', 'QuotaExceededError'); } : target[key]) });
   const tab = browser(full);
