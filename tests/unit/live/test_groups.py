@@ -279,7 +279,7 @@ async def test_node_that_leaves_while_it_regards_itself_as_alone_is_removed(clus
     follow(second, "two", "carol")
     await cluster.pass_seconds(70)
     with losing(second, MEMBERS):
-        keeper.hub.members._drop(second.id)  # its beats were lost, and it does not know that
+        keeper.hub.members._drop(second.id, 0)  # its beats were lost, and it does not know that
         leaving.connection_lost(None)
         await cluster.pass_seconds(4)
     assert keeper.hub.members.others
@@ -293,7 +293,7 @@ async def test_stream_followed_while_a_node_regarded_itself_as_alone_is_known_af
     follow(second, "two", "carol")
     await cluster.pass_seconds(70)
     with losing(second, MEMBERS):
-        keeper.hub.members._drop(second.id)  # its beats were lost, and it does not know that
+        keeper.hub.members._drop(second.id, 0)  # its beats were lost, and it does not know that
         follow(keeper, "one", "bob")
         await cluster.pass_seconds(4)
     for node in cluster.nodes:
@@ -458,6 +458,13 @@ def held(cluster: Cluster) -> list[tuple[str, str]]:
     return reported
 
 
+def add_last(cluster: Cluster) -> NetworkNode:
+    """Add a node that is the first guardian of the one that had the highest id."""
+    node = cluster.add()
+    node.hub.members.id = "f" * 16
+    return node
+
+
 def release_when_reported(node: NetworkNode) -> None:
     """Let a guardian release what it reports, as `DisconnectCalls` does."""
     guardians = node.hub.guardians
@@ -491,10 +498,28 @@ async def test_replacement_of_a_killed_node_does_not_take_the_place_of_its_guard
     dying.hub.guardians.hold("end", "a")
     await cluster.pass_seconds(3)
     await dying.kill()
-    cluster.add()  # the next one by id
+    add_last(cluster)
     reported = held(cluster)
     await cluster.pass_seconds(30)
     assert reported == [(guardian.id, "a")]
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 7])
+@pytest.mark.parametrize("is_killed", [False, True], ids=["left", "killed"])
+async def test_guardian_that_joined_shortly_before_a_node_ends_is_the_only_one_that_reports(
+    cluster: Cluster, *, is_killed: bool, seconds: int
+) -> None:
+    *_, ending = await cluster.start(3)
+    ending.hub.guardians.hold("end", "a")
+    await cluster.pass_seconds(3)
+    joined = add_last(cluster)
+    reported = held(cluster)
+    await cluster.pass_seconds(seconds)
+    if not is_killed:
+        await ending.publish(NodeLeft(ending.id))
+    await ending.kill()
+    await cluster.pass_seconds(30)
+    assert reported == [(joined.id, "a")]
 
 
 async def test_guardian_that_missed_a_message_reports_all(cluster: Cluster) -> None:

@@ -15,7 +15,7 @@ NODE_BEAT, NODE_LIST = kind_of(NodeBeat("", 0, None)), kind_of(NodeList("", {}))
 
 
 class Cluster(NodeNetwork):
-    """Nodes whose ids are in the order of their creation, unless a test replaces them."""
+    """Nodes whose ids are random, unless a test replaces them. `start` returns them in the order of their ids."""
 
     def __init__(self) -> None:
         self.fake_clock = FakeClock()
@@ -25,7 +25,7 @@ class Cluster(NodeNetwork):
     async def start(self, number: int) -> list[NetworkNode]:
         for _ in range(number):
             node = self.add()
-            node.hub.members.dropped.append(lambda id, by=node.id: self.dropped.append((by, id)))
+            node.hub.members.dropped.append(lambda id, _, by=node.id: self.dropped.append((by, id)))
         await self.pass_seconds(4)
         return sorted(self.nodes, key=lambda node: node.id)
 

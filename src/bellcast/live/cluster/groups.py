@@ -397,6 +397,6 @@ class Groups:
 
     # --- members
 
-    def _on_dropped(self, node: str) -> None:
+    def _on_dropped(self, node: str, _silent_since: int) -> None:
         for stream, group in [item for item in self._groups.items() if node in item[1].peers]:
             self._remove(stream, group, node)

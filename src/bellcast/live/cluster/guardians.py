@@ -41,7 +41,8 @@ class Guardians:
         self._sent: dict[str, int] = {}  # number of the last message to each guardian
         self._guarded: dict[str, dict[str, bytes]] = {}
         self._numbers: dict[str, int] = {}  # of the last message of each guarded node
-        self._dropped_at: dict[str, int] = {}  # guarded nodes that another guardian reports, if it is alive
+        # Guarded nodes that another guardian reports, if it is alive: when they were dropped, and silent since when.
+        self._dropped: dict[str, tuple[int, int]] = {}
         self._reported: dict[str, tuple[str, ...]] = {}  # keys of nodes regarded as dead
         self._outgoing: list[Event] = []
         self._wake = members.wake
@@ -127,7 +128,7 @@ class Guardians:
             self._forget(node)
             return
         self._members.note(node)
-        self._dropped_at.pop(node, None)
+        self._dropped.pop(node, None)
         reported = self._reported.pop(node, ())
         for start in range(0, len(reported), MAX_MESSAGE_ENTRIES):
             ended = dict.fromkeys(reported[start : start + MAX_MESSAGE_ENTRIES])
@@ -146,23 +147,23 @@ class Guardians:
 
     def _forget(self, node: str) -> dict[str, bytes]:
         self._numbers.pop(node, None)
-        self._dropped_at.pop(node, None)
+        self._dropped.pop(node, None)
         return self._guarded.pop(node, {})
 
-    def _on_dropped(self, node: str) -> None:
+    def _on_dropped(self, node: str, silent_since: int) -> None:
         """Report the ends of dead nodes of which this node is the first live guardian."""
         self._sent.pop(node, None)
         self._wake()
         now = self._clock.now()
         if node in self._guarded:
-            self._dropped_at[node] = now
-        for id, dropped_at in list(self._dropped_at.items()):
+            self._dropped[node] = now, silent_since
+        for id, (dropped_at, since) in list(self._dropped.items()):
             if now - dropped_at > NODE_TIMEOUT_MS:  # a guardian that was alive then has reported them
                 self._forget(id)
                 continue
             # Not those that have joined since its last sign of life, such as its own replacement: they do not know what it held.
-            others, silent_since = self._members.others, dropped_at - NODE_TIMEOUT_MS
-            heirs = [one for one in self._successors(id) if one not in others or others[one].since <= silent_since]
+            live = self._successors(id)
+            heirs = [one for one in live if self._members.joined_at(one) <= since] or live
             if heirs[0] == self._members.id:
                 self._report(id, self._forget(id), heirs[1:GUARDIANS])
 

@@ -71,11 +71,13 @@ class Members:
         self.wake = self._has_work.set  # gives each part a turn within BATCH_MS
         self.id = secrets.token_hex(ID_BYTES)
         self.others: dict[str, Node] = {}
+        self._since = 0  # when this node joined
         self.has_met_others = False  # since the start
         # False until the other nodes are known: after the start, and after a gap in the subscription.
         self.is_settled = True
         self.keeper: str | None = None  # as far as it is known
-        self.dropped: list[Callable[[str], None]] = []  # called with each node that has left or died
+        # Called with each node that has left or died, and the time since which it may have been silent.
+        self.dropped: list[Callable[[str, int], None]] = []
         # Called if the others may not know the state of this node: they regarded it as dead, or it did not know them.
         self.rejoined: list[Callable[[], None]] = []
         self._has_rejoined = False  # since the last turn
@@ -100,12 +102,17 @@ class Members:
         reports = {id: node.report for id, node in others if node.report is not None}
         return reports | ({} if own is None else {self.id: (self._clock.now(), own)})
 
+    def joined_at(self, id: str) -> int:
+        """Return when a live node joined, or 0 if it is not known."""
+        return self._since if id == self.id else self.others[id].since
+
     # --- sending
 
     async def run(self) -> None:
         """Take turns until cancelled: one within BATCH_MS of a change, and at rest one in TURN_SECONDS."""
         for stream in (NODES, MEMBERS, node_stream(self.id)):
             self._broker.follow(stream)
+        self._since = self._clock.now()
         self.rejoin()
         while True:
             self._has_work.clear()
@@ -173,7 +180,7 @@ class Members:
             return
         for id in silent:
             log.warning("node_expired", node=id)
-            self._drop(id)
+            self._drop(id, now - NODE_TIMEOUT_MS)
             self._send_soon()
 
     def _become_keeper(self, now: int) -> None:
@@ -200,7 +207,7 @@ class Members:
         now = self._clock.now()
         match event:
             case NodeLeft():
-                self._drop(event.node)
+                self._drop(event.node, now)
                 if event.node == self.keeper:
                     self._list_due = now
             case NodeBeat() if self.is_keeper:
@@ -241,7 +248,7 @@ class Members:
         # A keeper that does not know a node yet must not end it for the others.
         for id in [id for id in self.others if id not in event.nodes]:
             if id in self._listed or now - self.others[id].alive_at > NODE_TIMEOUT_MS:
-                self._drop(id)
+                self._drop(id, now - NODE_TIMEOUT_MS)
         self._listed = set(event.nodes)
         self.is_settled = True
         if now - self._sent_at > BEAT_MS // 2:
@@ -261,8 +268,8 @@ class Members:
             self.wake()
         return is_new
 
-    def _drop(self, id: str) -> None:
+    def _drop(self, id: str, silent_since: int) -> None:
         self._listed.discard(id)
         if self.others.pop(id, None) is not None:
             for dropped in self.dropped:
-                dropped(id)
+                dropped(id, silent_since)
