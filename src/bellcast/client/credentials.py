@@ -39,8 +39,9 @@ def find_url(value: str | None, environ: Mapping[str, str] = os.environ) -> str:
     if not url:
         try:
             stored = msgspec.json.decode((_folder(environ) / "server.json").read_bytes(), type=dict[str, Any])
-            url = str(stored["url"])
-        except (OSError, msgspec.DecodeError, KeyError):
+            found = stored.get("url")
+            url = found if isinstance(found, str) else DEFAULT_URL
+        except (OSError, msgspec.DecodeError):
             url = DEFAULT_URL
     if not url.startswith(("http://", "https://")):
         raise InvalidArgument("url", f"expected an address that begins with http:// or https://, got {url!r}")

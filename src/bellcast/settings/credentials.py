@@ -122,9 +122,11 @@ def url(settings: Settings) -> str:
 def stored_url(settings: Settings) -> str | None:
     """Return the URL that the last `bellcast serve` stored; None without one, or if the file is unreadable."""
     try:
-        return str(msgspec.json.decode((settings.store.data / "server.json").read_bytes(), type=dict[str, Any])["url"])
-    except (OSError, msgspec.DecodeError, KeyError):
+        stored = msgspec.json.decode((settings.store.data / "server.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):
         return None
+    found = stored.get("url")
+    return found if isinstance(found, str) else None
 
 
 def store_url(settings: Settings, url: str) -> None:

@@ -26,6 +26,7 @@ def test_data_folder_provides_url_and_secret(data):
     ("stored", "url"),
     [
         ({"url": "http://127.0.0.1:9000", "pid": 7, "node": None}, "http://127.0.0.1:9000"),  # of a later version
+        ({"url": None}, DEFAULT_URL),
         ({}, DEFAULT_URL),
     ],
 )

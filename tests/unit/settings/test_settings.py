@@ -315,6 +315,7 @@ def test_concurrent_first_starts_use_the_same_credentials(tmp_path: Path, monkey
     ("stored", "url"),
     [
         ({"url": "http://127.0.0.1:9000", "pid": 7}, "http://127.0.0.1:9000"),  # of a later version
+        ({"url": None}, None),
         ({}, None),
     ],
 )
