@@ -58,7 +58,7 @@ def test_failed_stream_is_tried_again_and_the_log_names_the_status(app_of, caplo
     assert f"error=status {status}" in caplog.text
 
 
-@pytest.mark.parametrize("user", [None, ""])
+@pytest.mark.parametrize("user", [None, "", {"recipient": ""}, {"recipient": None}, {"tenant": "acme"}, {}])
 def test_visitor_who_is_not_signed_in_gets_neither_token_nor_stream(user):
     app = FastAPI()
     fastapi.install(app, lambda: user, bell=AsyncBellcast("http://bell", "s" * 40), stream="/stream")

@@ -50,7 +50,7 @@ def install(
     """Give the app a client, and a path that returns `{"token", "expires_at"}` for the signed-in user.
 
     `recipient` is a dependency that returns the user's id, the arguments of `AsyncBellcast.token` as a dict, or None
-    for a 401. Without `bell`, the client is `AsyncBellcast()`. It is closed with the app. `stream` is a path for the user's
+    for a 401, as an empty id is. Without `bell`, the client is `AsyncBellcast()`. It is closed with the app. `stream` is a path for the user's
     server-sent events from the app's own origin."""
     client = app.state.bellcast = bell or AsyncBellcast()
     inner = app.router.lifespan_context
@@ -64,9 +64,10 @@ def install(
     app.router.lifespan_context = lifespan
 
     async def token_arguments(user: Annotated[Any, Depends(recipient)]) -> dict[str, Any]:
-        if user is None or user == "":  # such as an empty cookie
+        arguments = user if isinstance(user, dict) else {"recipient": user}
+        if arguments.get("recipient") in (None, ""):  # such as an empty cookie
             raise HTTPException(401)
-        return user if isinstance(user, dict) else {"recipient": user}
+        return arguments
 
     async def issue_token(
         user: Annotated[dict[str, Any], Depends(token_arguments)], response: Response
