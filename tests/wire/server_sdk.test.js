@@ -311,7 +311,18 @@ test('handlers issue tokens that end with the session', async () => {
   }
   const session = await (await bell.sessionHandler(() => ({ recipient: 7, roles: ['admin'], topics: ['desk'], since: 1_769_860_800 }))(new Request('http://x/'))).json();
   assert.deepEqual(session, { recipient: '7', tenant: null, roles: ['admin'], topics: ['desk'], since: 1_769_860_800 });
-  await assert.rejects(bell.tokenHandler(() => ({ recipient: 7, expires_at: 'soon' }))(new Request('http://x/')), InvalidArgument);
+  for (const handlerOf of [bell.tokenHandler, bell.sessionHandler]) {
+    for (const wrong of [{ expires_at: 'soon' }, { since: 'soon' }]) {
+      await assert.rejects(handlerOf.call(bell, () => ({ recipient: 7, ...wrong }))(new Request('http://x/')), InvalidArgument);
+    }
+  }
+});
+
+test('the session of an app may have the time at which its user joined as text', async () => {
+  const user = () => ({ recipient: 7, since: '2026-01-31T12:00:00Z' });
+  assert.equal((await (await bell.sessionHandler(user)(new Request('http://x/'))).json()).since, 1_769_860_800);
+  const { token } = await (await bell.tokenHandler(user)(new Request('http://x/'))).json();
+  assert.equal(JSON.parse(Buffer.from(token.split('.')[1], 'base64url')).since, 1_769_860_800);
 });
 
 test('calls are answered, in Node too', async () => {

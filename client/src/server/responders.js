@@ -9,7 +9,7 @@ import { isSigned } from './signatures.js';
 /** @import { WebCrypto } from './signatures.js' */
 
 /**
- * @typedef {{recipient: string | number, tenant?: string | null, roles?: string[], topics?: string[], publish?: string[], name?: string, since?: number | Date | null, expires_at?: string | number | Date | null}} Identity  `since`: see `token`
+ * @typedef {{recipient: string | number, tenant?: string | null, roles?: string[], topics?: string[], publish?: string[], name?: string, since?: string | number | Date | null, expires_at?: string | number | Date | null}} Identity  `since`: see `token`; it may be a text, as a session in JSON has it
  * @typedef {string | number | Identity | null | undefined} Who  a user id, an identity, or null for a visitor who is not signed in
  * @typedef {(request: Request) => Who | Promise<Who>} FindUser
  */
@@ -27,24 +27,29 @@ function identityOf(who) {
   return typeof who === 'object' ? who : { recipient: who };
 }
 
-/** When the session ends, in ms since the epoch; NaN if it does not. @param {Identity} identity */
-function endOf({ expires_at: end }) {
-  if (end === null || end === undefined) return NaN;
-  const time = new Date(end).getTime();
-  if (Number.isNaN(time)) throw new InvalidArgument(`expires_at: expected a time, got ${JSON.stringify(end)}`);
+/** @param {string} name @param {string | number | Date} value */
+function timeOf(name, value) {
+  const time = new Date(value);
+  if (Number.isNaN(time.getTime())) throw new InvalidArgument(`${name}: expected a time, got ${JSON.stringify(value)}`);
   return time;
 }
+
+/** When the session ends, in ms since the epoch; NaN if it does not. @param {Identity} identity */
+const endOf = ({ expires_at: end }) => (end === null || end === undefined ? NaN : timeOf('expires_at', end).getTime());
+
+/** When the recipient joined the app. @param {Identity} identity */
+const joinedOf = ({ since }) => (typeof since === 'string' ? timeOf('since', since) : since);
 
 /** Respond with a session token of the user, which ends with the session. @param {Bellcast} bell @param {FindUser} who @returns {(request: Request) => Promise<Response>} */
 export function tokenHandler(bell, who) {
   return async (request) => {
     const identity = identityOf(await who(request));
     if (!identity) return json(401, { detail: 'Not signed in.' });
-    const { recipient, tenant, roles, topics, publish, name, since } = identity; // the app's session may have more
+    const { recipient, tenant, roles, topics, publish, name } = identity; // the app's session may have more
     const left = (endOf(identity) - Date.now()) / 1000;
     if (left <= 0) return json(401, { detail: 'The session has ended.' });
     const ttl = Number.isNaN(left) ? DEFAULT_TTL : Math.max(1, Math.min(left, DEFAULT_TTL));
-    return json(200, { token: await bell.token(recipient, { tenant, roles, topics, publish, name, since, ttl }), expires_at: new Date(Date.now() + ttl * 1000).toISOString() });
+    return json(200, { token: await bell.token(recipient, { tenant, roles, topics, publish, name, since: joinedOf(identity), ttl }), expires_at: new Date(Date.now() + ttl * 1000).toISOString() });
   };
 }
 
@@ -53,8 +58,8 @@ export function sessionHandler(who) {
   return async (request) => {
     const identity = identityOf(await who(request));
     if (!identity) return json(401, { detail: 'Not signed in.' });
-    const { recipient, tenant = null, roles, topics, since } = identity;
-    const end = endOf(identity);
+    const { recipient, tenant = null, roles, topics } = identity;
+    const end = endOf(identity), since = joinedOf(identity);
     return json(200, { recipient: text(recipient, 'recipient'), tenant, ...(roles && { roles }), ...(topics && { topics }), ...(since != null && { since: epochSeconds('since', since) }), ...(!Number.isNaN(end) && { expires_at: new Date(end).toISOString() }) });
   };
 }
