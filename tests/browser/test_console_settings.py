@@ -1,7 +1,7 @@
 """Settings, providers and Pusher apps in the console's pages."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -199,8 +199,14 @@ def test_provider_is_made_of_fields_and_tested_before_it_is_saved(
     assert "mail" not in [one["key"] for one in owner.send("GET", "/v1/providers")["providers"]]
 
 
-@pytest.mark.thorough
-def test_another_sender_leaves_the_account_of_a_provider(open_console: Callable[..., Page], owner: Console) -> None:
+@pytest.fixture
+def texts(owner: Console) -> Iterator[str]:
+    """The key of a provider that a test may create."""
+    yield "texts"
+    owner.send("DELETE", "/v1/providers/texts")
+
+
+def test_another_sender_leaves_the_account_of_a_provider(open_console: Callable[..., Page], texts: str) -> None:
     page, sent = open_console("/providers?new=vonage"), list[str]()
 
     def record(request: Request) -> None:
@@ -208,7 +214,7 @@ def test_another_sender_leaves_the_account_of_a_provider(open_console: Callable[
             sent.append(request.post_data_json["url"])
 
     page.on("request", record)
-    for label, value in {"Key": "texts", "API key": "K1", "API secret": "hunter2", "Signature secret": "a&b"}.items():
+    for label, value in {"Key": texts, "API key": "K1", "API secret": "hunter2", "Signature secret": "a&b"}.items():
         page.get_by_label(label, exact=True).fill(value)
     page.get_by_label("Sender", exact=True).fill("Shop")
     page.get_by_role("button", name="Create provider").click()
@@ -218,7 +224,21 @@ def test_another_sender_leaves_the_account_of_a_provider(open_console: Callable[
     expect(page.get_by_role("button", name="Save")).to_be_hidden()
     stored = "vonage://K1:hunter2@default?from=Shop&signature_secret=a%26b"
     assert sent == [stored, "vonage://…@default?from=Bell"]
-    owner.send("DELETE", "/v1/providers/texts")
+
+
+@pytest.mark.parametrize(("label", "query"), [("Sender", "from=Bell"), ("Signature secret", "signature_secret=Bell")])
+def test_field_of_a_provider_behind_a_gateway_leaves_the_others(
+    open_console: Callable[..., Page], owner: Console, texts: str, label: str, query: str
+) -> None:
+    url = "vonage://K1:hunter2@gateway.example.com:9000?tls=off&from=Shop"
+    owner.send("PUT", f"/v1/providers/{texts}", {"channel": "sms", "url": url})
+    page = open_console(f"/providers/{texts}")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.get_by_label(label, exact=True).fill("Bell")
+    with page.expect_request(lambda request: request.method == "PUT") as saved:
+        page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("button", name="Save")).to_be_hidden()
+    assert saved.value.post_data_json["url"] == f"vonage://…@gateway.example.com:9000?{query}"
 
 
 def test_pusher_app_opens_beside_its_list_until_it_is_closed(open_console: Callable[..., Page]) -> None:

@@ -68,8 +68,8 @@ def mask(text: str) -> str:
 
 
 def with_credentials_of(text: str, stored: str) -> str:
-    """Replace `…@` in a URL with the credentials of the stored one, and missing options with the stored ones; a signature
-    secret is kept although other options are given. Raises ValueError if they would be sent to another server, or without TLS."""
+    """Replace `…@` in a URL with the credentials of the stored one, and missing options with the stored ones; those of KEPT
+    also if others are given. Raises ValueError if they would be sent to another server, or without TLS."""
     if text.strip() == mask(stored):
         return stored
     try:
@@ -81,9 +81,10 @@ def with_credentials_of(text: str, stored: str) -> str:
     own = urlsplit(stored)
     host = given.netloc.removeprefix(MASKED)
     query = given.query or own.query
-    signature = dict(parse_qsl(own.query)).get(SIGNATURE)
-    if signature and SIGNATURE not in dict(parse_qsl(query, keep_blank_values=True)):
-        query += "&" + urlencode({SIGNATURE: signature})
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    kept = {name: value for name, value in parse_qsl(own.query) if name in KEPT and name not in options}
+    if kept:
+        query += "&" + urlencode(kept)
     is_same = (given.scheme, host) == (own.scheme, own.netloc.rpartition("@")[2])
     if not is_same or "@" not in own.netloc or _tls(query) != _tls(own.query):
         raise ValueError("needs its credentials again: the stored ones are only for the stored server")
@@ -136,6 +137,8 @@ SHOWN_CHARACTERS, MIN_CHARACTERS = 4, 20
 CREDENTIAL_OPTIONS = frozenset(name + suffix for name in ("key", "credentials") for suffix in ("", INLINE))
 # The secret with which a vendor signs receipts, if it is not that of its API.
 SIGNATURE = "signature_secret"
+# The options that a URL for display hides from a form whose fields change another one.
+KEPT = frozenset({SIGNATURE, "from", "tls"})
 
 
 def read_credentials(url: ProviderURL, option: str, *, may_read_files: bool) -> bytes | None:

@@ -39,15 +39,15 @@ const FIELDS = {
 const smtp = ({ host, port, user, password, from }) => `${port === '465' ? 'smtps' : 'smtp'}://${user || password ? `${encode(user)}:${encode(password)}@` : ''}${host}:${port || 587}${from ? `?from=${encode(from)}` : ''}`;
 /** A mail service that is used over SMTP, with a token as its password. */
 const relay = (host, user, own = {}) => ({ channel: 'email', own: { token: own }, fields: ['token', 'from'], url: ({ token, from }) => smtp({ host, port: '587', user: user ?? token, password: token, from }) });
-/** A stored account stays if only another sender is entered. */
-const account = (scheme, user, password) => (values) => `${scheme}://${values[user] || values[password] ? `${encode(values[user])}:${encode(values[password])}` : '…'}@default?from=${encode(values.number)}`;
+/** A stored account and its gateway stay, and what is not entered beside them. */
+const account = (scheme, user, password) => ({ server, number, signature, ...values }) => `${scheme}://${values[user] || values[password] ? `${encode(values[user])}:${encode(values[password])}` : '…'}@${server}?${new URLSearchParams(Object.entries({ from: number, signature_secret: signature }).filter(([, value]) => value))}`;
 
 /** The vendors: the channel, the fields, and the URL made of them. */
 const VENDORS = {
   smtp: { name: 'Mail server', icon: 'mail', color: '#4f56d9', note: 'SMTP', channel: 'email', fields: ['host', 'port', 'user', 'password', 'from'], url: smtp },
   ses: { name: 'Amazon SES', mark: 'SES', color: '#b4540a', note: 'SMTP credentials', channel: 'email', fields: ['region', 'user', 'password', 'from'], own: { user: { label: 'SMTP user name', required: true }, password: { label: 'SMTP password', required: true, hint: 'In Amazon SES: SMTP settings, then Create SMTP credentials.' } }, url: (values) => smtp({ ...values, host: `email-smtp.${values.region}.amazonaws.com`, port: '587' }) },
   postmark: { name: 'Postmark', mark: 'P', color: '#f5c400', isLight: true, note: 'server token', ...relay('smtp.postmarkapp.com', undefined, { label: 'Server API token', hint: 'In Postmark: the server, then API Tokens.' }) }, sendgrid: { name: 'SendGrid', mark: 'SG', color: '#1173c7', note: 'API key', ...relay('smtp.sendgrid.net', 'apikey', { hint: 'In SendGrid: Settings, then API Keys. It needs the permission Mail Send.' }) }, resend: { name: 'Resend', mark: 'R', color: '#111111', note: 'API key', ...relay('smtp.resend.com', 'resend', { hint: 'In Resend: API Keys, with sending access.' }) },
-  twilio: { name: 'Twilio', mark: 't', color: '#d61f36', note: 'text messages', channel: 'sms', fields: ['sid', 'token', 'number'], own: { token: { label: 'Auth token', hint: 'On the first page of the Twilio console.' } }, url: account('twilio', 'sid', 'token') }, vonage: { name: 'Vonage', mark: 'V', color: '#7a12e8', note: 'text messages', channel: 'sms', fields: ['apiKey', 'secret', 'number', 'signature'], url: (values) => account('vonage', 'apiKey', 'secret')(values) + (values.signature && `&signature_secret=${encode(values.signature)}`) },
+  twilio: { name: 'Twilio', mark: 't', color: '#d61f36', note: 'text messages', channel: 'sms', fields: ['sid', 'token', 'number'], own: { token: { label: 'Auth token', hint: 'On the first page of the Twilio console.' } }, url: account('twilio', 'sid', 'token') }, vonage: { name: 'Vonage', mark: 'V', color: '#7a12e8', note: 'text messages', channel: 'sms', fields: ['apiKey', 'secret', 'number', 'signature'], url: account('vonage', 'apiKey', 'secret') },
   fcm: { name: 'Firebase', icon: 'flame', color: '#d9480f', note: 'Android, FCM', channel: 'push', fields: ['account'], url: (values) => `fcm://default?credentials_base64=${encode(base64(values.account))}` },
   apns: { name: 'Apple', icon: 'push', color: '#55585f', note: 'iOS, APNs', channel: 'push', fields: ['team', 'keyId', 'pem', 'topic'], url: (values) => `apns://${encode(values.team)}:${encode(values.keyId)}@default?topic=${encode(values.topic)}&key_base64=${encode(base64(values.pem))}` },
   telegram: { name: 'Telegram', icon: 'plane', color: '#1b83b9', note: 'bot token', channel: 'chat', fields: ['token'], own: { token: { label: 'Bot token', hint: 'From @BotFather, such as 123456:ABC…' } }, url: ({ token }) => `telegram://${token}@default` },
@@ -179,7 +179,7 @@ function Editor({ page, vendor, tenant, initial, tag, about }) {
     const { key, raw, priority, rate, concurrency, timeout, ...fields } = Object.fromEntries(Object.entries(entered).map(([name, value]) => [name, value.trim()]));
     const isKept = !isNew && !isByUrl && !vendor.fields.some((name) => (!isMail || FIELDS[name].isSecret) && fields[name]) && !fields.user;
     const kept = isMail ? initial.url?.replace(/^\w+:\/\/(…@)?.*$/, (_, secret) => smtp({ ...fields, user: '', password: '' }).replace('://', `://${secret ?? ''}`)) : initial.url;
-    const url = isByUrl ? raw : isKept ? kept : vendor.url(fields);
+    const url = isByUrl ? raw : isKept ? kept : vendor.url({ ...fields, server: initial.url?.split('@')[1] ?? 'default' });
     const numbers = Object.fromEntries(Object.entries({ priority, rate, concurrency, timeout }).filter(([, value]) => value).map(([name, value]) => [name, Number(value)]));
     return { key: isNew ? key : initial.key, values: { channel: vendor.channel, url, active: initial.active ?? true, ...numbers } };
   };
