@@ -68,7 +68,7 @@ export class ActionQueue {
   flush() {
     for (const each of this.actions) {
       each.isDeferred = false;
-      if (!each.isConfirmed && !each.isSent && !each.isStored) void this.#send(each);
+      if (!(each.isSent || each.isQueued)) void this.#send(each);
     }
     if (!this.#context.isLive()) this.#store?.saveAll(); // a closed page cannot report a failure
   }
@@ -77,7 +77,7 @@ export class ActionQueue {
     if (this.#isDelivering) return;
     this.#isDelivering = true;
     let next;
-    do next = this.actions.find(({ isConfirmed, isDeferred, isSent }) => !isConfirmed && !isDeferred && !isSent);
+    do next = this.actions.find(({ isSent, isDeferred }) => !isSent && !isDeferred);
     while (next && (await this.#send(next)));
     this.#isDelivering = false;
   }

@@ -9,7 +9,7 @@
  * @typedef {{resolve: (ids?: string[] | null) => void, reject: (error: unknown) => void}} PromiseCallbacks
  * @typedef {Action & {id: string}} StoredAction
  * @typedef {StoredAction & Partial<PromiseCallbacks> & {isConfirmed?: boolean, isDeferred?: boolean, isQueued?: boolean, isSent?: boolean, isStored?: boolean | undefined}} Pending  `isQueued`: waiting for
- *   the server; `isSent`: waiting for the response; `isStored`: in `localStorage` too
+ *   the server; `isSent`: sent, with or without a response; `isStored`: in `localStorage` too
  *
  * @typedef {object} QueueContext  the session, as the queue uses it
  * @property {Api} api

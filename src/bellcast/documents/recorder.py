@@ -1,12 +1,13 @@
 """What objects did, collected in memory and stored in the background: a transaction every few seconds, however much they do."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Generic, Protocol, Self, TypeVar
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bellcast.documents.store import Documents, Owned
 from bellcast.kernel.clock import Clock
@@ -53,7 +54,7 @@ class Recorder(Struct, Generic[R], eq=False):
     about: str
     type: type[R]
     _waiting: dict[Owned, R] = {}
-    _flushed: dict[Owned, R] = {}  # while they are written
+    _storing: asyncio.Lock = field(default_factory=asyncio.Lock)  # while records are neither waiting nor surely stored
     _dropped_at: int = 0  # since the last flush
 
     def add(self, tenant: str, key: str, record: R) -> None:
@@ -67,13 +68,13 @@ class Recorder(Struct, Generic[R], eq=False):
     async def find(self, places: Collection[Owned]) -> tuple[dict[Owned, R], int]:
         """Return the records of objects, by tenant and key, with what this process has not stored yet, and when a process
         dropped records last (UTC milliseconds), 0 for never."""
-        # Read memory before the store: what is stored meanwhile is counted twice for a moment, and never missing.
-        unstored = [{place: one[place] for place in places if place in one} for one in (self._flushed, self._waiting)]
-        stored = await Documents(self.db).bodies(self.kind, [*places, DROPPED])
+        async with self._storing:
+            stored = await Documents(self.db).bodies(self.kind, [*places, DROPPED])
+            unstored = {place: self._waiting[place] for place in places if place in self._waiting}
         dropped = stored.pop(DROPPED, None)
         dropped_at = 0 if dropped is None else msgspec.json.decode(dropped, type=Dropped).last_at
         found = {place: msgspec.json.decode(body, type=self.type) for place, body in stored.items()}
-        for place, record in (*unstored[0].items(), *unstored[1].items()):
+        for place, record in unstored.items():
             _add(found, place, record)
         return found, max(dropped_at, self._dropped_at)
 
@@ -100,19 +101,14 @@ class Recorder(Struct, Generic[R], eq=False):
                 self._dropped_at = 0
         places = sorted(self._waiting)
         for begin in range(0, len(places), FLUSHED_OBJECTS):
-            self._flushed = {
-                place: self._waiting.pop(place)
-                for place in places[begin : begin + FLUSHED_OBJECTS]
-                if place in self._waiting
-            }
-            try:
-                if not await self._store(self._flushed):
+            async with self._storing:
+                some = places[begin : begin + FLUSHED_OBJECTS]
+                flushed = {place: self._waiting.pop(place) for place in some if place in self._waiting}
+                if not await self._store(flushed):
                     for place, record in self._waiting.items():
-                        _add(self._flushed, place, record)
-                    self._waiting = self._flushed
+                        _add(flushed, place, record)
+                    self._waiting = flushed
                     return
-            finally:
-                self._flushed = {}
 
     async def _store(self, records: Mapping[Owned, Record]) -> bool:
         """Add to what is stored; return whether it was possible."""

@@ -55,6 +55,29 @@ async def test_records_of_nodes_are_combined_and_bounded(store: Store, clock: Fa
     assert await last(here) == []
 
 
+async def test_record_that_is_being_stored_is_counted_once(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(store, PLACE)
+    one, combine = node(store, clock), Documents.combine
+    is_stored, may_end = asyncio.Event(), asyncio.Event()
+
+    async def held(*given: Any) -> None:
+        await combine(*given)
+        is_stored.set()
+        await may_end.wait()
+
+    monkeypatch.setattr(Documents, "combine", held)
+    one.add(*PLACE, attempts(1))
+    flushing = asyncio.create_task(one.flush())
+    await is_stored.wait()
+    reading = asyncio.create_task(last(one))
+    await asyncio.sleep(0)
+    may_end.set()
+    assert await reading == [1]
+    await flushing
+
+
 async def test_nodes_store_records_of_the_same_objects_at_the_same_time(store: Store, clock: FakeClock) -> None:
     nodes, places = [node(store, clock) for _ in range(4)], [PLACE, ("acme", "w2")]
     await make(store, *places)
