@@ -13,6 +13,7 @@ from bellcast.documents.store import Documents
 from bellcast.kernel.errors import Unavailable
 from bellcast.webhooks.types import ATTEMPTS, MAX_ATTEMPTS, Attempts, StoredAttempt
 from bellcast.webhooks.webhooks import KIND
+from bellcast.workflows.event_source import SourceUse
 from tests.clock import FakeClock
 from tests.store import Store
 
@@ -59,7 +60,7 @@ async def test_record_that_is_being_stored_is_counted_once(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await make(store, PLACE)
-    one, combine = node(store, clock), Documents.combine
+    one, combine = Recorder(store.engine, clock, ATTEMPTS, KIND, SourceUse), Documents.combine
     is_stored, may_end = asyncio.Event(), asyncio.Event()
 
     async def held(*given: Any) -> None:
@@ -68,13 +69,13 @@ async def test_record_that_is_being_stored_is_counted_once(
         await may_end.wait()
 
     monkeypatch.setattr(Documents, "combine", held)
-    one.add(*PLACE, attempts(1))
+    one.add(*PLACE, SourceUse.of_event(1))
     flushing = asyncio.create_task(one.flush())
     await is_stored.wait()
-    reading = asyncio.create_task(last(one))
+    reading = asyncio.create_task(one.find([PLACE]))
     await asyncio.sleep(0)
     may_end.set()
-    assert await reading == [1]
+    assert await reading == ({PLACE: SourceUse.of_event(1)}, 0)
     await flushing
 
 
