@@ -182,9 +182,9 @@ def private_key(pem: bytes) -> "ec.EllipticCurvePrivateKey":
         private = load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ValueError("has a key that is not a private key in PEM") from None
-    if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
-        raise ValueError("has a key that is not a P-256 key")  # noqa: TRY004  the value of a setting is wrong, not a type
-    return private
+    if isinstance(private, ec.EllipticCurvePrivateKey) and isinstance(private.curve, ec.SECP256R1):
+        return private
+    raise ValueError("has a key that is not a P-256 key")
 
 
 def hint_of(url: str) -> SecretHint:
