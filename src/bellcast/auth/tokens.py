@@ -240,7 +240,7 @@ def decode_claims(payload: bytes) -> JwtClaims:
 def claimed_principal(claims: JwtClaims, now: int, limits: Limits) -> Principal:
     """Return the principal of the claims. Raises Unauthenticated if they are not valid at `now` (UTC milliseconds)."""
     issued_at, expires_at = _milliseconds(claims.iat), _milliseconds(claims.exp)
-    if now > expires_at + LEEWAY:
+    if now >= expires_at:  # as its live connections end, and without a tolerance, as cookies and keys
         raise Unauthenticated("The session token has expired: get a fresh one.")
     if claims.nbf and now < _milliseconds(claims.nbf) - LEEWAY:
         raise Unauthenticated("The session token is not valid yet (nbf): are both clocks right?")
