@@ -50,7 +50,10 @@ class TwilioProvider(vendor_api.VendorProvider):
         is_refused = not 200 <= response.status < 300
         if is_refused or STATES.get(str(body.get("status"))) == "failed":
             code, reason = ("code", "message") if is_refused else ("error_code", "error_message")
-            raise vendor_api.error_of(response, body.get(reason), is_bounce=str(body.get(code)) in BOUNCES)
+            error = vendor_api.error_of(response, body.get(reason), is_bounce=str(body.get(code)) in BOUNCES)
+            if not is_refused:  # a status of success is no code of a failure
+                error.code = None if body.get(code) is None else str(body[code])
+            raise error
         # With 201 the message exists, even if its body is lost on the way: another try would send it twice. Compatible
         # servers respond with 200 and a SID, which a proxy's page does not have.
         if response.status != 201 and reference is None:
