@@ -51,6 +51,21 @@ async def test_refusal_is_temporary_permanent_or_a_bounce(
     assert (error.is_temporary, error.is_bounce, error.retry_after) == (is_temporary, is_bounce, retry_after)
 
 
+async def test_message_follows_a_group_that_became_a_supergroup(vendor: VendorServer, http: HttpxClient) -> None:
+    moved = {
+        "ok": False,
+        "description": "Bad Request: group chat was upgraded",
+        "parameters": {"migrate_to_chat_id": -1007},
+    }
+    vendor.responses += [raw_response(400, moved), raw_response(200, {"ok": True, "result": {"message_id": 7}})]
+    assert (await telegram_at(vendor, http).send(MESSAGE)).reference == "7"
+    assert [request.json["chat_id"] for request in vendor.requests] == ["4711", "-1007"]
+    vendor.default = raw_response(400, moved)
+    with pytest.raises(DeliveryError, match="upgraded"):
+        await telegram_at(vendor, http).send(MESSAGE)
+    assert len(vendor.requests) == 4
+
+
 async def test_token_is_in_no_error(vendor: VendorServer, http: HttpxClient) -> None:
     vendor.responses += [CUT, raw_response(404, {"ok": False, "description": f"no bot {TOKEN}"})]
     for _ in range(2):

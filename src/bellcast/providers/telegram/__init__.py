@@ -42,17 +42,19 @@ class TelegramProvider(vendor_api.VendorProvider):
         """Call getMe."""
         await self._call("getMe", {})
 
-    async def _call(self, method: str, fields: dict[str, str]) -> Response:
+    async def _call(self, method: str, fields: dict[str, str], *, is_moved: bool = False) -> Response:
         response = await self._endpoint.post_json(f"/bot{self._token}/{method}", fields, {})
         body = vendor_api.json_body(response)
         if response.status == 200 and body.get("ok") is True:
             return response
         if response.status == 200 and not body:
             raise vendor_api.unreadable(response)
-        parameters = body.get("parameters")
+        parameters = body["parameters"] if isinstance(body.get("parameters"), dict) else {}
+        if isinstance(moved := parameters.get("migrate_to_chat_id"), int) and not is_moved:  # now a supergroup
+            return await self._call(method, fields | {"chat_id": str(moved)}, is_moved=True)
         text = str(body.get("description") or "refused").replace(self._token, "…")
         # 403: the recipient blocked the bot or left the chat. The token is valid, since a wrong one is 401 or 404.
         error = vendor_api.error_of(response, text, is_bounce=response.status == 403)
-        if isinstance(parameters, dict) and isinstance(parameters.get("retry_after"), int):
+        if isinstance(parameters.get("retry_after"), int):
             error.retry_after = float(min(parameters["retry_after"], MAX_RETRY_AFTER))
         raise error
