@@ -194,7 +194,7 @@ class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
     def overridden_by(self, other: "Template") -> "Template":
         """Return this template with the parts of the other one. A base part of the other replaces all translations of
-        this part."""
+        this part, and a translation that in the same language, in any case."""
         merged = {field: getattr(other, field) or getattr(self, field) for field in Parts.__struct_fields__}
         translations = dict(self.translations)
         replaced = {field: None for field in Parts.__struct_fields__ if getattr(other, field) is not None}
@@ -202,7 +202,9 @@ class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
             translations = {
                 locale: msgspec.structs.replace(parts, **replaced) for locale, parts in translations.items()
             }
-        for locale, parts in other.translations.items():
+        tags = {tag.lower(): tag for tag in translations if tag not in other.translations}
+        for name, parts in other.translations.items():
+            locale = name if name in self.translations else tags.get(name.lower(), name)
             own = {field: value for field in Parts.__struct_fields__ if (value := getattr(parts, field)) is not None}
             translations[locale] = msgspec.structs.replace(translations.get(locale, Parts()), **own)
         return Template(**merged, translations=translations)

@@ -82,6 +82,26 @@ def test_translation_with_the_exact_name_takes_precedence(names: tuple[str, str]
     assert [template.part("inbox", [one]).title for one in names] == [*names]
 
 
+def translated(**titles: str) -> Template:
+    parts = {name.replace("_", "-"): {"inbox": {"title": title}} for name, title in titles.items()}
+    return msgspec.convert({"inbox": {"title": "base"}, "translations": parts}, Template)
+
+
+def test_translation_of_a_tenant_replaces_that_of_the_project_in_any_case() -> None:
+    project = translated(pt_BR="project", de="project")
+    own = msgspec.convert({"translations": {"pt-br": {"inbox": {"title": "own"}}}}, Template)
+    merged = project.overridden_by(own)
+    titles = [merged.part("inbox", locales_of(name)).title for name in ("pt-BR", "pt-br", "PT_br", "de")]
+    assert titles == ["own", "own", "own", "project"]
+
+
+def test_translations_of_a_tenant_in_both_cases_are_both_kept() -> None:
+    own = msgspec.convert({"translations": {one: {"inbox": {"title": one}} for one in ("pt-br", "pt-BR")}}, Template)
+    for project in (translated(pt_BR="project"), translated(pt_br="project"), translated(pt_br="1", pt_BR="2")):
+        merged = project.overridden_by(own)
+        assert [merged.part("inbox", [one]).title for one in ("pt-br", "pt-BR")] == ["pt-br", "pt-BR"]
+
+
 def test_base_part_is_in_the_default_language_in_any_case() -> None:
     template = msgspec.convert({"inbox": {"title": "base"}}, Template)
     assert [*content_checks.of_languages(template, ["pt-BR", "pt"], "pt-br")] == []
