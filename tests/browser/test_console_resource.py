@@ -485,6 +485,9 @@ def test_channels_without_a_provider_are_named_above_the_providers(
     expect(channels.get_by_role("listitem").filter(has_text="Chat")).to_contain_text("simulated")
     channels.get_by_role("link", name="Add a chat provider").click()
     expect(page.locator(".vendors h2")).to_have_text(["Chat"])
+    # A form of Apprise would always be refused: only the settings may have its URLs.
+    expect(page.locator(".vendors").get_by_role("link")).to_have_text([re.compile("Telegram")])
+    expect(page.locator(".vendors")).to_contain_text("Apprise, in BELLCAST_CHAT")
     owner.send("DELETE", "/v1/providers/covering?tenant=acme")
 
 

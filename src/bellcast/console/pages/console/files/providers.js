@@ -51,7 +51,7 @@ const VENDORS = {
   fcm: { name: 'Firebase', icon: 'flame', color: '#d9480f', note: 'Android, FCM', channel: 'push', fields: ['account'], url: (values) => `fcm://default?credentials_base64=${encode(base64(values.account))}` },
   apns: { name: 'Apple', icon: 'push', color: '#55585f', note: 'iOS, APNs', channel: 'push', fields: ['team', 'keyId', 'pem', 'topic'], url: (values) => `apns://${encode(values.team)}:${encode(values.keyId)}@default?topic=${encode(values.topic)}&key_base64=${encode(base64(values.pem))}` },
   telegram: { name: 'Telegram', icon: 'plane', color: '#1b83b9', note: 'bot token', channel: 'chat', fields: ['token'], own: { token: { label: 'Bot token', hint: 'From @BotFather, such as 123456:ABC…' } }, url: ({ token }) => `telegram://${token}@default` },
-  apprise: { name: 'Apprise', icon: 'chat', color: '#2b7a4b', note: 'other chats', channel: 'chat', fields: ['url'], url: ({ url }) => (url.startsWith('apprise+') ? url : `apprise+${url}`) },
+  apprise: { name: 'Apprise', icon: 'chat', color: '#2b7a4b', fields: ['url'], url: ({ url }) => (url.startsWith('apprise+') ? url : `apprise+${url}`) },
 };
 
 /** A sign for a vendor, in its colour: letters or a picture, but not its logo. */
@@ -100,12 +100,12 @@ function NewProvider({ page }) {
   const vendor = VENDORS[page.query.get('new')];
   const tenant = shownTenant() || page.me.tenants?.[0] || '';
   const target = (name) => withQuery(page.url('/providers'), { new: name, tenant: shownTenant() });
-  if (vendor) {
+  if (vendor?.channel) {
     return html`<${Heading} title=${vendor.name} note=${html`<${Mark} of=${vendor} />`} /><${Editor} about=${html`Delivers ${inSentence(vendor.channel)} messages ${tenant ? `of ${tenant}` : 'of all tenants without a provider of their own'}. <a href=${target('yes')}>Other vendors</a> · `} page=${page} vendor=${vendor} tenant=${tenant} initial=${{ key: page.query.get('new') }} />`;
   }
   return html`<${Heading} title="New provider" />${['email', 'sms', 'push', 'chat'].filter((channel) => [null, channel].includes(page.query.get('channel'))).map((channel) => html`<section key=${channel} class="vendors"><h2>${CHANNEL_NAMES[channel]}</h2>
     <ul class="tiles">${Object.entries(VENDORS).filter(([, one]) => one.channel === channel).map(([key, one]) => html`<li key=${key}><a class="tile" href=${target(key)}><${Mark} of=${one} /><b>${one.name}</b><small>${one.note}</small></a></li>`)}</ul>
-    ${channel === 'chat' && html`<p class="muted">Slack, Discord and Microsoft Teams need no provider: the webhook of a channel is the address of its recipient.</p>`}</section>`)}`;
+    ${channel === 'chat' && html`<p class="muted">Slack, Discord and Microsoft Teams need no provider: the webhook of a channel is the address of its recipient. Other chats are reached with Apprise, in <code>BELLCAST_CHAT</code> of the server.</p>`}</section>`)}`;
 }
 
 /** A stored provider: its test, and its fields. */
@@ -181,7 +181,7 @@ function Editor({ page, vendor, tenant, initial, tag, about }) {
     const kept = isMail ? initial.url?.replace(/^\w+:\/\/(…@)?.*$/, (_, secret) => smtp({ ...fields, user: '', password: '' }).replace('://', `://${secret ?? ''}`)) : initial.url;
     const url = isByUrl ? raw : isKept ? kept : vendor.url({ ...fields, server: initial.url?.split('@')[1] ?? 'default' });
     const numbers = Object.fromEntries(Object.entries({ priority, rate, concurrency, timeout }).filter(([, value]) => value).map(([name, value]) => [name, Number(value)]));
-    return { key: isNew ? key : initial.key, values: { channel: vendor.channel, url, active: initial.active ?? true, ...numbers } };
+    return { key: isNew ? key : initial.key, values: { channel: vendor.channel ?? initial.channel, url, active: initial.active ?? true, ...numbers } };
   };
   const target = (key, more = '') => withQuery(path`/v1/providers/${key}` + more, { tenant });
   const ofFields = (problem) => { throw problem.errors ? Object.assign(problem, { errors: problem.errors.map((one) => ofField(one, isByUrl ? ['raw'] : vendor.fields)) }) : problem; };
