@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from bellcast.kernel import times
@@ -10,15 +9,12 @@ from bellcast.kernel import times
 MONDAY = 0
 ONE_DAY = timedelta(days=1)
 ONE_SECOND = timedelta(seconds=1)
-# Maximum cached zones. A process uses few; a recipient's zone is validated before.
-CACHED_ZONES = 1000
 UTC_ZONE = ZoneInfo("UTC")
 # Files beside those of the zones: the machine's own zone, a default rule and a placeholder.
 NO_ZONES = ("localtime", "posixrules", "factory")
 TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
-@lru_cache(CACHED_ZONES)
 def find_zone(name: str) -> ZoneInfo | None:
     """Return the zone with this IANA name, or None."""
     try:

@@ -24,9 +24,8 @@ DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
 def to_rfc3339(milliseconds: int) -> datetime:
     """Return the aware datetime for UTC milliseconds. Values out of range become the nearest possible datetime."""
     try:
-        # Exact to the millisecond until the year 2100 (tested), at a third of the cost of adding to the epoch.
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
+        return EPOCH + milliseconds * MILLISECOND
+    except OverflowError:
         return LATEST if milliseconds > 0 else EPOCH
 
 

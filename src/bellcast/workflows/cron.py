@@ -6,7 +6,6 @@ minute or hour that begins with `*` follows elapsed time.
 
 from collections.abc import Iterator
 from datetime import UTC
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -16,17 +15,12 @@ from bellcast.kernel import times
 FIELDS = 5
 # Maximum length: a list of every minute of an hour has 169 characters.
 MAX_LENGTH = 500
-# Maximum cached expressions. A project has few; parsing one takes about 20 µs.
-CACHED_EXPRESSIONS = 1000
 
 
 def is_cron(expression: str) -> bool:
     """True for five fields that Debian's cron would accept and that fire at least once in the next years."""
-    return len(expression) <= MAX_LENGTH and len(expression.split()) == FIELDS and _fires(expression)
-
-
-@lru_cache(CACHED_EXPRESSIONS)
-def _fires(expression: str) -> bool:
+    if len(expression) > MAX_LENGTH or len(expression.split()) != FIELDS:
+        return False
     try:
         next(CronSim(expression, times.EPOCH))
     except (CronSimError, StopIteration):

@@ -1,7 +1,6 @@
 """Rows of an inbox as notifications and back: integer times, and the order of selected columns."""
 
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -20,8 +19,6 @@ _actions = msgspec.json.Decoder(tuple[ActionButton, ...])
 ENTRY_COLUMNS = 23
 PLACE, RECIPIENT = 22, 25
 NO_OTHERS = (None,) * 8  # of an unread notification
-# Rows of one batch share one time.
-_moment = lru_cache(maxsize=4)(times.to_rfc3339)
 
 
 def notification(row: Row) -> Notification:
@@ -90,7 +87,7 @@ def new_notification(id: str, content: Content, created_at: int) -> Notification
         data=content.data,
         tags=content.tags,
         group=content.group,
-        created_at=_moment(created_at),
+        created_at=times.to_rfc3339(created_at),
         expires_at=content.expires_at,
     )
     if content.body_format == "plain" and not content.actions:
