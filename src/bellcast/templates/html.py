@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 from html import escape
 from typing import Annotated, Literal, TypeAlias
 
@@ -308,7 +308,6 @@ def read_brand(text: str) -> Brand:
         raise ValueError(str(error)) from None
 
 
-@cache
 def luminance(color: str) -> float:
     """Return the relative luminance of `#rgb` or `#rrggbb`, 0 to 1 (WCAG 2.2)."""
     parts = [part / 255 for part in _parts(color)]
