@@ -270,7 +270,7 @@ def _collect(counter: StepCounter, execution: Execution, step: Step) -> tuple[St
     own = step_counters.own_digest(run)
     if mode == "repeats" and counter.closes_at <= now:
         return StepCounter(opened_at=now, closes_at=now + window), StepOutcome(digest=_fitting(own, run))
-    closes_at = counter.closes_at if mode == "repeats" else now + window
+    closes_at = counter.closes_at if mode == "repeats" else now + (window if most is None else min(window, most))
     opened = StepCounter(run=id, opened_at=now, closes_at=closes_at, digest=own, runs=(id,))
     return opened, StepOutcome(state="waiting", due_at=closes_at, planned_at=now)
 

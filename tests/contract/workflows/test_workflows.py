@@ -190,6 +190,17 @@ async def test_sliding_digest_is_extended_up_to_its_maximum(world: WorkflowWorld
     assert await app.titles("alice") == ["4"]
 
 
+async def test_sliding_digest_is_never_longer_than_its_maximum(world: WorkflowWorld, app: App) -> None:
+    digest = {"key": "all", "type": "digest", "window": "10m", "mode": "sliding", "max_window": "5m"}
+    await world.put("booking", digest, {**BELL, "title": "{{ digest.count }}"})
+    await world.trigger("booking")
+    await world.advance(240)
+    assert await app.titles("alice") == []
+    await world.trigger("booking")
+    await world.advance(60)
+    assert await app.titles("alice") == ["2"]
+
+
 async def test_repeating_digest_passes_the_first_and_collects_the_others(world: WorkflowWorld, app: App) -> None:
     digest = {"key": "all", "type": "digest", "window": "10m", "mode": "repeats"}
     await world.put("booking", digest, {**BELL, "title": "{{ digest.count }}"})
