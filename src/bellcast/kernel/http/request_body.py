@@ -35,6 +35,8 @@ AUTHORIZE = "authorize"
 SLOW_SECONDS = 1.0
 NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 
+# The escape of a surrogate within the last bytes, after which msgspec awaits the other half.
+HALF_PAIR = re.compile(rb"(?<!\\)\\u[dD][89abAB][0-9a-fA-F]{2}.{0,5}\Z", re.DOTALL)
 BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 
 
@@ -221,6 +223,10 @@ def unreadable(text: bytes, broken: Exception) -> BellcastError:
         return BadRequest("The body is empty; send JSON.")
     if isinstance(broken, UnicodeDecodeError):
         return BadRequest(f"The JSON is not UTF-8: {broken.reason} at byte {broken.start}.")
+    if "surrogate" in str(broken) or HALF_PAIR.search(text[-12:]):
+        return BadRequest(
+            "The body is not JSON: it has half of a surrogate pair (\\ud800 to \\udfff), which is no character."
+        )
     return BadRequest(f"The body is not JSON: {broken}.")
 
 

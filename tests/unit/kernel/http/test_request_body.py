@@ -147,6 +147,20 @@ class TestPath:
 
 
 @pytest.mark.parametrize(
+    "text", [b'"\\ud800"', b'{"a":"x\\uDC00"}', b'{"title":"\\ud83d","b":1}', b'["\\ud800\\ud800"]']
+)
+def test_half_of_a_surrogate_pair_is_named(text):
+    with pytest.raises(BadRequest, match=r"half of a surrogate pair \(\\ud800 to \\udfff\)"):
+        request_body.anything(text)
+
+
+@pytest.mark.parametrize("text", [b'"\\u0041', b'"\\\\ud800', b'"\\ud83d\\ude00'])
+def test_json_that_ends_early_has_no_half_pair(text):
+    with pytest.raises(BadRequest, match="truncated"):
+        request_body.anything(text)
+
+
+@pytest.mark.parametrize(
     ("header", "expected"),
     [
         (b"application/json", "application/json"),
