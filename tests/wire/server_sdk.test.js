@@ -311,6 +311,8 @@ test('handlers issue tokens that end with the session', async () => {
   }
   const session = await (await bell.sessionHandler(() => ({ recipient: 7, roles: ['admin'], topics: ['desk'], since: 1_769_860_800 }))(new Request('http://x/'))).json();
   assert.deepEqual(session, { recipient: '7', tenant: null, roles: ['admin'], topics: ['desk'], since: 1_769_860_800 });
+  const named = await (await bell.sessionHandler(() => ({ recipient: 7, name: 'Ann', publish: ['desk'] }))(new Request('http://x/'))).json();
+  assert.deepEqual(named, { recipient: '7', tenant: null, publish: ['desk'], name: 'Ann' });
   for (const handlerOf of [bell.tokenHandler, bell.sessionHandler]) {
     for (const wrong of [{ expires_at: 'soon' }, { since: 'soon' }]) {
       await assert.rejects(handlerOf.call(bell, () => ({ recipient: 7, ...wrong }))(new Request('http://x/')), InvalidArgument);

@@ -58,9 +58,9 @@ export function sessionHandler(who) {
   return async (request) => {
     const identity = identityOf(await who(request));
     if (!identity) return json(401, { detail: 'Not signed in.' });
-    const { recipient, tenant = null, roles, topics } = identity;
+    const { recipient, tenant = null, roles, topics, publish, name } = identity;
     const end = endOf(identity), since = joinedOf(identity);
-    return json(200, { recipient: text(recipient, 'recipient'), tenant, ...(roles && { roles }), ...(topics && { topics }), ...(since != null && { since: epochSeconds('since', since) }), ...(!Number.isNaN(end) && { expires_at: new Date(end).toISOString() }) });
+    return json(200, { recipient: text(recipient, 'recipient'), tenant, ...(roles && { roles }), ...(topics && { topics }), ...(publish && { publish }), ...(name && { name }), ...(since != null && { since: epochSeconds('since', since) }), ...(!Number.isNaN(end) && { expires_at: new Date(end).toISOString() }) });
   };
 }
 
