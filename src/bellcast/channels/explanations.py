@@ -58,7 +58,7 @@ FAILED_RUN: dict[DeliveryVerdict, DeliveryVerdict] = {"delivered": "partly_deliv
 OPEN_RUN: dict[DeliveryVerdict, DeliveryVerdict] = {"delivered": "waiting", "nothing_sent": "waiting"}
 ADDRESSES = {
     "no_address": "the recipient has no address for it",
-    "invalid_address": "the recipient's address is not one: expected name@example.com, or +43… for a phone",
+    "invalid_address": "the recipient's address is not one: an e-mail address needs an @ and a domain, a phone number a + and the country",
     "suppressed": "the recipient's address is suppressed, after a bounce, a complaint or by hand",
 }
 # What needs a provider, and the setting with it. Browsers and chat webhooks need none.

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from bellcast.channels import explanations
 from bellcast.templates.masking import HIDDEN, masked, masked_text
 
 
@@ -43,6 +44,11 @@ def test_fields_that_a_schema_marks_as_private_are_masked() -> None:
 
 def test_texts_without_addresses_stay() -> None:
     for text in ("Room 12, 14:00", "2030-06-10", "A-4711", "v1.2.3", ""):
+        assert masked_text(text) == text
+
+
+def test_hints_of_explanations_stay() -> None:
+    for text in explanations.ADDRESSES.values():
         assert masked_text(text) == text
 
 
