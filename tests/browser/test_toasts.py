@@ -58,6 +58,17 @@ def test_toast_closes_after_its_duration_unless_urgent(app, person, shop):
     expect(toasts(page)).to_have_count(0)
 
 
+def test_toast_of_an_infinite_duration_stays(app, person, shop):
+    page = open_both(shop, duration="Infinity")
+    page.evaluate("{ globalThis.offered = 0; addEventListener('bellcast:toast', () => offered++) }")
+    app.notify(person, title="New order")
+    wait_page(page, "offered === 1")
+    page.evaluate(
+        "() => new Promise((done) => setTimeout(done, 20))"
+    )  # after the timer of the toast, if that were due at once
+    expect(toasts(page)).to_have_count(1)
+
+
 def test_page_that_shows_its_own_toasts_sees_no_number_of_further_ones(app, person, shop):
     page = open_both(shop)
     page.evaluate(

@@ -1,6 +1,7 @@
 /** The types of the components' props; compiled only. */
 
 import { Bell, Inbox, RealtimeNotifications, Toasts, useRealtimeNotifications, useWebSocket } from 'bellcast/react';
+import { Bell as BellElement, Toasts as ToastsElement } from 'bellcast';
 import { useRef } from 'react';
 
 export function Header() {
@@ -20,4 +21,13 @@ export function Header() {
       <Bell onOpenNotifications={() => {}} />
     </header>
   );
+}
+
+export function reflected(bell: BellElement, toasts: ToastsElement): (string | null)[] {
+  bell.open = true;
+  bell.topics = ['orders', 'desk'];
+  toasts.duration = 8_000;
+  // @ts-expect-error true or false
+  bell.open = 'yes';
+  return [bell.server, bell.token, bell.recipient, bell.topics, bell.badge, toasts.position, toasts.duration];
 }

@@ -32,7 +32,7 @@ import * as popover from './popover.js';
  * @slot failed  instead of the text while the server cannot be reached
  * @slot ended  instead of the text of an ended session
  */
-export class Bell extends Element {
+export class Bell extends /** @type {{new (): Element & {badge: string | null, open: boolean}, observedAttributes: string[]}} */ (Element) {
   static observedAttributes = [...Element.observedAttributes, 'badge', 'open', 'tabs', 'title-badge'];
 
   #badge = h('span', 'badge', { ariaHidden: 'true' });

@@ -26,8 +26,10 @@ const SEEN_REPORT_INTERVAL = 300; // ms
 const COMMON_ATTRIBUTES = ['server', 'token', 'token-url', 'recipient', 'topics', 'lang', 'debug'];
 const PROPERTIES = ['getToken', 'session', 'source', 'messages', 'tabs'];
 
-/** Without a DOM (server rendering) the class must still load. @type {typeof HTMLElement} */
-const BaseElement = globalThis.HTMLElement ?? class {};
+/** @typedef {{server: string | null, token: string | null, recipient: string | null, get topics(): string | null, set topics(topics: string | string[] | null)}} Reflected  the properties that `reflect` defines */
+
+/** Without a DOM (server rendering) the class must still load. @type {new () => HTMLElement & Reflected} */
+const BaseElement = /** @type {any} */ (globalThis.HTMLElement) ?? class {};
 
 /**
  * @attr {string} server  address of the server; by default the page's origin

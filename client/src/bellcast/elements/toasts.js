@@ -13,6 +13,7 @@ import { leave } from './motion.js';
 /** @typedef {{notification: Notification, element: HTMLElement}} Toast */
 
 const MAX_TOASTS = 3;
+const MAX_DELAY = 2_147_483_647; // ms, of a timer: a longer one, such as `Infinity`, ends at once
 const DEFAULT_DURATION = 6_000; // ms; urgent ones stay until closed
 
 /** @param {Notification} notification */
@@ -21,10 +22,10 @@ const isUrgent = ({ priority }) => priority === 'urgent';
 /**
  * New notifications, shown briefly in the tab that alerts the user.
  * @attr {'bottom-end' | 'bottom-start' | 'top-end' | 'top-start'} position  by default `bottom-end`
- * @attr {number} duration  ms; by default 6,000. Urgent ones stay until they are closed
+ * @attr {number} duration  ms; by default 6,000; with `Infinity` they stay. Urgent ones stay until they are closed
  * @fires {{notification: Notification}} bellcast:toast  a toast appears
  */
-export class Toasts extends Element {
+export class Toasts extends /** @type {{new (): Element & {position: string | null, get duration(): string | null, set duration(ms: string | number | null)}, observedAttributes: string[]}} */ (Element) {
   static observedAttributes = [...Element.observedAttributes, 'position', 'duration'];
 
   #list = h('div', 'toasts');
@@ -99,7 +100,7 @@ export class Toasts extends Element {
 
   /** Close after a delay, unless the pointer or the focus is inside. @param {HTMLElement} toast @param {string} id */
   #fade(toast, id) {
-    const stays = Number(this.getAttribute('duration')) || DEFAULT_DURATION;
+    const stays = Math.min(Number(this.getAttribute('duration')) || DEFAULT_DURATION, MAX_DELAY);
     const { abortSignal } = this;
     const again = () => void setTimeout(fade, stays);
     const fade = () => abortSignal?.aborted || (toast.matches(':hover, :focus-within') ? again() : this.#close(id));
