@@ -141,7 +141,7 @@ async def advance_clock(call: ResourceCall[ClockAdvance]) -> ClockTime:
     """Advance the test clock.
 
     Runs all work that becomes due (delays, digests, retries, schedules, expiry) before the response is
-    sent."""
+    sent. What is removed by age, such as old drafts, follows within seconds."""
     now = await _clock(call.ctx).advance(round(times.seconds(call.body.advance) * 1000))
     return ClockTime(times.to_rfc3339(now))
 

@@ -69,8 +69,8 @@ class SimulatedCondition(Struct, frozen=True, kw_only=True):
 
 
 class SimulatedStep(Struct, frozen=True, kw_only=True):
-    """A step that the run reached, `at` its start. `until` is the end of its wait. `branch` is the number of the branch
-    that was chosen, or `else`. `assumed`: its call was not made, and its result is empty. `content` is what would be sent,
+    """A step that the run reached, `at` its start. `until` is the end of its wait. `branch` is the index in
+    `branches` of the one that was chosen, 0 for "Branch 1" of the console, or `else`. `assumed`: its call was not made, and its result is empty. `content` is what would be sent,
     `missing` are variables without a value, for which the step fails."""
 
     step: str
