@@ -241,6 +241,15 @@ async def test_throttles_and_digests_count_the_runs_of_the_request_only(tmp_path
         assert (run["state"], [one["step"] for one in run["path"]]) == ("throttled", ["limit"])
 
 
+@pytest.mark.parametrize("event", ["read", "acted"])
+async def test_item_that_was_read_has_been_seen(tmp_path: Path, event: str) -> None:
+    unseen = {**MAIL, "if": {"var": "steps.bell.seen_at", "op": "empty"}}
+    async with opened(tmp_path) as world:
+        await world.put("/v1/workflows/booking", {"steps": [BELL, {**LOOKED, "on_match": "continue"}, unseen]})
+        path = await path_of(world, events=[{"step": "bell", "event": event, "after": "10m"}])
+        assert (path["looked"]["reason"], path["mail"]["reason"]) == ("matched", "condition")
+
+
 async def test_live_event_ends_the_wait_that_it_matches(tmp_path: Path) -> None:
     condition = {"var": "event.data.total", "op": "gt", "value": 10}
     wait = {"key": "paid", "type": "wait_for", "event": "paid", "topic": "shop.{{ data.client }}", "match": condition}

@@ -55,6 +55,8 @@ MAX_CPU_SECONDS = 2.0
 MAX_PATH_BYTES = 1024 * 1024
 # The id of a simulated run, in its variable `run.id` too.
 RUN = "simulated"
+# What else has happened to an inbox item: one that was acted on has been read, and what is read has been seen.
+IMPLIED = {"acted": ("seen", "read"), "read": ("seen",)}
 
 
 def errors(value: SimulationRequest, limits: Limits) -> Iterator[FieldError]:
@@ -267,8 +269,7 @@ class RunSimulation:
             elif event.step is not None:
                 facts = self._facts.get(event.step, engine.NO_FACTS)
                 if event.event in INBOX_EVENTS:
-                    # An item that was acted on has been seen and read.
-                    names = ("seen", "read", "acted") if event.event == "acted" else (event.event,)
+                    names = (event.event, *IMPLIED.get(event.event, ()))
                     changes: dict[str, Any] = {f"{one}_at": now for one in names if getattr(facts, f"{one}_at") is None}
                 else:
                     changes = {"messages": (*facts.messages, event.event)}
