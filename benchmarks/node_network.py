@@ -89,11 +89,14 @@ class NetworkNode(MemoryBroker):
         self.network = network
         self.is_cut = False
         self.clock = NodeClock(network.clock)
+        self.step_ms = 0  # of its system time
+        self.system_clock = NodeClock(network.clock)
+        self.system_clock.now = lambda: network.clock.now() + self.step_ms
         self.followed: Counter[Stream] = Counter()
         self.received: Counter[str] = Counter()
         self._held: deque[Event] = deque()  # sent while cut, or received while suspended
         report = callbacks._replace(report=self._report) if callbacks.report() is None else callbacks
-        self.hub = Hub(PresenceTracker(lambda: ("*",)), self, self.clock, report)
+        self.hub = Hub(PresenceTracker(lambda: ("*",)), self, self.system_clock, report, steady=self.clock)
         self.listen(self.hub.dispatch)
         self._exchange = asyncio.ensure_future(self.hub.members.run())
 

@@ -66,6 +66,17 @@ class SystemClock(Clock):
         return wall
 
 
+class SteadyClock(Clock):
+    """A Clock that no step of the system time changes: for durations within this process. It starts at the system time."""
+
+    def __init__(self) -> None:
+        self._offset = (time.time_ns() - steady_ns()) // 1_000_000
+
+    def now(self) -> int:
+        """Return milliseconds."""
+        return steady_ns() // 1_000_000 + self._offset
+
+
 class TestClock(Clock):
     """A Clock with a time that only `set` changes. Sleeps last in real time, so that loops continue."""
 

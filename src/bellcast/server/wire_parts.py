@@ -29,7 +29,7 @@ from bellcast.engines import Engines
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.sending import SendFanout
 from bellcast.inbox.store import sends
-from bellcast.kernel.clock import Clock, SystemClock, TestClock
+from bellcast.kernel.clock import Clock, SteadyClock, SystemClock, TestClock
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Invalid, SettingsError
@@ -244,13 +244,14 @@ class ServerParts:
         # check them by theirs.
         self.real_clock = real_clock = SystemClock()
         self.clock: Clock = test_clock or real_clock
+        self.steady_clock = SteadyClock()
         self.new_id = Ids().new
         clock, new_id = self.clock, self.new_id
         self.tracing = adapters.tracing(settings.server)
         self.db = adapters.store(settings.store, clock, self.tracing)
         self.broker = adapters.broker(settings.store, project, real_clock)
         history = adapters.topic_history(settings.store, project, self.broker, clock, settings.limits)
-        self.rates = SharedRates(real_clock)
+        self.rates = SharedRates(self.steady_clock)
         self.quotas = Quotas(self.db, self.rates, settings.limits, clock)
         self.clients = HttpClients(settings.channels.http_allow)
         self.http = self.clients.trusted()

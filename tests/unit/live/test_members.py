@@ -157,6 +157,25 @@ async def test_cut_node_drops_none_and_returns(cluster: Cluster, number: int) ->
     assert {id for _, id in cluster.dropped} == {cut.id}
 
 
+@pytest.mark.parametrize("step", [10_800_000, -10_800_000])
+@pytest.mark.parametrize("number", [1, 3], ids=["of the keeper", "of all"])
+async def test_step_of_the_system_time_ends_no_live_node_and_hides_no_dead_one(
+    cluster: Cluster, number: int, step: int
+) -> None:
+    nodes = await cluster.start(3)
+    for node in nodes[:number]:
+        node.step_ms = step
+    await cluster.pass_seconds(20)
+    assert cluster.dropped == []
+    assert cluster.is_complete()
+    reported_at = [at for at, _ in nodes[0].hub.members.reports.values()]
+    assert len(reported_at) == 3
+    assert max(abs(at - step - cluster.fake_clock.now()) for at in reported_at) < 5_000
+    await nodes[2].kill()
+    await cluster.pass_seconds(10)
+    assert {id for _, id in cluster.dropped} == {nodes[2].id}
+
+
 async def test_list_of_a_new_keeper_that_does_not_know_a_node_yet_ends_it_for_no_other(cluster: Cluster) -> None:
     _, second, third = await cluster.start(3)
     new = "0" * 16

@@ -1,9 +1,11 @@
 """Steps of the system's clock."""
 
+import time
+
 import pytest
 import structlog
 
-from bellcast.kernel.clock import CHECK_MS, CONFIRM_MS, SystemClock
+from bellcast.kernel.clock import CHECK_MS, CONFIRM_MS, MAX_STEP_MS, SteadyClock, SystemClock
 
 DAY_MS = 86_400_000
 
@@ -64,3 +66,11 @@ def test_time_is_checked_for_a_step_once_a_second() -> None:
     for _ in range(2 * CHECK_MS):
         machine.pass_time(1)
     assert len(checks) == 2
+
+
+def test_steady_clock_starts_at_the_system_time_and_takes_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, system = SteadyClock(), time.time_ns
+    before = clock.now()
+    assert abs(before - system() // 1_000_000) < MAX_STEP_MS
+    monkeypatch.setattr(time, "time_ns", lambda: system() - DAY_MS * 1_000_000)
+    assert before <= clock.now() < before + MAX_STEP_MS

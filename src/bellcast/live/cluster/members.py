@@ -65,6 +65,7 @@ class Members:
         clock: Clock,
         connections: Callable[[], int],
         report: Callable[[], NodeReport | None],
+        steady: Clock,
     ) -> None:
         self.parts: list[Callable[[], Awaitable[list[Event]]]] = [self._messages]
         self._has_work = asyncio.Event()
@@ -82,11 +83,12 @@ class Members:
         self.rejoined: list[Callable[[], None]] = []
         self._has_rejoined = False  # since the last turn
         self._broker = broker
-        self._clock = clock
+        self._clock = steady  # a step of the system time would end live nodes, or hide dead ones
+        self._system_clock = clock
         self._connections = connections
         self._report = report
         self._listed: set[str] = set()  # by the current keeper
-        self._ticked_at = clock.now()
+        self._ticked_at = steady.now()
         self._list_due = 0  # when this node takes over from a silent keeper
         self._sent_at = 0  # 0: now
 
@@ -100,7 +102,7 @@ class Members:
         keeper."""
         own, others = self._report(), self.others.items() if self.is_keeper else ()
         reports = {id: node.report for id, node in others if node.report is not None}
-        return reports | ({} if own is None else {self.id: (self._clock.now(), own)})
+        return reports | ({} if own is None else {self.id: (self._system_clock.now(), own)})
 
     def joined_at(self, id: str) -> int:
         """Return when a live node joined, or 0 if it is not known."""
@@ -215,7 +217,7 @@ class Members:
                     self._send_soon()
                     self._has_rejoined = True
                 if event.report is not None:
-                    self.others[event.node].report = now, event.report
+                    self.others[event.node].report = self._system_clock.now(), event.report
             case NodeClaim() if self.is_keeper:
                 self.others.setdefault(event.node, Node(since=now))  # it will ask for the states itself
                 self.note(event.node)

@@ -91,7 +91,9 @@ class Hub:
         clock: Clock,
         callbacks: HubCallbacks,
         history: TopicHistory = NO_HISTORY,
+        steady: Clock | None = None,  # of the cluster; None: the clock
     ) -> None:
+        steady = steady or clock
         self.tick = 0  # current tick of the heartbeat wheel
         self.presence = presence
         self.callbacks = callbacks
@@ -101,13 +103,13 @@ class Hub:
         # What the reconciler found, and its checks by outcome
         self.reconciled: Counter[str] = Counter()
         self.reconciler_checks: Counter[str] = Counter()
-        self.members = Members(broker, clock, self.__len__, callbacks.report)
+        self.members = Members(broker, clock, self.__len__, callbacks.report, steady)
         self._by_id: dict[str, Connection] = {}
         self._streams: dict[Stream, set[Connection]] = {}
         self.find = self._by_id.get  # a connection by its id
-        self.groups = Groups(broker, clock, self.members, self.count_here, self.members_here, self.apply_peer)
+        self.groups = Groups(broker, steady, self.members, self.count_here, self.members_here, self.apply_peer)
         self.groups.known.append(self._on_group_known)
-        self.guardians = Guardians(clock, self.members)
+        self.guardians = Guardians(steady, self.members)
         self.observers: list[HubObserver] = []  # of the dialects; shared with the parts
         self.history_holds = HistoryHolds(self._streams)
         self._held_connections = self.history_holds.connections
