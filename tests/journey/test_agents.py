@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 from urllib.parse import urljoin
 
 import httpx
@@ -15,6 +16,10 @@ import httpx2
 import pytest
 
 from bellcast.agents import documentation
+from bellcast.agents.calls import Agents
+from bellcast.kernel.errors import TooMany
+from bellcast.kernel.identities import Caller
+from tests.clock import FakeClock
 from tests.journey.channels import World, opened
 from tests.servers import ServerProcess
 
@@ -215,6 +220,17 @@ async def test_calls_of_a_key_are_limited_and_recorded(tmp_path: Path) -> None:
         assert [one["outcome"] for one in mine] == ["invalid", *["ok"] * 59, "too_many"]
         assert mine[0]["actor"].startswith("key:")
         assert json.loads(mine[0]["target"]) == {"text": "push", "token": "[redacted]"}
+
+
+def test_calls_of_a_clock_that_was_ahead_do_not_count() -> None:
+    clock, caller = FakeClock(), Caller(scopes=("agent",), key="k")
+    agents = Agents(MagicMock(), MagicMock(), clock, MagicMock(), lambda: 2)
+    for step in (0, -10_800):
+        clock.advance(step)
+        for _ in range(2):
+            agents.admit(caller, "docs", {})
+        with pytest.raises(TooMany):
+            agents.admit(caller, "docs", {})
 
 
 async def test_key_of_a_tenant_reads_only_its_tenant(tmp_path: Path) -> None:

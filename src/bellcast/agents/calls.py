@@ -133,7 +133,7 @@ class Agents(Struct, eq=False):
         if len(self._taken) >= MAX_KEYS:
             self._taken = {name: times for name, times in self._taken.items() if times and times[-1] > now - HOUR_MS}
         times = self._taken.setdefault((key, period), deque())
-        while times and times[0] <= now - period:
+        while times and not now - period < times[0] <= now:  # later: the clock was set back
             times.popleft()
         if most and len(times) >= most:
             wait = (times[0] + period - now + 999) // 1000

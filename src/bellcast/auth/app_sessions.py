@@ -50,7 +50,7 @@ class AppSessions:
         """Return the principal of these cookies."""
         digest = hashlib.sha256(cookies).digest()
         principal = self._cache.get(digest)
-        if principal is None or self.clock.now() >= principal.issued_at + CACHE_MS:
+        if principal is None or not 0 <= self.clock.now() - principal.issued_at < CACHE_MS:
             principal = await self._query(digest, cookies)
         return self._current(principal)
 

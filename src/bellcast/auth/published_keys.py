@@ -55,7 +55,9 @@ class PublishedKeys(Struct, eq=False):
         if not is_cached or (self._is_old() and not self._refreshing.locked()):
             async with self._refreshing:
                 # Tasks that waited for the lock find the response cached.
-                if (self._is_old() or self._find(token) is None) and self.clock.now() >= self._next_refresh_at:
+                # No refresh is due later than MIN_REFRESH_MS, unless the clock was set back.
+                waits = 0 < self._next_refresh_at - self.clock.now() <= MIN_REFRESH_MS
+                if (self._is_old() or self._find(token) is None) and not waits:
                     try:
                         self._keys = await self._fetch()
                     except Unavailable as failure:
@@ -75,7 +77,7 @@ class PublishedKeys(Struct, eq=False):
             raise Unauthenticated(f"The {self.subject}'s signature is wrong.")
 
     def _is_old(self) -> bool:
-        return self.clock.now() >= self._fetched_at + CACHE_MS
+        return not 0 <= self.clock.now() - self._fetched_at < CACHE_MS
 
     def _find(self, token: Jwt) -> "jwt.PyJWK | None":
         """Return the key with the token's kid; without a kid, the only key of its algorithm."""

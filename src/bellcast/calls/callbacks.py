@@ -277,7 +277,8 @@ class HttpCallback:
 
     async def dispatch(self, call: Call) -> Any:
         url = self._url()
-        if call.namespace == ROOT and self._clock.now() < self._failed_until.get((url, call.name), 0):
+        pause = self._failed_until.get((url, call.name), 0) - self._clock.now()
+        if call.namespace == ROOT and 0 < pause <= FAILED_PAUSE_MS:  # longer: the clock was set back
             return admit_by_session(call)
         try:
             reply = _read(await self._post(url, call))

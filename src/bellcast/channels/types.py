@@ -242,6 +242,7 @@ class ProviderRate:
         self._rate = max(rate, MIN_RATE) if rate else 0.0
         self._rates = rates
         self._last = 0.0
+        self._now = 0
 
     def due_at(self, now: int) -> int:
         """Count one message towards the rate: return `now` if it may be sent, else the time (UTC milliseconds) to try
@@ -249,6 +250,8 @@ class ProviderRate:
         wait = self._rates.take(self._name, self._rate, now)
         if not wait:
             return now
+        self._last -= max(0, self._now - now)  # if the clock was set back
+        self._now = now
         # Messages for which the rate implies a longer wait get the same time.
         latest = now + times.MAX_AHEAD_SECONDS * 1000
         self._last = min(max(self._last + 1000 / self._rate, now + wait * 1000), latest)

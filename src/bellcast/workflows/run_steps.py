@@ -191,7 +191,8 @@ class RunSteps(Struct, eq=False):
         window = engine.duration(step, "window", execution.state, execution.context)
         key, counter, revision = await self._counter(execution, step)
         now = execution.context.now
-        recent = tuple(at for at in counter.passed if at > now - window)
+        # Not those far ahead: the clock was set back.
+        recent = tuple(at for at in counter.passed if abs(now - at) < window)
         has_passed = len(recent) < step.fields.get("limit", 1)
         body = msgspec.json.encode(StepCounter(passed=(*recent, now) if has_passed else recent))
         execution.counters.append(CounterUpdate(key=key, revision=revision, body=body, expires_at=now + window))

@@ -169,6 +169,16 @@ async def test_throttle_lets_a_number_of_runs_through_per_window(world: Workflow
     assert await world.status(again) == "completed"
 
 
+async def test_throttle_ignores_runs_of_a_clock_that_was_ahead(world: WorkflowWorld) -> None:
+    await world.put("booking", {"key": "one", "type": "throttle", "window": "1h"}, BELL)
+    ids = [await world.trigger("booking", data={"client": "Bob"})]
+    await world.settle()
+    world.clock.advance(-3 * 3_600)
+    ids += [await world.trigger("booking", data={"client": "Bob"}) for _ in range(2)]
+    await world.settle()
+    assert [await world.status(id) for id in ids] == ["completed", "completed", "throttled"]
+
+
 async def test_digest_collects_runs_until_its_window_ends(world: WorkflowWorld, app: App) -> None:
     title = "{{ digest.count }} from {% for item in digest.items %}{{ item.client }} {% endfor %}"
     await world.put("booking", {"key": "all", "type": "digest", "window": "10m"}, {**BELL, "title": title})

@@ -61,6 +61,13 @@ async def test_session_response_is_cached_for_five_seconds() -> None:
     assert len(app.web.requests) == 2
 
 
+async def test_session_response_is_requested_again_when_the_clock_was_set_back() -> None:
+    app = AppServer()
+    await app.recipient()
+    app.clock.advance(-10_800)
+    assert (await app.recipient()).issued_at == NOW - 10_800_000
+
+
 async def test_responses_are_cached_per_cookie() -> None:
     app = AppServer()
     app.web.respond = lambda headers: Response(200, {}, b'{"recipient":"%s"}' % headers["cookie"].encode())

@@ -155,6 +155,15 @@ async def test_new_key_is_fetched_immediately_and_unknown_kids_refetch_every_thi
     assert len(issuer.web.requests) == 3
 
 
+async def test_keys_are_fetched_when_the_clock_was_set_back() -> None:
+    issuer = Issuer(jwk(RSA, "one"))
+    await issuer.verify(RSA_TOKEN)
+    issuer.publish(jwk(RSA_NEXT, "next"))
+    issuer.clock.advance(-10_800)
+    assert (await issuer.verify(signed_token(RSA_NEXT, "RS256", "next"))).recipient == "alice"
+    assert "not among" in await issuer.refusal(RSA_TOKEN)
+
+
 async def test_concurrent_verifications_share_one_fetch() -> None:
     issuer = Issuer(jwk(RSA, "one"))
     principals = await asyncio.gather(*(issuer.verify(RSA_TOKEN) for _ in range(50)))

@@ -182,6 +182,9 @@ async def test_callback_url_that_is_away_is_retried_after_a_delay(status: int | 
     shop.clock.advance(10)
     assert await shop.call_handler("connect") is None
     assert len(shop.bodies) == 4
+    shop.clock.advance(-3_600)  # set back
+    assert await shop.call_handler("connect") is None
+    assert len(shop.bodies) == 5
 
 
 def broken_handlers() -> Handlers:

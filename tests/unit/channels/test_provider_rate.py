@@ -23,3 +23,9 @@ def test_stored_rate_below_the_lowest_is_one_message_per_day(rate: float) -> Non
 def test_wait_ends_after_a_year() -> None:
     limits = ProviderRate("p", 1e-5, BusyRates())
     assert max(limits.due_at(NOW) for _ in range(1_000)) == NOW + times.MAX_AHEAD_SECONDS * 1000 + 1
+
+
+def test_messages_wait_as_long_as_before_when_the_clock_is_set_back() -> None:
+    limits = ProviderRate("p", 2, BusyRates())
+    assert [limits.due_at(NOW) - NOW for _ in range(3)] == [501, 1_001, 1_501]
+    assert limits.due_at(NOW - 10_800_000) == NOW - 10_800_000 + 2_001

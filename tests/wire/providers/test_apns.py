@@ -132,6 +132,10 @@ async def test_alert_is_sent_over_http2_with_a_signed_token(key_file: tuple[Path
         assert jwt.get_unverified_header(token)["kid"] == "KEY456"
         await provider.send(OutgoingMessage(id=id, to=DEVICE, content=content))
         assert apple.requests[1][2]["authorization"] == headers["authorization"]
+        clock.advance(-10_800)  # a token from the future would be refused for three hours
+        await provider.send(OutgoingMessage(id=id, to=DEVICE, content=content))
+        token = apple.requests[2][2]["authorization"].removeprefix("bearer ")
+        assert jwt.decode(token, options={"verify_signature": False})["iat"] == clock.now() // 1000
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ async def _batches(request: ApiRequest, watching: ClusterWatch) -> AsyncIterator
     checked, caller = clock.now(), guards.caller(request)
     shows_content = _shows_content(request)
     async for batch in watching.batches():
-        if clock.now() - checked >= REAUTHORIZE_MS:
+        if not 0 <= clock.now() - checked < REAUTHORIZE_MS:
             checked = clock.now()
             try:
                 await guards.authorize(request, "observe", WATCHERS, tenant_rule="list")

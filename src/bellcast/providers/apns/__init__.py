@@ -59,7 +59,7 @@ class APNsProvider(vendor_api.VendorProvider):
         alert = {"title": shown.pop("title", ""), "body": shown.pop("body", "")}
         payload = {"aps": {"alert": alert, "sound": "default"}, **shown}
         now = self._setup.clock.now() / 1000
-        if now - self._signed_at > TOKEN_SECONDS:
+        if not 0 <= now - self._signed_at <= TOKEN_SECONDS:
             claims = {"iss": self._url.user, "iat": int(now)}
             self._token = jwt.encode(claims, self._private, algorithm="ES256", headers={"kid": self._url.password})
             self._signed_at = now
