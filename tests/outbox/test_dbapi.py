@@ -19,7 +19,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
 from bellcast.client import Bellcast
-from bellcast.contrib import dbapi, outbox, relay_thread, sqlalchemy
+from bellcast.contrib import dbapi, outbox, outbox_rows, relay_thread, sqlalchemy
 from bellcast.contrib.outbox_rows import OutboxRows
 from bellcast.contrib.relay import RelayThread, Round
 from tests.faults.nodes import titles
@@ -168,6 +168,55 @@ def test_relay_without_the_driver_says_what_to_install(monkeypatch, url, package
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=re.escape(f"run pip install {package}")):
         relay_thread.start(url)
+
+
+class MySQL:
+    """The module of the driver and its connection: records statements, and finds the row 7."""
+
+    description = (("id",),)
+
+    def __init__(self):
+        self.statements = []
+
+    def connect(self, *, init_command, autocommit, **address):
+        assert (address["host"], address["database"], autocommit) == ("db", "shop", True)
+        self.statements.append(init_command)
+        return self
+
+    def cursor(self):
+        return self
+
+    def execute(self, statement, parameters):
+        self.statements.append(statement % tuple(["?"] * len(parameters)))
+
+    def fetchall(self):
+        statement = self.statements[-1]
+        if "min(id)" in statement:
+            return [(None,)]
+        return [(7,)] if statement.startswith("SELECT id FROM") else []
+
+    def close(self):
+        pass
+
+
+def test_relay_on_mysql_does_not_wait_for_rows_that_are_not_committed(monkeypatch):
+    driver = MySQL()
+    monkeypatch.setitem(sys.modules, "pymysql", driver)
+    rows = outbox_rows.connect("mysql://db/shop")
+    assert driver.statements == ["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"]
+    rows.release_ahead()
+    rows.lease(2)
+    rows.postpone([7, 8], 1, "The server is down")
+    rows.delete([7, 8])
+    changes = [one for one in driver.statements if one.startswith(("UPDATE", "DELETE"))]
+    assert len(changes) == 4
+    assert all(" bellcast_outbox FORCE INDEX (PRIMARY) " in one for one in changes)
+    # MySQL scans the table for a list of ids, in spite of the index
+    assert "FROM (SELECT ? AS id UNION ALL SELECT ? AS id) AS sent STRAIGHT_JOIN" in changes[-1]
+
+
+def test_mysql_stores_the_reason_of_a_refusal_in_any_script():
+    assert "\n  error TEXT CHARACTER SET utf8mb4\n" in outbox.table_sql("mysql")
 
 
 def test_relay_reconnects_after_an_outage_of_its_database(bellcast_server, tmp_path):

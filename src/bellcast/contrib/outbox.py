@@ -62,7 +62,7 @@ _COLUMNS: dict[Dialect, str] = {
   next_attempt_at DATETIME(6) DEFAULT (UTC_TIMESTAMP(6)),
   attempts INTEGER DEFAULT 0,
   refused_at DATETIME(6),
-  error TEXT""",
+  error TEXT CHARACTER SET utf8mb4""",
 }
 
 

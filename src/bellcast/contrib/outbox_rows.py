@@ -58,6 +58,8 @@ class OutboxRows:
         self._mark = mark or ("?" if dialect == "sqlite" else "%s")
         self._zone = zone
         self._key = "`key`" if dialect == "mysql" else "key"
+        # By another index or a scan, MySQL waits for rows that other transactions have not committed.
+        self._by_id = f"{TABLE} FORCE INDEX (PRIMARY)" if dialect == "mysql" else TABLE
         self.searched_at: datetime | None = None  # the last `release_ahead`
 
     def close(self) -> None:
@@ -80,7 +82,7 @@ class OutboxRows:
         # The end of the lease marks the rows of this call: another relay's update no longer finds them due.
         until = now + LEASE
         self._run(
-            f"UPDATE {TABLE} SET next_attempt_at = {self._mark}, attempts = coalesce(attempts, 0) + 1, "
+            f"UPDATE {self._by_id} SET next_attempt_at = {self._mark}, attempts = coalesce(attempts, 0) + 1, "
             f"created_at = coalesce(created_at, {self._mark}) WHERE id IN ({self._marks(ids)}) AND {due}",
             *(until, now, *ids, now),
         )
@@ -106,7 +108,7 @@ class OutboxRows:
         leased = [row for id, row in zip(ids, own, strict=False) if row.id == id]
         if rest := [row.id for row in own[len(leased) :]]:
             marks = self._marks(rest)
-            self._run(f"UPDATE {TABLE} SET next_attempt_at = {self._mark} WHERE id IN ({marks})", now, *rest)
+            self._run(f"UPDATE {self._by_id} SET next_attempt_at = {self._mark} WHERE id IN ({marks})", now, *rest)
         return leased
 
     def _held(self, now: datetime) -> int | None:
@@ -122,12 +124,16 @@ class OutboxRows:
         now = self.now()
         latest = now + HOLD_WINDOW
         ahead = AHEAD.format(mark=self._mark)
-        statement = f"UPDATE {TABLE} SET next_attempt_at = {self._mark} WHERE {ahead}"
+        statement = f"UPDATE {self._by_id} SET next_attempt_at = {self._mark} WHERE {ahead}"
         self._run(statement, now, latest, latest + LONGEST_RESCHEDULE)
 
     def delete(self, ids: Sequence[int]) -> None:
         if ids:
-            self._run(f"DELETE FROM {TABLE} WHERE id IN ({self._marks(ids)})", *ids)
+            statement = f"DELETE FROM {TABLE} WHERE id IN ({self._marks(ids)})"
+            if self._dialect == "mysql":  # scans for a list of ids, but not for a joined one
+                sent = " UNION ALL ".join([f"SELECT {self._mark} AS id"] * len(ids))
+                statement = f"DELETE {TABLE} FROM ({sent}) AS sent STRAIGHT_JOIN {self._by_id} ON {TABLE}.id = sent.id"
+            self._run(statement, *ids)
 
     def refuse(self, id: int, error: str) -> None:
         """Mark a row as refused: it stays in the table and is not sent."""
@@ -138,7 +144,7 @@ class OutboxRows:
         """Send rows later. They block the rows behind them, unless they are marked as not attempted."""
         at = self.now() + timedelta(seconds=seconds)
         values = f"next_attempt_at = {self._mark}, error = {self._mark}{'' if blocks else ', attempts = 0'}"
-        self._run(f"UPDATE {TABLE} SET {values} WHERE id IN ({self._marks(ids)})", *(at, error, *ids))
+        self._run(f"UPDATE {self._by_id} SET {values} WHERE id IN ({self._marks(ids)})", *(at, error, *ids))
 
     def next_due(self) -> float | None:
         """Return the seconds until a row may be due, or None if none waits."""
@@ -189,7 +195,9 @@ def connect(url: str) -> OutboxRows:
         pymysql = _driver("pymysql", "pymysql")
         options = {"host": parts.hostname, "port": parts.port or 3306, "user": unquote(parts.username or "")}
         options |= {"password": unquote(parts.password or ""), "database": parts.path.removeprefix("/")}
-        return OutboxRows(pymysql.connect(**options, autocommit=True), "mysql")
+        # At its default level, MySQL also locks gaps between rows, and an update waits for rows that it does not change.
+        options |= {"init_command": "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "autocommit": True}
+        return OutboxRows(pymysql.connect(**options), "mysql")
     raise ValueError(f"expected sqlite:///, postgresql:// or mysql://, got {parts.scheme or 'no scheme'}")
 
 
