@@ -274,16 +274,8 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         return msgspec.structs.replace(part, **rendered)
 
     def _text(self, source: str, channel: Channel, name: str, locale: str, *, content: str | None = None) -> str:
-        is_html = name in HTML_FIELDS
-
-        def render() -> str:
-            return self.renderer.render(source, is_html=is_html, content=content, locale=locale)
-
         try:
-            if self.shared is None or content is not None:
-                return render()
-            key = (source, is_html, locale, self._zone)
-            return self.shared.find(key, lambda: ((source, is_html),), render)
+            return self.renderer.render(source, is_html=name in HTML_FIELDS, content=content, locale=locale)
         except TemplateError as error:
             if error.variable is None:
                 raise TemplateFailed.of("template", f"{channel}.{name} {error.message}") from None
