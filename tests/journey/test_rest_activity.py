@@ -306,3 +306,16 @@ async def test_recent_counts_are_read_once_in_five_seconds(rest: Rest, loud: str
         rest.clock.advance(5_001)
         await recent_of(rest.app, kind, "*")
     assert (once, reads.count("recent") - once) == (1 if kind == "types" else 2, 1)
+
+
+async def test_archived_sends_do_not_include_snoozed_ones(rest: Rest) -> None:
+    alice = rest.recipient("alice")
+    await alice.get("/v1/inbox")
+    audiences: dict[str, Any] = {"notifications": "alice", "announcements": {"all": True}}
+    ids = {name: [await rest.send(to, "archived"), await rest.send(to, "snoozed")] for name, to in audiences.items()}
+    for archived, snoozed in ids.values():
+        assert (await alice.post("/v1/inbox/archive", json={"ids": [archived]})).json()["changed"] == 1
+        assert (await alice.post("/v1/inbox/snooze", json={"ids": [snoozed], "for": "1h"})).json()["changed"] == 1
+    for name, (archived, _) in ids.items():
+        found = await rest.app.get(f"/v1/{name}", params={"recipient": "alice", "state": "archived"})
+        assert [one["id"] for one in found.json()[name]] == [archived]

@@ -45,7 +45,8 @@ id < :before AND id >= :since AND recalled_at IS NULL
   AND (CAST(:recipient AS TEXT) IS NULL OR EXISTS (
     SELECT 1 FROM notifications n
     WHERE n.recipient = (SELECT r.id FROM recipients r WHERE r.tenant = :tenant AND r.key = :recipient)
-      AND n.id = announcements.id AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+      AND n.id = announcements.id AND (CAST(:part AS INTEGER) IS NULL
+        OR n.part = :part AND (n.part < 2 OR n.snoozed_until IS NULL))
     LIMIT 1 OFFSET 0  -- else PostgreSQL may read all rows of the inbox for each announcement
   ))
 

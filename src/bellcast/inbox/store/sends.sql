@@ -90,7 +90,8 @@ ORDER BY id DESC LIMIT 1 OFFSET :skipped
 -- other columns of a list are in its index.
 ((COALESCE(CAST(:type AS TEXT), CAST(:template AS TEXT)) IS NULL AND CAST(:part AS INTEGER) IS NULL) OR EXISTS (
     SELECT 1 FROM notifications f WHERE f.recipient = n.recipient AND f.id = n.id
-      AND (CAST(:type AS TEXT) IS NULL OR f.type = :type) AND (CAST(:part AS INTEGER) IS NULL OR f.part = :part)
+      AND (CAST(:type AS TEXT) IS NULL OR f.type = :type) AND (CAST(:part AS INTEGER) IS NULL
+        OR f.part = :part AND (f.part < 2 OR f.snoozed_until IS NULL))
       AND (CAST(:template AS TEXT) IS NULL OR f.template = :template)
   ))
   AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
