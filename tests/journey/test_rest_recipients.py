@@ -251,6 +251,16 @@ class TestExport:
         assert {one["recipient"] for one in export["subscriptions"]} == {"alice"}
         assert [one["id"] for one in export["notifications"]] == ids
 
+    async def test_export_shows_what_is_snoozed_until_the_recipient_is_back(self, rest):
+        ids = [await rest.send("alice") for _ in range(2)]
+        alice = rest.recipient("alice")
+        for id, end in zip(ids, ({"until": "back"}, {"for": "1h"}), strict=True):
+            assert (await alice.post("/v1/inbox/snooze", json={"ids": [id], **end})).json()["changed"] == 1
+        snoozed = (await alice.get("/v1/inbox?view=snoozed")).json()["notifications"]
+        exported = (await rest.app.get("/v1/recipients/alice/export")).json()["notifications"]
+        assert exported == sorted(snoozed, key=lambda one: one["id"])
+        assert [one.get("awaits_return", False) for one in exported] == [True, False]
+
     async def test_export_without_data_has_empty_lists(self, rest):
         await rest.app.put("/v1/recipients/alice", json={})
         export = (await rest.app.get("/v1/recipients/alice/export")).json()

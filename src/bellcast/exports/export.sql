@@ -1,8 +1,9 @@
 -- name: export_notifications
--- The notifications of one recipient, oldest first.
-SELECT * FROM inbox_entries
-WHERE recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :key) AND id > :after
-ORDER BY id LIMIT :limit
+-- The notifications of one recipient, oldest first, and whether each is snoozed until the recipient is back.
+SELECT e.*, n.return_by = e.snoozed_until
+FROM inbox_entries e JOIN notifications n ON n.recipient = e.recipient AND n.id = e.id
+WHERE e.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :key) AND e.id > :after
+ORDER BY e.id LIMIT :limit
 
 -- name: export_decisions
 -- The decisions about one recipient, by notification and channel.

@@ -14,6 +14,7 @@ from bellcast.channels.suppressions import store as suppressions
 from bellcast.documents.store import Documents
 from bellcast.documents.types import draft_kind
 from bellcast.inbox.store import rows, sent
+from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Params, Row, Statement, fetch
@@ -133,6 +134,11 @@ class RecipientTable(NamedTuple):
     batch_rows: int = EXPORT_BATCH_ROWS
 
 
+def _notification(row: Row) -> Notification:
+    notification = rows.notification(row)
+    return msgspec.structs.replace(notification, awaits_return=True) if row[-1] else notification
+
+
 _decision = columns.reader(
     ExportedDecision,
     "notification channel decided_at outcome rule source message due_at",
@@ -176,7 +182,7 @@ def _joined_topics(row: Row) -> ExportedTopics:
 
 RECIPIENT_TABLES = (
     RecipientTable("subscription", "subscriptions_of_recipient", OLDEST_FIRST, subscriptions.subscription),
-    RecipientTable("notification", "export_notifications", OLDEST_FIRST, rows.notification),
+    RecipientTable("notification", "export_notifications", OLDEST_FIRST, _notification),
     RecipientTable("notification", "export_outside", OLDEST_FIRST, sent.outside_notification),
     RecipientTable("message", "messages_of_recipient", NEWEST_FIRST, messages.of_row, EXPORT_BATCH_LARGE_ROWS),
     RecipientTable("decision", "export_decisions", {"notification": "", "channel": "", "decided_at": 0}, _decision),
