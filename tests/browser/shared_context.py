@@ -14,7 +14,7 @@ from tests.browser.shop import WIDE
 # A short document of the console's origin and opener policy. Those that it opens without an address have both, too.
 OPENER = "/console/storage.js"
 # A clock, an exposed function and a script of the context change them in all next documents.
-GLOBALS = "[...Object.getOwnPropertyNames(window), String(setTimeout)]"
+GLOBALS = "[...Object.getOwnPropertyNames(window), String(setTimeout)].join()"
 # What these change stays with a page whatever it shows, and only the end of the page takes it back.
 LASTING = ("on", "once", "add_init_script", "expose_function", "set_default_timeout", "set_extra_http_headers")
 
@@ -27,7 +27,7 @@ class SharedContext:
         self._browser, self._url = browser, url
         self._page: Page | None = None
         self._is_taken = self._is_changed = False
-        self._globals: list[str] = []
+        self._globals = ""
 
     def take(self, state: Any, viewport: ViewportSize, color_scheme: Any) -> Page | None:
         """Return a page with the cookies of this state. None while the test has one already."""
@@ -102,5 +102,6 @@ class SharedContext:
         devtools.send("Page.resetNavigationHistory")
         devtools.detach()
 
-    def _read_globals(self, page: Page) -> list[str]:
-        return page.evaluate(GLOBALS)
+    def _read_globals(self, page: Page) -> str:
+        found: str = page.evaluate(GLOBALS)
+        return found
