@@ -43,6 +43,30 @@ def test_wrong_value_of_a_filter_is_named_and_removed(open_console: Callable[...
     expect(page.get_by_text("There is no status")).to_have_count(0)
 
 
+@pytest.mark.parametrize("query", ["range=9999d", "range=constructor", "edit=yes", "full=yes"])
+def test_list_ignores_what_its_link_cannot_mean(open_console: Callable[..., Page], run: str, query: str) -> None:
+    page = open_console(f"/runs?{query}")
+    expect(page.get_by_role("heading", level=1, name="Workflow runs")).to_be_visible()
+    expect(page.locator(".row").get_by_text("ringing").first).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("^(Time|Created) is"))).to_have_count(0)
+
+
+def test_search_goes_on_where_no_loaded_row_matches(open_console: Callable[..., Page]) -> None:
+    def with_more(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, json=response.json() | {"next": "more"})
+
+    page = open_console("/account")
+    page.route(re.compile(r"/v1/requests\?.*limit=200"), with_more)
+    go(page, "/requests?find=nothing-like-this")
+    expect(page.get_by_role("button", name="Search further")).to_be_visible()
+
+
+def test_search_of_failures_is_no_parameter_of_the_server(open_console: Callable[..., Page]) -> None:
+    page = open_console("/failures?find=nothing-like-this")
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
+
+
 def test_chip_of_a_label_with_a_verb_has_no_other_verb(open_console: Callable[..., Page]) -> None:
     page = open_console("/recipients?search=fay&range=7d")
     expect(page.get_by_role("button", name="Key begins with fay", exact=True)).to_be_visible()

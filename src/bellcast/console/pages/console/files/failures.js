@@ -83,7 +83,7 @@ function OverTime(props) {
 }
 
 export const failures = {
-  histogram: OverTime, path: '/v1/failures/causes', rows: 'causes', join, link: causePath, tools: (page, rows) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" isDisabled=${!rows || page.query.has('find')} isFirst=${page.query.has('retry')} tenants=${shownTenant() ? [shownTenant()] : undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
+  histogram: OverTime, path: '/v1/failures/causes', rows: 'causes', fixed: { limit: '' }, join, link: causePath, tools: (page, rows) => page.may(BUILDERS) && html`<${Retry} word="Retry all…" title="Retry all failures" isDisabled=${!rows || page.query.has('find')} isFirst=${page.query.has('retry')} tenants=${shownTenant() ? [shownTenant()] : undefined} body=${{ filter: filterOf(page, Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name)]))) }} />`, above: Retries,
   filters: [findIn('causes'), { name: 'kind', label: 'Kind', options: ['message', 'run', 'job'] }, CHANNEL, PROVIDER, WORKFLOW, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, RANGE],
   views: [['Today', { range: '24h' }], ['Messages', { kind: 'message' }], ['Runs', { kind: 'run' }]],
   columns: [

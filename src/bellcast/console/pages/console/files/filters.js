@@ -13,7 +13,7 @@ export const TYPING_MS = 200;
 /** Time ranges in minutes, by their name in the URL. */
 const RANGES = { '15m': 15, '1h': 60, '24h': 1440, '7d': 10_080, '30d': 43_200 };
 /** The start of a time range as an ISO 8601 string; empty if there is none. */
-export const startOf = (range) => (RANGES[range] === undefined ? '' : new Date(Date.now() - RANGES[range] * 60_000).toISOString());
+export const startOf = (range) => (!Object.hasOwn(RANGES, range) ? '' : new Date(Date.now() - RANGES[range] * 60_000).toISOString());
 
 export const RANGE = { name: 'range', label: 'Time', options: Object.keys(RANGES), words: { '15m': 'last 15 minutes', '1h': 'last hour', '24h': 'last 24 hours', '7d': 'last 7 days', '30d': 'last 30 days' } };
 export const CREATED = { ...RANGE, label: 'Created' };

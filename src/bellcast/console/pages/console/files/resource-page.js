@@ -54,8 +54,8 @@ const POLL_MS = 15_000;
 /** @param {{page: any, resource: Resource, pane: any, hasPane: boolean}} of `pane` is the object that is open; `hasPane`: objects open beside the list */
 export function ResourcePage({ page, resource, pane, hasPane }) {
   const { filters = [] } = resource;
-  // A filter without the one that it needs is none.
-  const query = Object.fromEntries(filters.map(({ name, needs }) => [name, (!needs || page.query.has(needs)) && page.query.get(name) || '']));
+  // A filter without the one that it needs is none, as is an unknown range.
+  const query = Object.fromEntries(filters.map(({ name, needs }) => [name, (!needs || page.query.has(needs)) && (name !== 'range' || startOf(page.query.get(name))) && page.query.get(name) || '']));
   const chosen = page.key === null || page.query.has('from') ? chosenRange(page.query) : null;
   const tenant = tenantOf(page, resource, query);
   // The value can exist in each tenant of the operator.
@@ -65,9 +65,8 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   // A hidden filter is another list, such as that of closed connections.
   const isFiltered = filters.some(({ name, isHidden }) => query[name] && !isHidden) || chosen !== null;
   const list = searched(useRows(page, resource, parameters, JSON.stringify([{ ...query, ...(sought && { [local]: 'yes' }) }, chosen, tenant, ambiguous])), sought);
-  const isFull = page.query.has('full') || page.query.has('edit');
   const isNew = page.key === null && page.query.has('new') && resource.create !== undefined;
-  const isOpen = page.key !== null || isNew;
+  const isOpen = page.key !== null || isNew, isFull = isOpen && (page.query.has('full') || page.query.has('edit'));
   const scrolled = useRef(0);
   // On a small screen the object takes the place of the list, which returns where it was.
   useLayoutEffect(() => {
@@ -221,12 +220,12 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
     if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
     const none = typeof resource.none === 'function' ? resource.none(page) : resource.none;
     if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${none.icon ?? page.icon} text=${none.text} command=${none.command}>${none.tools?.(page)}<//>`;
-    const columns = columnsOf(resource, page), group = resource.groupOf ? resource.groupOf(chunks[0], page) : resource.isNewestFirst && byTime(columns, chunks.flat());
+    const columns = columnsOf(resource, page), group = list.count === 0 ? false : resource.groupOf ? resource.groupOf(chunks[0], page) : resource.isNewestFirst && byTime(columns, chunks.flat());
     // Only rows that are all here can be sorted, unless they are in groups.
     const isWhole = !last.next && !last.scanned_until, sort = isWhole && !group && { name: page.query.get('sort'), choose: (name) => setQuery({ sort: name }, { isQuiet: true }) };
     const ordered = isWhole && (resource.order || sort) ? [sorted(resource.order ? chunks.flat().sort(resource.order) : chunks.flat(), columns, sort ? sort.name : null)] : chunks;
     // Times say their days themselves: the only day needs no heading.
-    const all = chunks.flat(), isOneDay = group && !resource.groupOf && list.count > 0 && group(all[0]) === group(all.at(-1));
+    const all = chunks.flat(), isOneDay = group && !resource.groupOf && group(all[0]) === group(all.at(-1));
     return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columns} chunks=${ordered} state=${query.state} sort=${sort} pinned=${pinned} group=${isOneDay ? null : group} isDense=${resource.isDense} isTall=${resource.isTall} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
       <p class="muted foot" role="status">${note(list)}</p>
       ${more.problem && html`<${Failure} problem=${more.problem} retry=${list.loadMore} />`}
