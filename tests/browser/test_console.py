@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -79,6 +80,40 @@ def test_nothing_moves_while_a_page_loads(
     assert moved == {}
     # A scrollbar that takes room, as in some browsers, would come with the rows.
     assert page.evaluate("getComputedStyle(document.documentElement).overflowY") == "scroll"
+
+
+# Where each element of the page is.
+PLACES = """() => [...document.querySelectorAll('#main *')].map((one) => {
+  const { left, top, width, height } = one.getBoundingClientRect();
+  return `${one.tagName} ${one.getAttribute('class')} ${[left, top, width, height].map(Math.round)}`;
+})"""
+SHEETS = [
+    file.name
+    for file in Path(console.__file__).parent.glob("files/*.css")
+    if file.name not in ("console.css", "reference.css")
+]
+LOAD_SHEETS = """async (names) => { const beside = document.querySelector('link[rel=stylesheet]').href; await Promise.all(names.map((name) => new Promise((resolve) => {
+  document.head.append(Object.assign(document.createElement('link'), { rel: 'stylesheet', href: new URL(name, beside).href, onload: resolve })) }))) }"""
+
+
+@pytest.mark.parametrize(
+    "paths",
+    thoroughness.sampled(
+        [("/", "/git", "/templates?edit=new"), (*PAGES, *(f"{one}?edit=new" for one in ("/workflows", "/types")))]
+    ),
+    ids=["sample", "all"],
+)
+def test_no_page_is_changed_by_the_styles_of_those_shown_before(
+    open_console: Callable[..., Page], paths: tuple[str, ...]
+) -> None:
+    page = open_console("/account")
+    for path in paths:
+        page.goto(f"/console{path}")
+        wait_loaded(page)
+        wait_page(page, "document.getAnimations().every((one) => one.effect.getComputedTiming().endTime === Infinity)")
+        before = page.evaluate(PLACES)
+        page.evaluate(LOAD_SHEETS, SHEETS)
+        assert page.evaluate(PLACES) == before, path
 
 
 @pytest.mark.parametrize("part", thoroughness.sampled(range(PARTS)))
