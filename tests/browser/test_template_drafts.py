@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.browser.console import DESKTOP, Console, confirm, go
+from tests.browser.console import DESKTOP, Console, confirm
 from tests.browser.template_editor import (
     BLOCKS,
     TEXT,
@@ -71,25 +71,6 @@ def test_text_typed_while_the_server_is_stopped_survives_a_reload(
     page.get_by_role("dialog").get_by_role("button", name="Discard").click()
     expect(page.get_by_label("Subject")).to_have_value("Booking")
     context.close()
-
-
-def test_changes_kept_by_an_earlier_build_are_continued(
-    owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
-) -> None:
-    page = open_console("/account")
-    me = page.evaluate("fetch('/v1/me').then((response) => response.json())")
-    values = {"email": {"subject": "Kept", "blocks": BLOCKS}}
-    page.evaluate(
-        """([name, values]) => {
-            sessionStorage.setItem(name, JSON.stringify({ values, base: 1 }));
-            sessionStorage.setItem(`${name} text`, 'steps: []');
-        }""",
-        [f"draft {me['id']} templates/designed ", values],
-    )
-    go(page, "/templates/designed?edit=yes")
-    expect(page.get_by_label("Subject")).to_have_value("Kept")
-    assert saved(page, owner) == values
-    assert page.evaluate("Object.keys(sessionStorage).filter((key) => key.startsWith('draft '))") == []
 
 
 def test_publication_shows_what_changes_and_an_earlier_version_is_made_current(

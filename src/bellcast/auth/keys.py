@@ -12,7 +12,7 @@ from typing import NamedTuple, get_args
 from bellcast.auth.store import ApiKey, Keys
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.errors import DiskFull, Forbidden, Invalid, Unauthenticated, Unavailable
+from bellcast.kernel.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Caller, KeyScope, Project
 
 PREFIX = "bc"
@@ -29,15 +29,13 @@ class NewApiKey(NamedTuple):
 
 def make(
     name: str,
-    scopes: Sequence[str],
+    scopes: Sequence[KeyScope],
     now: int,
     tenants: tuple[str, ...] | None = None,
     expires_at: int | None = None,
 ) -> NewApiKey:
-    """Create a key for some tenants or all, valid until a time (UTC milliseconds) or its revocation. Raises Invalid."""
+    """Create a key for some tenants or all, valid until a time (UTC milliseconds) or its revocation."""
     granted = tuple(scope for scope in SCOPES if scope in scopes)
-    if not granted or not set(scopes) <= set(SCOPES):
-        raise Invalid.of("scopes", f"must be one or more of: {', '.join(SCOPES)}")
     id, secret = secrets.token_hex(6), secrets.token_hex(32)
     until = times.to_rfc3339_or_null(expires_at)
     key = ApiKey(id=id, name=name, scopes=granted, tenants=tenants, created_at=times.to_rfc3339(now), expires_at=until)

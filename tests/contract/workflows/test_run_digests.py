@@ -51,7 +51,7 @@ def test_items_are_in_the_order_of_the_triggers_whichever_run_reached_the_digest
     collected = step_counters.in_order(counter)
     assert collected is not None
     assert ([item["n"] for item in collected.items], collected.count) == ([1, 2, 10], 3)
-    unlisted = msgspec.structs.replace(counter, runs=())  # as earlier builds stored it
+    unlisted = msgspec.structs.replace(counter, runs=())  # as beyond MAX_DIGEST_RUNS
     assert step_counters.in_order(unlisted) == counter.digest
 
 

@@ -416,10 +416,7 @@ def check_import(draft: ImportedDraft, limits: Limits, now: datetime) -> None:
 
 def check_edit(edit: Edit, limits: Limits, now: datetime) -> None:
     """Raise Invalid with every bad field of an edit."""
-    errors = [*field_limits.errors(edit, limits), *expiry("expires_at", edit.expires_at, now)]
-    if edit.title is None:
-        errors.append(FieldError("title", "must be text"))
-    check(errors)
+    check(field_limits.errors(edit, limits), expiry("expires_at", edit.expires_at, now))
 
 
 def draft_errors(draft: Draft, limits: Limits, now: datetime) -> list[FieldError]:

@@ -55,7 +55,7 @@ def with_run(counter: StepCounter, before: Digest, id: str, run: RunState) -> St
         items=before.items if is_cut else within(before.items + own.items, MAX_DIGEST_BYTES),
         actors=within(actors, MAX_DIGEST_BYTES),
     )
-    # The list ends before the first run that did not fit. Digests of earlier builds have no list.
+    # The list ends before the first run that did not fit.
     is_listed = len(counter.runs) == before.count < MAX_DIGEST_RUNS
     return msgspec.structs.replace(counter, digest=digest, runs=(*counter.runs, id) if is_listed else counter.runs)
 

@@ -369,10 +369,7 @@ export function createDraft({ kind, key, tenant, me, published, inherited, draft
     if (kept.text !== null) changeYaml(kept.text);
   }
 
-  session.removeItem(`${stored} text`); // the YAML of an earlier build
-
-  // An earlier build kept neither a text nor a tag.
-  const entry = JSON.parse(session.getItem(stored) ?? 'null'), kept = entry && { text: null, tag: null, ...entry };
+  const kept = JSON.parse(session.getItem(stored) ?? 'null');
   if (draft === null) saved.value = values.value;
   if (kept && (kept.text !== null || isOther(kept.values))) resume(kept);
   else session.removeItem(stored);
