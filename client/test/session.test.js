@@ -328,6 +328,8 @@ test('an unknown option or filter throws', () => {
   const session = new Session({ server: 'https://bell.example', environment: fakeEnvironment() });
   assert.throws(() => session.view({ types: 'booking' }), { message: 'view: invalid option types' });
   assert.throws(() => session.view({ limit: 5 }), TypeError);
+  assert.throws(() => session.view({ view: 'zz' }), { message: 'view: invalid option view' }); // it would never load
+  for (const filter of [{ view: 'all' }, { view: 'unread' }, { view: 'read', type: 'a"\nb' }, { view: 'archived', tag: 'é' }, { view: 'snoozed' }]) session.view(filter);
   for (const empty of [undefined, null, '', 0, ['a']]) for (const name of ['view', 'type', 'tag']) assert.throws(() => session.view({ [name]: empty }), { message: `view: invalid option ${name}` });
   assert.throws(() => new Session({ server: 'https://bell.example', topics: 'news' }), { message: 'Session: invalid option topics' });
 });

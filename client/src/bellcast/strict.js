@@ -5,9 +5,9 @@ export function rejectUnknown(rest, where) {
   for (const name in { ...rest }) throw new TypeError(`${where}: invalid option ${name}`);
 }
 
-/** A filter without a value would be lost in transit, which would widen the selection. @param {object} filter  view, type and tag @param {string} where */
+/** A filter without a value would be lost in transit, which would widen the selection, and an unknown view would never load. @param {any} filter  view, type and tag @param {string} where */
 export function checkFilter(filter, where) {
-  for (const [name, value] of Object.entries(filter)) if (!/^(view|type|tag)$/.test(name) || !value || typeof value !== 'string') rejectUnknown({ [name]: 0 }, where);
+  for (const name in filter) if (!/^(view"(all|(un)?read|archived|snoozed)|(type|tag)".+)"$/.test(name + JSON.stringify(filter[name]))) rejectUnknown({ [name]: 0 }, where);
 }
 
 /** For `JSON.stringify`, which omits undefined values and turns NaN into null. @param {string} name @param {unknown} value */

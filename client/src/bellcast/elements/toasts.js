@@ -13,7 +13,7 @@ import { leave } from './motion.js';
 /** @typedef {{notification: Notification, element: HTMLElement}} Toast */
 
 const MAX_TOASTS = 3;
-const MAX_DELAY = 2_147_483_647; // ms, of a timer: a longer one, such as `Infinity`, ends at once
+const MAX_DELAY = 1e9; // ms: a timer beyond 2^31, such as one of `Infinity`, ends at once
 const DEFAULT_DURATION = 6_000; // ms; urgent ones stay until closed
 
 /** @param {Notification} notification */
