@@ -6,7 +6,6 @@ of a version changes only when a tenant is erased and created again."""
 import asyncio
 import functools
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -66,12 +65,6 @@ class Workflow(Struct, frozen=True, kw_only=True):
         return {**current.definition, **added}
 
 
-@lru_cache(CACHED_DEFINITIONS)
-def parsed(body: bytes) -> Definition:
-    """Return the definition of a stored version."""
-    return definitions.of_valid(msgspec.json.decode(body))
-
-
 _decode = msgspec.json.Decoder(CurrentVersion).decode
 
 
@@ -120,7 +113,7 @@ class WorkflowCatalog:
         self._db = db
         self._clock = clock
         self._current = ShortCache[tuple[str, str], CurrentVersion | None](clock)
-        self._bodies = ShortCache[tuple[str, str, int], bytes](clock, CACHED_DEFINITIONS)
+        self._definitions = ShortCache[tuple[str, str, int], Definition](clock, CACHED_DEFINITIONS)
         self._compiler = rendering.BackgroundCompiler()
         self.changes = 0  # by this process
         self.expected: frozenset[str] = frozenset()  # workflows that this process is about to write
@@ -173,14 +166,14 @@ class WorkflowCatalog:
     async def definition(self, owner: str, key: str, version: int) -> Definition:
         """Return the definition of a version, which remains stored after the workflow was changed or deleted."""
 
-        async def read() -> bytes:
+        async def read() -> Definition:
             found = await Versions(self._db).find(WORKFLOWS, owner, key, version)
             if found is None:
                 raise NotFound(f"There is no version {version} of this workflow.")
             await self._compiler.compile(found.body)
-            return found.body
+            return definitions.of_valid(msgspec.json.decode(found.body))
 
-        return parsed(await self._bodies.get((owner, key, version), read))
+        return await self._definitions.get((owner, key, version), read)
 
     async def check(self, tenant: str, key: str, value: Any) -> Definition:
         """Check a definition and its references. Raises Invalid with all errors."""
