@@ -116,6 +116,13 @@ async def test_begin_returns_due_open_messages_only(app: App) -> None:
     assert await begin(app) == []
 
 
+async def test_begin_returns_messages_of_a_clock_that_was_ahead(app: App) -> None:
+    await add(app, message(1, due_at=NOW + 1000), message(2, state="held", reason="digest"))
+    assert await begin(app, 1, NOW) == []
+    assert [m.id for m in await begin(app, 1, NOW - 10_800_000)] == [message(1).id]
+    assert await begin(app, 2, NOW - 10_800_000) == []
+
+
 async def test_finish_stores_the_attempt_and_suppresses_the_address(app: App) -> None:
     await add(app, message())
     (begun,) = await begin(app)

@@ -70,10 +70,11 @@ LEFT JOIN announcements a ON a.id = m.notification
 WHERE m.id {{in_ids}}
 
 -- name: messages_begin
--- Due or expired messages whose attempt begins; not those that are, or will be, part of a digest.
+-- Due or expired messages whose attempt begins, and those that were created while the clock was ahead: their jobs were planned
+-- again. Not those that are, or will be, part of a digest.
 UPDATE messages SET state = 'sending'
 WHERE id {{in_ids}} AND state IN ('held', 'queued', 'sending')
-  AND (expires_at <= :now OR (due_at <= :now AND NOT (state = 'held' AND COALESCE(reason, '') = 'digest')))
+  AND (expires_at <= :now OR ((due_at <= :now OR created_at > :now) AND NOT (state = 'held' AND COALESCE(reason, '') = 'digest')))
   AND (digest IS NULL OR digest = id)
 RETURNING {{message_columns}}
 
