@@ -57,7 +57,7 @@ def test_all_failures_are_retried_in_the_tenants_that_are_chosen(
     expect(dialog.get_by_role("button", name="Continue 3 runs", exact=True)).to_be_visible()
     expect(dialog).to_contain_text("Continues 3 runs of of-tenants")
     dialog.get_by_label("acme 1 failure").uncheck()
-    assert violations(page) == []
+    assert violations(page, within="dialog[open]") == []
     page.route("**/v1/replays?tenant=globex", lambda route: route.fulfill(status=503, json={"detail": "It is busy."}))
     dialog.get_by_role("button", name="Continue 2 runs", exact=True).click()
     expect(dialog.get_by_role("alert")).to_contain_text("It is busy.")
@@ -169,7 +169,7 @@ def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Pag
     page.get_by_role("button", name="Retry 1 selected").click()
     dialog = page.get_by_role("dialog", name="Retry the selected failures")
     expect(dialog.get_by_text("Continues 1 run of greeting at the step that failed")).to_be_visible()
-    assert violations(page) == []
+    assert violations(page, within="dialog[open]") == []
     dialog.get_by_role("button", name="Continue 1 run", exact=True).click()
     expect(page.get_by_text("1 failure retried")).to_be_visible()
     go(page, "/failures?channel=push")

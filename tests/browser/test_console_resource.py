@@ -236,7 +236,7 @@ def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
             re.compile(r"^Connected over WebSocket for \d+ s$")
         )
         expect(pane.get_by_role("heading", name="Other connections")).to_have_count(0)
-        assert violations(page) == []
+        assert violations(page, within=".pane") == []
         open_more(page)
         confirm(pane.get_by_role("button", name="Close the connection"))
         expect(pane.get_by_role("region", name="State")).to_contain_text("Closed after")
@@ -272,7 +272,7 @@ def test_key_is_opened_beside_the_list_and_revoked(open_console: Callable[..., P
     expect(pane.get_by_role("region", name="A first request")).to_contain_text("/v1/notifications")
     latest = pane.locator(".panel").filter(has=page.get_by_role("heading", name="Latest requests"))
     expect(latest).to_contain_text("None in the memory of this node")
-    assert violations(page) == []
+    assert violations(page, within=".pane") == []
     open_more(page)
     confirm(pane.get_by_role("button", name="Revoke shop"))
     expect(pane.get_by_role("region", name="State")).to_contain_text("Revoked")
@@ -350,7 +350,7 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     expect(page.get_by_text("No event was sent in the last 30 days.")).to_be_visible()
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["message.failed", "run.*"]
     assert secret not in page.content()
-    assert violations(page) == []
+    assert violations(page, within=".pane") == []
     edit = page.get_by_role("button", name="Edit", exact=True)
     expect(page.get_by_label("URL")).to_be_hidden()
     edit.click()

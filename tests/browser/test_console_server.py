@@ -483,7 +483,7 @@ def test_connection_has_the_other_connections_and_last_notifications_of_its_reci
         expect(links[0]).to_have_attribute("href", re.compile(f"^{re.escape(left)}"))
         expect(links[1]).to_have_text("Your table is ready")
         expect(links[1]).to_have_attribute("href", re.compile("^/console/notifications/."))
-        assert violations(page) == []
+        assert violations(page, within=".pane") == []
 
 
 def test_closed_connection_moves_to_the_recently_closed_with_its_reason(

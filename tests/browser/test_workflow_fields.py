@@ -67,7 +67,7 @@ def test_condition_nested_deeper_than_the_form_is_read_there_and_edited_as_json(
     json_text.fill(json_text.input_value().replace("100", "200"))
     expect(shown.get_by_label("Value")).to_have_value("200")
     editor.expect_saved()
-    assert violations(editor.page) == []
+    assert violations(editor.page, within=".inspector") == []
 
 
 def test_variable_is_inserted_into_the_text_of_a_step(edit: Callable[..., Editor]) -> None:
@@ -140,7 +140,7 @@ def test_bell_step_shows_its_row_and_offers_the_built_in_icons(edit: Callable[..
     expect(row).to_contain_text("At nine")
     icon.fill("🎉")
     expect(row.locator(".avatar")).to_have_text("🎉")
-    assert violations(editor.page) == []
+    assert violations(editor.page, within=".inspector") == []
     inspector.get_by_role("button", name="calendar").click()
     inspector.get_by_role("button", name="calendar").click()
     expect(icon).to_have_value("")
@@ -159,7 +159,7 @@ def test_buttons_of_a_bell_are_a_form(edit: Callable[..., Editor], owner: Consol
     form.get_by_label("Label of button 2").fill("Open")
     form.get_by_label("Link of button 2").fill("https://example.com/{{ data.id }}")
     form.get_by_label("Style of button 1").select_option("default")
-    assert violations(editor.page) == []
+    assert violations(editor.page, within=".inspector") == []
     editor.expect_saved()
     steps = owner.send("GET", "/v1/workflows/buttons-flow/draft")["values"]["steps"]
     del accept["style"]
@@ -185,7 +185,7 @@ def test_texts_of_a_step_are_drawn_with_their_variables_until_they_are_edited(ed
     inspector.get_by_text("More", exact=True).click()
     expect(inspector.get_by_label("Key", exact=True)).to_have_value("mail")
     expect(inspector.get_by_label("Note", exact=True)).to_be_visible()
-    assert violations(editor.page) == []
+    assert violations(editor.page, within=".inspector") == []
 
 
 def test_long_texts_of_a_step_are_read_in_full(edit: Callable[..., Editor]) -> None:
@@ -206,7 +206,7 @@ def test_long_texts_of_a_step_are_read_in_full(edit: Callable[..., Editor]) -> N
     text.focus()  # it shows the whole names of its variables
     expect(last).to_be_hidden()
     expect(text).to_have_value(mail["text"])
-    assert violations(editor.page) == []
+    assert violations(editor.page, within=".inspector") == []
 
 
 def test_problem_in_what_few_steps_need_opens_it(edit: Callable[..., Editor], owner: Console) -> None:
