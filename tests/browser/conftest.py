@@ -117,8 +117,9 @@ def shared_context(chromium: Browser, owner: Console) -> SharedContext:
 
 @pytest.fixture
 def open_console(chromium: Browser, owner: Console, shared_context: SharedContext) -> Iterator[Callable[..., Page]]:
-    """Opens pages as the owner, the first one in the shared context unless it is alone or of another server. No page may log an
-    error, open a browser dialog, or violate its policy."""
+    """Opens pages as the owner, the first one in the shared context unless it is alone or of another server. Without a path, the
+    page is empty, for a test that changes what it will load. No page may log an error, open a browser dialog, or violate its
+    policy."""
     contexts, complaints = [], []
     # Of all pages of a context, whose own listeners would stay for the next test.
     listeners = {
@@ -129,7 +130,7 @@ def open_console(chromium: Browser, owner: Console, shared_context: SharedContex
     watched: list[BrowserContext] = []
 
     def open_page(
-        path: str = "/",
+        path: str | None = "/",
         *,
         state: Any = None,
         viewport: dict[str, int] = LAPTOP,
@@ -155,7 +156,8 @@ def open_console(chromium: Browser, owner: Console, shared_context: SharedContex
             watched.append(page.context)
             for event, listener in listeners.items():
                 page.context.on(event, listener)
-        page.goto(f"/console{path}")
+        if path is not None:
+            page.goto(f"/console{path}")
         return page
 
     yield open_page

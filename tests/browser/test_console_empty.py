@@ -149,7 +149,7 @@ def test_first_steps_wait_for_a_page_of_the_app(open_console: Callable[..., Page
 
 
 def test_account_of_an_identity_provider_is_protected(open_console: Callable[..., Page]) -> None:
-    page = open_console("/account")
+    page = open_console(None)
     operator = page.request.get("/v1/me").json()
     page.route("**/v1/me", lambda route: route.fulfill(json={**operator, "has_mfa": False, "is_external": True}))
     page.goto("/console/setup")

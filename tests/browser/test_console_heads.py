@@ -127,7 +127,7 @@ def test_column_sorts_a_list_that_is_loaded_as_a_whole(open_console: Callable[..
 
 
 def test_open_object_of_a_row_below_the_screen_is_scrolled_to(open_console: Callable[..., Page]) -> None:
-    page = open_console("/account", viewport=DESKTOP)
+    page = open_console(None, viewport=DESKTOP)
     rows = [{"key": f"row-{number}", "unread": 0, "tenant": None} for number in range(60)]
     page.route(re.compile(r"/v1/recipients\?"), lambda route: route.fulfill(json={"recipients": rows, "next": None}))
     page.goto("/console/recipients/row-50")

@@ -135,7 +135,7 @@ def test_rows_far_from_the_screen_leave_the_document_and_return(
 
 def test_rare_filter_is_searched_further_until_a_row_matches(open_console: Callable[..., Page]) -> None:
     """Each request compares a bounded number of rows."""
-    page = open_console("/account")
+    page = open_console(None)
     requests: list[str] = []
 
     def search(route: Route) -> None:
@@ -188,7 +188,7 @@ def rows_at(*hours: str) -> list[dict[str, str | None]]:
 
 
 def test_rows_are_grouped_by_day_without_columns_that_are_empty(open_console: Callable[..., Page]) -> None:
-    page = open_console("/account", timezone_id="UTC")
+    page = open_console(None, timezone_id="UTC")
     rows = rows_at("05T09", "05T08", "05T07", "05T06", "04T18", "02T06", "02T05", "01T06", "01T05")
     page.route(
         re.compile("/v1/notifications"),

@@ -36,7 +36,7 @@ def keys_requested(page: Page) -> list[list[str]]:
 
 
 def test_names_of_a_page_are_read_with_one_request(open_console: Callable[..., Page], named: Console) -> None:
-    page = open_console("/account", viewport=DESKTOP)
+    page = open_console(None, viewport=DESKTOP)
     requested = keys_requested(page)
     page.goto("/console/notifications?type=names")
     people, last = page.locator(".chunk .named"), page.locator(".chunk .person > .avatar").last
@@ -109,7 +109,7 @@ def test_facts_of_an_object_name_its_tenant(open_console: Callable[..., Page], n
 
 def test_viewer_reads_no_names(open_console: Callable[..., Page], named: Console, chromium: Browser) -> None:
     state = state_of_operator(named, chromium, "vera@example.com", "viewer")
-    page = open_console("/account", state=state, viewport=DESKTOP)
+    page = open_console(None, state=state, viewport=DESKTOP)
     requested = keys_requested(page)
     page.goto("/console/notifications?type=names&tenant=globex")
     expect(page.locator(".chunk .named").first).to_have_text("u-1")

@@ -576,7 +576,7 @@ def test_last_events_of_a_source_are_shown_whenever_they_arrive_and_end_with_the
 ) -> None:
     source = {"event": "seat.taken", "topic": "hall", "notification": {"to": "sol", "title": "Taken"}}
     owner.send("PUT", "/v1/sources/streamed", source)
-    page = open_console("/account", is_alone=True)
+    page = open_console(None, is_alone=True)
     page.add_init_script(STREAM)
     page.clock.install()
     page.goto("/console/sources/streamed")

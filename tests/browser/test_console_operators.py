@@ -202,7 +202,7 @@ def test_audit_log_shows_a_question_for_the_password_as_no_failure_and_changes_i
     entries = [changed | needed | {"id": "1"}, changed | refused | {"id": "2"}, changed]
     # The act that followed a question is shown once.
     entries += [changed | done | {"actor": "ann"}, changed | needed | {"id": "6", "actor": "ann"}]
-    page = open_console("/")
+    page = open_console(None)
     page.route("**/v1/audit*", lambda route: route.fulfill(json={"entries": entries, "next": None}))
     page.goto(f"{owner.server.url}/console/audit")
     rows = page.locator(".chunk .row")

@@ -167,7 +167,7 @@ def test_chosen_tenant_is_taken_back(open_console: Callable[..., Page], owner: C
 
 def test_chip_of_a_recipient_has_its_name_and_moves_nothing(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/recipients/a-long-key-of-a-recipient", {"name": "Ada"})
-    page = open_console("/account")
+    page = open_console(None)
     page.add_init_script(WATCH_SHIFTS)
     # A list waits a second for names, however slow the machine is.
     page.add_init_script(
@@ -190,7 +190,7 @@ def test_chip_of_a_recipient_gets_its_name_also_if_it_comes_late(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     owner.send("PUT", "/v1/recipients/of-a-slow-server", {"name": "Bo"})
-    page = open_console("/account")
+    page = open_console(None)
     go_on = hold_names(page)
     page.goto("/console/messages?recipient=of-a-slow-server")
     expect(page.get_by_role("button", name="Recipient is of-a-slow-server", exact=True)).to_be_visible()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, Route, expect
-from tests.browser.console import Console, confirm
+from tests.browser.console import Console, confirm, go
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.browser.workflow_editor import MAIL
@@ -122,7 +122,7 @@ def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
         )
         assert violations(page) == []
         page.get_by_role("link", name="Open large").or_(page.get_by_role("link", name="Back")).click()
-    page.goto(f"{owner.server.url}/console/runs/{runs['off']}")
+    go(page, f"/runs/{runs['off']}")
     expect(steps_of.nth(0).locator(".why")).to_contain_text("E-mails of the type Reminders are switched off for Off")
     expect(steps_of.nth(2).locator(".why")).to_have_text("data.x is missing")
     expect(outcome.get_by_role("heading")).to_have_text(re.compile("Completed in [^,]*$"))
@@ -151,14 +151,14 @@ def test_explanations_are_shown_whatever_words_the_server_chooses(
     run = owner.send("POST", "/v1/workflows/worded/trigger", {"to": "worded"})["run"]
     wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "completed", lambda: "did not end")
     owner.send("POST", "/v1/notifications", {"to": "worded", "title": "Hi", "channels": ["sms"]})
-    page = open_console("/account")
+    page = open_console(None)
     page.route("**/v1/explain?*", reword)
     page.goto(f"{owner.server.url}/console/runs/{run}")
     reasons = page.locator(".waterfall .why")
     expect(reasons).to_have_text(
         ["Simulated: no SMS provider is set up", "E-mails are switched off for worded Why, and repair"]
     )
-    page.goto(f"{owner.server.url}/console/recipients/worded")
+    go(page, "/recipients/worded")
     outcome = page.get_by_role("region", name="Outcome")
     expect(outcome.get_by_role("heading")).to_have_text("Simulated: no SMS provider is set up")
     expect(outcome).to_contain_text("Only stored.")
@@ -171,7 +171,7 @@ def test_run_is_explained_when_its_workflow_is_unreadable(open_console: Callable
     owner.send("PUT", "/v1/workflows/gone", {"type": "gone", "steps": [{"key": "text", "type": "sms", "text": "Hi"}]})
     run = owner.send("POST", "/v1/workflows/gone/trigger", {"to": "gone"})["run"]
     wait_until(lambda: owner.send("GET", f"/v1/runs/{run}")["state"] == "completed", lambda: "did not end")
-    page = open_console("/account")
+    page = open_console(None)
     page.route("**/v1/workflows/gone?*", lambda route: route.fulfill(status=404, json={"code": "not_found"}))
     with page.expect_response("**/v1/workflows/gone?*"):
         page.goto(f"{owner.server.url}/console/recipients/gone?run={run}")
@@ -206,7 +206,7 @@ def test_list_of_runs_shows_the_steps_with_their_states(open_console: Callable[.
     expect(row.locator(".chain .avatar")).to_have_count(5)
     expect(row).to_contain_text(re.compile(r"pause until (\d+ \w+, )?\d\d:\d\d"))
     assert page.locator(".table .row").evaluate_all("all => all.every((one) => one.scrollWidth <= one.clientWidth)")
-    page.goto(f"/console/runs/{run}")
+    go(page, f"/runs/{run}")
     expect(page.locator(".waterfall .state")).to_have_count(5)
     expect(page.get_by_role("heading", name=re.compile(r"^Waiting: [12] h.* left pause$"))).to_be_visible()
     assert row.bounding_box()["height"] == 56  # beside the run, a row has two lines
