@@ -1,7 +1,7 @@
 """Send quotas of tenants, per second and per day, from the tenant's settings or the server's.
 
 All nodes share the rate (`live.cluster.rates`). Sends per day are written to the store once a second, which returns the sum of
-all nodes, so a daily budget is exact except for the last second of other nodes."""
+all nodes, so a daily budget is exact except for the last seconds of other nodes."""
 
 import math
 from collections import Counter
