@@ -1,6 +1,6 @@
 -- name: export_notifications
 -- The notifications of one recipient, oldest first, and whether each is snoozed until the recipient is back.
-SELECT e.*, n.return_by = e.snoozed_until
+SELECT e.*, n.return_by IS NOT NULL
 FROM inbox_entries e JOIN notifications n ON n.recipient = e.recipient AND n.id = e.id
 WHERE e.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :key) AND e.id > :after
 ORDER BY e.id LIMIT :limit

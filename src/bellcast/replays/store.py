@@ -13,8 +13,7 @@ from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
-from bellcast.kernel.jobs import store as jobs
-from bellcast.kernel.jobs.types import Job, new_job_params
+from bellcast.kernel.jobs.types import END_OF_TIME, Job, new_job_params
 from bellcast.replays.types import REPLAYS, FailureFilter, FailureGroup, FailureKind, StoredFailure
 from bellcast.workflows.store import runs as runs_store
 from bellcast.workflows.types.runs import StoredRun
@@ -125,7 +124,7 @@ def _statements(
     tenants: Sequence[str], wanted: FailureFilter, before: str, limit: int
 ) -> Iterator[tuple[FailureKind, str, Params]]:
     """Return the kinds, ends of names and parameters of the statements that find the failures, each up to the limit."""
-    until = jobs.NEVER if wanted.until is None else wanted.until
+    until = END_OF_TIME if wanted.until is None else wanted.until
     times = {"since_ms": wanted.since, "before_ms": until, "after_id": before, "until_id": ""}
     of_ids = ids.id_range(before, wanted.since, until)
     of_times = {"after_id": of_ids["before"], "until_id": of_ids["since"]}

@@ -183,14 +183,13 @@ ORDER BY p.inbox, p.changed
 -- name: announced_until_back @sqlite
 -- Announcements that these inboxes have snoozed until the recipient is back.
 SELECT n.recipient, n.announcement FROM json_each(:inboxes) k CROSS JOIN notifications n ON n.recipient = k.value
-WHERE n.return_by IS NOT NULL AND n.return_by = n.snoozed_until AND n.archived_at IS NOT NULL
-  AND n.announcement IS NOT NULL
+WHERE n.return_by IS NOT NULL AND n.announcement IS NOT NULL
 
 -- name: announced_until_back @postgres
 -- Announcements that these inboxes have snoozed until the recipient is back.
 SELECT recipient, announcement FROM notifications
 WHERE recipient = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:inboxes::json)))
-  AND return_by IS NOT NULL AND return_by = snoozed_until AND archived_at IS NOT NULL AND announcement IS NOT NULL
+  AND return_by IS NOT NULL AND announcement IS NOT NULL
 
 -- name: announcements_of_seqs @sqlite
 -- Announcements by number, as unseen notifications.

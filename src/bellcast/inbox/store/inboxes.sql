@@ -42,8 +42,7 @@ ORDER BY n.revision, n.id LIMIT :limit
 -- name: inbox_state
 -- The state of one inbox, the revision up to which its tombstones were swept, and whether rows are snoozed until the recipient is back.
 SELECT r.tenant, r.key, r.epoch, r.revision, r.unread, r.unseen, r.floor, EXISTS (
-  SELECT 1 FROM notifications n
-  WHERE n.recipient = r.id AND n.return_by IS NOT NULL AND n.return_by = n.snoozed_until AND n.archived_at IS NOT NULL
+  SELECT 1 FROM notifications n WHERE n.recipient = r.id AND n.return_by IS NOT NULL
 )
 FROM recipients r WHERE r.id = :inbox
 

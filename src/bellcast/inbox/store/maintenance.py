@@ -146,11 +146,8 @@ def _wake(due_rows: Statement, now: int, inboxes: frozenset[int]) -> Script[tupl
     """Wake due rows of these locked inboxes."""
     due = [row for row in (yield due_rows) if row[0] in inboxes]
     events: list[Event] = []
-    for inbox, id, is_snoozed in due:
-        if is_snoozed:
-            events += yield from marking.wake(inbox, id, now)
-        else:
-            yield Statement("snooze_forget", {"inbox": inbox, "id": id})
+    for inbox, id in due:
+        events += yield from marking.wake(inbox, id, now)
     return len(due), events
 
 

@@ -83,14 +83,8 @@ class RowState(NamedTuple):
     read_at: int | None
     archived_at: int | None
     snoozed_until: int | None
-    return_by: int | None
+    return_by: int | None  # of a row that is snoozed until the recipient is back: `snoozed_until`
     tags: str | None
-
-    @property
-    def awaits_return(self) -> bool:
-        """Whether the row is snoozed until the recipient is back. Both columns are compared, because an older release
-        that snoozes the row again only changes `snoozed_until`."""
-        return self.return_by is not None and self.return_by == self.snoozed_until and self.archived_at is not None
 
     @property
     def is_unread(self) -> bool:
@@ -169,7 +163,7 @@ def _mark_rows(
     yield from webhook_events.add(_reported_rows(state, marking, changed, report), now)
     if wanted.snooze:
         yield from messages.record_snoozes(inbox, ids, marking.until, now, MAX_SNOOZES)
-    awaits_return = any(new is not None and new.awaits_return for _, new in changed)
+    awaits_return = any(new is not None and new.return_by is not None for _, new in changed)
     events = yield from _events(inbox, state, marking, ids, now, awaits_return=awaits_return)
     return Marked(len(changed), state, events, tuple(ids))
 
@@ -321,7 +315,7 @@ def with_awaited_returns(inbox: int, notifications: list[Notification]) -> Scrip
     if not snoozed:
         return notifications
     states = yield Statement("marks_of_ids", {"inbox": inbox, "ids": columns.to_json(snoozed)})
-    awaited = {row.id for row in map(RowState._make, states) if row.awaits_return}
+    awaited = {row.id for row in map(RowState._make, states) if row.return_by is not None}
     return [replace(one, awaits_return=True) if one.id in awaited else one for one in notifications]
 
 

@@ -129,15 +129,14 @@ UPDATE notifications SET
 WHERE recipient = :inbox AND id = :id
 
 -- name: due_snoozed
--- Rows to wake, the longest due first, and whether they are still snoozed: an older release may have taken one back.
-SELECT recipient, id, archived_at IS NOT NULL FROM notifications
+-- Rows to wake, the longest due first.
+SELECT recipient, id FROM notifications
 WHERE snoozed_until IS NOT NULL AND snoozed_until <= :now ORDER BY snoozed_until LIMIT :limit
 
 -- name: until_back
 -- Rows snoozed until the recipient is back.
 SELECT id FROM notifications
-WHERE recipient = :inbox AND return_by IS NOT NULL AND return_by = snoozed_until AND archived_at IS NOT NULL
-ORDER BY id LIMIT :limit
+WHERE recipient = :inbox AND return_by IS NOT NULL ORDER BY id LIMIT :limit
 
 -- name: wake_row
 -- A snoozed row returns to the inbox as a new one.
@@ -145,7 +144,3 @@ UPDATE notifications SET
   seen_at = NULL, read_at = NULL, archived_at = NULL, snoozed_until = NULL, return_by = NULL, place = :place,
   part = 0, revision = :revision
 WHERE recipient = :inbox AND id = :id
-
--- name: snooze_forget
--- A row is no longer snoozed.
-UPDATE notifications SET snoozed_until = NULL, return_by = NULL WHERE recipient = :inbox AND id = :id

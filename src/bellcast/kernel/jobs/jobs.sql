@@ -133,8 +133,8 @@ UPDATE jobs SET
 WHERE id = :id AND lease = :lease AND attempts > 0
 
 -- name: job_set_dead
--- Mark a job that cannot be run as dead; :never is a time that is never due.
-UPDATE jobs SET state = 'dead', error = :error, run_at = :never, lease = NULL
+-- Mark a job that cannot be run as dead.
+UPDATE jobs SET state = 'dead', error = :error, lease = NULL
 WHERE id = :id AND lease = :lease AND attempts > 0
 
 -- name: jobs_cancel

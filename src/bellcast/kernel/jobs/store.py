@@ -12,8 +12,6 @@ from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.jobs.types import Job, JobGroup, kind_of, new_job_params
 
-# The `run_at` of dead jobs: the largest integer that JSON represents exactly.
-NEVER = 2**53 - 1
 LEASE_BYTES = 8
 RETRIED_FIELDS = ("kind", "payload", "run_at", "attempts", "crashes", "error")
 
@@ -109,7 +107,7 @@ class Jobs(StoreTable):
 
     async def set_dead(self, jobs: Sequence[Job], effects: Mapping[str, DeadJobEffect] = NO_EFFECTS) -> None:
         """Set jobs aside with their `error`: dead jobs are not leased. `effects` by kind happen in the same transaction."""
-        params = [_lease_params(job) | {"error": job.error, "never": NEVER} for job in jobs]
+        params = [_lease_params(job) | {"error": job.error} for job in jobs]
         inboxes = frozenset[RecipientKey]()
         for kind, effect in effects.items():
             if affected := [job.id for job in jobs if kind_of(job.kind) == kind]:
