@@ -20,7 +20,7 @@ from bellcast.rest.resource import Listing, Resource, ResourceCall, Written
 from bellcast.rest.tenants import key
 from bellcast.tenants import erasure, store
 from bellcast.tenants.store import Tenants
-from bellcast.tenants.types import WHOLE, Tenant, settings_errors
+from bellcast.tenants.types import RULE_NAMES, Tenant, settings_errors
 
 
 class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,7 +163,7 @@ def _check_change(request: ApiRequest, after: dict[str, Any], tenant: Tenant | N
     has not typed the password recently."""
     entity_tags.check(request, None if tenant is None else entity_tags.tag_of(_content(tenant)))
     by, before = guards.caller(request), {} if tenant is None else tenant.settings
-    changed = [name for name in ("weight", *WHOLE) if before.get(name) != after.get(name)]
+    changed = [name for name in RULE_NAMES if before.get(name) != after.get(name)]
     if changed and by.tenants is not None:
         raise Forbidden(f"Only callers that are not restricted to tenants may change {', '.join(changed)}.")
     if "retention_days" not in changed:

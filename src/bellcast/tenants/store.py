@@ -16,10 +16,7 @@ from bellcast.kernel.events import Event
 from bellcast.kernel.jobs.types import Job, new_job_params
 from bellcast.recipients.store import ensure
 from bellcast.recipients.store.recipients import Recipients
-from bellcast.tenants.types import Tenant, TenantRules
-
-_tenant_rules = msgspec.json.Decoder(TenantRules)
-
+from bellcast.tenants.types import RULE_NAMES, Tenant, TenantRules
 
 tenant = columns.reader(
     Tenant,
@@ -154,8 +151,6 @@ class Tenants(StoreTable):
 
 
 def tenant_rules(settings: str) -> TenantRules:
-    """Decode the rules in a tenant's settings. Invalid values, stored before these names had a meaning, are ignored."""
-    try:
-        return _tenant_rules.decode(settings)
-    except msgspec.ValidationError:
-        return TenantRules()
+    """Return the rules in a tenant's stored settings, whose other names are the app's."""
+    stored = msgspec.json.decode(settings)
+    return TenantRules(**{name: stored.get(name) for name in RULE_NAMES})

@@ -34,6 +34,7 @@ class TenantRules(Struct, frozen=True, kw_only=True):
 # million, adding small steps to a large time loses precision, and with it the fairness among all tenants.
 MIN_WEIGHT, MAX_WEIGHT = 0.001, 1000
 WHOLE = ("sends_per_second", "sends_per_day", "retention_days")
+RULE_NAMES = ("weight", *WHOLE)
 # Fields of the variable `tenant`, next to the settings.
 RESERVED = ("key", "name")
 
