@@ -148,8 +148,6 @@ def record(
 
 
 def zone_of(profile: Profile, tenant: TenantSettings) -> ZoneInfo:
-    """Return the recipient's zone, else the tenant's, else the server's, else UTC."""
-    for name in (profile.timezone, tenant.timezone):
-        if name and (zone := local_times.find_zone(name)) is not None:
-            return zone
-    return ZoneInfo("UTC")
+    """Return the recipient's zone, else the tenant's, which is the server's or has been found."""
+    own = local_times.find_zone(profile.timezone) if profile.timezone else None
+    return own or ZoneInfo(tenant.timezone)

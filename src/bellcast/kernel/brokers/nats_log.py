@@ -496,14 +496,10 @@ class NatsLog(TopicLog):
     async def _ask(self, subject: bytes, payload: bytes) -> Message:
         """Send a request to JetStream until it replies. Without a leader, nothing does, until one is elected after 4 to 9 s.
         Raises Unavailable."""
-        for attempts_left in reversed(range(ATTEMPTS)):
-            request = self._transport.request(subject, payload)
-            try:
-                return await request.reply(COMMAND_TIMEOUT / ATTEMPTS)
-            except Unavailable:
-                if not attempts_left:
-                    raise
-        raise AssertionError
+        for _ in range(ATTEMPTS - 1):
+            with suppress(Unavailable):
+                return await self._transport.request(subject, payload).reply(COMMAND_TIMEOUT / ATTEMPTS)
+        return await self._transport.request(subject, payload).reply(COMMAND_TIMEOUT / ATTEMPTS)
 
 
 def _subject(stream: TenantStream, name: Stream) -> str:
