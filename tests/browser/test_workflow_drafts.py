@@ -201,10 +201,10 @@ def test_comments_of_yaml_become_notes(edit: Callable[..., Editor], owner: Conso
     expect(editor.page.get_by_text("Comments are not stored: notes of steps and of the workflow are.")).to_be_visible()
     editor.page.get_by_label("Definition as YAML").fill(COMMENTED)
     expect(editor.page.get_by_role("note")).to_contain_text("6 comments will not be stored")
-    assert violations(editor.page) == []
+    assert violations(editor.page, within="[role=note]") == []
     editor.page.get_by_role("button", name="Canvas", exact=True).click()
     expect(editor.page.get_by_role("note")).to_contain_text("The first change here removes them.")
-    assert violations(editor.page) == []
+    assert violations(editor.page, within="[role=note]") == []
     editor.page.get_by_role("button", name="Show the text").click()
     editor.page.get_by_role("button", name="Make notes").click()
     editor.expect_saved()
@@ -265,7 +265,7 @@ def test_yaml_with_errors_is_saved_and_not_published(leave: Callable[[str], Edit
     editor.step("bell").focus()
     editor.type("Delete", "Control+z")
     expect(page.get_by_role("note")).to_contain_text("The YAML is not read (line 2)")
-    assert violations(page) == []
+    assert violations(page, within="[role=note]") == []
     page.get_by_role("button", name="Correct the text").click()
     with page.expect_event("dialog"):
         page.reload()

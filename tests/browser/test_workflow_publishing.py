@@ -39,7 +39,7 @@ def test_publication_is_confirmed_with_its_runs_and_the_way_back(edit: Callable[
     note = editor.page.get_by_role("region", name="Published")
     expect(note).to_contain_text("Version 2 is published.")
     expect(note).to_contain_text(unpublished)
-    assert violations(editor.page) == []
+    assert violations(editor.page, within="[aria-label=Published]") == []
     expect(note.get_by_role("link", name="See its runs")).to_have_attribute(
         "href", re.compile("/runs\\?workflow=confirmed-flow")
     )
