@@ -56,6 +56,8 @@ class PreferencesGrant(RecipientOfLink, frozen=True, array_like=True):
 
 
 PLACEHOLDER = "hidden-in-previews"
+# Suffix of the names of all variables with links.
+VARIABLE_SUFFIX = b"_url"
 TEXTS = msgspec.json.decode(Path(__file__).with_name("link_texts.json").read_bytes(), type=dict[str, dict[str, str]])
 
 

@@ -61,6 +61,7 @@ class SendRoute(Struct, frozen=True):
     layouts: dict[str, Template]
     inputs: DecisionInputs
     simulated: frozenset[Channel]
+    uses_links: bool
     shared: SharedResults | None = None
 
     def with_draft(self, draft: Draft) -> "SendRoute":
@@ -284,7 +285,8 @@ class Router(Struct, eq=False):
         layouts = await self.catalog.layouts(tenant, template, draft.email)
         channels = (ChannelRequest(channel=channel),)
         simulated = await self.find_simulated(tenant, (channel,))
-        return SendRoute(draft, content(draft), channels, template, layouts, inputs, simulated, shared)
+        uses_links = _uses_links(channels, template)
+        return SendRoute(draft, content(draft), channels, template, layouts, inputs, simulated, uses_links, shared)
 
     async def plan_steps(
         self, tenant: str, workflow: str, type: str | None, recipients: Sequence[str], channels: Sequence[Channel]
@@ -319,7 +321,8 @@ class Router(Struct, eq=False):
         names = [entry.channel for entry in channels]
         inputs = await decision_inputs.read(self.db, self.catalog, tenant, draft.type, request.recipients, names)
         simulated = await self.find_simulated(tenant, names)
-        return SendRoute(draft, request.content, channels, template, layouts, inputs, simulated)
+        uses_links = _uses_links(channels, template)
+        return SendRoute(draft, request.content, channels, template, layouts, inputs, simulated, uses_links)
 
     async def decide(
         self,
@@ -395,8 +398,10 @@ class Router(Struct, eq=False):
         *,
         is_strict: bool = True,
     ) -> Contents:
-        types = () if route.inputs.type.requires("email") else (route.draft.type,)
-        urls = links.links(self.config, self.project, request.tenant, profile.key, types, request.created_at)
+        urls: Mapping[str, str] = {}
+        if route.uses_links:
+            types = () if route.inputs.type.requires("email") else (route.draft.type,)
+            urls = links.links(self.config, self.project, request.tenant, profile.key, types, request.created_at)
         return Contents(
             draft=route.draft,
             content=route.content,
@@ -452,3 +457,11 @@ def _template_key(draft: Draft, type: NotificationType) -> str | None:
     if key is None and draft.title is UNSET:
         raise Invalid.of("title", "is required, because neither the send nor its type has a template")
     return key
+
+
+def _uses_links(channels: Sequence[ChannelRequest], template: Template | None) -> bool:
+    """False if no content can contain an unsubscribe or preferences link. Signing these links takes as long as a
+    rendering."""
+    if any(entry.channel != "inbox" for entry in channels):
+        return True
+    return template is not None and links.VARIABLE_SUFFIX in msgspec.json.encode(template)
