@@ -76,7 +76,7 @@ def sign(
     if roles is not None:
         session_claims["roles"] = list(roles)
     signed = f"{encode({'alg': 'HS256', 'typ': 'JWT', 'kid': project.key})}.{encode(session_claims)}"
-    return f"{signed}.{base64url.encode(project.signature(signed.encode()))}"
+    return f"{signed}.{base64url.encode(_digest(project, signed.encode()))}"
 
 
 def verify(project: Project, token: str, now: int, limits: Limits) -> Principal:
@@ -86,7 +86,7 @@ def verify(project: Project, token: str, now: int, limits: Limits) -> Principal:
         raise Unauthenticated("The session token's algorithm is not accepted: sign with HS256.")
     if jwt.header.kid is not None and jwt.header.kid != project.key:
         raise Unauthenticated(f"The session token is of another project: sign with the secret of {project.key}.")
-    if True not in [hmac.compare_digest(one.signature(jwt.signed), jwt.signature) for one in project.accepted]:
+    if True not in [hmac.compare_digest(_digest(one, jwt.signed), jwt.signature) for one in project.accepted]:
         raise Unauthenticated("The session token's signature is wrong: sign with the project secret.")
     return claimed_principal(decode_claims(jwt.payload), now, limits)
 
@@ -111,6 +111,12 @@ def parse(token: str, subject: str = "session token", max_length: int = MAX_LENG
     if jwt.header.crit is not UNSET:
         raise Unauthenticated(f"The {subject} requires extensions (crit) that are not supported.")
     return jwt
+
+
+def _digest(project: Project, signed: bytes) -> bytes:
+    started = project.keyed_hmac.copy()
+    started.update(signed)
+    return started.digest()
 
 
 def encode(value: object) -> str:

@@ -26,9 +26,11 @@ class Project(Struct, frozen=True, dict=True):  # dict: stores the cached proper
         """These credentials, and those with the second secret."""
         return (self,) if self.second is None else (self, Project(self.id, self.key, self.second))
 
-    def signature(self, message: bytes) -> bytes:
-        """Return the HMAC-SHA256 of a message with the secret as its key."""
-        return hmac.digest(self.secret.encode(), message, "sha256")
+    @cached_property
+    def keyed_hmac(self) -> hmac.HMAC:
+        """An HMAC-SHA256 with the secret as its key, to be copied for each message. This halves the cost for short
+        messages."""
+        return hmac.new(self.secret.encode(), digestmod="sha256")
 
     def __repr__(self) -> str:
         return f"Project(id={self.id!r}, key={self.key!r}, secret='…')"

@@ -378,11 +378,12 @@ def _values(ctx: ApiContext, tenant: str, document: Document) -> dict[str, Any]:
 
 def _hidden(ctx: ApiContext, tenant: str, document: Document) -> str:
     """Return a code of the URL, which changes with its secrets and does not reveal them."""
+    code = ctx.project.keyed_hmac.copy()
     try:
-        secret = ctx[ProviderDirectory].secret_fields(tenant, document).url.encode()
+        code.update(ctx[ProviderDirectory].secret_fields(tenant, document).url.encode())
     except ValueError:  # it cannot be decrypted
-        secret = document.body
-    return ctx.project.signature(secret).hex()
+        code.update(document.body)
+    return code.hexdigest()
 
 
 async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None) -> bytes:

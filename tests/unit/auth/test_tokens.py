@@ -196,3 +196,12 @@ def test_verifying_a_token_is_fast_enough_for_a_reconnect_storm() -> None:
 
 def processor_time(run: Callable[[], object]) -> float:
     return min(timeit.repeat(run, number=300, repeat=7, timer=time.process_time))
+
+
+def test_each_project_caches_its_own_keyed_hmac():
+    one, other = Project("1", "one", "secret of one"), Project("2", "other", "secret of the other")
+    cached = one.keyed_hmac, other.keyed_hmac
+    for project, keyed in ((one, cached[0]), (other, cached[1])):
+        tokens.sign(project, "alice", now=0, expires_at=1)
+        assert project.keyed_hmac is keyed
+    assert cached[0].digest() != cached[1].digest()
