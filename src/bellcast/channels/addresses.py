@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from bellcast.channels.types import ExternalChannel
@@ -10,6 +11,8 @@ from bellcast.preferences.decision import AddressProblem
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import ChatAddresses, Profile
 
+# Number of cached checks of e-mail addresses: the address of a message is checked three times within milliseconds.
+CACHED_ADDRESSES = 1_000
 # RFC 5321 §4.5.3.1: 64 octets before the @, 255 after it, 254 in a path without its brackets.
 MAX_LOCAL = 64
 MAX_EMAIL = 254
@@ -30,6 +33,7 @@ CHAT_HOSTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+@lru_cache(CACHED_ADDRESSES)
 def is_email(address: str) -> bool:
     """True for an addr-spec with a domain name, including international ones (RFC 6531)."""
     local, at, domain = address.rpartition("@")
