@@ -212,9 +212,11 @@ class RunExecutor(Struct, eq=False):
         channels = frozenset[Channel]().union(*(definition.channels for _, definition in opened))
         recipients = await decision_inputs.read_recipients(self.db, tenant, keys, channels)
         page = ExecutionPage(recipients, await self.triggers.router.catalog.tenant(tenant), shared)
+        # All runs of a fan-out begin with the same state.
+        first = None if shared is None else runs.decode(opened[0][0].body)
         executions = []
         for stored, definition in opened:
-            state = runs.decode(stored.body)
+            state = first or runs.decode(stored.body)
             waits = await Runs(self.db).waits(stored.id) if definition.live_waits else {}
             facts = await self._facts(stored, definition, state)
             executions.append(

@@ -13,7 +13,7 @@ from bellcast.kernel.jobs.types import Job, kind_of
 from bellcast.workflows.execution import BACKLOG_MS
 from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND
 from bellcast.workflows.store.runs import Runs
-from bellcast.workflows.types.runs import restarted
+from bellcast.workflows.types.runs import RunState, restarted
 from tests.clock import FakeClock
 from tests.contexts import NoFeed
 from tests.contract.app import App, wanted
@@ -98,6 +98,21 @@ async def test_runs_of_a_digest_and_restarted_runs_are_counted_once(
         assert await world.store.runs.retry(restarted(run), world.clock.now())
     await world.settle()
     assert counted == {"start": 2 * started}
+
+
+async def test_page_decodes_the_state_of_its_runs_once(world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = list[bytes]()
+
+    def decode(body: bytes) -> RunState:
+        decoded.append(body)
+        return msgspec.json.decode(body, type=RunState)
+
+    monkeypatch.setattr("bellcast.workflows.types.runs.decode", decode)
+    await world.put("booking", BELL)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    assert await run_due(world.runner) == 1
+    assert await counts(world, id) == {"completed": RECIPIENTS}
+    assert len(decoded) <= 2  # pages
 
 
 @pytest.mark.parametrize("leaves_messages", [False, True])
