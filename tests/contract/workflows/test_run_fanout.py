@@ -330,6 +330,16 @@ async def test_fanout_of_excluded_recipients_only_ends(world: WorkflowWorld) -> 
     assert (fanout.state, await counts(world, id), world.published) == ("done", {}, [])
 
 
+async def test_ended_fanout_names_no_recipient(world: WorkflowWorld) -> None:
+    await world.put("booking", BELL)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"}, cancel_key="b7")
+    await cancel_for(world, KEYS[0])
+    await world.settle()
+    fanout = await world.store.fanouts.get(id)
+    assert fanout is not None
+    assert (fanout.state, fanout.position, fanout.excluded) == ("done", "", frozenset())
+
+
 async def test_process_that_lost_its_job_repeats_no_recipient(
     world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:

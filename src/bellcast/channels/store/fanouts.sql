@@ -32,8 +32,10 @@ UPDATE fanouts SET position = :position WHERE id = :id AND state = 'running' AND
 RETURNING id
 
 -- name: fanout_end
--- A fan-out without further recipients.
-UPDATE fanouts SET state = 'done' WHERE id = :id AND tenant = :tenant AND state = 'running' RETURNING id
+-- A fan-out without further recipients. An ended one names none: a recipient may be erased before it is deleted.
+UPDATE fanouts SET state = 'done', position = '', excluded = '[]'
+WHERE id = :id AND tenant = :tenant AND state = 'running'
+RETURNING id
 
 -- name: erase_fanouts
 -- A tenant's triggers for audiences.
