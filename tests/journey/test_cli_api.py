@@ -59,3 +59,9 @@ def test_wrong_argument_is_a_usage_error(project, args, named):
     refused = bellcast("api", *args, **project)
     assert refused.status == 2
     assert named in refused.err
+
+
+def test_unknown_path_is_reported(project):
+    refused = bellcast("api", "GET", "/v1/no-such", **project)
+    assert refused.status == 1
+    assert refused.err.endswith("All paths are listed at /docs; check the path.\n")

@@ -80,6 +80,11 @@ def test_refusal_names_the_object_that_does_not_exist(project, kind):
     assert refused.err.endswith(": no-such; check the key.\n")
 
 
+def test_key_that_the_refusal_names_is_printed_once(project):
+    refused = bellcast("template", "preview", "no-such", **project)
+    assert refused.err == "Error: There is no template 'no-such'; check the key.\n"
+
+
 @pytest.mark.thorough
 def test_preferences_and_suppressions_are_written_and_deleted(project, tmp_path):
     file = written(tmp_path, "cli-bob", {"channels": {"sms": False}})

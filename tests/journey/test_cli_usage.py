@@ -35,6 +35,7 @@ ENVIRON = {"BELLCAST_URL": "http://127.0.0.1:1", "BELLCAST_SECRET": "s", "BELLCA
         (("token", "alice", "--since", "nan"), "expected epoch seconds or a time"),
         (("token", "alice", "--since", "1e400"), "expected epoch seconds or a time"),
         (("import", "a.csv", "--timezone", "Europe"), "expected a time zone such as Europe/Berlin"),
+        (("operator", "create", "ann", "--role", "boss"), "'boss' is not one of 'owner', 'developer'"),
     ],
 )
 def test_wrong_value_is_a_usage_error(arguments, message):

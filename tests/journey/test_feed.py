@@ -416,6 +416,18 @@ def test_unknown_kind_is_refused(bellcast_server: ServerProcess) -> None:
     assert response.json()["errors"][0]["field"] == "kind"
 
 
+@pytest.mark.parametrize(
+    ("kind", "secret", "hint"), [("everything", None, "check the options"), ("send", "wrong", "check the secret")]
+)
+def test_refused_command_says_what_to_check(
+    bellcast_server: ServerProcess, kind: str, secret: str | None, hint: str
+) -> None:
+    project = {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": secret or bellcast_server.secret}
+    refused = bellcast("feed", "--kind", kind, **project)
+    assert refused.status == 1
+    assert refused.err.endswith(f"; {hint}.\n")
+
+
 def test_commands_print_events_and_requests(bellcast_server: ServerProcess) -> None:
     project = {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
     send(bellcast_server, to=f"{KEY}-cli", title="Hello")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from types import NoneType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,7 +26,10 @@ operator = options.group(app, "operator", "Set up the console, and manage its op
 
 NameArgument = Annotated[str, options.argument("NAME", "The operator's name, such as an e-mail address.")]
 
-RoleOption = Annotated[str, options.option("owner|developer|support|viewer", "The operator's role.", "--role")]
+RoleOption = Annotated[
+    Literal["owner", "developer", "support", "viewer"],
+    options.option("owner|developer|support|viewer", "The operator's role.", "--role"),
+]
 
 KEY_EPILOG = """\
 [dim]A key grants access to the server's paths like the project secret, within its scopes:[/] send [dim]notifications and \

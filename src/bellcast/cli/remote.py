@@ -101,7 +101,9 @@ def _command_error(error: BellcastError, settings: Settings, url: str, file: Pat
         case NotFound():
             # The path is that of an object, or below it: `/v1/messages/ID/retry`.
             named = urlsplit(error.url).path.partition("/v1/")[2].split("/")[1:2]
-            return CommandError(": ".join([error.reason.rstrip("."), *map(unquote, named)]), "check the key")
+            reason = error.reason.rstrip(".")
+            texts = [reason, *(text for text in map(unquote, named) if repr(text) not in reason)]
+            return CommandError(": ".join(texts), "check the key" if named else "check the path")
         case RequestRefused():
             reason = error.reason if file is None else f"{file}: {error.reason}"
             return CommandError(reason, "nothing was changed")

@@ -178,9 +178,9 @@ ENV_EPILOG = """\
 @options.command(app, rich_help_panel="Send and follow", epilog=ENV_EPILOG)
 def env(
     ctx: typer.Context,
-    format: Annotated[Literal["shell", "dotenv"], typer.Option(help="The form of the lines.")] = "shell",
+    format: Annotated[Literal["shell", "dotenv"], options.option("shell|dotenv", "The form of the lines.")] = "shell",
 ) -> Iterator[Any]:
-    """Print export lines, or lines of a file .env, for the URL, the project and the secret."""
+    """Print the server's URL and credentials, for a shell or a file .env."""
     from bellcast.settings import existing_project, url
 
     settings = options.settings(ctx)

@@ -131,4 +131,5 @@ def error_of(response: httpx.Response) -> Exception:
     reason = problem.detail or problem.title
     if response.status_code in (429, 502, 503, 504):
         return Unavailable(reason)
-    return CommandError(f"the server rejected the stream: {reason}", "check --url")
+    hint = {401: "the secret", 403: "the secret", 422: "the options"}.get(response.status_code, "--url")
+    return CommandError(f"the server rejected the stream: {reason}", f"check {hint}")

@@ -255,7 +255,7 @@ the file: without it, providers and webhooks of a restored backup cannot be used
 """
 
 encryption = options.group(
-    app, "encryption", "Rotate the key that encrypts secrets in the store.", KEY_EPILOG, "Maintenance"
+    app, "encryption", "Generate a new encryption key in the data folder.", KEY_EPILOG, "Maintenance"
 )
 
 
@@ -276,15 +276,21 @@ def replace_key(ctx: typer.Context) -> Iterator[Any]:
 
 SECRETS_EPILOG = """\
 [dim]To replace a key: append the new one to BELLCAST_ENCRYPTION_KEY on all servers (old:…,new:…) and restart them; put it first and \
-restart them; run this command; remove the old one when no secret uses it. Keep old keys for old backups.[/]
+restart them; run [/]bellcast secrets rotate[dim]; remove the old one when no secret uses it. Keep old keys for old backups.[/]
 """
 
-secrets = options.group(app, "secrets", "Encrypt stored secrets with the first key.", SECRETS_EPILOG, "Maintenance")
+secrets = options.group(
+    app,
+    "secrets",
+    "Encrypt stored secrets with the current key, and count those of each.",
+    SECRETS_EPILOG,
+    "Maintenance",
+)
 
 
 @secrets.command(cls=options.RequestCommand, epilog=SECRETS_EPILOG)
 def rotate(ctx: typer.Context, json: output.JsonFlag = False) -> None:
-    """Encrypt all stored secrets with the first key of the server. Safe to interrupt and to repeat."""
+    """Encrypt all stored secrets with the server's first key. Safe to interrupt and to repeat."""
     import msgspec
 
     from bellcast.cli import sse_follower
