@@ -380,6 +380,13 @@ async def test_documentation_is_public_and_bounded(tmp_path: Path) -> None:
     assert len(links) > 100
     assert [(page, link) for page, link in links if urljoin(page, link) not in pages] == []
     assert [line for line in overview.text.splitlines() if line.endswith("`") or "<" in line] == []
+    headings = re.findall(r"^## .+", overview.text, re.MULTILINE)
+    assert len(headings) == len(set(headings))
+    summaries = dict(re.findall(r"\(/llms/(.+?)\): (.+)", overview.text))
+    assert set(summaries) == set(documentation.pages())
+    assert [
+        text for text in summaries.values() if text.endswith(":") or text.startswith(("1.", "This page is generated"))
+    ] == []
     assert (missing.status_code, missing.json()["detail"]) == (404, "There is no such page; /llms.txt lists them.")
     assert len(overview.content) <= 20_000
     assert 300_000 < len(full.content) <= 1_200_000

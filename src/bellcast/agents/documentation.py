@@ -3,14 +3,23 @@
 import functools
 import posixpath
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
 # In a checkout a symbolic link to `docs`.
 FOLDER = Path(__file__).parent / "pages"
 # In the order in which a reader needs them; what explains the design comes last.
-FIRST = ("index.md", "how-it-fits-together.md", "tutorial/*.md", "howto/*.md", "migrate/*.md", "glossary.md")
-LAST = ("comparison.md", "reference/*.md", "design/*.md")
+FIRST = (
+    "index.md",
+    "how-it-fits-together.md",
+    "comparison.md",
+    "glossary.md",
+    "tutorial/*.md",
+    "howto/*.md",
+    "migrate/*.md",
+)
+LAST = ("reference/*.md", "design/*.md")
 SECTION = re.compile(r"^(?=#{1,4} )", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 # A link to a file beside the page or above it: a page, a picture, a file of the repository.
@@ -19,6 +28,8 @@ MARK = re.compile(r"<!--.*?-->\n?|</?picture>\n?|<(?:source|img)[^>]*>\n?", re.D
 # Sections in an answer, and characters of each: together less than an answer may have.
 MAX_SECTIONS = 8
 MAX_SECTION = 4_000
+# The beginning of a paragraph that says what a page is about: not of code, a table or a list, nor of what the page needs.
+SUBJECT = re.compile(r"(?!```|This page (?:is generated|needs)|The commands on this page)[\w`*“]")
 # Characters of a page's summary in the overview.
 MAX_SUMMARY = 140
 
@@ -53,10 +64,9 @@ def overview() -> str:
             section = folder
             lines += ["", f"## {folder.capitalize()}", ""]
         title, _, rest = text.partition("\n")
-        words = LINK.sub(
-            r"\1", next((one for one in rest.split("\n\n") if one.strip() and one.strip()[0] not in "#`|-<"), "")
-        )
-        summary = re.split(r"(?<=[.:])\s", " ".join(words.split()))[0][:MAX_SUMMARY]
+        words = next((LINK.sub(r"\1", one) for one in rest.split("\n\n") if SUBJECT.match(one.lstrip())), "")
+        sentence = re.split(r"(?<=\.) (?=[A-Z`*\"])", " ".join(words.split()))[0].rstrip(":")
+        summary = textwrap.shorten(sentence, MAX_SUMMARY, placeholder=" …")
         lines.append(f"- [{title.lstrip('# ')}](/llms/{path}){f': {summary}' if summary else ''}")
     return "\n".join(lines) + "\n"
 
