@@ -244,6 +244,18 @@ def test_every_page_is_in_the_navigation_once() -> None:
     assert {page for page in listed if not page.startswith("project/")} == pages
 
 
+def test_navigation_has_the_groups_of_the_index() -> None:
+    nav = tomllib.loads(read("zensical.toml"))["project"]["nav"]
+    (groups,) = [entry["How-to"] for entry in nav if isinstance(entry, dict) and "How-to" in entry]
+    listed = read("index.md").partition("## How to\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^(\w.*):$|^- .*\]\((.+)\)$", listed, re.MULTILINE) == [
+        row
+        for group in groups
+        for name, pages in group.items()
+        for row in [(name, ""), *(("", page) for page in pages)]
+    ]
+
+
 def test_changelog_begins_with_this_version() -> None:
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert versions[0] == bellcast.__version__
