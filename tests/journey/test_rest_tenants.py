@@ -10,6 +10,7 @@ import pytest
 
 from bellcast.documents.types import DRAFTED
 from bellcast.operators.types import VERIFIED_MS
+from bellcast.tenants.store import Tenants
 from tests.journey.channels import opened
 from tests.journey.operators import keyed, set_up, signed_in
 from tests.journey.rest import Rest, fields, refused
@@ -102,6 +103,23 @@ async def test_conditional_erasure_does_not_erase_a_tenant_that_has_changed(rest
     current = {"if-match": (await rest.app.get(path)).headers["etag"]}
     assert (await rest.app.delete(path, headers=current)).status_code == 204
     assert refused(await rest.app.delete(path, headers=current), 404, "not_found")
+
+
+async def test_conditional_erasure_compares_the_tenant_that_it_erases(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, begin = "/v1/tenants/acme", Tenants.begin_erasure
+    await rest.app.put(path, json={})
+    read = {"if-match": (await rest.app.get(path)).headers["etag"]}
+
+    async def begin_later(self: Tenants, *args: Any) -> Any:
+        await self.put("acme", "Acme", {}, rest.clock.now())
+        return await begin(self, *args)
+
+    monkeypatch.setattr(Tenants, "begin_erasure", begin_later)
+    assert refused(await rest.app.delete(path, headers=read), 412, "precondition_failed")
+    shown = (await rest.app.get(path)).json()
+    assert (shown["name"], shown["erasing_since"]) == ("Acme", None)
 
 
 async def test_retention_of_a_tenant_is_for_owners_with_a_recent_password(rest: Rest, cheap_hashes: None) -> None:

@@ -1,5 +1,7 @@
 """Erasure of tenants: in the request that asks for it, then in a job."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from bellcast.engines import Engines
@@ -18,13 +20,15 @@ ERASE_REQUEST_MS = 5_000
 ERASE_RESUME_MS = 7_000
 
 
-async def delete_tenant(engines: Engines, token_clock: Clock, key: str) -> Tenant | None:
-    """Erase a tenant and its data, close its connections and revoke its sessions. Return the tenant if that takes longer than a
-    request may: a job then continues."""
+async def delete_tenant(
+    engines: Engines, token_clock: Clock, key: str, check: Callable[[Tenant], None] = lambda tenant: None
+) -> Tenant | None:
+    """Erase a tenant that passes the check and its data, close its connections and revoke its sessions. Return the tenant if that
+    takes longer than a request may: a job then continues."""
     now = engines.clock.now()
     name = f"{ERASURE_JOB_KIND}.{key}"
     job = Job(id=name, kind=ERASURE_JOB_KIND, payload=key.encode(), run_at=now + ERASE_RESUME_MS, created_at=now)
-    tenant = await Tenants(engines.db).begin_erasure(key, now, job)
+    tenant = await Tenants(engines.db).begin_erasure(key, now, job, check)
     if tenant is None:
         raise NotFound("There is no tenant with this key.")
     if await _erase(engines, token_clock, key, token_clock.now() + ERASE_REQUEST_MS):

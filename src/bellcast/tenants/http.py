@@ -149,9 +149,11 @@ async def erase(call: ResourceCall[None]) -> Any:
     end. 204 when all data is deleted. 202 after 5 seconds: a job continues, also after a restart. Until it ends, the tenant has
     `erasing_since` and refuses sends and new recipients with 409. Then the tenant is not found."""
     ctx, (erased,) = call.ctx, call.key
-    if (found := await Tenants(ctx.engines.db).get(erased)) is not None:
-        entity_tags.check(call.request, entity_tags.tag_of(_content(found)))
-    left = await erasure.delete_tenant(ctx.engines, ctx.token_clock, erased)
+
+    def check(stored: Tenant) -> None:
+        entity_tags.check(call.request, entity_tags.tag_of(_content(stored)))
+
+    left = await erasure.delete_tenant(ctx.engines, ctx.token_clock, erased, check)
     await editor_access.end_all(ctx, erased)
     await ctx.refresh_dialects()
     return True if left is None else responses.json(left, 202)

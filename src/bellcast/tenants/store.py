@@ -118,10 +118,13 @@ class Tenants(StoreTable):
         """Return the sends of tenants with a daily budget on a day (days since 1970, UTC)."""
         return dict((yield Statement("budgets_of_day", {"day": day})))
 
-    @write()
-    def begin_erasure(self, key: str, now: int, job: Job) -> Script[Tenant | None]:
+    @write(locks=lambda key, *_: [(key, "\x01tenant")])
+    def begin_erasure(self, key: str, now: int, job: Job, check: Callable[[Tenant], None]) -> Script[Tenant | None]:
         """Mark a tenant as being erased, so that it gets no recipients and sends, and add the job that completes the
-        erasure. Return the tenant; None if there is none with this key, and no object of one."""
+        erasure. Return the tenant; None if there is none with this key, and no object of one. `check` gets the stored tenant; if
+        it raises, nothing is written."""
+        for known in (yield Statement("tenant_find", {"tenant": key})):
+            check(tenant(known))
         if (yield Statement("tenant_has_documents", {"tenant": key})):
             yield from ensure.ensure_tenant(key, now)  # it got objects, and no recipient yet
         found = yield Statement("tenant_erase_begin", {"tenant": key, "now": now})
