@@ -3,6 +3,7 @@
 import pytest
 
 from bellcast.recipients.http.recipients import MAX_KEYS
+from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.types import RecipientFields, SessionsRevoked, SubscriptionEnded
 from tests.journey.rest import fields, refused
 
@@ -147,6 +148,18 @@ class TestRecipients:
 
     async def test_patch_of_an_unknown_recipient_is_a_404(self, rest):
         assert refused(await rest.app.patch("/v1/recipients/alice", json={"name": "A"}), 404, "not_found")
+        assert refused(await rest.app.get("/v1/recipients/alice"), 404, "not_found")
+
+    async def test_patch_does_not_create_a_recipient_that_was_erased_meanwhile(self, rest, monkeypatch):
+        put = Recipients.put
+        await rest.app.put("/v1/recipients/alice", json=ALICE)
+
+        async def put_later(self, tenant, key, *args, **options):
+            await self.delete(tenant, key, rest.clock.now())
+            return await put(self, tenant, key, *args, **options)
+
+        monkeypatch.setattr(Recipients, "put", put_later)
+        assert refused(await rest.app.patch("/v1/recipients/alice", json={"phone": None}), 404, "not_found")
         assert refused(await rest.app.get("/v1/recipients/alice"), 404, "not_found")
 
     async def test_notified_recipient_exists_with_counters(self, rest):

@@ -5,15 +5,16 @@ from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import inbox_stream
-from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.store.recipients import UNKNOWN, Recipients
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
 from bellcast.recipients.types import Recipient, RecipientFields, Subscription, merge
 
 
 async def put(
-    engines: Engines, tenant: str, key: str, fields: RecipientFields, *, replace: bool, is_new: bool = False
+    engines: Engines, tenant: str, key: str, fields: RecipientFields, *, replace: bool, is_new: bool | None = None
 ) -> tuple[Recipient, bool]:
-    """Write a recipient; return whether it is new. Raises PreconditionFailed if it `is_new` and exists."""
+    """Write a recipient; return whether it is new. Raises PreconditionFailed if it `is_new` and exists, NotFound if it is not and
+    does not exist."""
     recipient, created, events = await Recipients(engines.db).put(
         tenant, key, fields, engines.clock.now(), replace=replace, is_new=is_new
     )
@@ -33,7 +34,7 @@ async def get(engines: Engines, tenant: str, key: str) -> Recipient:
     """Return a recipient. Raises NotFound if the tenant has none with this key."""
     recipient = await Recipients(engines.db).get(tenant, key)
     if recipient is None:
-        raise NotFound("There is no recipient with this key.")
+        raise NotFound(UNKNOWN)
     return recipient
 
 
@@ -46,7 +47,7 @@ async def delete(engines: Engines, token_clock: Clock, tenant: str, key: str) ->
     # Also revokes sessions of the current millisecond, as `revoke` does.
     events = await Recipients(engines.db).delete(tenant, key, token_clock.now() + 1)
     if events is None:
-        raise NotFound("There is no recipient with this key.")
+        raise NotFound(UNKNOWN)
     await engines.broker.publish(*events)
     await engines.history.clear(tenant, inbox_stream(tenant, key))  # events that were published in the meantime
 

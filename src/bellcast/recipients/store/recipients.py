@@ -11,7 +11,7 @@ from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import Script, Statement, first
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write_to_recipient
-from bellcast.kernel.errors import PreconditionFailed
+from bellcast.kernel.errors import NotFound, PreconditionFailed
 from bellcast.kernel.events import Event
 from bellcast.recipients.store import ensure, subscriptions
 from bellcast.recipients.types import (
@@ -24,6 +24,7 @@ from bellcast.recipients.types import (
     merge,
 )
 
+UNKNOWN = "There is no recipient with this key."
 _chat = msgspec.json.Decoder(ChatAddresses)
 NO_CHAT = ChatAddresses()
 
@@ -90,13 +91,16 @@ class Recipients(StoreTable):
 
     @write_to_recipient
     def put(
-        self, tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool, is_new: bool = False
+        self, tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool, is_new: bool | None = None
     ) -> Script[tuple[Recipient, bool, tuple[Event, ...]]]:
         """Write the given fields; `replace` clears the others. Return the recipient, whether it is new, and the events: a
-        lost role ends a subscription. Raises PreconditionFailed, and writes nothing, if it `is_new` and exists."""
+        lost role ends a subscription. Writes nothing, and raises PreconditionFailed if it `is_new` and exists, NotFound if it is
+        not and does not exist."""
         inbox, created = yield from ensure.ensure_recipient(tenant, key, now)
         if is_new and not created:
             raise PreconditionFailed
+        if created and is_new is False:
+            raise NotFound(UNKNOWN)
         ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
         before = recipient(tuple(row))
         after = merge(before, fields, replace=replace)
