@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bellcast.client.api import Bellcast
+from bellcast.client.errors import InvalidArgument
 
 ADMIN_ROLE = "admin"
 # The topic every signed-in Socket.IO client follows.
@@ -29,6 +30,8 @@ class NotificationManager:
 
     def notify_user(self, user_id: str | int, event: str, data: Mapping[str, Any], *, durable: bool = True) -> None:
         """Notify one user on all of their connections."""
+        if user_id is None:  # all users without an id would share an inbox
+            raise InvalidArgument("user_id", "must be a string or a number")
         key = str(user_id)
         if durable:
             self._bell.notify(key, **notification(event, data))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bellcast.client import AsyncBellcast, Bellcast, notifications
+from bellcast.client import AsyncBellcast, Bellcast, InvalidArgument, NotificationManager, notifications
 from bellcast.client.api import InboxApi, JobsApi, Method, RecipientsApi, RunsApi, SchedulesApi, ServerApi, WorkflowsApi
 from bellcast.server.api_app import HANDLERS
 
@@ -17,6 +17,11 @@ def test_method_has_the_signature_and_docstring_of_its_builder():
     with Bellcast("http://127.0.0.1:1", SECRET) as bell:
         assert inspect.signature(bell.notify) == inspect.signature(notifications.notify)
         assert bell.notify.__doc__ == notifications.notify.__doc__
+
+
+def test_user_without_an_id_is_not_notified():
+    with Bellcast("http://127.0.0.1:1", SECRET) as bell, pytest.raises(InvalidArgument, match="user_id"):
+        NotificationManager(bell).notify_user(None, "order_shipped", {})
 
 
 def test_both_clients_have_the_same_methods():
