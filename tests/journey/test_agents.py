@@ -204,6 +204,8 @@ async def test_large_answers_have_parts(tmp_path: Path) -> None:
             _, answer = await agent.call("workflow", key="large", after=after)
             parts, after = parts + answer["part"], answer["next"]
         assert len(json.loads(parts)["steps"]) == 40
+        assert (await agent.call("workflow", key="large", after="²"))[1]["next"] is not None
+        assert (await agent.call("docs", text="push", after="²"))[1]["sections"]
 
 
 async def test_calls_of_a_key_are_limited_and_recorded(tmp_path: Path) -> None:

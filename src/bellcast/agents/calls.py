@@ -179,11 +179,11 @@ class Agents(Struct, eq=False):
         while True:
             found, _ = await self._exchange(authorization, tool.request(arguments))
             text, is_list = _encode(marked(found)), isinstance(found, dict) and "next" in found
-            if len(text.encode()) <= MAX_ANSWER and (is_list or not after.isdigit()):
+            if len(text.encode()) <= MAX_ANSWER and (is_list or not after.isdecimal()):
                 return text
             if not is_list or limit == 1:
                 # A part of the object's JSON that fits into an answer. Its escapes make it longer, at most six times.
-                offset = int(after) if after.isdigit() else 0
+                offset = int(after) if after.isdecimal() else 0
                 size = MAX_ANSWER
                 while True:
                     part = {

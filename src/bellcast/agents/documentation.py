@@ -85,7 +85,7 @@ def _sections() -> list[tuple[str, str]]:
 
 def search(text: str, after: str) -> dict[str, Any]:
     """Return sections that contain all words, those with the words in their titles first."""
-    words, start = text.casefold().split(), int(after) if after.isdigit() else 0
+    words, start = text.casefold().split(), int(after) if after.isdecimal() else 0
     ranked = []
     for number, (page, section) in enumerate(_sections()):
         content, title = section.casefold(), section.partition("\n")[0].casefold()
