@@ -3,11 +3,15 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import JobRunner
+from bellcast.kernel.jobs.types import in_line
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS, ReplayRunner
+from bellcast.webhooks.types import WebhookDelivery
+from bellcast.webhooks.webhooks import JOB_KIND
 from tests.contract.app import App
 from tests.contract.replays.test_store_replays import add_failed, add_run, id_of, set_dead
 from tests.due_jobs import run_due
@@ -48,6 +52,20 @@ async def test_failures_are_grouped_by_cause_and_listed(rest: Rest, app: App) ->
     rest_of_it = await rest.app.get("/v1/failures", params={"channel": "email", "after": page["next"]})
     assert ([one["id"] for one in rest_of_it.json()["failures"]], rest_of_it.json()["next"]) == ([id_of(1)], None)
     assert refused(await rest.app.get("/v1/failures?kind=webhook"), 422, "invalid")
+
+
+async def test_dead_deliveries_are_found_by_their_job_and_webhook(rest: Rest, app: App) -> None:
+    """The jobs of a webhook wait in its line."""
+    for number, webhook in ((1, "w1"), (2, "w2"), (3, "w1")):
+        payload = msgspec.json.encode(WebhookDelivery("", webhook, id_of(number)))
+        await set_dead(app, id_of(number), kind=in_line(JOB_KIND, webhook), payload=payload, error="HTTP 410")
+    found = (await rest.app.get("/v1/failures", params={"webhook": "w1"})).json()["failures"]
+    assert [(one["id"], one["job"], one["webhook"]) for one in found] == [
+        (id_of(3), "webhook", "w1"),
+        (id_of(1), "webhook", "w1"),
+    ]
+    causes = (await rest.app.get("/v1/failures/causes", params={"job": "webhook"})).json()["causes"]
+    assert {(one["job"], one["webhook"], one["count"]) for one in causes} == {("webhook", "w1", 2), ("webhook", "w2", 1)}
 
 
 async def test_failures_of_all_tenants_are_those_of_the_caller(rest: Rest, app: App) -> None:

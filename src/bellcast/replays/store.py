@@ -13,7 +13,7 @@ from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
-from bellcast.kernel.jobs.types import END_OF_TIME, Job, new_job_params
+from bellcast.kernel.jobs.types import END_OF_TIME, Job, kind_of, new_job_params
 from bellcast.replays.types import REPLAYS, FailureFilter, FailureGroup, FailureKind, StoredFailure
 from bellcast.workflows.store import runs as runs_store
 from bellcast.workflows.types.runs import StoredRun
@@ -146,4 +146,5 @@ LISTS: dict[FailureKind, str] = {"message": "failed_messages", "run": "failed_ru
 
 
 def _failure(kind: FailureKind, row: Row) -> StoredFailure:
-    return StoredFailure(kind=kind, **dict(zip(COLUMNS[kind], row, strict=True)))
+    fields = dict(zip(COLUMNS[kind], row, strict=True))
+    return StoredFailure(kind=kind, **(fields | {"job": kind_of(fields["job"])} if kind == "job" else fields))
