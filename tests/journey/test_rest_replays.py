@@ -65,7 +65,10 @@ async def test_dead_deliveries_are_found_by_their_job_and_webhook(rest: Rest, ap
         (id_of(1), "webhook", "w1"),
     ]
     causes = (await rest.app.get("/v1/failures/causes", params={"job": "webhook"})).json()["causes"]
-    assert {(one["job"], one["webhook"], one["count"]) for one in causes} == {("webhook", "w1", 2), ("webhook", "w2", 1)}
+    assert {(one["job"], one["webhook"], one["count"]) for one in causes} == {
+        ("webhook", "w1", 2),
+        ("webhook", "w2", 1),
+    }
 
 
 async def test_failures_of_all_tenants_are_those_of_the_caller(rest: Rest, app: App) -> None:
