@@ -139,7 +139,7 @@ class RunExecutor(Struct, eq=False):
 
     async def _add_or_plain(self, page: BegunPage, plain: BegunPage) -> bool:
         """Commit a page with the effects of its first steps or, if they cannot be written, without. Return False if the fan-out
-        has ended or moved, or now excludes one of the recipients."""
+        has ended or moved, or one of the recipients was excluded or erased."""
         try:
             is_added = await self._add(page)
         except BellcastError:

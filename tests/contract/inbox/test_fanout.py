@@ -116,6 +116,24 @@ async def test_repeated_page_adds_nothing(world: WorkflowWorld, app: App) -> Non
     assert len(await world.messages(notification=id)) == 3
 
 
+async def test_message_to_a_recipient_that_is_erased_before_the_commit_of_its_page_is_not_added(
+    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, add_page, pages = await join(world, 5), world.store.sends.add_page, list[str]()
+
+    async def erase_before_the_first_page(request: SendRequest, *position: str) -> bool:
+        pages.append(position[-1])
+        if len(pages) == 1:
+            assert await world.store.recipients.delete("", keys[2], world.clock.now()) is not None
+        return await add_page(request, *position)
+
+    monkeypatch.setattr(type(world.store.sends), "add_page", staticmethod(erase_before_the_first_page))
+    id = await announce(world)
+    await world.settle()
+    assert sorted(message.recipient for message in await world.messages(notification=id)) == [*keys[:2], *keys[3:]]
+    assert await world.store.exports.recipient("", keys[2]) is None
+
+
 async def test_message_to_a_closed_inbox_is_sent_unless_seen(world: WorkflowWorld, app: App) -> None:
     await join(world, 2)
     await announce(world, channels=["inbox", ChannelRequest(channel="email", after="10m", unless="seen")])

@@ -312,6 +312,26 @@ async def test_cancel_before_the_commit_of_a_page_holds_for_its_recipients(
     assert len(world.published) == RECIPIENTS - 1
 
 
+@pytest.mark.parametrize("steps", [[BELL], [{"key": "few", "type": "throttle", "window": "1h"}, BELL]])
+async def test_recipient_that_is_erased_before_the_commit_of_its_page_is_not_created_again(
+    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch, steps: list[dict[str, Any]]
+) -> None:
+    await world.put("booking", *steps)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    add_page, pages = world.store.runs.add_page, []
+
+    async def erase_before_the_second_page(*page: Any) -> Any:
+        pages.append(page)
+        if len(pages) == 2:
+            assert await world.store.recipients.delete("", LAST, world.clock.now()) is not None
+        return await add_page(*page)
+
+    monkeypatch.setattr(type(world.store.runs), "add_page", staticmethod(erase_before_the_second_page))
+    await world.settle()
+    assert await counts(world, id) == {"completed": RECIPIENTS - 1}
+    assert await world.store.exports.recipient("", LAST) is None
+
+
 async def test_cancel_counts_the_runs_that_a_fanout_has_added(world: WorkflowWorld) -> None:
     await world.put("booking", {"key": "later", "type": "delay", "for": "1h"})
     id = await world.trigger("booking", ROOM, cancel_key="b7")

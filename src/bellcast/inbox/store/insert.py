@@ -4,7 +4,7 @@ A single row takes two statements, 15 µs. In a batch it takes one insertion of 
 once for all its rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -47,6 +47,13 @@ def read_heads(requests: Sequence[SendRequest | ImportRequest]) -> Script[dict[R
             for key, inbox, *state in found:
                 heads[tenant, key] = InboxHead(inbox, InboxState(tenant, key, *state))
     return heads
+
+
+def all_exist(tenant: str, keys: Collection[str]) -> Script[bool]:
+    """Return whether these recipients, each named once, exist. One that was erased after its page was read must not be
+    created again."""
+    found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(list(keys))})
+    return len(found) == len(keys)
 
 
 class InsertPlan(Struct, eq=False):

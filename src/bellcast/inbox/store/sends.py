@@ -83,9 +83,12 @@ class Sends(StoreTable):
 
     async def add_page(self, request: SendRequest, fanout: str, after: str, position: str) -> bool:
         """Commit the messages of a page of a fan-out, and move it from the key `after` to `position`. Return False, and
-        write nothing, if it is at another position or no longer runs."""
+        write nothing, if it is at another position or no longer runs, or if one of the recipients was erased."""
+        keys = {one.recipient for one in (*request.messages, *request.decisions)}
 
         def script() -> Script[bool]:
+            if not (yield from insert.all_exist(request.tenant, keys)):
+                return False
             if not (yield from fanouts.move(fanout, after, position)):
                 return False
             yield from messages.add(request.messages, request.decisions)
@@ -93,7 +96,8 @@ class Sends(StoreTable):
             return True
 
         rows = len(request.messages) + len(request.decisions)
-        return await self._engine.write(PageCommand(script, [], request.tenant, rows))
+        inboxes = [(request.tenant, key) for key in keys]
+        return await self._engine.write(PageCommand(script, inboxes, request.tenant, rows))
 
     @write()
     def end_fanout(self, tenant: str, id: str) -> Script[None]:

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from bellcast.channels.store import fanouts, messages
 from bellcast.documents import store as documents
 from bellcast.inbox.store import idempotency, sent
-from bellcast.inbox.store.insert import InsertPlan, read_heads
+from bellcast.inbox.store.insert import InsertPlan, all_exist, read_heads
 from bellcast.inbox.store.sends import add_claim
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
@@ -141,10 +141,11 @@ def _put_waits(waits: Sequence[run_state.NewWait]) -> Script[None]:
 def add_page(page: run_state.BegunPage) -> PageCommand[CommitResult]:
     """Add a page of a fan-out's runs with the effects of their first steps, and move the fan-out."""
     fanout, runs = page.fanout, page.runs
+    keys = [one.run.recipient for one in runs]
 
     def script() -> Script[CommitResult]:
         excluded = yield from fanouts.excluded_from(fanout.id)
-        if any(one.run.recipient in excluded for one in runs):
+        if not excluded.isdisjoint(keys) or not (yield from all_exist(fanout.tenant, keys)):
             return None
         if page.position is None:
             is_current = yield from fanouts.end(fanout.id, fanout.tenant)
@@ -158,7 +159,7 @@ def add_page(page: run_state.BegunPage) -> PageCommand[CommitResult]:
         events = yield from _add_effects(runs)
         return tuple(event for some in events.values() for event in some)
 
-    inboxes = [(one.run.tenant, one.run.recipient) for one in runs if one.sends]
+    inboxes = [(fanout.tenant, key) for key in keys]
     return PageCommand(script, inboxes, fanout.tenant, sum(_rows_of(one.sends) for one in runs))
 
 
