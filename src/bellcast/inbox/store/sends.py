@@ -84,7 +84,7 @@ class Sends(StoreTable):
     async def add_page(self, request: SendRequest, fanout: str, after: str, position: str) -> bool:
         """Commit the messages of a page of a fan-out, and move it from the key `after` to `position`. Return False, and
         write nothing, if it is at another position or no longer runs, or if one of the recipients was erased."""
-        keys = {one.recipient for one in (*request.messages, *request.decisions)}
+        keys = {one.recipient for one in request.messages} | {one.recipient for one in request.decisions}
 
         def script() -> Script[bool]:
             if not (yield from insert.all_exist(request.tenant, keys)):
