@@ -52,6 +52,8 @@ log = structlog.get_logger(__name__)
 ORDER_SECONDS = 5.0
 # How long a message waits for a node that can use its provider: for a day, in which an operator can add a missing key.
 UNUSABLE_SECONDS = 86_400
+# Reasons of messages whose notification was recalled, or whose run was cancelled, while they were being sent.
+WITHDRAWN = ("recalled", "cancelled")
 NOT_RENDERED = "has no content, because its template could not be rendered: send the notification again"
 
 
@@ -324,7 +326,10 @@ def _next_run(message: StoredMessage) -> int | None:
 
 
 def outdated(message: StoredMessage, now: int) -> MessageUpdate | None:
-    """Return the final update of a message that has expired or whose inbox item was seen; else None."""
+    """Return the final update of a message that has expired, was withdrawn while it waited for its provider, or whose inbox item was
+    seen; else None."""
+    if message.reason in WITHDRAWN:
+        return MessageUpdate(message=with_outcome(message, state="cancelled", reason=message.reason))
     if message.expires_at is not None and message.expires_at <= now:
         return MessageUpdate(message=with_outcome(message, state="expired", reason="expired"))
     is_read, is_seen = message.read_at is not None, message.seen_at is not None

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from bellcast.channels.delivery import outdated
 from bellcast.channels.types import Attempt, MessageUpdate, NewDecision, NewMessage, RecordedAction, StoredMessage
 from bellcast.documents import store as document_store
 from bellcast.kernel.db import lists
@@ -170,6 +171,28 @@ async def test_recall_cancels_messages_without_attempts(app: App) -> None:
     assert states == {messages[0].id: "sending", messages[1].id: "cancelled"}
     await app.store.messages.finish([MessageUpdate(message=replace(begun, state="sent"))], NOW)
     assert await begin(app, 2) == []
+
+
+@pytest.mark.parametrize("has_failed", [False, True])
+async def test_message_that_is_recalled_while_it_is_sent_has_no_further_attempt(app: App, has_failed: bool) -> None:
+    """It waits for a slot of its provider, or is tried again."""
+    request = app.send_request("alice")
+    id = request.ids[0]
+    decision = NewDecision(tenant="", notification=id, recipient="alice", channel="email", outcome="send", decided_at=1)
+    waiting = replace(request, messages=(message(1, notification=id),), decisions=(decision,))
+    async for _ in app.store.sends.add([waiting]):
+        pass
+    (begun,) = await begin(app, 1)
+    await app.store.sent.recall("", id, NOW)
+    if has_failed:
+        failed = replace(begun, state="queued", reason="busy", due_at=NOW + 10, rounds=1)
+        await app.store.messages.finish([MessageUpdate(message=failed)], NOW)
+    (again,) = await begin(app, 1, NOW + 10)
+    ended = outdated(again, NOW + 10)
+    assert ended is not None
+    assert (ended.message.state, ended.message.reason) == ("cancelled", "recalled")
+    await app.store.messages.finish([ended], NOW + 10)
+    assert await begin(app, 1, NOW + 10) == []
 
 
 async def test_retry_queues_failed_messages_with_their_jobs(app: App) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from bellcast.channels.delivery import outdated
 from bellcast.channels.routing import Router
+from bellcast.channels.types import MessageUpdate
 from bellcast.documents.store import Versions
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import SendRequest
@@ -15,6 +18,7 @@ from bellcast.kernel import contention
 from bellcast.kernel.errors import Invalid, NotFound, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.jobs.destinations import MAX_TIMEOUTS
+from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import Response
 from bellcast.workflows import calls, event_reactions
 from bellcast.workflows.types import runs
@@ -35,6 +39,22 @@ async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
     world = WorkflowWorld(store, clock)
     await world.recipient("alice", name="Alice", email="alice@example.com")
     return world
+
+
+async def test_message_that_is_sent_while_its_run_is_cancelled_is_not_tried_again(world: WorkflowWorld) -> None:
+    store, now, world.leaves_messages = world.store, world.clock.now(), True
+    await world.put("booking", MAIL, LATER)
+    id = await world.trigger("booking", data={"client": "Bob"})
+    await world.execute(Job(id=id, kind="run", payload=id.encode(), run_at=now, created_at=now))
+    (message,) = await world.messages()
+    (begun,) = await store.messages.begin([message.id], now)
+    await store.runs.cancel("", id, now)
+    failed = replace(begun, state="queued", reason="busy", rounds=1)
+    await store.messages.finish([MessageUpdate(message=failed)], now)
+    (again,) = await store.messages.begin([message.id], now)
+    update = outdated(again, now)
+    assert update is not None
+    assert (update.message.state, update.message.reason) == ("cancelled", "cancelled")
 
 
 async def test_inbox_delay_and_email_run_in_order(world: WorkflowWorld, app: App) -> None:

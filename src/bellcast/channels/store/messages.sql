@@ -104,16 +104,18 @@ SELECT id, state FROM messages WHERE id {{in_ids}}
 SELECT id, state FROM messages WHERE id {{in_ids}} ORDER BY id FOR UPDATE
 
 -- name: message_update @sqlite
--- The outcome of an attempt or a decision.
+-- The outcome of an attempt or a decision. A message that was withdrawn during its attempt has no further one.
 UPDATE messages SET
-  address = :address, state = :state, reason = :reason, due_at = :due_at, provider = :provider, reference = :reference,
+  address = :address, state = :state, due_at = :due_at,
+  reason = CASE WHEN :state = 'queued' AND reason IN ('recalled', 'cancelled') THEN reason ELSE :reason END, provider = :provider, reference = :reference,
   attempts = :attempts, rounds = :rounds
 WHERE id = :id
 
 -- name: message_update @postgres
--- The outcomes of attempts or decisions.
+-- The outcomes of attempts or decisions. A message that was withdrawn during its attempt has no further one.
 UPDATE messages m SET
-  address = u.address, state = u.state, reason = u.reason, due_at = u.due_at, provider = u.provider,
+  address = u.address, state = u.state, due_at = u.due_at, provider = u.provider,
+  reason = CASE WHEN u.state = 'queued' AND m.reason IN ('recalled', 'cancelled') THEN m.reason ELSE u.reason END,
   reference = u.reference, attempts = u.attempts, rounds = u.rounds
 FROM unnest(
   :id::text[], :address::text[], :state::text[], :reason::text[], :due_at::bigint[], :provider::text[],
@@ -223,9 +225,10 @@ WHERE tenant = :tenant AND notification = :notification
 ORDER BY recipient, decided_at LIMIT :limit
 
 -- name: messages_cancel
--- Messages of a recalled notification that have not been attempted. Simulated ones keep their state, and cannot be released.
-UPDATE messages SET state = CASE state WHEN 'simulated' THEN state ELSE 'cancelled' END, reason = :reason
-WHERE tenant = :tenant AND notification = :notification AND state IN ('held', 'queued', 'simulated')
+-- Messages of a recalled notification. Simulated ones keep their state, and cannot be released; those that are being sent or wait
+-- for their provider end before their next attempt.
+UPDATE messages SET state = CASE WHEN state IN ('simulated', 'sending') THEN state ELSE 'cancelled' END, reason = :reason
+WHERE tenant = :tenant AND notification = :notification AND state IN ('held', 'queued', 'sending', 'simulated')
 RETURNING {{message_columns}}
 
 -- name: message_release

@@ -167,9 +167,9 @@ WHERE id = :id AND ended_at IS NULL
 RETURNING id
 
 -- name: run_messages_cancel
--- The messages of a run that have not been attempted.
-UPDATE messages SET state = 'cancelled', reason = 'cancelled'
-WHERE tenant = :tenant AND run = :run AND state IN ('held', 'queued')
+-- The messages of a cancelled run. Those that are being sent end before their next attempt.
+UPDATE messages SET state = CASE state WHEN 'sending' THEN state ELSE 'cancelled' END, reason = 'cancelled'
+WHERE tenant = :tenant AND run = :run AND state IN ('held', 'queued', 'sending')
 RETURNING {{message_columns}}
 
 -- name: run_job_delete
