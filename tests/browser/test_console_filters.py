@@ -62,6 +62,17 @@ def test_search_goes_on_where_no_loaded_row_matches(open_console: Callable[..., 
     expect(page.get_by_role("button", name="Search further")).to_be_visible()
 
 
+def test_search_keeps_what_is_typed_while_its_list_is_read(open_console: Callable[..., Page], run: str) -> None:
+    page = open_console("/recipients")
+    search = page.get_by_role("searchbox", name="Search names, keys and e-mails")
+    search.press_sequentially("fay ")
+    expect(page).to_have_url(re.compile("text=fay$"))
+    wait_loaded(page)
+    search.press_sequentially("and")
+    expect(page).to_have_url(re.compile(r"text=fay\+and$"))
+    expect(search).to_have_value("fay and")
+
+
 def test_search_of_failures_is_no_parameter_of_the_server(open_console: Callable[..., Page]) -> None:
     page = open_console("/failures?find=nothing-like-this")
     expect(page.get_by_text("Nothing matches these filters")).to_be_visible()

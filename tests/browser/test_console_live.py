@@ -153,3 +153,17 @@ def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[
     assert place is not None
     page.mouse.click(place["x"] + place["width"] - 4, place["y"] + 4)  # all of the row opens it
     expect(page.get_by_role("complementary", name="Opened event")).to_be_visible()
+
+
+def test_search_of_the_live_feed_keeps_the_focus(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/live")
+    search = page.get_by_role("searchbox", name="Search the feed")
+    search.press_sequentially("Found")
+    expect(page).to_have_url(re.compile("text=Found$"))
+    page.keyboard.type(" here")
+    expect(page).to_have_url(re.compile(r"text=Found\+here$"))
+    expect(search).to_be_focused()
+    for title in ("Found elsewhere", "Found here"):
+        owner.send("POST", "/v1/notifications", {"to": "nell", "title": title})
+    expect(page.get_by_role("button", name="Found here", exact=True)).to_be_visible()
+    expect(page.get_by_text("Found elsewhere")).to_have_count(0)

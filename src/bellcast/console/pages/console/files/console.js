@@ -135,7 +135,7 @@ function switchZone() {
 effect(() => { zone.value = here.value.searchParams.get('tz') === 'utc' ? 'UTC' : undefined; });
 
 /** Parts of the query that a page reads while it stays. */
-const FILTERS = ['range', 'find', 'show'];
+const FILTERS = ['range', 'find', 'show', 'text'];
 
 /** The page of the URL. */
 function Page() {

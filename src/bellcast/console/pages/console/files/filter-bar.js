@@ -1,7 +1,7 @@
 /**
  * The filters of a list as chips, in its URL and applied at once; and views, which are filters with a name.
  */
-import { html, signal, useEffect, useSignal, useState } from './html.js';
+import { html, signal, useEffect, useRef, useSignal, useState } from './html.js';
 import { RECIPIENT, TYPING_MS, beginOf, wordOf } from './filters.js';
 import { timeSpan } from './format.js';
 import { Icon, Popup } from './parts.js';
@@ -47,12 +47,13 @@ export function FilterBar({ filters, query, chosen, rows, tenant: read = shownTe
 
 /** The field of the filter that most searches begin with. It is applied while typing. */
 function Search({ filter, value }) {
-  const text = useSignal(value);
-  useEffect(() => { text.value = value; }, [value]);
-  const apply = () => setQuery({ [filter.name]: text.value.trim() });
+  const text = useSignal(value), applied = useRef(value);
+  // What is typed while the list of the text before arrives stays, as does a space at the end.
+  useEffect(() => { if (value !== applied.current) text.value = applied.current = value; }, [value]);
+  const apply = (options) => setQuery({ [filter.name]: applied.current = text.value.trim() }, options);
   useEffect(() => {
     if (text.value.trim() === value) return undefined;
-    const timer = setTimeout(() => setQuery({ [filter.name]: text.value.trim() }, { isQuiet: true }), TYPING_MS);
+    const timer = setTimeout(() => apply({ isQuiet: true }), TYPING_MS);
     return () => clearTimeout(timer);
   }, [text.value]);
   return html`<form class="find" onSubmit=${(event) => {
