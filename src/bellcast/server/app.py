@@ -413,6 +413,7 @@ class App:
             if not self.settings.server.no_jobs:
                 sweeps = partial(maintenance.run, self.engines, self.settings.store, self.settings.channels)
                 self.tasks.spawn_loop("maintenance", sweeps)
+                self.tasks.spawn_loop("expiry", partial(maintenance.run_expiry, self.engines))
                 self.tasks.spawn_loop("jobs", self._parts.jobs.run)
                 self.tasks.spawn(self._parts.channels.reencrypt())
             self._event_loop = asyncio.get_running_loop()

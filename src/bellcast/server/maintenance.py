@@ -114,13 +114,19 @@ async def run(engines: Engines, store: StoreSettings, channels: ChannelConfig) -
     """Run until cancelled, with the current retention of the settings."""
     swept = headed = 0
     while True:
-        await _attempt("expire", expire(engines))
         if _is_due(headed, HEAD_SECONDS, engines.clock.now()):
             headed = engines.clock.now()
             await _attempt("audit_head", log_audit_head(engines))
         if _is_due(swept, SWEEP_SECONDS, engines.clock.now()):
             swept = engines.clock.now()
             await _attempt("sweep", sweep(engines, store, channels.run_retention))
+        await engines.clock.sleep(EXPIRY_POLL_SECONDS)
+
+
+async def run_expiry(engines: Engines) -> None:
+    """Remove and wake what is due until cancelled, also during a sweep, which takes minutes after the retention was shortened."""
+    while True:
+        await _attempt("expire", expire(engines))
         await engines.clock.sleep(EXPIRY_POLL_SECONDS)
 
 

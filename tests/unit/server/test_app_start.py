@@ -10,6 +10,7 @@ from bellcast import settings
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.times import DAY_MS
 from bellcast.live.http.socket_handoff import SocketHandoff
+from bellcast.server import maintenance
 from bellcast.server.app import App, create_app
 from tests.store import Store
 
@@ -57,6 +58,28 @@ async def test_server_stopped_right_after_its_start_leaves_no_pending_work(tmp_p
     await app.start()
     await app.stop()  # before its tasks took their first step; a coroutine never awaited fails the test
     gc.collect()
+
+
+async def test_what_is_due_expires_during_a_long_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweeping, expired = asyncio.Event(), asyncio.Event()
+
+    async def sweep(*_: object) -> None:
+        sweeping.set()
+        await asyncio.Event().wait()
+
+    async def expire(*_: object) -> None:
+        if sweeping.is_set():
+            expired.set()
+
+    monkeypatch.setattr(maintenance, "sweep", sweep)
+    monkeypatch.setattr(maintenance, "expire", expire)
+    app = create_app(settings.load({"data": str(tmp_path / "data")}, {}))
+    await app.start()
+    try:
+        async with asyncio.timeout(20):
+            await expired.wait()
+    finally:
+        await app.stop()
 
 
 async def test_jobs_of_a_killed_server_are_due_at_the_start(tmp_path: Path) -> None:
