@@ -120,6 +120,18 @@ def test_callbacks_receive_additions_and_disconnections() -> None:
 # --- subscriptions
 
 
+async def test_connection_that_takes_over_an_id_ends_the_other() -> None:
+    hub = new_hub()
+    first, second = connect(hub), connect(hub)
+    assert (first.phase, hub.find("1"), hub.subscriptions.connections_on(inbox_stream("", "alice"))) == (
+        Phase.CLOSED,
+        second,
+        [second],
+    )
+    hub.end(second, RESTARTING)
+    assert hub.subscriptions.count(inbox_stream("", "alice")) == 0
+
+
 async def test_follow_is_idempotent_and_the_later_grant_wins() -> None:
     hub = new_hub()
     connection = connect(hub)

@@ -79,7 +79,7 @@ async def test_connections_take_turns_if_their_handler_never_waits() -> None:
         handled.append(message)
 
     hub, queue = new_hub(), InboundQueue(handle, asyncio.ensure_future, 0, 0)
-    connections = {name: connect(hub) for name in "ab"}
+    connections = {name: connect(hub, name) for name in "ab"}
     for name, connection in connections.items():
         for number in range(3):
             queue.enqueue(connection, (name, number), 1)

@@ -181,6 +181,8 @@ class Hub:
 
     def add(self, connection: Connection, inbox: Stream | None) -> None:
         """Register a connection and follow its recipient's inbox stream; None without a recipient."""
+        if (other := self._by_id.get(connection.id)) is not None:  # a client that was recovered twice at the same time
+            self.end(other, close_reasons.RESTARTING)
         self._by_id[connection.id] = connection
         if connection.address is not None:
             stream = address_stream(connection.address)
