@@ -71,6 +71,7 @@ class PusherHandshake:
                     # The `connect` handler may refuse the connection, or identify its user without a sign-in.
                     called = await self._channels.call_app(connection, calls.CONNECT, None, None, request)
                 opened = await self._live.admission.admit(connection)
+                self._users.remember_browser(connection, request)  # before a wait, in which the client may leave
                 if opened is not None:
                     connection.revision = opened.inbox.state.revision
                 # After every check: a client that was established and then refused would reconnect without a pause.
@@ -80,7 +81,6 @@ class PusherHandshake:
                 connection.go_live()
                 if connection.is_stale:  # the inbox changed since it was read
                     self._live.hub.callbacks.fill_gap(connection)
-                self._users.remember_browser(connection, request)
                 if self._config.authorized_within:
                     loop, seconds = asyncio.get_running_loop(), self._config.authorized_within
                     loop.call_later(seconds, self._check_authorized, connection.id)  # by its id, as it may end before

@@ -173,6 +173,8 @@ class PusherObserver(Struct, eq=False):
         unreported = self._unreported.get(stream, set())
         if member in unreported:
             unreported.discard(member)
+            if not unreported:
+                del self._unreported[stream]
         else:
             self.webhooks.ended(stream.split(SEPARATOR, 2)[2], member)
 

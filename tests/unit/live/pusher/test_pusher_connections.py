@@ -16,6 +16,7 @@ from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.config import LiveConfig
+from bellcast.live.connection.close_reasons import RESTARTING
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.dispatch import Dispatcher
@@ -127,6 +128,29 @@ async def test_inbox_change_while_an_accepted_client_connects_is_sent() -> None:
     assert (connection.revision, behind) == (1, [connection])
 
 
+async def test_client_that_leaves_while_it_joins_the_topics_of_the_app_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    browsers = set[Connection]()
+    hub = fakes.new_hub(HubCallbacks(disconnected=browsers.discard))
+    app: Any = AcceptingApp(hub)
+    connection = fakes.FakeConnection("1", protocol.WEBSOCKET, Principal(recipient="alice"), hub, 0, None)
+    connection.attach(fakes.FakeTransport(), 0)
+
+    async def leave() -> None:
+        connection.connection_lost(None)
+
+    async def call_app(*_: Any) -> tuple[None, Any]:
+        return None, SimpleNamespace(flush=leave)
+
+    monkeypatch.setattr(app, "call_app", call_app)
+    users: Any = SimpleNamespace(remember_browser=lambda one, _: browsers.add(one))
+    handshake = PusherHandshake(live_context(hub, app), connected_apps(), app, users)
+    request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
+    await handshake.start(connection, request, lambda: None)
+    assert (connection.phase, browsers) == (Phase.CLOSED, set())
+
+
 class Channel:
     """A hub with an observer, and what it sends about CHANNEL."""
 
@@ -183,6 +207,13 @@ async def test_counts_of_other_nodes_matter_once_a_pusher_client_has_connected()
     client = fakes.connect(channel.hub, "1.1", Principal(), dialect=protocol.WEBSOCKET)
     channel.apps.add(client, PusherApp(credentials=PROJECT))
     assert observer.has_count_receivers
+
+
+async def test_channel_that_ends_before_other_nodes_are_known_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel = Channel(webhooks=True)
+    monkeypatch.setattr(channel.hub.groups, "is_known", lambda _: False)
+    channel.hub.end(channel.join("1", native.WEBSOCKET), RESTARTING)
+    assert cast(PusherObserver, channel.hub.observers[0])._unreported == {}
 
 
 async def test_count_is_sent_to_webhooks_without_pusher_clients() -> None:
