@@ -113,7 +113,7 @@ def seconds(argument: str, value: object) -> float:
     """Return a duration in seconds."""
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LATEST_SECONDS:  # not NaN
         return float(value)
     match = DURATION.fullmatch(text(argument, value).strip()) if isinstance(value, str) else None
     if match is None:

@@ -214,6 +214,12 @@ def test_duration_is_converted_to_seconds(value, seconds):
     assert arguments.seconds("ttl", value) == seconds
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400])
+def test_duration_that_json_cannot_express_is_refused(value):
+    with pytest.raises(InvalidArgument, match="after"):
+        notifications.notify("alice", "Hello", channels=[{"channel": "email", "after": value}])
+
+
 def test_expiry_is_a_time_or_a_duration():
     at = datetime(2030, 1, 2, tzinfo=UTC)
     assert arguments.moment("expires_at", at) == at
