@@ -46,6 +46,41 @@ def load_all(page: Page) -> None:
     expect(page.get_by_role("button", name="Load more")).to_be_hidden()
 
 
+def test_button_that_loads_more_keeps_the_focus(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    page.route(re.compile("/v1/notifications"), fulfill)
+    go(page, "/notifications")
+    more = page.get_by_role("button", name="Load more")
+    more.press("Enter")
+    expect(page.locator(".chunk")).to_have_count(2)
+    expect(more).to_be_focused()
+
+
+def test_focus_moves_to_the_page_when_what_was_pressed_disappears(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/workflows/sought", {"steps": [{"key": "bell", "type": "inbox", "title": "Hello"}]})
+    page = open_console("/workflows?text=sought")
+    page.get_by_role("button", name="Save view").press("Enter")
+    page.get_by_label("Name of the view").fill("Mine")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Mine", exact=True)).to_be_visible()
+    expect(page.locator("#main")).to_be_focused()
+    page.get_by_role("button", name="Delete the view Mine").press("Enter")
+    page.get_by_role("button", name="All", exact=True).press("Enter")
+    expect(page).to_have_url(re.compile("/workflows$"))
+    expect(page.locator("#main")).to_be_focused()
+    go(page, "/tenants?new=yes")
+    page.get_by_role("button", name="Close, back to Tenants").press("Enter")
+    expect(page.get_by_role("heading", level=1, name="Tenants")).to_be_visible()
+    expect(page.locator("#main")).to_be_focused()
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#main")).to_be_focused()
+
+
 @pytest.mark.thorough
 def test_only_the_row_of_the_open_tenant_is_marked(open_console: Callable[..., Page], owner: Console) -> None:
     for tenant in ("acme", "globex"):

@@ -44,6 +44,7 @@ def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console:
     page.route("**/v1/doctor", lambda route: route.fulfill(status=429, json=refusal))
     page.get_by_role("button", name="Run the doctor").click()
     expect(page.get_by_role("alert")).to_contain_text("one run at a time")
+    expect(page.get_by_role("button", name="Run the doctor")).to_be_focused()
     page.unroute("**/v1/doctor")
     page.get_by_role("button", name="Retry").click()
     expect(passed).to_be_visible()

@@ -253,6 +253,7 @@ def test_pusher_app_opens_beside_its_list_until_it_is_closed(open_console: Calla
     expect(page.locator(".pane pre .token-string").first).to_be_visible()
     page.get_by_role("button", name="Test connection").click()
     expect(page.get_by_text("Pusher connected").first).to_be_visible()
+    expect(page.get_by_role("button", name="Test connection")).to_be_focused()
     page.get_by_role("button", name="Close").click()
     expect(page.locator("h1")).to_have_text("Pusher apps")
     expect(page.locator(".row-link")).to_have_count(1)

@@ -45,6 +45,7 @@ def test_providers_of_all_tenants_are_listed_with_their_tenant(
     expect(page.locator(".facts")).to_contain_text("smtp://…@maple.example.com")
     page.get_by_role("button", name="Test connection of mail").click()
     expect(page.get_by_role("status").filter(has_text="Not connected")).to_be_visible()
+    expect(page.get_by_role("button", name="Test connection of mail")).to_be_focused()
     page.get_by_role("button", name="Edit", exact=True).click()
     expect(page.get_by_label("Host")).to_have_value("maple.example.com")
     expect(page.get_by_label("Host")).to_be_focused()

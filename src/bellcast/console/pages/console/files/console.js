@@ -4,7 +4,7 @@
 import { batch, effect, html, render, signal, useEffect, useLayoutEffect, useRef } from './html.js';
 import { isBrowserUtc, zone } from './format.js';
 import { Failure, Loaded, Outdated, SKELETON_MS, focusFirst, openLoads, outdated, refresh, useEvery, useLoad } from './load.js';
-import { Palette, openPalette } from './palette.js';
+import { Palette, keepFocus, openPalette } from './palette.js';
 import { Empty, Heading, Icon } from './parts.js';
 import { pageOf, refuse } from './pages.js';
 import { refusalOf } from './roles.js';
@@ -217,6 +217,7 @@ function useArrival(view, page) {
     if (page && title && !main.querySelector('.failure')) keepRecent(page, title);
     if (!focusFirst(main)) return;
     if (arrival.from) [...main.querySelectorAll('a.row-link')].find((one) => one.pathname === arrival.from)?.focus();
+    if (arrival.focus) keepFocus();
   }, [isSettled, here.value.href]);
 }
 

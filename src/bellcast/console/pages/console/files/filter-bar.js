@@ -4,6 +4,7 @@
 import { html, signal, useEffect, useRef, useSignal, useState } from './html.js';
 import { RECIPIENT, TYPING_MS, beginOf, wordOf } from './filters.js';
 import { timeSpan } from './format.js';
+import { keepFocus } from './palette.js';
 import { Icon, Popup } from './parts.js';
 import { setQuery, shownTenant } from './router.js';
 import { me, remember, remembered } from './session.js';
@@ -83,6 +84,7 @@ export function Filters({ list, views = [], filters, query, chosen, rows, tenant
   const saving = isNew && html`<${Popup} isStart hasText buttonClass="quiet" label="Save view" button="Save view">${(close) => html`<${LateViewForm} save=${(name) => {
     store([...saved.value.filter(([one]) => one !== name), [name, used]]);
     close();
+    setTimeout(keepFocus); // its button is gone
   }} />`}<//>`;
   const named = (all.length > 1 || isNew) && html`<div class="views" role="group" aria-label="Views">${all.map((one) => html`<span key=${one[0]}><button type="button" aria-pressed=${String(one === shown)} onClick=${() => show(one[1])}>${one[0]}</button>${one === shown && saved.value.includes(one)
     && html`<button type="button" class="quiet" aria-label=${`Delete the view ${one[0]}`} onClick=${() => store(saved.value.filter((other) => other !== one))}><${Icon} name="close" /></button>`}</span>`)}</div>`;

@@ -74,7 +74,7 @@ function Doctor() {
   const failed = findings?.filter((one) => one.state !== 'ok') ?? [], isDone = findings && !isRunning && !problem;
   const result = [problems.length > 0 && count(problems.length, 'problem'), warnings.length > 0 && count(warnings.length, 'warning')].filter(Boolean).join(' · ') || 'No problem found';
   return html`<section class="panel doctor"><header><h2>Doctor</h2><p class="muted" role="status">${isRunning && 'Checking…'}${isDone && html`<${State} of=${result} kind=${problems.length > 0 ? 'bad' : warnings.length > 0 ? 'warn' : 'ok'} /> · <${Time} at=${at} />`}</p>
-      <button type="button" disabled=${isRunning} onClick=${run}>Run the doctor</button></header>
+      <button type="button" aria-disabled=${isRunning ? 'true' : null} onClick=${isRunning ? null : run}>Run the doctor</button></header>
     ${failed.length > 0 && html`<${Findings} of=${failed} />`}${isDone && passed.length > 0 && html`<details class="passed"><summary>${count(passed.length, 'check')} passed</summary><${Findings} of=${passed} /></details>`}
     ${problem && html`<${Failure} problem=${problem} retry=${run} />`}</section>`;
 }

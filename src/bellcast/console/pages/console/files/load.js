@@ -128,7 +128,7 @@ export function Paged({ of: first, rows, read, children }) {
     }
     setLoading(false);
   };
-  return html`${children(all)}${problem && html`<${Failure} problem=${problem} retry=${more} />`}${next && html`<button type="button" disabled=${isLoading} onClick=${more}>Load more</button>`}`;
+  return html`${children(all)}${problem && html`<${Failure} problem=${problem} retry=${more} />`}${next && html`<button type="button" aria-disabled=${isLoading ? 'true' : null} onClick=${isLoading ? null : more}>Load more</button>`}`;
 }
 
 /** The value of a load by `children`, or that it loads, or why it failed. A retry reads all that failed with it. */

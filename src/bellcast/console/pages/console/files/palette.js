@@ -100,7 +100,7 @@ export function Palette({ actions }) {
 /** Open the palette. */
 export const openPalette = () => document.getElementById('palette').dispatchEvent(new Event('opendialog'));
 
-/** A refresh may have replaced the control to which the focus should return. */
+/** The control that had the focus, or to which it should return, may be gone: a view of a list, the form beside it, a replaced row. A dialog opened from none keeps it for a moment after it closed. */
 export function keepFocus() {
-  if (document.activeElement === document.body) document.getElementById('main')?.focus();
+  if (document.activeElement.matches('body, dialog:not([open]) *')) document.getElementById('main')?.focus({ preventScroll: true });
 }

@@ -228,6 +228,6 @@ function Test({ label, url, read = () => ({ names: [], send: () => request('POST
   };
   const { isRunning, result, problem } = state;
   const failed = result && result.state !== 'ok';
-  return html`<button type="button" aria-label=${label} disabled=${isRunning} onClick=${test}>${label.startsWith('Test connection') ? 'Test connection' : label}</button><div class="tested" role="status" ref=${place}>${isRunning && html`<span class="muted">Testing…</span>`}${problem && html`<${State} of="error" /> ${withSettings(problem.errors?.map(({ field, message }) => `${FIELDS[field]?.label ?? field} ${message}`).join('; ') || problem.message)}`}
+  return html`<button type="button" aria-label=${label} aria-disabled=${isRunning ? 'true' : null} onClick=${isRunning ? null : test}>${label.startsWith('Test connection') ? 'Test connection' : label}</button><div class="tested" role="status" ref=${place}>${isRunning && html`<span class="muted">Testing…</span>`}${problem && html`<${State} of="error" /> ${withSettings(problem.errors?.map(({ field, message }) => `${FIELDS[field]?.label ?? field} ${message}`).join('; ') || problem.message)}`}
     ${result && html`<p class="big"><${State} of=${failed ? 'Not connected' : 'Connected'} kind=${failed ? 'bad' : 'ok'} /></p><${TestSteps} steps=${result.steps.filter((one) => one.state !== 'skipped')} />`}</div>`;
 }

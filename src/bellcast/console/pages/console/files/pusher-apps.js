@@ -165,7 +165,7 @@ export function PusherTest({ word = 'Test connection', tested = () => ({}), done
       setState({ steps: [], isRunning: false, problem });
     }
   };
-  return html`<button type="button" disabled=${state.isRunning} onClick=${test}>${word}</button><div class="tested" aria-live="polite">${state.isRunning && html`<p class="muted">Testing…</p>`}${state.problem && html`<p class="error" role="alert">${state.problem.message}</p>`}
+  return html`<button type="button" aria-disabled=${state.isRunning ? 'true' : null} onClick=${state.isRunning ? null : test}>${word}</button><div class="tested" aria-live="polite">${state.isRunning && html`<p class="muted">Testing…</p>`}${state.problem && html`<p class="error" role="alert">${state.problem.message}</p>`}
     ${state.steps.length > 0 && html`<p class="big"><${State} of=${state.isOk ? 'Pusher connected' : 'Pusher is not reachable'} kind=${state.isOk ? 'ok' : 'bad'} /></p><${TestSteps} steps=${state.steps} />`}</div>`;
 }
 

@@ -229,7 +229,7 @@ function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen
     return html`${list.count > 0 && html`<${Rows} label=${page.title} columns=${columns} chunks=${ordered} state=${query.state} sort=${sort} pinned=${pinned} group=${isOneDay ? null : group} isDense=${resource.isDense} isTall=${resource.isTall} link=${link} actions=${resource.actions && ((one) => resource.actions(one, page))} isOpen=${isOpen} follow=${follow} />`}
       <p class="muted foot" role="status">${note(list)}</p>
       ${more.problem && html`<${Failure} problem=${more.problem} retry=${list.loadMore} />`}
-      ${(last.next || last.scanned_until) && html`<button type="button" disabled=${more.isLoading} onClick=${list.loadMore}>${last.next ? 'Load more' : 'Search further'}</button>`}
+      ${(last.next || last.scanned_until) && html`<button type="button" aria-disabled=${more.isLoading ? 'true' : null} onClick=${more.isLoading ? null : list.loadMore}>${last.next ? 'Load more' : 'Search further'}</button>`}
       ${resource.note && html`<p class="muted foot">${resource.note}</p>`}${resource.below && html`<${resource.below} page=${page} rows=${list.chunks.flat()} />`}`;
   }}<//>`;
 }
