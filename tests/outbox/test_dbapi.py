@@ -160,6 +160,21 @@ def test_relay_thread_that_is_woken_during_its_end_ends_and_starts_again(monkeyp
     assert relay.stop(60)
 
 
+def test_relay_that_is_stopped_as_a_round_begins_ends_after_it():
+    stopped = threading.Event()
+
+    class Woken(threading.Event):
+        def clear(self):
+            stopped.set()
+            self.set()  # as `stop` does
+            super().clear()
+
+    loop = threading.Thread(target=RelayThread(Round)._loop, args=(Woken(), stopped), daemon=True)
+    loop.start()
+    loop.join(10)
+    assert not loop.is_alive()
+
+
 @pytest.mark.parametrize(
     ("url", "package"), [("postgresql://db/shop", "'psycopg[binary]'"), ("mysql://db/shop", "pymysql")]
 )

@@ -234,8 +234,10 @@ class RelayThread:
             self._close()
 
     def _loop(self, woken: threading.Event, stopped: threading.Event) -> None:
-        while not stopped.is_set():
+        while True:
             woken.clear()
+            if stopped.is_set():  # after `clear`: `stop` sets this one first
+                return
             done = self._run()
             # A wake during the backoff would send new rows before the postponed ones.
             (woken if done.failure is None else stopped).wait(done.wait)
