@@ -432,12 +432,13 @@ async def test_retried_dead_delivery_begins_again(tmp_path: Path) -> None:
 class ChangingEndpoint:
     """An endpoint that fails, and whose webhook is changed while it responds."""
 
-    def __init__(self, change: Callable[[], Awaitable[Any]]) -> None:
+    def __init__(self, change: Callable[[], Awaitable[Any]], status: int = 500) -> None:
         self._change = change
+        self._status = status
 
     async def request(self, method: str, url: str, **options: Any) -> Response:
         await self._change()
-        return Response(500, {}, b"")
+        return Response(self._status, {}, b"")
 
 
 @pytest.mark.parametrize("change", ["delete", "rotate", "switch off"])
@@ -461,6 +462,29 @@ async def test_failing_delivery_keeps_a_change_made_meanwhile(
         monkeypatch.setattr(one.webhooks, "_http", lambda: ChangingEndpoint(apply))
         await one.deliver(await one.job())
         assert await one.webhooks.get("", one.id) == changed[0]
+
+
+async def test_success_ends_the_failures_of_a_webhook_whose_other_delivery_fails_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a single failure could switch it off five days later."""
+    async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
+        vendor.default = raw_response(500, {})
+        job = await one.job()
+        await one.deliver(job)
+
+        async def fail() -> None:
+            vendor.default = raw_response(503, {})
+            with monkeypatch.context() as real:
+                real.setattr(one.webhooks, "_http", http)
+                await one.deliver(job)
+
+        http = one.webhooks._http
+        monkeypatch.setattr(one.webhooks, "_http", lambda: ChangingEndpoint(fail, 200))
+        assert await one.deliver(job) is None
+        found = await one.webhooks.get("", one.id)
+        assert found is not None
+        assert (found.failing_since, found.last_error, found.active) == (None, None, True)
 
 
 async def test_change_of_a_webhook_is_repeated_on_its_newest_version(

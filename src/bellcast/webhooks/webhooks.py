@@ -204,8 +204,9 @@ class Webhooks(WebhookSink):
         self._record(delivery, event, response, next_at)
         if error is None:
             if webhook.failing_since is not None:
-                recovered = msgspec.structs.replace(webhook, failing_since=None, last_error=None)
-                await self._replace(delivery.tenant, document, recovered)
+                # Also if another delivery has failed in the meantime; not if it was switched off.
+                recovered = {"failing_since": None, "last_error": None}
+                await self._change(delivery.tenant, document.key, lambda one: recovered if one.active else {})
             return None
         log.info("webhook_attempt_failed", webhook=delivery.webhook, attempt=attempt, error=error)
         if not is_active or (webhook.failing_since, webhook.last_error) != (since, error):
