@@ -102,7 +102,7 @@ async def retry(engines: Engines, message: StoredMessage, *, is_dry_run: bool) -
         return
     id = message.digest or message.id
     if not await Messages(engines.db).retry(message.tenant, [id], engines.clock.now()):
-        raise conflict
+        raise Conflict("This message was retried in the meantime, or its notification was recalled.")
     engines.router.messages_added()
 
 

@@ -195,6 +195,15 @@ async def test_message_that_is_recalled_while_it_is_sent_has_no_further_attempt(
     assert await begin(app, 1, NOW + 10) == []
 
 
+async def test_failed_message_of_a_recalled_notification_is_not_retried(app: App) -> None:
+    await add(app, message(1), message(2, notification="n2"))
+    for number in (1, 2):
+        (begun,) = await begin(app, number)
+        await app.store.messages.finish([MessageUpdate(message=replace(begun, state="failed"))], NOW)
+    await app.store.sent.recall("", "n1", NOW)
+    assert await app.store.messages.retry("", [message(1).id, message(2).id], NOW) == [message(2).id]
+
+
 async def test_retry_queues_failed_messages_with_their_jobs(app: App) -> None:
     await add(app, message())
     (begun,) = await begin(app)

@@ -238,10 +238,14 @@ WHERE id = :id AND tenant = :tenant AND state = 'simulated' AND reason IS NULL A
 RETURNING id, priority
 
 -- name: messages_requeue
--- Make failed messages due again, with a fresh series of attempts. Those without content were not rendered.
+-- Make failed messages due again, with a fresh series of attempts. Those without content were not rendered. Not those of recalled
+-- notifications.
 UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
 WHERE id {{in_ids}} AND tenant = :tenant AND state IN ('failed', 'bounced') AND content <> '{}'
-  AND (digest IS NULL OR digest = id)
+  AND (digest IS NULL OR digest = id) AND NOT EXISTS (
+    SELECT 1 FROM decisions d
+    WHERE d.tenant = messages.tenant AND d.notification = messages.notification AND d.outcome = 'recalled'
+  )
 RETURNING id, priority
 
 -- name: digests_requeue
