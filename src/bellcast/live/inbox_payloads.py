@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from bellcast.inbox.types.inboxes import (
@@ -12,6 +13,7 @@ from bellcast.inbox.types.inboxes import (
     NotificationDeleted,
     NotificationUpdated,
 )
+from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
 from bellcast.live.types import PresenceChanged, Typing
@@ -26,6 +28,24 @@ class Payload(Struct, frozen=True):
     fields: dict[str, Any]
 
 
+class NotificationEncoder:
+    """Encodes a notification once for successive events that share it, such as an announcement for all its
+    recipients, and for all dialects."""
+
+    def __init__(self) -> None:
+        self._encode = msgspec.json.Encoder().encode
+        self._notification: Notification | None = None
+        self._encoded = msgspec.Raw()
+
+    def __call__(self, notification: Notification) -> msgspec.Raw:
+        if notification is not self._notification:
+            self._notification, self._encoded = notification, msgspec.Raw(self._encode(notification))
+        return self._encoded
+
+
+_encode_notification = NotificationEncoder()
+
+
 class InboxReset(Struct, frozen=True):
     """Makes a client fetch its inbox again."""
 
@@ -37,7 +57,7 @@ def payload_of(event: InboxEvent | InboxReset, position: str) -> Payload:
     counters = {"unread": event.inbox.unread, "unseen": event.inbox.unseen, "position": position}
     match event:
         case NotificationAdded():
-            return Payload("notification", {"notification": event.notification, **counters})
+            return Payload("notification", {"notification": _encode_notification(event.notification), **counters})
         case NotificationUpdated():
             return Payload("notification-update", {"notification": event.notification, **counters})
         case NotificationDeleted():

@@ -98,7 +98,8 @@ class InboxState(Struct, frozen=True):
     @property
     def position(self) -> str:
         """The position of this state, as clients carry it."""
-        return Position(self.epoch, self.revision).text
+        # like `Position.text`, in a third of the time; needed for each event
+        return f"{self.epoch:x}-{self.revision:x}"
 
 
 class Inbox(Struct, frozen=True, kw_only=True):
