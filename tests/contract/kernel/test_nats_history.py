@@ -175,6 +175,17 @@ async def test_idle_stream_is_deleted(start: Start, monkeypatch: pytest.MonkeyPa
     await node.publish("a", 2)
 
 
+async def test_stream_of_a_build_that_did_not_store_its_tenant_is_passed_over(start: Start) -> None:
+    node, earlier = await start(), await start()
+    await node.publish("a", 1)
+    await earlier.history.append(LiveEvent("acme", "n", 1, topic="a"))
+    stream: Any = await earlier.log._find("acme")
+    config = (await earlier.log._api("STREAM.INFO", stream.name))["config"]
+    del config["metadata"]["tenant"]
+    await earlier.log._api("STREAM.UPDATE", stream.name, **config)
+    assert await node.log.tenants() == [""]
+
+
 async def test_a_thousand_later_events_recover_and_one_more_does_not(start: Start) -> None:
     node = await start()
     ids = [(await node.publish("a", 0)).id or "", (await node.publish("a", 1)).id or ""]

@@ -181,7 +181,8 @@ class NatsLog(TopicLog):
             page = await self._api("STREAM.LIST", subject=self._subject(None), offset=offset)
             streams = page["streams"] or []
             total, offset = page["total"] if streams else 0, offset + len(streams)
-            tenants += [one["config"]["metadata"]["tenant"] for one in streams]
+            known = [one["config"]["metadata"].get("tenant") for one in streams]  # older builds do not name it
+            tenants += [tenant for tenant in known if tenant is not None]
         return tenants
 
     async def count_logs(self) -> int:
