@@ -154,6 +154,10 @@ class Tenants(StoreTable):
 
 
 def tenant_rules(settings: str) -> TenantRules:
-    """Return the rules in a tenant's stored settings, whose other names are the app's."""
+    """Return the rules in a tenant's stored settings; other names are the app's. Invalid values, stored before these names had
+    a meaning, are ignored."""
     stored = msgspec.json.decode(settings)
-    return TenantRules(**{name: stored.get(name) for name in RULE_NAMES})
+    try:
+        return msgspec.convert({name: stored.get(name) for name in RULE_NAMES}, TenantRules)
+    except msgspec.ValidationError:
+        return TenantRules()

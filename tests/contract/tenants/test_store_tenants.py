@@ -184,6 +184,7 @@ async def test_retention_skips_rows_of_a_recipient_that_is_erased_meanwhile(app:
         ({"weight": 2.5, "sends_per_second": 5}, TenantRules(weight=2.5, sends_per_second=5)),
         ({"sends_per_day": 5, "is_being_erased": "no"}, TenantRules(sends_per_day=5)),  # a name of the app's
         ({"is_being_erased": True}, None),
+        ({"sends_per_day": "many"}, None),
         ({"plan": "team"}, None),
     ],
 )
