@@ -31,7 +31,7 @@ ALL = (
 END_OF_MOTION = """Promise.all([document, ...Array.from(document.querySelectorAll('*'), ({ shadowRoot }) => shadowRoot)]
   .flatMap((root) => root?.getAnimations() ?? []).filter(({ effect }) => effect.getComputedTiming().endTime < Infinity)
   .map(({ finished }) => finished.catch(() => {})))"""
-# Without what axe found to be right, whose transfer takes a sixth of the time.
+# Without what axe found to be right; its transfer takes a sixth of the time.
 RUN = """([place, options]) => axe.run(Object.keys(place).length ? place : document, options).then(({ violations }) =>
   violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html.slice(0, 200))]))"""
 
