@@ -133,7 +133,7 @@ def picture(page: Page, screen: Screen, shot: Shot) -> bytes:
 
 def write_page() -> None:
     """List all pictures on their page."""
-    cells = [f"![{one.caption}](../pictures/console/{one.name}.webp)\n\n{one.caption}.\n" for one in SCREENS]
+    cells = [f"![](../pictures/console/{one.name}.webp)\n\n{one.caption}.\n" for one in SCREENS]
     sheets = [f"![All pages: {look}](../pictures/console/all-{look}.webp)\n" for look in LOOKS if look != "light"]
     HOWTO.write_text(
         "# The console in pictures\n\nTaken by `make pictures` with the data of `bellcast demo --busy`. [Use the console](console.md) describes the pages.\n\n"
