@@ -65,7 +65,7 @@ def topic_history(value: str) -> NameList:
 
 
 def claims(value: str) -> tuple[str, ...]:
-    """a list such as recipient=userId,roles=role; also tenant, name, topics and publish"""
+    """a list such as recipient=userId,roles=role; also tenant, name, topics, publish and since"""
     tokens.claim_names_of(setting_values.names(value))
     return setting_values.names(value)
 

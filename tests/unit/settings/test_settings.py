@@ -8,6 +8,7 @@ import pytest
 from scripts import reference
 
 from bellcast import settings
+from bellcast.auth import tokens
 from bellcast.auth.permissions import AccessConfig
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.kernel.errors import SettingsError
@@ -16,7 +17,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.operators.types import OidcConfig
-from bellcast.settings import credentials, table
+from bellcast.settings import credentials, parsers, table
 from bellcast.settings.groups import ClientSettings, ServerSettings, Settings, StoreSettings
 
 CREDENTIALS = "7:public-key:the secret: with a colon"
@@ -250,6 +251,10 @@ def test_unreadable_file_stops_the_start(tmp_path: Path) -> None:
     assert "cannot be read" in refusal(BELLCAST_PROJECT_FILE=str(tmp_path))
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     assert "cannot be read" in refusal(BELLCAST_PROJECT_FILE=str(tmp_path / "binary"))
+
+
+def test_every_claim_of_an_apps_tokens_is_named_by_its_setting() -> None:
+    assert [meaning for meaning in sorted(tokens.MEANINGS) if meaning not in str(parsers.claims.__doc__)] == []
 
 
 def test_unknown_setting_stops_the_start_and_suggests_the_nearest_name() -> None:
