@@ -63,8 +63,8 @@ async def export(call: ResourceCall[None]) -> Any:
     """Export a recipient.
 
     All stored data of the recipient in one document. It contains no keys or tokens of push endpoints. It does not
-    contain live events that are kept for a short time, responses under idempotency keys, the audit log, or requests
-    that name several recipients, such as schedules."""
+    contain announcements since the inbox was last opened, live events that are kept for a short time, responses under
+    idempotency keys, the audit log, or requests that name several recipients, such as schedules."""
     result = await Exports(call.ctx.engines.db).recipient(call.tenant, *call.key)
     return result and _stream(_chunks(_items(call.request, result)))
 
