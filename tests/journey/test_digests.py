@@ -174,6 +174,18 @@ async def test_delay_that_ends_after_a_digest_waits_for_the_next_one(tmp_path: P
         assert len(await world.messages(state="simulated")) == 2
 
 
+async def test_digest_has_the_text_after_a_signature_of_the_app(tmp_path: Path) -> None:
+    """Only the links that Bellcast adds are left out."""
+    async with opened(tmp_path) as world:
+        await prepare(world, {"digest": {"news": "hourly"}})
+        await send(world, "First", body="Hello\n-- \nThe shop\n\nPS: bring your ticket")
+        await world.advance("1h")
+        *_, digest = await world.messages()
+        own, *links = digest["content"]["text"].split("\n\n-- \n")
+        assert own.endswith("Hello\n-- \nThe shop\n\nPS: bring your ticket")
+        assert len(links) == 1
+
+
 async def test_large_notifications_are_sent_in_several_digests(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await prepare(world, {"digest": {"news": "daily"}})

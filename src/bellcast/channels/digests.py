@@ -79,7 +79,7 @@ class Digests(Struct, eq=False):
         items: list[tuple[str, str]] = []
         for member in members:
             content = msgspec.json.decode(member.content, type=StoredEmail)
-            title, text = content.subject or "", (content.text or "").partition(email.FOOTER)[0].rstrip()
+            title, text = content.subject or "", (content.text or "").rsplit(email.FOOTER, 1)[0].rstrip()
             # An e-mail without its own content begins with the title.
             items.append((title, text.removeprefix(title).strip()))
         count = f"{len(items)} new notifications"
