@@ -153,8 +153,8 @@ async def retry(call: ResourceCall[None]) -> Retried:
     """Retry a message that failed or bounced.
 
     The message gets a new series of attempts, an e-mail or SMS to the address that the recipient has now. A message whose template could not be rendered has no content and cannot
-    be retried: correct the template or the data, then send the notification again. For a message of a digest, the digest
-    is sent again. A message to a suppressed address becomes `suppressed` without an attempt: an address that bounced is
+    be retried: correct the template or the data, then send the notification again. Messages of recalled notifications are
+    refused. For a message of a digest, the digest is sent again. A message to a suppressed address becomes `suppressed` without an attempt: an address that bounced is
     suppressed until you allow it again."""
     await releases.retry(call.ctx.engines, await _find(call), is_dry_run=call.is_dry_run)
     return Retried(1)
