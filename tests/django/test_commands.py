@@ -76,6 +76,13 @@ def _without_phone(user, name):
     return object.__getattribute__(user, name)
 
 
+def test_import_finds_no_object_for_a_key_that_the_database_cannot_store(shop):
+    from bellcast.contrib.django.management.commands.import_django_notifications import instances
+
+    keys = [str(shop.nadia.pk), "99999999999999999999", "x", ""]
+    assert instances(type(shop.nadia), keys) == {keys[0]: shop.nadia}
+
+
 def test_doctor_ignores_silenced_checks(shop, configured):
     from django.core.management import CommandError
     from django.test import override_settings

@@ -151,9 +151,11 @@ def instances(model: Any, keys: Iterable[Any]) -> dict[str, Any]:
     valid = []
     for key in keys:
         try:
-            valid.append(model._meta.pk.to_python(key))
+            value = model._meta.pk.to_python(key)
+            model._meta.pk.run_validators(value)  # a number beyond the range of the column is an error in a query
         except ValidationError:
             continue
+        valid.append(value)
     return {str(key): one for key, one in model._base_manager.in_bulk(valid).items()}
 
 
