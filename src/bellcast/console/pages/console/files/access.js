@@ -263,11 +263,15 @@ function Sessions() {
 /** A part of the account: its name and purpose, and beside them its state and what changes it. */
 const Row = ({ title, about, state, children }) => html`<section aria-label=${title}><div><h2>${title}</h2>${about && html`<p class="muted">${about}</p>`}</div><div class="own-value">${state && html`<span class="now">${state}</span>`}${children}</div></section>`;
 
-/** A button that shows a form in its place, with the focus. */
+/** A button that shows a form in its place, with the focus, which returns to it. */
 function Folded({ word, children }) {
   const [isOpen, setOpen] = useState(false), place = useRef(null);
   useEffect(() => { if (isOpen) place.current.querySelector('input')?.focus(); }, [isOpen]);
-  return html`<div ref=${place}>${isOpen ? children(() => setOpen(false)) : html`<button type="button" onClick=${() => setOpen(true)}>${word}</button>`}</div>`;
+  const close = () => {
+    setOpen(false);
+    setTimeout(() => place.current?.querySelector('button').focus());
+  };
+  return html`<div ref=${place}>${isOpen ? children(close) : html`<button type="button" onClick=${() => setOpen(true)}>${word}</button>`}</div>`;
 }
 
 function Recovery() {
