@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.errors import HandlerFailed, Unavailable
 
 CONNECT, DISCONNECT = "connect", "disconnect"
 ROOT = "/"
@@ -150,6 +150,8 @@ class Call:
         """In a `connect` handler: authenticate the connection as this recipient."""
         if self.name != CONNECT:
             raise RuntimeError(f"call.accept() is for the {CONNECT!r} handler, not for {self.name!r}.")
+        if not isinstance(recipient, str) or not recipient.strip():  # None would admit the client without an identity
+            raise HandlerFailed(f"call.accept() expects the id of a recipient, got {recipient!r}.")
         self.accepted = ConnectAccepted(
             recipient=recipient, roles=None if roles is None else tuple(roles), tenant=tenant
         )

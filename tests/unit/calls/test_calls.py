@@ -114,6 +114,14 @@ async def test_connect_handler_may_accept_an_identity_and_other_handlers_may_not
         call("move").accept("alice")
 
 
+@pytest.mark.parametrize("missing", [None, "", " ", 7])
+async def test_connect_handler_accepts_no_recipient_without_an_id(missing: Any) -> None:
+    incoming = call("connect", recipient=None)
+    with pytest.raises(HandlerFailed, match="expects the id of a recipient"):
+        incoming.accept(missing)
+    assert incoming.accepted is None
+
+
 # --- handlers in Python
 
 
