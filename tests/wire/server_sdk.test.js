@@ -115,6 +115,10 @@ test('what cannot be expressed is refused before anything is sent', async () => 
     'tenant:': () => silent.presence('a', { tenant: {} }),
     'recipient': () => silent.subscribe('a', undefined),
     'limit': () => silent.connections({ limit: NaN }),
+    'key: ': () => silent.recipients.put(undefined, {}),
+    'key: expected': () => silent.preferences.get(null),
+    'key: expected a': () => silent.revoke(''),
+    'key: expected a text': () => silent.edit(undefined, {}),
   };
   for (const [beginning, call] of Object.entries(calls)) await assert.rejects(call, (error) => error instanceof InvalidArgument && error.message.startsWith(beginning), beginning);
 });
@@ -340,6 +344,11 @@ test('calls are answered, in Node too', async () => {
     connect: (call) => call.accept(7, { roles: ['admin'] }),
   });
   const server = createServer(toNode(handle));
+  const connect = JSON.stringify({ name: 'connect' });
+  for (const id of [undefined, null, '', {}]) {
+    const request = new Request('http://x/', { method: 'POST', headers: await sign(connect), body: connect });
+    await assert.rejects(bell.callHandler({ connect: (call) => call.accept(id) })(request), InvalidArgument);
+  }
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   const call = async (name, signed) => {
     const body = JSON.stringify({ name, args: [{ day: 'Monday' }], recipient: 'é' });

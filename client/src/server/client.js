@@ -97,7 +97,7 @@ const TOLERANCE = 300; // maximum seconds between a signature's time and now
  */
 
 /** @param {...Id} segments */
-const path = (...segments) => ['/v1', ...segments.map((segment) => encodeURIComponent(String(segment)).replace(/^\.{1,2}$/, (dots) => dots.replace(/\./g, '%2E')))].join('/');
+const path = (...segments) => ['/v1', ...segments.map((segment) => encodeURIComponent(text(segment, 'key')).replace(/^\.{1,2}$/, (dots) => dots.replace(/\./g, '%2E')))].join('/');
 
 /** @param {Target} to @returns {unknown} */
 function target(to) {
@@ -139,12 +139,12 @@ class Objects {
   }
 
   /** @param {Id} key @param {CallOptions} [options] @returns {Promise<any>} */
-  get(key, options) {
+  async get(key, options) {
     return this.#send('GET', path(this.#kind, key), from(options));
   }
 
   /** @param {Id} key @param {object} body @param {CallOptions} [options] @returns {Promise<any>} */
-  put(key, body, options) {
+  async put(key, body, options) {
     return this.#send('PUT', path(this.#kind, key), { body, ...from(options) });
   }
 
@@ -165,12 +165,12 @@ class Recipients extends Objects {
   }
 
   /** Change the given fields. @param {Id} key @param {object} body @param {CallOptions} [options] @returns {Promise<any>} */
-  patch(key, body, options) {
+  async patch(key, body, options) {
     return this.#send('PATCH', path('recipients', key), { body, ...from(options) });
   }
 
   /** @param {Id} key @param {CallOptions} [options] @returns {Promise<any>} */
-  export(key, options) {
+  async export(key, options) {
     return this.#send('GET', `${path('recipients', key)}/export`, from(options));
   }
 }
@@ -203,17 +203,17 @@ class Preferences {
   }
 
   /** @param {Id} recipient @param {CallOptions} [options] @returns {Promise<any>} */
-  get(recipient, options) {
+  async get(recipient, options) {
     return this.#send('GET', `${path('recipients', recipient)}/preferences`, from(options));
   }
 
   /** @param {Id} recipient @param {object} body @param {CallOptions} [options] @returns {Promise<any>} */
-  put(recipient, body, options) {
+  async put(recipient, body, options) {
     return this.#send('PUT', `${path('recipients', recipient)}/preferences`, { body, ...from(options) });
   }
 
   /** Null removes a field. @param {Id} recipient @param {object} body @param {CallOptions} [options] @returns {Promise<any>} */
-  change(recipient, body, options) {
+  async change(recipient, body, options) {
     return this.#send('PATCH', `${path('recipients', recipient)}/preferences`, { body, ...from(options) });
   }
 }
@@ -241,12 +241,12 @@ class Inbox {
   }
 
   /** @param {string} id @returns {Promise<Notification>} */
-  get(id) {
+  async get(id) {
     return this.#send('GET', path('inbox', id));
   }
 
   /** @param {string} id @param {{seen?: boolean, read?: boolean, archived?: boolean}} state @returns {Promise<Notification>} */
-  mark(id, state) {
+  async mark(id, state) {
     return this.#send('PATCH', path('inbox', id), { body: state });
   }
 
@@ -279,7 +279,7 @@ class Inbox {
    * Take an action of a notification. Repeating the call changes nothing.
    * @param {string} id @param {string} key @returns {Promise<Notification>}
    */
-  act(id, key) {
+  async act(id, key) {
     return this.#send('POST', path('inbox', id, 'actions', key), { harmless: true });
   }
 
@@ -369,12 +369,12 @@ export class Bellcast {
   }
 
   /** A notification with its recipient and timeline. @param {string} id @param {CallOptions} [options] @returns {Promise<Notification & {recipient: string | null, timeline: object[]}>} */
-  notification(id, options) {
+  async notification(id, options) {
     return this.request('GET', path('notifications', id), from(options));
   }
 
   /** Change a sent notification in every inbox that has it; null removes a field. @param {string} id @param {Draft} changes @param {CallOptions} [options] @returns {Promise<Notification>} */
-  edit(id, changes, options) {
+  async edit(id, changes, options) {
     return this.request('PATCH', path('notifications', id), { body: changes, ...from(options) });
   }
 

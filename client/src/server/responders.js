@@ -115,7 +115,7 @@ export class Call {
   /** In `connect`: authenticate the connection as this recipient. @param {string | number} recipient @param {{roles?: string[], tenant?: string | null}} [options] */
   accept(recipient, { roles, tenant } = {}) {
     if (this.name !== 'connect') throw new Error(`call.accept() is for the connect handler, not for ${JSON.stringify(this.name)}`);
-    this.#response.accept = { recipient: String(recipient), ...(roles && { roles }), ...(tenant && { tenant }) };
+    this.#response.accept = { recipient: text(recipient, 'recipient'), ...(roles && { roles }), ...(tenant && { tenant }) };
   }
 }
 
