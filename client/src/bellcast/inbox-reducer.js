@@ -64,7 +64,8 @@ function matches(row, { view = 'all', type, tag }) {
   if (tag && !row.tags.includes(tag)) return false;
   if (row.snoozed_until) return view === 'snoozed';
   if (row.archived_at) return view === 'archived';
-  return view === 'all' || (view === 'read' ? row.read_at !== null : view === 'unread' && !row.read_at);
+  if (view === 'unread') return !row.read_at;
+  return view === 'read' ? Boolean(row.read_at) : view === 'all';
 }
 
 /**

@@ -7,7 +7,7 @@ export function rejectUnknown(rest, where) {
 
 /** A filter without a value would be lost in transit, which would widen the selection, and an unknown view would never load. @param {any} filter  view, type and tag @param {string} where */
 export function checkFilter(filter, where) {
-  for (const name in filter) if (!/^(view"(all|(un)?read|archived|snoozed)|(type|tag)".+)"$/.test(name + JSON.stringify(filter[name]))) rejectUnknown({ [name]: 0 }, where);
+  for (const name in filter) if (!/^(tag"..|type"..|view"(all|(un)?read|archived|snoozed)"$)/.test(name + JSON.stringify(filter[name]))) rejectUnknown({ [name]: 0 }, where);
 }
 
 /** For `JSON.stringify`, which omits undefined values and turns NaN into null. @param {string} name @param {unknown} value */

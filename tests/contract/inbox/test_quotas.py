@@ -31,7 +31,7 @@ def make_broker(request: pytest.FixtureRequest) -> Callable[[], Broker]:
 async def start_node(broker: Broker, *, is_keeper: bool) -> tuple[SharedRates, Members]:
     clock = SystemClock()
     rates = SharedRates(clock)
-    members = Members(broker, clock, lambda: 0, lambda: None)
+    members = Members(broker, clock, lambda: 0, lambda: None, clock)
     members.parts.clear()  # no beats: the keeper stays the same
     rates.share(members)
     members.note("other")
