@@ -6,7 +6,15 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.channels.delivery import outdated
-from bellcast.channels.types import Attempt, MessageUpdate, NewDecision, NewMessage, RecordedAction, StoredMessage
+from bellcast.channels.types import (
+    Attempt,
+    MessageUpdate,
+    NewDecision,
+    NewMessage,
+    RecordedAction,
+    State,
+    StoredMessage,
+)
 from bellcast.documents import store as document_store
 from bellcast.kernel.db import lists
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListQuery, ListTotal, RecentCount
@@ -193,6 +201,20 @@ async def test_message_that_is_recalled_while_it_is_sent_has_no_further_attempt(
     assert (ended.message.state, ended.message.reason) == ("cancelled", "recalled")
     await app.store.messages.finish([ended], NOW + 10)
     assert await begin(app, 1, NOW + 10) == []
+
+
+@pytest.mark.parametrize("first", ["sent", "queued"])
+async def test_two_outcomes_of_a_message_in_one_commit_count_as_in_two(app: App, first: State) -> None:
+    """A process whose lease was lost for a while leases the message again: it must not be sent another time."""
+    await add(app, message(1))
+    (begun,) = await begin(app)
+    states: list[State] = ["sent", "queued"]
+    outcomes = [
+        MessageUpdate(message=replace(begun, state=state)) for state in sorted(states, key=lambda one: one != first)
+    ]
+    written = await app.store.messages.finish(outcomes, NOW)
+    assert [one.message.state for one in written] == ["sent"]
+    assert [one.state for one in await app.store.messages.find([begun.id])] == ["sent"]
 
 
 async def test_failed_message_of_a_recalled_notification_is_not_retried(app: App) -> None:

@@ -226,7 +226,12 @@ class FinishMessages(ListCommand[tuple[MessageUpdate, int], bool]):
         outcomes, now = [update for update, _ in self.items], self.items[0][1]
         ids = sorted({update.message.id for update in outcomes})
         states: dict[str, State] = dict((yield Statement("messages_lock", {"ids": columns.to_json(ids)})))
-        counts = [_may_become(states.get(one.message.id), one.message.state) for one in outcomes]
+        counts, last = [False] * len(outcomes), dict[str, int]()
+        for number, (id, state) in enumerate((one.message.id, one.message.state) for one in outcomes):
+            if _may_become(states.get(id), state):
+                # Of two outcomes of one message, a lost lease's and the next one's, the statement writes one.
+                counts[last.get(id, number)], counts[number] = False, True
+                states[id], last[id] = state, number
         updates = list(compress(outcomes, counts))
         if not updates:
             return counts
