@@ -52,7 +52,7 @@ log = structlog.get_logger(__name__)
 ORDER_SECONDS = 5.0
 # How long a message waits for a node that can use its provider: for a day, in which an operator can add a missing key.
 UNUSABLE_SECONDS = 86_400
-# Reasons of messages whose notification was recalled, or whose run was cancelled, while they were being sent.
+# Reasons of messages that were being sent when their notification was recalled, or their run cancelled.
 WITHDRAWN = ("recalled", "cancelled")
 NOT_RENDERED = "has no content, because its template could not be rendered: send the notification again"
 
