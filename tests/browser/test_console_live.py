@@ -56,6 +56,9 @@ def test_live_feed_shows_titles_beside_muted_kinds_and_the_rate(
     assert row.locator(".kind").evaluate(colour) == page.locator(".titles .muted").evaluate(colour)
     expect(page.locator(".titles .muted")).to_have_text(re.compile(r"^[1-9]\d*/(s|min)$"))  # per minute if they are few
     expect(page.locator(".feed .chunk .name")).to_have_text(["tina"] * 5)
+    row.get_by_role("button").focus()
+    page.keyboard.press("r")
+    expect(page.locator("#main")).to_be_focused()
 
 
 @pytest.mark.parametrize("width", [360, 375, 390])

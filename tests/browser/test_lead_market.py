@@ -127,8 +127,12 @@ def test_status_change_shows_on_both_boards(context: BrowserContext) -> None:
     expect(lead(ruth, "Priya Nair").locator(".status")).to_have_text("won")
     ruth.locator(".news summary").click()
     expect(ruth.locator(".news ol")).to_contain_text("Priya Nair: won")
-    lead(ruth, "Priya Nair").get_by_label("Status").select_option("contacted")
+    status = lead(ruth, "Priya Nair").get_by_label("Status")
+    status.focus()
+    status.select_option("contacted")
     expect(lead(plumber, "Priya Nair").locator(".status")).to_have_text("contacted")
+    expect(lead(ruth, "Priya Nair").locator(".status")).to_have_text("contacted")
+    expect(status).to_be_focused()
 
 
 @pytest.mark.thorough

@@ -39,10 +39,11 @@ async function refresh(lit) {
   return true;
 }
 
-/** Show the leads. The card of an unchanged lead stays, with its focus and an open menu. */
+/** Show the leads. The card of an unchanged lead stays, with its focus and an open menu; the menu of a changed one keeps the focus. */
 function draw(leads, lit) {
   const board = $('.board');
   const texts = leads.map((lead) => JSON.stringify(lead));
+  const held = document.activeElement, place = held.closest('.lead')?.id;
   for (const item of [...board.children]) if (!texts.includes(item.dataset.lead)) item.remove();
   leads.forEach((lead, at) => {
     if (board.children[at]?.dataset.lead === texts[at]) return;
@@ -50,6 +51,7 @@ function draw(leads, lit) {
     item.dataset.lead = texts[at];
     board.insertBefore(item, board.children[at] ?? null);
   });
+  if (place && !held.isConnected) $(`#${place} [aria-label="${held.ariaLabel}"]`)?.focus();
 }
 
 /** Show the lead of the address, as after a click on its notification. It may have another provider by now. */

@@ -126,6 +126,7 @@ export function Live({ page }) {
     const abort = new AbortController();
     const own = new Feed(changed);
     feed.current = own;
+    if (place.current?.contains(document.activeElement)) document.getElementById('main').focus({ preventScroll: true }); // its row goes
     setOpened(null);
     // Names that arrive later would move what is beside them.
     (shownTenant() ? Promise.resolve() : readTenants('', abort.signal).catch(() => null)).then(() => watch(own, target, abort.signal, setConnection));
