@@ -21,7 +21,7 @@ from tests.browser.console import (
     used_filter,
     wait_loaded,
 )
-from tests.browser.shop import PHONE
+from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.wire.clients import websocket
 
@@ -204,6 +204,22 @@ def test_address_is_suppressed_and_freed(open_console: Callable[..., Page], owne
     act_on_row(page, "gone@example.com", "Free this address")
     expect(page.get_by_text("No suppressed addresses")).to_be_visible()
     assert owner.send("GET", "/v1/suppressions")["suppressions"] == []
+
+
+def test_focus_stays_in_the_page_when_what_had_it_is_gone(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/account")
+    go(page, "/suppressions?new=yes")
+    page.get_by_label("Address", exact=True).fill("keys@example.com")
+    page.keyboard.press("Enter")
+    address = page.get_by_role("link", name="keys@example.com")
+    expect(address).to_be_visible()
+    main = page.locator("#main")
+    expect(main).to_be_focused()
+    address.press("Enter")
+    page.get_by_role("button", name="Free this address").press("Enter")
+    expect(address).to_have_count(0)
+    expect(main).to_be_focused()
+    wait_until(lambda: owner.send("GET", "/v1/suppressions")["suppressions"] == [], lambda: "it is still suppressed")
 
 
 def test_suppressed_address_is_opened_beside_the_list_and_freed(
