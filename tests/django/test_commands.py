@@ -105,6 +105,23 @@ def test_relay_command_retries_and_discards_refused_rows(shop, relay):
     assert not OutboxEntry.objects.exists()
 
 
+def test_refused_row_that_is_discarded_at_once_does_not_end_the_round(shop, relay, monkeypatch):
+    from bellcast.contrib.django.models import OutboxEntry
+    from bellcast.contrib.outbox_rows import OutboxRows
+
+    refuse = OutboxRows.refuse
+
+    def refuse_and_discard(self, id, error):
+        refuse(self, id, error)
+        OutboxEntry.objects.filter(id=id).delete()
+
+    monkeypatch.setattr(OutboxRows, "refuse", refuse_and_discard)
+    OutboxEntry.objects.create(key="6fa459ea-ee8a-3ca4-894e-db77e160355e", kind="notify", payload=7)
+    send(shop.nadia, "Behind it")
+    relay()
+    assert not OutboxEntry.objects.exists()
+
+
 def test_relay_reads_the_database_that_a_router_names(shop, monkeypatch):
     from django.test import override_settings
 

@@ -49,8 +49,8 @@ def send_due(alias: str = DEFAULT_DB_ALIAS) -> Round:
     """Send the due rows of one database, in this thread."""
 
     def notify_refused(id: int, reason: str) -> None:
-        entry = _model()._base_manager.using(alias).get(id=id)
-        signals.notification_refused.send_robust(sender=_model(), entry=entry)
+        for entry in _model()._base_manager.using(alias).filter(id=id):  # none if it was discarded in the meantime
+            signals.notification_refused.send_robust(sender=_model(), entry=entry)
 
     table = outbox_of(alias)
     done = Relay(table, conf.relay_client(), notify_refused).run()
