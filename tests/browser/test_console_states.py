@@ -395,3 +395,14 @@ def test_theme_follows_the_system_unless_one_is_chosen(open_console: Callable[..
     assert violations(page) == []
     page.get_by_role("button", name="System").click()
     assert page.evaluate(background) == light
+
+
+def test_theme_of_one_tab_is_that_of_the_others(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    other = page.context.new_page()
+    other.goto(page.url)
+    for name in ("Dark", "Light"):
+        open_own_menu(page)
+        page.get_by_role("button", name=name, exact=True).click()
+        expect(other.locator("html")).to_have_attribute("data-theme", name.lower())
+        page.keyboard.press("Escape")

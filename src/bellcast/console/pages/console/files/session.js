@@ -27,6 +27,13 @@ export function applyTheme() {
   else document.documentElement.dataset.theme = theme.value;
 }
 
+// The other tabs of the browser follow.
+addEventListener('storage', ({ key, newValue }) => {
+  if (key !== THEME) return;
+  theme.value = newValue;
+  applyTheme();
+});
+
 /** Values that this operator stored in this browser, such as saved views. */
 export function remembered(name, initial) {
   try {
