@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from unittest.mock import Mock
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 from tests.browser.console import DESKTOP, Console, confirm, go, open_more, wait_loaded
 from tests.browser.shop import PHONE
@@ -334,3 +335,16 @@ def test_example_of_a_webhook_has_the_fields_of_its_events(open_console: Callabl
         example = page.locator("details.panel").filter(has_text=f"What your URL receives for {type}").locator("code")
         found[type] = json.loads(example.last.text_content() or "")["data"].keys()
     assert found == fields
+
+
+@pytest.mark.parametrize("title", ["Request", "Dead job", "Operator", "Connection"])
+def test_object_that_cannot_be_read_has_a_heading(open_console: Callable[..., Page], title: str) -> None:
+    page = open_console("/account")
+    place = f"{title.lower().split()[-1]}s"
+    page.route(
+        re.compile(rf"/v1/{place}\b"),
+        lambda route: route.fulfill(status=503, json={"title": "Busy", "detail": "Busy."}),
+    )
+    go(page, f"/{place}/0199c0100199c010")
+    expect(page.locator(".pane").get_by_role("button", name="Retry")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)

@@ -10,6 +10,7 @@ from tests.browser.console import (
     go,
     wait_loaded,
 )
+from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
 
@@ -141,3 +142,11 @@ def test_test_event_that_a_source_does_not_match_makes_nothing(
     page.get_by_label("Topic", exact=True).fill("orders")
     page.get_by_role("button", name="Publish event").click()
     expect(page.get_by_text("The source made a run of tried-flow for rosa.")).to_be_visible()
+
+
+def test_preview_of_a_long_type_stays_within_a_phone(open_console: Callable[..., Page]) -> None:
+    page = open_console("/sources?edit=new", viewport=PHONE)
+    page.get_by_label("Type", exact=True).fill("order_" * 15)
+    chip = page.locator(".definition-preview .chip", has_text="order_")
+    expect(chip).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]

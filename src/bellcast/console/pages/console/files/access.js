@@ -194,7 +194,7 @@ export function Operator({ page }) {
     await request(method, path`/v1/operators/${page.key}` + more);
     then();
   };
-  return html`<${Loaded} of=${all}>${(operators) => {
+  return html`<${Opening} page=${page} of=${all}>${(operators) => {
     const one = operators.find(({ id }) => id === page.key);
     if (!one) return html`<${Heading} title=${page.key} /><${Empty} icon="search" text="Not found. There is no operator with this name." />`;
     const isOwn = one.name === page.me.name, isEdited = !isOwn && page.query.has('focus');

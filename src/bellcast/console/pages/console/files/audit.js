@@ -8,7 +8,7 @@ import { count, number } from './format.js';
 import { html } from './html.js';
 import { Loaded, useLoad } from './load.js';
 import { Headline } from './object-parts.js';
-import { Card, Facts, Heading, Moment, State, Time } from './parts.js';
+import { Card, Facts, Heading, Moment, Opening, State, Time } from './parts.js';
 import { nameOf as nameOfRecipient, readNames } from './recipient-names.js';
 import { get, path, withQuery } from './server.js';
 
@@ -115,7 +115,7 @@ function EntryVerdict({ of: one }) {
 /** An entry with its fields before and after. */
 export function AuditEntry({ page }) {
   const entry = useLoad((signal) => entryOf(page.key, page.query.get('tenant'), signal), [page.path]);
-  return html`<${Loaded} of=${entry}>${(one) => html`<${Heading} before=${html`<${CallerAvatar} of=${one.actor} />`} title=${html`${actorOf(one)} ${wordsOf(one)}`} />
+  return html`<${Opening} page=${page} of=${entry}>${(one) => html`<${Heading} before=${html`<${CallerAvatar} of=${one.actor} />`} title=${html`${actorOf(one)} ${wordsOf(one)}`} />
     <${EntryVerdict} of=${one} />
     <${Facts} of=${[['When', html`<${Moment} at=${one.at} />`], ['Object', objectOf(one) && html`<a href=${withQuery(page.url(objectOf(one)), { tenant: recipientOf(one)?.tenant ?? one.tenant })}>${objectWords(one)}</a>`], ['Tenant', one.tenant], ['Address', one.address], ['Actor', actorOf(one) !== one.actor && html`<code>${one.actor}</code>`], ['Action', html`<code>${requestOf(one)}</code>`], ['Request', html`<a href=${page.url(path`/requests/${one.request_id}`)}><code>${one.request_id}</code></a>`], ['Entry', number(one.number)]]} />
     ${one.changes.length > 0 && html`<${Card} title=${isCreation(one) ? 'Fields' : 'Changes'}><dl class="changes">${changesOf(one).map(({ field, from, to }) => html`<div key=${field}><dt>${nameOf({ field })}</dt>${isBrief({ from, to }) ? html`<dd class="brief">${from !== null && html`<del>${valueWords(from)}</del> → `}<ins>${valueWords(to)}</ins></dd>` : to === TOO_LONG ? html`<dd class="brief">${from === null ? 'Set' : 'Changed'} <span class="muted">to a value that is too long for the log</span></dd>` : html`<dd><pre tabIndex="0" class="removed">${valueOf(from)}</pre><pre tabIndex="0" class="added">${valueOf(to)}</pre></dd>`}</div>`)}</dl><//>`}

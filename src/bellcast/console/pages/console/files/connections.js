@@ -7,9 +7,9 @@ import { inboxState } from './activity.js';
 import { duration, number } from './format.js';
 import { html } from './html.js';
 import { RANGE, RECIPIENT } from './filters.js';
-import { Loaded, Skeleton, loadStyle, refresh, useLoad, useOpened } from './load.js';
+import { loadStyle, refresh, useLoad, useOpened } from './load.js';
 import { Headline, More } from './object-parts.js';
-import { Avatar, Card, Empty, Facts, Heading, Id, Moment, State, Tag, Time } from './parts.js';
+import { Avatar, Card, Empty, Facts, Heading, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { CONTENT } from './roles.js';
 import { inTenant, shownTenant } from './router.js';
@@ -75,7 +75,7 @@ export function Connection({ page }) {
     return one ?? null;
   }, [page.key, tenant]);
   useOpened(found.value);
-  return html`<${Loaded} of=${found} skeleton=${html`<${Heading} title="Connection" /><${Skeleton} />`}>${(one) => {
+  return html`<${Opening} page=${page} of=${found}>${(one) => {
     if (one === null) return html`<${Heading} title="Connection" /><${Empty} icon="connections" text="This connection has been closed. Each node keeps the last 1,000 closed ones in memory."><a class="button" href=${page.url('/connections')}>All connections</a><//>`;
     const { tenant: own } = one, of = own === null ? {} : { tenant: own };
     return html`<${Heading} title=${nameOf(one) ?? 'Anonymous'}>

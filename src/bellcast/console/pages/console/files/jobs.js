@@ -3,9 +3,9 @@
  */
 import { html } from './html.js';
 import { Confirm } from './dialogs.js';
-import { Loaded, refresh, useLoad } from './load.js';
+import { refresh, useLoad } from './load.js';
 import { More } from './object-parts.js';
-import { Empty, Facts, Heading, Icon, Id, Moment } from './parts.js';
+import { Empty, Facts, Heading, Icon, Id, Moment, Opening } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { go, shownTenant, tenantOf } from './router.js';
 import { path, readAll, request, withQuery } from './server.js';
@@ -42,7 +42,7 @@ export const jobs = {
 export function Job({ page }) {
   const { tenant } = tenantOf(page);
   const found = useLoad(async (signal) => ({ one: (await readAll((after) => withQuery('/v1/jobs', { tenant, after }), 'jobs', signal)).find(({ id }) => id === page.key) }), [page.key, tenant]);
-  return html`<${Loaded} of=${found}>${({ one }) => (one === undefined ? html`<${Heading} title="Dead job" /><${Empty} icon="jobs" text="This job is no longer dead: it was retried or deleted." />` : html`
+  return html`<${Opening} page=${page} of=${found}>${({ one }) => (one === undefined ? html`<${Heading} title="Dead job" /><${Empty} icon="jobs" text="This job is no longer dead: it was retried or deleted." />` : html`
     <${Heading} title=${workOf(one)}><${More} of="this job">${page.may(BUILDERS) && html`<${DeleteJob} one=${one} page=${page} />`}<//><//><section class="verdict bad" aria-label="Outcome"><${Icon} name="bad" /><div><h2>Given up after ${one.attempts === 1 ? 'one attempt' : `${one.attempts} attempts`}</h2><p class="text" dir="auto">${one.error}</p><p class="text muted">A retry begins to count again. Correct the cause first.</p>${page.may(BUILDERS) && html`<div class="fixes"><${RetryJob} one=${one} page=${page} isPrimary /></div>`}</div></section>
     <${Facts} of=${[['Id', html`<${Id} of=${one.id} />`], ['Kind', html`<code>${one.kind}</code>`], ['Tenant', one.tenant], ['Created', html`<${Moment} at=${one.created_at} />`]]} />`)}<//>`;
 }

@@ -20,7 +20,7 @@ export const Heading = ({ before, title, note, children }) => html`<header class
 
 /** The page of an object, by `children`, or that it is read, or why it cannot be. */
 export function Opening({ page, of, children }) {
-  const title = html`<${Heading} title=${of.problem?.status === 404 || /^[0-9a-f]{8}-/.test(page.key) ? page.title.replace(/s$/, '') : page.key} />`;
+  const title = html`<${Heading} title=${of.problem?.status === 404 || /^[0-9a-f]{8}[-0-9a-f]{8}/.test(page.key) ? page.title.replace(/s$/, '') : page.key} />`;
   return html`${of.value === undefined && of.problem && title}<${Loaded} of=${of} skeleton=${html`${!of.problem && title}<${Skeleton} />`}>${children}<//>`;
 }
 

@@ -9,9 +9,9 @@ import { dayName, duration, fullTime, hourOf, secondOf } from './format.js';
 import { histogramOf } from './histogram.js';
 import { html } from './html.js';
 import { Refusal } from './live.js';
-import { Loaded, loadStyle, useLoad, useOpened } from './load.js';
+import { loadStyle, useLoad, useOpened } from './load.js';
 import { Headline } from './object-parts.js';
-import { Empty, Facts, Heading, Id, Moment, Snippet } from './parts.js';
+import { Empty, Facts, Heading, Id, Moment, Opening, Snippet } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { LatestRequests, withShortIds } from './request-parts.js';
 import { ROOT, get, path, withQuery } from './server.js';
@@ -63,7 +63,7 @@ export function Request({ page }) {
     return { one, made };
   }, [page.key]);
   useOpened(found.value?.one);
-  return html`<${Loaded} of=${found}>${({ one, made }) => (one === undefined ? html`<${Heading} title="Request" /><${Empty} icon="requests" text="This request is no longer in the memory of this node. A node keeps its last 2,000 requests and 500 refusals."><a class="button" href=${page.url('/requests')}>All requests</a><//>` : html`<${Found} page=${page} one=${one} made=${made} />`)}<//>`;
+  return html`<${Opening} page=${page} of=${found}>${({ one, made }) => (one === undefined ? html`<${Heading} title="Request" /><${Empty} icon="requests" text="This request is no longer in the memory of this node. A node keeps its last 2,000 requests and 500 refusals."><a class="button" href=${page.url('/requests')}>All requests</a><//>` : html`<${Found} page=${page} one=${one} made=${made} />`)}<//>`;
 }
 
 /** What a request makes: the list in which it is found by its recipient and its time. */
