@@ -106,11 +106,14 @@ async def vendor_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[Vend
     vendor = VendorServer()
     server = await asyncio.start_server(vendor.accept, "127.0.0.1", 0, ssl=tls)
     vendor.port = server.sockets[0].getsockname()[1]
+    # Begun before `close`, after which Python 3.11 does not wait: also for a connection that was accepted and not yet served.
+    ended = asyncio.ensure_future(server.wait_closed())
     try:
         yield vendor
     finally:
         server.close()
         await vendor.close()
+        await ended
 
 
 @asynccontextmanager
