@@ -146,14 +146,15 @@ class Call:
         """Close the connection. `reconnect` states whether the client may reconnect."""
         await self._context.close(reconnect=reconnect)
 
-    def accept(self, recipient: str, *, roles: Sequence[str] | None = None, tenant: str | None = None) -> None:
+    def accept(self, recipient: str | int, *, roles: Sequence[str] | None = None, tenant: str | None = None) -> None:
         """In a `connect` handler: authenticate the connection as this recipient."""
         if self.name != CONNECT:
             raise RuntimeError(f"call.accept() is for the {CONNECT!r} handler, not for {self.name!r}.")
-        if not isinstance(recipient, str) or not recipient.strip():  # None would admit the client without an identity
+        # None would admit the client without an identity.
+        if not isinstance(recipient, str | int) or isinstance(recipient, bool) or not str(recipient).strip():
             raise HandlerFailed(f"call.accept() expects the id of a recipient, got {recipient!r}.")
         self.accepted = ConnectAccepted(
-            recipient=recipient, roles=None if roles is None else tuple(roles), tenant=tenant
+            recipient=str(recipient), roles=None if roles is None else tuple(roles), tenant=tenant
         )
 
     def wait(self, operation: Awaitable[T]) -> T:

@@ -114,12 +114,19 @@ async def test_connect_handler_may_accept_an_identity_and_other_handlers_may_not
         call("move").accept("alice")
 
 
-@pytest.mark.parametrize("missing", [None, "", " ", 7])
+@pytest.mark.parametrize("missing", [None, "", " ", True])
 async def test_connect_handler_accepts_no_recipient_without_an_id(missing: Any) -> None:
     incoming = call("connect", recipient=None)
     with pytest.raises(HandlerFailed, match="expects the id of a recipient"):
         incoming.accept(missing)
     assert incoming.accepted is None
+
+
+async def test_connect_handler_accepts_a_number_as_the_id_that_it_reads_as() -> None:
+    incoming = call("connect", recipient=None)
+    incoming.accept(7)
+    assert incoming.accepted is not None
+    assert incoming.accepted.recipient == "7"
 
 
 # --- handlers in Python
