@@ -83,6 +83,32 @@ def test_import_finds_no_object_for_a_key_that_the_database_cannot_store(shop):
     assert instances(type(shop.nadia), keys) == {keys[0]: shop.nadia}
 
 
+def test_import_finds_objects_of_inherited_models_and_with_keys_that_are_no_longer_valid(db):
+    from django.core.validators import MaxLengthValidator
+    from django.db import connection, models
+
+    from bellcast.contrib.django.management.commands.import_django_notifications import instances
+
+    of_coupons = type("Meta", (), {"app_label": "coupons"})
+
+    class Coupon(models.Model):
+        code = models.CharField(primary_key=True, max_length=9, validators=[MaxLengthValidator(3)])
+        Meta = of_coupons
+
+    class Place(models.Model):
+        Meta = of_coupons
+
+    class Store(Place):
+        Meta = of_coupons
+
+    with connection.schema_editor() as editor:
+        for model in (Coupon, Place, Store):
+            editor.create_model(model)
+    coupon, store = Coupon.objects.create(code="SPRING"), Store.objects.create()
+    assert instances(Coupon, ["SPRING"]) == {"SPRING": coupon}
+    assert instances(Store, [str(store.pk), "99999999999999999999"]) == {str(store.pk): store}
+
+
 def test_doctor_ignores_silenced_checks(shop, configured):
     from django.core.management import CommandError
     from django.test import override_settings

@@ -148,11 +148,14 @@ def _key(row: Any, name: str) -> tuple[int | None, Any]:
 
 def instances(model: Any, keys: Iterable[Any]) -> dict[str, Any]:
     """Return the instances with these keys, by the text of their key. Invalid keys are skipped."""
-    valid = []
+    field, valid = model._meta.pk, []
+    while field.is_relation:  # the key of an inherited model is that of its parent
+        field = field.target_field
     for key in keys:
         try:
-            value = model._meta.pk.to_python(key)
-            model._meta.pk.run_validators(value)  # a number beyond the range of the column is an error in a query
+            value = field.to_python(key)
+            if isinstance(field, models.IntegerField):
+                field.run_validators(value)  # a number beyond the range of the column is an error in a query
         except ValidationError:
             continue
         valid.append(value)
