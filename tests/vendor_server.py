@@ -113,7 +113,7 @@ async def vendor_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[Vend
     finally:
         server.close()
         await vendor.close()
-        await ended
+        await asyncio.wait([ended], timeout=10)  # a client that reads no response keeps its connection
 
 
 @asynccontextmanager
