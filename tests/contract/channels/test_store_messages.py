@@ -181,9 +181,11 @@ async def test_recall_cancels_messages_without_attempts(app: App) -> None:
     assert await begin(app, 2) == []
 
 
-@pytest.mark.parametrize("has_failed", [False, True])
-async def test_message_that_is_recalled_while_it_is_sent_has_no_further_attempt(app: App, has_failed: bool) -> None:
-    """It waits for a slot of its provider, or is tried again."""
+@pytest.mark.parametrize("outcome", [None, "queued", "held", "simulated"])
+async def test_message_that_is_recalled_while_it_is_sent_has_no_further_attempt(
+    app: App, outcome: State | None
+) -> None:
+    """It waits for a slot of its provider, is tried again or held, or only simulated."""
     request = app.send_request("alice")
     id = request.ids[0]
     decision = NewDecision(tenant="", notification=id, recipient="alice", channel="email", outcome="send", decided_at=1)
@@ -192,9 +194,14 @@ async def test_message_that_is_recalled_while_it_is_sent_has_no_further_attempt(
         pass
     (begun,) = await begin(app, 1)
     await app.store.sent.recall("", id, NOW)
-    if has_failed:
-        failed = replace(begun, state="queued", reason="busy", due_at=NOW + 10, rounds=1)
-        await app.store.messages.finish([MessageUpdate(message=failed)], NOW)
+    if outcome is not None:
+        reason = None if outcome == "simulated" else "busy"
+        ended_attempt = replace(begun, state=outcome, reason=reason, due_at=NOW + 10, rounds=1)
+        await app.store.messages.finish([MessageUpdate(message=ended_attempt)], NOW)
+    if outcome == "simulated":
+        (simulated,) = await app.store.messages.find([begun.id])
+        assert simulated.reason == "recalled"
+        return
     (again,) = await begin(app, 1, NOW + 10)
     ended = outdated(again, NOW + 10)
     assert ended is not None

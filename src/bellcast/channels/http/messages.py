@@ -154,7 +154,7 @@ async def retry(call: ResourceCall[None]) -> Retried:
 
     The message gets a new series of attempts, an e-mail or SMS to the address that the recipient has now. A message whose template could not be rendered has no content and cannot
     be retried: correct the template or the data, then send the notification again. Messages of recalled notifications are
-    refused. For a message of a digest, the digest is sent again. A message to a suppressed address becomes `suppressed` without an attempt: an address that bounced is
+    refused, which a dry run does not check. For a message of a digest, the digest is sent again as a whole, also with what was recalled since. A message to a suppressed address becomes `suppressed` without an attempt: an address that bounced is
     suppressed until you allow it again."""
     await releases.retry(call.ctx.engines, await _find(call), is_dry_run=call.is_dry_run)
     return Retried(1)
@@ -191,7 +191,7 @@ async def retry_many(call: ResourceCall[RetryRequest]) -> Retried:
 
     Starts a replay in the background. It retries all messages of the tenant that failed or bounced, optionally of one
     channel or created since a time, except those whose template could not be rendered. `retried` counts at most 20,000,
-    but more messages may be retried."""
+    but more messages may be retried; it also counts messages of recalled notifications, which are not."""
     replays, body = call.ctx[ReplayRunner], call.body
     tenant = tenants.single_tenant(call.request, body.tenant)
     since = 0 if body.since is None else times.milliseconds(body.since)

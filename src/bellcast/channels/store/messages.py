@@ -260,7 +260,7 @@ def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Scr
 
 
 def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Script[None]:
-    """Cancel the messages of a recalled notification that were not attempted yet."""
+    """Cancel the messages of a recalled notification that were not attempted yet, and further attempts of those that are being sent."""
     params = {"tenant": tenant, "notification": notification, "reason": "recalled"}
     cancelled = yield Statement("messages_cancel", params)
     yield from withdraw(cancelled, report, now)

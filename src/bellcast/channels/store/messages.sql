@@ -107,7 +107,7 @@ SELECT id, state FROM messages WHERE id {{in_ids}} ORDER BY id FOR UPDATE
 -- The outcome of an attempt or a decision. A message that was withdrawn during its attempt has no further one.
 UPDATE messages SET
   address = :address, state = :state, due_at = :due_at,
-  reason = CASE WHEN :state = 'queued' AND reason IN ('recalled', 'cancelled') THEN reason ELSE :reason END, provider = :provider, reference = :reference,
+  reason = CASE WHEN :state IN ('held', 'queued', 'simulated') AND reason IN ('recalled', 'cancelled') THEN reason ELSE :reason END, provider = :provider, reference = :reference,
   attempts = :attempts, rounds = :rounds
 WHERE id = :id
 
@@ -115,7 +115,7 @@ WHERE id = :id
 -- The outcomes of attempts or decisions. A message that was withdrawn during its attempt has no further one.
 UPDATE messages m SET
   address = u.address, state = u.state, due_at = u.due_at, provider = u.provider,
-  reason = CASE WHEN u.state = 'queued' AND m.reason IN ('recalled', 'cancelled') THEN m.reason ELSE u.reason END,
+  reason = CASE WHEN u.state IN ('held', 'queued', 'simulated') AND m.reason IN ('recalled', 'cancelled') THEN m.reason ELSE u.reason END,
   reference = u.reference, attempts = u.attempts, rounds = u.rounds
 FROM unnest(
   :id::text[], :address::text[], :state::text[], :reason::text[], :due_at::bigint[], :provider::text[],

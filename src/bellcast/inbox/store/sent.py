@@ -118,7 +118,7 @@ class SentItems(StoreTable):
         return item, (NotificationUpdated(state, item.notification),)
 
     async def recall(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> tuple[Event, ...] | None:
-        """Remove an item from all inboxes, and cancel its messages that were not attempted; an inbox drops a recalled
+        """Remove an item from all inboxes, and cancel its messages that were not sent; an inbox drops a recalled
         announcement when it is next opened. None if it does not exist or was already recalled."""
         return await self._recall(await self._inbox_of(tenant, id), tenant, id, now, report)
 
