@@ -212,7 +212,7 @@ async def test_message_that_is_recalled_while_it_is_sent_has_no_further_attempt(
 
 @pytest.mark.parametrize("first", ["sent", "queued"])
 async def test_two_outcomes_of_a_message_in_one_commit_count_as_in_two(app: App, first: State) -> None:
-    """A process whose lease was lost for a while leases the message again: it must not be sent another time."""
+    """A process that lost its lease for a while leases the message again: it must not be sent another time."""
     await add(app, message(1))
     (begun,) = await begin(app)
     states: list[State] = ["sent", "queued"]
