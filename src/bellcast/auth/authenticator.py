@@ -98,6 +98,7 @@ class Authenticator:
         self._keys = keys
         self._clock = clock
         # Each of the setting's current value: the settings may change while the server runs.
+        self._app_claims = lru_cache(1)(tokens.claim_names_of)
         self._jwks = lru_cache(1)(lambda url: Jwks(url, access, http, clock, limits))
         self._sessions_of = lru_cache(1)(lambda url: AppSessions(url, http, clock, limits))
 
@@ -140,7 +141,7 @@ class Authenticator:
             if parts.header.alg in ALGORITHMS.values():
                 return await self._jwks(access.jwks_url).verify(parts)
         if access.jwt_secret is not None:
-            app_claims = tokens.claim_names_of(access.jwt_claims)
+            app_claims = self._app_claims(access.jwt_claims)
             principal = tokens.verify_app_token(access.jwt_secret, app_claims, token, now, self._limits)
             if principal is not None:
                 return principal

@@ -173,6 +173,7 @@ MAX_FRAGMENTS: Final = 1024
 SMALL_FRAGMENT: Final = 512
 
 _LARGEST: Final = (1 << 63) - 1  # the most significant bit of a length must be 0
+_WHOLE_TEXT: Final = FINAL | TEXT_OPCODE
 _MASKED: Final = 0x80
 _OPCODES: Final = frozenset((0x0, 0x1, 0x2, 0x8, 0x9, 0xA))
 
@@ -233,7 +234,20 @@ class FrameReader:
         """Return the events completed by these bytes, in order."""
         received: list[ReaderEvent] = []
         try:
-            self._read(self._rest + data, received)
+            # Fast path: nearly all input is one short text message in one read, which needs no state.
+            size = len(data) - 6
+            if (
+                self._message is None
+                and not self._rest
+                and not self._is_finished
+                and 0 <= size < TWO_BYTES_FOLLOW
+                and size <= self.max_size
+                and data[0] == _WHOLE_TEXT
+                and data[1] == _MASKED | size
+            ):
+                received.append(_utf8(_unmask(data[2:6], data[6:])))
+            else:
+                self._read(self._rest + data, received)
         except _FrameError as error:
             received.append(error.violation)
             self.stop()

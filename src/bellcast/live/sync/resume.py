@@ -125,6 +125,11 @@ def _encoded_changes(connection: Connection, changes: Changes, start: Position) 
     know. Rows of one action share a revision, which is complete only after the last of them. The last row completes the
     replay, so its position is that of the state."""
     state = changes.state
+    if len(changes.rows) == 1:  # as after most reconnects: no position within the replay is needed
+        row, is_new = changes.rows[0], _is_new(changes.rows[0], start)
+        if is_new or row.revision > start.known_revision(row.first_revision):
+            yield _encoded(connection, row, state, state.position, is_new=is_new)
+        return
     created = sorted([row for row in changes.rows if _is_new(row, start)], key=attrgetter("first_revision", "id"))
     unknown = [row for row in changes.rows if row.revision > start.known_revision(row.first_revision)]
     changed = [row for row in unknown if not _is_new(row, start)]
