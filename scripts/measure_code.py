@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_735),
+    "lines": (0, 90_739),
     "modules": (0, 543),
     "classes": (0, 1_256),
     "functions": (0, 5_783),
