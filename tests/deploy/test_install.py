@@ -90,6 +90,11 @@ class Machine:
         environ = self.environ | {"WAIT": str(wait)} | environ
         return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
 
+    def stop(self) -> None:
+        """End the server, if one was started."""
+        with suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((self.root / "pid").read_text()), signal.SIGKILL)
+
     @property
     def current(self) -> Path:
         return self.root / "opt" / "bellcast" / "current"
@@ -107,9 +112,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     settings = machine.root / "etc" / "bellcast" / "bellcast.env"
     settings.write_text(f"BELLCAST_PORT={machine.port}\n")
     yield machine
-    pid = machine.root / "pid"
-    with suppress(FileNotFoundError, ProcessLookupError):
-        os.kill(int(pid.read_text()), signal.SIGKILL)
+    machine.stop()
 
 
 @pytest.mark.thorough

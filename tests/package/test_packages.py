@@ -145,7 +145,7 @@ def test_script_installs_the_wheel_and_its_unit_starts_it(packages: dict[str, Pa
         assert done.returncode == 0, done.stdout + done.stderr
         assert json.loads(machine.served)["status"] == "ready"
     finally:
-        subprocess.run(["systemctl", "stop"], env=environ)
+        machine.stop()
 
 
 def shop_page(server: ServerProcess) -> str:
