@@ -84,6 +84,28 @@ def test_subclass_of_a_connection_is_one_of_its_driver():
         assert rows(connection) == [("notify", {"to": "alice", "title": "Booked"})]
 
 
+def test_pooled_connection_of_sqlalchemy_is_one_of_its_driver(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    with closing(engine.raw_connection()) as connection:
+        connection.driver_connection.executescript(outbox.table_sql("sqlite"))
+        dbapi.notify(connection, "alice", title="Booked")
+        assert rows(connection.driver_connection) == [("notify", {"to": "alice", "title": "Booked"})]
+    engine.dispose()
+
+
+def test_proxy_of_a_connection_is_one_of_its_class(connection):
+    class Proxy:
+        """Reports the class of the connection, as proxies of tracing libraries do."""
+
+        __class__ = sqlite3.Connection
+
+        def cursor(self):
+            return connection.cursor()
+
+    dbapi.notify(Proxy(), "alice", title="Booked")
+    assert rows(connection) == [("notify", {"to": "alice", "title": "Booked"})]
+
+
 def test_sqlalchemy_statement_inserts_the_same_row(tmp_path):
     file = tmp_path / "shop.db"
     with closing(sqlite3.connect(file)) as connection:

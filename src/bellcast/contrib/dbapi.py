@@ -42,8 +42,10 @@ def publish(
 
 
 def _insert(connection: Any, kind: outbox.Kind, key: Any, payload: str) -> None:
-    # The connection may be the app's subclass of the driver's class, in a package of the app.
-    packages = [kind.__module__.partition(".")[0] for kind in type(connection).__mro__]
+    # The connection may be one of SQLAlchemy's pool, which names that of the driver, a proxy that has its class, as those of
+    # OpenTelemetry, or of the app's subclass, in a package of the app.
+    driver = getattr(connection, "driver_connection", connection)
+    packages = [kind.__module__.partition(".")[0] for kind in driver.__class__.__mro__]
     package = next((one for one in packages if hasattr(sys.modules[one], "paramstyle")), packages[0])
     mark = "?" if getattr(sys.modules[package], "paramstyle", "format") == "qmark" else "%s"
     dialect: outbox.Dialect = "postgresql"
