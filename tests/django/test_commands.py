@@ -148,7 +148,7 @@ def test_refused_row_that_is_discarded_at_once_does_not_end_the_round(shop, rela
     assert not OutboxEntry.objects.exists()
 
 
-def test_relay_reads_the_database_that_a_router_names(shop, monkeypatch):
+def test_relay_reads_the_database_that_a_router_names(shop, other_database, monkeypatch):
     from django.test import override_settings
 
     from bellcast.contrib.django import relaying
@@ -227,6 +227,33 @@ def other_database(shop, tmp_path):
     for name in ("other", "without"):
         connections[name].close()
         del connections[name], connections.settings[name]
+
+
+def test_rows_in_another_database_that_was_down_at_the_first_request_are_sent(
+    shop, configured, other_database, monkeypatch, tmp_path
+):
+    from django.db import connections
+
+    from bellcast.contrib.django import notify, relaying
+
+    notify(shop.nadia, title="Before the restart", using=other_database)
+    for name in (other_database, "without"):
+        connections[name].close()
+    file, away = tmp_path / "other.db", tmp_path / "away"
+    file.rename(away)
+    file.mkdir()  # cannot be opened
+    configured(RELAY="thread")
+    process = relaying.ProcessRelay()
+    monkeypatch.setattr(relaying, "_process", process)
+    process.unchecked = {"other", "without"}
+    process.run()
+    assert (process.aliases, process.unchecked, process.unreachable) == (set(), set(), {"other"})
+    file.rmdir()
+    away.rename(file)
+    connections[other_database].ensure_connection()
+    process.finish()
+    assert [one.title for one in shop.nadia.notifications] == ["Before the restart"]
+    assert process.unreachable == set()
 
 
 def test_rows_in_another_database_are_sent_after_a_restart(shop, configured, other_database, monkeypatch):

@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.core.signals import request_started, setting_changed
+from django.db.backends.signals import connection_created
 
 
 class BellcastConfig(AppConfig):
@@ -16,6 +17,7 @@ class BellcastConfig(AppConfig):
         setting_changed.connect(conf.forget, dispatch_uid="bellcast")
         # Rows left by the last process are sent once this one serves requests.
         request_started.connect(relaying.wake_once, dispatch_uid="bellcast")
+        connection_created.connect(relaying.check_again, dispatch_uid="bellcast")
         checks.register()
         receivers.connect()
         inbox_query.install_on_users()

@@ -80,13 +80,13 @@ class ProcessRelay(RelayThread):
         super().__init__(self.run)
         self.aliases: set[str] = set()
         self.unchecked: set[str] = set()
+        self.unreachable: set[str] = set()  # checked again when this process has connected to them
 
     def run(self) -> Round:
         """Do one round in every database. Never raises: the thread must not end."""
         result = Round()
         while self.unchecked:
-            if _has_waiting_rows(alias := self.unchecked.pop()):
-                self.aliases.add(alias)
+            self._check(self.unchecked.pop())
         for alias in sorted(self.aliases):
             try:
                 done = send_due(alias)
@@ -106,20 +106,21 @@ class ProcessRelay(RelayThread):
             result.wait = min(*waits, AHEAD_POLL.total_seconds()) if waits else None
         return result
 
-
-def _has_waiting_rows(alias: str) -> bool:
-    """True if a database has an outbox with rows, and accepts writes, which a read replica does not."""
-    connection, rows = connections[alias], _model()._base_manager.using(alias)
-    try:
-        with connection.cursor() as cursor:
-            if TABLE not in connection.introspection.table_names(cursor):
-                return False
-        return rows.filter(refused_at__isnull=True).exists() and rows.filter(id=0).update(attempts=0) == 0
-    except (DatabaseError, ImproperlyConfigured) as error:
-        log.warning("relay_database_failed database=%s error=%s", alias, error)
-        return False
-    finally:
-        connection.close()
+    def _check(self, alias: str) -> None:
+        """Serve a database if it has an outbox with rows, and accepts writes, which a read replica does not."""
+        connection, rows = connections[alias], _model()._base_manager.using(alias)
+        try:
+            with connection.cursor() as cursor:
+                has_table = TABLE in connection.introspection.table_names(cursor)
+            if has_table and rows.filter(refused_at__isnull=True).exists():
+                rows.filter(id=0).update(attempts=0)
+                self.aliases.add(alias)
+        except (DatabaseError, ImproperlyConfigured) as error:
+            log.warning("relay_database_failed database=%s error=%s", alias, error)
+            if connection.connection is None:
+                self.unreachable.add(alias)
+        finally:
+            connection.close()
 
 
 _process = ProcessRelay()
@@ -129,6 +130,14 @@ def wake(alias: str) -> None:
     """Send committed rows, unless an external relay does."""
     if conf.current().choice("RELAY") == "thread":
         _process.aliases.add(alias)
+        _process.wake()
+
+
+def check_again(connection: Any, **_: object) -> None:
+    """Check a database that could not be reached, now that this process has connected to it."""
+    if connection.alias in _process.unreachable:
+        _process.unreachable.discard(connection.alias)
+        _process.unchecked.add(connection.alias)
         _process.wake()
 
 
