@@ -326,6 +326,28 @@ def test_relay_command_that_leaves_a_row_ends_with_status_1(shop: Shop, monkeypa
     assert "rows are still due: ZeroDivisionError: unforeseen" in str(result.exception) + result.output
 
 
+@pytest.mark.parametrize(
+    ("values", "status"),
+    [
+        ("attempts = 1, next_attempt_at = datetime('now', '60 seconds')", 1),  # leased, or in backoff
+        ("error = 'ZeroDivisionError: unforeseen', next_attempt_at = datetime('now', '60 seconds')", 1),
+        ("error = 'budget_exceeded', next_attempt_at = datetime('now', '1 day')", 0),
+        ("next_attempt_at = datetime('now', '60 seconds')", 0),  # with a `send_at`
+        ("attempts = 1, refused_at = datetime('now'), next_attempt_at = datetime('now', '60 seconds')", 0),
+    ],
+)
+def test_relay_command_that_finds_an_attempted_row_waiting_ends_with_status_1(
+    shop: Shop, values: str, status: int
+) -> None:
+    shop.write("a")
+    shop.connection.execute(f"UPDATE bellcast_outbox SET {values}")
+    shop.connection.commit()
+    environ = {"BELLCAST_URL": "http://bell", "BELLCAST_SECRET": "s" * 43}
+    result = CliRunner().invoke(cli.app, ["relay", f"sqlite:///{shop.file}", "--once"], env=environ)
+    assert result.exit_code == status
+    assert ("1 row waits for the next attempt" in str(result.exception)) == bool(status)
+
+
 def test_response_without_a_result_for_each_row_is_a_failure_of_the_server(shop: Shop) -> None:
     shop.write("a", "b")
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"results": [{"id": "n"}]}))

@@ -313,13 +313,16 @@ reason in[/] error[dim]. After SIGTERM or Ctrl-C, the relay finishes its current
 def relay(
     ctx: typer.Context,
     database: Annotated[str, options.argument("DATABASE_URL", "sqlite:///file.db, postgresql://… or mysql://…")],
-    once: Annotated[bool, typer.Option("--once", help="Send all due rows and exit; status 1 if any remain.")] = False,
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="Send all due rows and exit; status 1 if any remain or wait for another attempt."),
+    ] = False,
 ) -> None:
     """Send the rows of the app's outbox table."""
     from bellcast import settings
     from bellcast.cli import remote
     from bellcast.client import Bellcast, Retries
-    from bellcast.contrib.relay import Relay, stop_event
+    from bellcast.contrib.relay import Relay, stop_event, why_rows_remain
     from bellcast.contrib.relay_thread import DatabaseRelay
 
     loaded = options.settings(ctx)
@@ -328,10 +331,11 @@ def relay(
             with closing(_connect(database)) as rows:
                 try:
                     done = Relay(rows, bell).run()
+                    problem = why_rows_remain(done, rows)
                 except Exception as error:  # every driver has its own error classes
                     raise CommandError(f"the outbox cannot be read: {error}", "see `bellcast sql outbox`") from error
             _print_round(done)
-            if problem := done.failure or done.unexpected:
+            if problem is not None:
                 raise CommandError(f"rows are still due: {problem}", "the next run sends them")
             return
         # A wrong URL or a missing driver is an error. If the database becomes unavailable later, the relay waits for
@@ -362,5 +366,7 @@ def _print_round(done: "Round") -> None:
         output.done(f"{len(done.sent)} sent")
     for id, reason in done.refused.items():
         output.note(f"Row {id} was refused: {reason}")
+    if done.rescheduled:
+        output.note(f"{output.counted(len(done.rescheduled), 'row')} will be sent later, for the reason in `error`.")
     if done.failure is not None:
         output.note(f"Bellcast does not accept rows: {done.failure}; the next attempt is in {done.wait:.0f} s.")

@@ -30,6 +30,7 @@ TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 SQLITE_TIMEOUT = 20.0  # seconds to wait for another writer
 DUE = "refused_at IS NULL AND (next_attempt_at IS NULL OR next_attempt_at <= {mark})"
 HELD = "refused_at IS NULL AND attempts > 0 AND next_attempt_at > {mark} AND next_attempt_at <= {mark}"
+ATTEMPTED = "refused_at IS NULL AND (attempts > 0 OR error IS NOT NULL) AND next_attempt_at > {mark} AND next_attempt_at <= {mark}"
 AHEAD = (
     "refused_at IS NULL AND next_attempt_at > {mark} AND (attempts > 0 OR next_attempt_at = created_at OR "
     "(error IS NOT NULL AND next_attempt_at > {mark}))"
@@ -116,6 +117,14 @@ class OutboxRows:
         held = HELD.format(mark=self._mark)
         ((id,),) = self._run(f"SELECT min(id) FROM {TABLE} WHERE {held}", now, now + HOLD_WINDOW)
         return None if id is None else int(id)
+
+    def count_attempted(self) -> int:
+        """Return the number of rows that wait for another attempt or are leased by another relay; not those that wait for a
+        daily budget."""
+        now = self.now()
+        where = ATTEMPTED.format(mark=self._mark)
+        ((count,),) = self._run(f"SELECT count(*) FROM {TABLE} WHERE {where}", now, now + HOLD_WINDOW)
+        return int(count)
 
     def release_ahead(self) -> None:
         """Make rows due that the clock of an app or a relay planned while it was more than HOLD_WINDOW ahead of this one: rows

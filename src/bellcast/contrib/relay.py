@@ -253,6 +253,15 @@ def stop_event() -> threading.Event:
     return stopped
 
 
+def why_rows_remain(done: Round, table: OutboxRows) -> str | None:
+    """Return why rows are still due after a round, or None. Rows with a `send_at`, or that wait for a daily budget, are not."""
+    if problem := done.failure or done.unexpected:
+        return str(problem)
+    count = table.count_attempted()
+    waits = "1 row waits" if count == 1 else f"{count} rows wait"
+    return f"{waits} for the next attempt or for another relay, with the rows behind" if count else None
+
+
 def write_addresses(bell: Bellcast, tenant: str | None, records: Mapping[str, Mapping[str, Any]]) -> None:
     """Write the addresses of recipients to their records. Unusable ones are logged."""
     keys = list(records)

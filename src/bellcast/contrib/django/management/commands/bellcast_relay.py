@@ -9,7 +9,7 @@ from django.utils import timezone
 from bellcast.client import BellcastError
 from bellcast.contrib.django import relaying
 from bellcast.contrib.django.models import OutboxEntry
-from bellcast.contrib.relay import Round, stop_event
+from bellcast.contrib.relay import Round, stop_event, why_rows_remain
 
 # Poll interval in seconds: commits do not wake this process.
 POLL_INTERVAL = 1.0
@@ -21,7 +21,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: Any) -> None:
         mode = parser.add_mutually_exclusive_group()
         mode.add_argument(
-            "--once", action="store_true", help="Send due rows and exit; the exit status is 1 if due rows remain."
+            "--once",
+            action="store_true",
+            help="Send due rows and exit; the exit status is 1 if any remain or wait for another attempt.",
         )
         mode.add_argument("--retry", action="store_true", help="Send refused rows again.")
         mode.add_argument("--discard", action="store_true", help="Delete refused rows.")
@@ -42,7 +44,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{refused.delete()[0]} refused rows were deleted.")
             elif options["once"]:
                 self._report(done := relaying.send_due(alias))
-                if problem := done.failure or done.unexpected:
+                if (problem := why_rows_remain(done, relaying.outbox_of(alias))) is not None:
                     raise CommandError(f"Rows are still due: {problem}")
             else:
                 refused.exists()  # an error here is one of the configuration; later, the relay waits for the database
@@ -66,7 +68,8 @@ class Command(BaseCommand):
         return max(wait or 0.0, 0.05)
 
     def _report(self, done: Round) -> None:
-        if done.sent or done.refused:
-            self.stdout.write(f"sent {len(done.sent)}, refused {len(done.refused)}")
+        if done.sent or done.refused or done.rescheduled:
+            later = f", later {len(done.rescheduled)}" if done.rescheduled else ""
+            self.stdout.write(f"sent {len(done.sent)}, refused {len(done.refused)}{later}")
         if done.failure is not None:
             self.stderr.write(str(done.failure))
