@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_739),
+    "lines": (0, 90_779),
     "modules": (0, 543),
     "classes": (0, 1_256),
-    "functions": (0, 5_783),
+    "functions": (0, 5_786),
     "private functions used once": (0, 667),
     "functions that only pass their parameters on": (0, 21),
     "median lines of a function": (5, 6),
