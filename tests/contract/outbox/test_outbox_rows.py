@@ -9,7 +9,7 @@ from bellcast.kernel import times
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
-from bellcast.outbox.delivery import Delivery, DeliveryResult, OutboxRow
+from bellcast.outbox.consumer import Delivery, DeliveryResult, OutboxRow
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.contract.workflows.test_live_events import AbsentHistory, live_topics, put_source
