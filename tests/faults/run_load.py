@@ -23,7 +23,7 @@ from uuid import uuid4
 import httpx
 from msgspec import Struct
 
-from bellcast.kernel.jobs.destinations import CALLS
+from bellcast.kernel.jobs.slots import CALLS
 from bellcast.workflows.types.runs import ENDED
 from tests import engines
 from tests.faults.fast_time import ORIGIN_VARIABLE, SPEED_VARIABLE

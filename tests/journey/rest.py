@@ -31,8 +31,8 @@ from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
-from bellcast.kernel.jobs.destinations import Destinations
 from bellcast.kernel.jobs.runner import JobRunner
+from bellcast.kernel.jobs.slots import Destinations
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.http import HttpClients, HttpxClient
 from bellcast.kernel.token_bucket import TokenBuckets

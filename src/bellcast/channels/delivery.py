@@ -37,8 +37,8 @@ from bellcast.kernel import retries, times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.jobs.destinations import Destination, server_of
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
+from bellcast.kernel.jobs.slots import Destination, server_of
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.live_feed import Feed, FeedEvent

@@ -25,7 +25,7 @@ from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Invalid, NotFound, PreconditionFailed, SettingsError, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT
-from bellcast.kernel.jobs.destinations import Destination, Destinations
+from bellcast.kernel.jobs.slots import Destination, Destinations
 from bellcast.kernel.outbound.connection_steps import TestReport
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets

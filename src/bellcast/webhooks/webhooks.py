@@ -19,8 +19,8 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.kernel.jobs.destinations import Destination
 from bellcast.kernel.jobs.runner import Again, DestinationCall, JobRunner, SetAside
+from bellcast.kernel.jobs.slots import Destination
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job, in_line
 from bellcast.kernel.outbound.port import Http

@@ -16,7 +16,7 @@ from bellcast.kernel import daemon_threads, retries
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Unavailable
 from bellcast.kernel.identities import Project
-from bellcast.kernel.jobs.destinations import Destination, Destinations, server_of
+from bellcast.kernel.jobs.slots import Destination, Destinations, server_of
 from bellcast.kernel.outbound.port import Http
 from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, sign, signing_key, tenant_signing_key
 from bellcast.templates.rendering import Renderer, TemplateError

@@ -20,9 +20,9 @@ from bellcast.channels.types import (
     ProviderRate,
     StoredMessage,
 )
-from bellcast.kernel.jobs import destinations
-from bellcast.kernel.jobs.destinations import Destination, Destinations
+from bellcast.kernel.jobs import slots
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
+from bellcast.kernel.jobs.slots import Destination, Destinations
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.retries import RETRIES
@@ -229,7 +229,7 @@ async def test_provider_that_does_not_respond_delays_no_message_that_another_can
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a mail server does that hangs after it has received an e-mail: ten minutes would be within its timeout."""
-    monkeypatch.setattr(destinations, "STUCK_SECONDS", 0.2)
+    monkeypatch.setattr(slots, "STUCK_SECONDS", 0.2)
     main, backup = HangingProvider(), AcceptingProvider()
     destination = Destination("main", 1, Destinations(clock))
     world = World(store, clock, [NamedProvider("main", main, destination), named("backup", backup)])

@@ -11,8 +11,8 @@ from bellcast.channels.types import ExternalChannel, MessageUpdate, NewMessage, 
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
-from bellcast.kernel.jobs.destinations import Destinations
 from bellcast.kernel.jobs.runner import JobRunner
+from bellcast.kernel.jobs.slots import Destinations
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.directory import ProviderDirectory

@@ -12,8 +12,8 @@ from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.documents.types import CACHE_SECONDS, Document
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
-from bellcast.kernel.jobs.destinations import Destinations
 from bellcast.kernel.jobs.runner import JobRunner
+from bellcast.kernel.jobs.slots import Destinations
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers import directory as provider_directory

@@ -17,7 +17,7 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import contention
 from bellcast.kernel.errors import Invalid, NotFound, Unavailable
 from bellcast.kernel.events import LiveEvent
-from bellcast.kernel.jobs.destinations import MAX_TIMEOUTS
+from bellcast.kernel.jobs.slots import MAX_TIMEOUTS
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import Response
 from bellcast.workflows import calls, event_reactions

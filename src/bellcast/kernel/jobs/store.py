@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.commit.command import RecipientKey, ScriptCommand
 from bellcast.kernel.db.lists import KeysetList
-from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.script import RecipientKey, Script, ScriptCommand, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.jobs.types import Job, JobGroup, kind_of, new_job_params
 

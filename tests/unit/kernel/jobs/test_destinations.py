@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.jobs import destinations
-from bellcast.kernel.jobs.destinations import (
+from bellcast.kernel.jobs import slots
+from bellcast.kernel.jobs.slots import (
     CALLS,
     JOBS_PER_SLOT,
     MAX_SERVERS,
@@ -82,7 +82,7 @@ async def test_calls_with_an_alternative_leave_a_destination_that_does_not_respo
     all_destinations: Destinations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The calls in progress continue: the server may have accepted what they sent."""
-    monkeypatch.setattr(destinations, "STUCK_SECONDS", 0.05)
+    monkeypatch.setattr(slots, "STUCK_SECONDS", 0.05)
     one, end = all_destinations.of("provider mail", "", 2), asyncio.Event()
 
     async def call(has_alternative: bool) -> None:
@@ -106,7 +106,7 @@ async def test_calls_with_an_alternative_leave_a_destination_that_does_not_respo
 async def test_calls_wait_for_a_server_that_responds_slowly(
     all_destinations: Destinations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(destinations, "STUCK_SECONDS", 0.5)
+    monkeypatch.setattr(slots, "STUCK_SECONDS", 0.5)
     one = all_destinations.of("provider mail", "", 1)
 
     async def call() -> None:
@@ -156,7 +156,7 @@ async def test_clock_that_was_set_back_does_not_prolong_the_skip(all_destination
 async def test_hosts_of_a_destination_have_their_own_breakers(
     all_destinations: Destinations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(destinations, "MAX_BREAKERS", 2)
+    monkeypatch.setattr(slots, "MAX_BREAKERS", 2)
     one = all_destinations.of("http steps", "acme", 10)
     for _ in range(MAX_TIMEOUTS):
         await fail(one, TIMEOUTS[0], "slow.example")
@@ -256,7 +256,7 @@ def test_busy_destinations_divide_the_calls(all_destinations: Destinations) -> N
 
 
 async def test_idle_destinations_are_dropped(all_destinations: Destinations, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(destinations, "MAX_DESTINATIONS", 3)
+    monkeypatch.setattr(slots, "MAX_DESTINATIONS", 3)
     slow, busy = all_destinations.of("slow", "", 1), all_destinations.of("busy", "", 1)
     await fail(slow, TIMEOUTS[0])
     async with AsyncExitStack() as calls:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from bellcast.kernel.jobs.job_slots import TENANT_SLOTS, Room, TenantShares
+from bellcast.kernel.jobs.slots import TENANT_SLOTS, Room, TenantShares
 from bellcast.kernel.jobs.types import NORMAL, Job, JobGroup
 
 

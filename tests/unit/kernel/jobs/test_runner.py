@@ -12,8 +12,6 @@ from msgspec.structs import replace
 
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.jobs import runner
-from bellcast.kernel.jobs.destinations import JOBS_PER_SLOT, Destination
-from bellcast.kernel.jobs.job_slots import TENANT_SLOTS
 from bellcast.kernel.jobs.runner import (
     LEASE_MS,
     PAGE,
@@ -26,6 +24,7 @@ from bellcast.kernel.jobs.runner import (
     JobRunner,
     PageOutcome,
 )
+from bellcast.kernel.jobs.slots import JOBS_PER_SLOT, TENANT_SLOTS, Destination
 from bellcast.kernel.jobs.types import NORMAL, URGENT, Job, JobGroup, in_line
 from tests.clock import FakeClock
 
