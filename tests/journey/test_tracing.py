@@ -15,8 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from bellcast.kernel.db.commit.command import ScriptCommand
-from bellcast.kernel.db.script import Statement, fetch
+from bellcast.kernel.db.script import ScriptCommand, Statement, fetch
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import Conflict
 from bellcast.server.tracing import Tracing

@@ -8,9 +8,8 @@ from msgspec.structs import asdict, replace
 
 from bellcast.audit.types import AuditEntry, FieldChange
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.commit.command import LockKey
 from bellcast.kernel.db.lists import KeysetList
-from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.script import LockKey, Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, write
 
 # Serializes writers of the audit log, each of which reads the preceding entry.

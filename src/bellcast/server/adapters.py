@@ -124,11 +124,11 @@ def topic_history(
 
         log = NatsLog(transport, lambda: limits.history, history.KeepRules(rules))
     elif config.broker.startswith(REDIS):
-        from bellcast.kernel.brokers.redis_log import RedisLog
+        from bellcast.kernel.brokers.redis import RedisLog
 
         log = RedisLog(transport, lambda: limits.history)
     else:
-        from bellcast.kernel.brokers.postgres_log import PostgresLog
+        from bellcast.kernel.brokers.postgres import PostgresLog
 
         log = PostgresLog(transport, project.id, lambda: limits.history)
     return RemoteHistory(log, broker, clock, rules)
@@ -152,8 +152,7 @@ def outbox(
     if config.outbox_url is None:
         return None
     need_postgres("BELLCAST_DATABASE_URL")
-    from bellcast.outbox.consumer import OutboxConsumer
-    from bellcast.outbox.delivery import Delivery
+    from bellcast.outbox.consumer import Delivery, OutboxConsumer
 
     return OutboxConsumer(config.outbox_url, Delivery(engines, limits, trigger), engines.clock)
 

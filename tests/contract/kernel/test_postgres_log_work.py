@@ -8,10 +8,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bellcast.kernel.brokers import postgres_log
+from bellcast.kernel.brokers import postgres
 from bellcast.kernel.brokers.port import NewEntry
-from bellcast.kernel.brokers.postgres import PostgresTransport
-from bellcast.kernel.brokers.postgres_log import TRIM_READS, PostgresLog
+from bellcast.kernel.brokers.postgres import TRIM_READS, PostgresLog, PostgresTransport
 from bellcast.kernel.events import topic_stream
 from tests import engines
 
@@ -60,13 +59,13 @@ async def test_append_is_one_statement_with_a_stored_plan(
     server: engines.PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements: list[str] = []
-    begin_session = postgres_log._begin_session
+    begin_session = postgres._begin_session
 
     async def observe_session(connection: asyncpg.Connection) -> None:
         await begin_session(connection)
         connection.add_query_logger(lambda one: statements.append(one.query))
 
-    monkeypatch.setattr(postgres_log, "_begin_session", observe_session)
+    monkeypatch.setattr(postgres, "_begin_session", observe_session)
     transport = PostgresTransport(server.url("postgres"), "statements")
     await transport.connect(lambda _: None)
     log = PostgresLog(transport, "statements", lambda: 10**8)
@@ -75,9 +74,9 @@ async def test_append_is_one_statement_with_a_stored_plan(
     statements.clear()
     for size in (1, 20):
         await log.append("", [NewEntry(topic_stream("", "a"), b"x", 10**6, 0)] * size, now=1)
-    assert statements == [postgres_log.SQL["append"]] * 2
+    assert statements == [postgres.SQL["append"]] * 2
     async with log._connection() as connection:
-        plans = await connection.fetchrow(PLANS, postgres_log.SQL["append"])
+        plans = await connection.fetchrow(PLANS, postgres.SQL["append"])
     await log.close()
     await transport.close()
     assert dict(plans or {}) == {"generic_plans": 4, "custom_plans": 5}
@@ -90,7 +89,7 @@ async def test_trims_are_planned_once(server: engines.PostgresServer) -> None:
     for _ in range(8):  # each append trims: the topic keeps fewer than a trim may read per append
         await log.append("", [NewEntry(topic_stream("", "a"), b"x", 10**6, TRIM_READS)], now=1)
     async with log._connection() as connection:
-        plans = await connection.fetchrow(PLANS, postgres_log.SQL["trim"])
+        plans = await connection.fetchrow(PLANS, postgres.SQL["trim"])
     await log.close()
     await transport.close()
     assert dict(plans or {}) == {"generic_plans": 3, "custom_plans": 5}

@@ -12,8 +12,8 @@ import pytest
 from bellcast.inbox.types.inboxes import NotificationAdded
 from bellcast.inbox.types.sends import SendRequest, SendResult
 from bellcast.kernel.db import postgres_connection
-from bellcast.kernel.db.commit.batch import POSTGRES
 from bellcast.kernel.db.postgres import PostgresEngine
+from bellcast.kernel.db.writer import POSTGRES
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App

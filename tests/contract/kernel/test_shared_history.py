@@ -15,8 +15,7 @@ from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.memory import SWEEP_INTERVAL_SECONDS
 from bellcast.kernel.brokers.port import KEPT_PREFIX, NewEntry
-from bellcast.kernel.brokers.postgres import PostgresTransport
-from bellcast.kernel.brokers.postgres_log import PostgresLog
+from bellcast.kernel.brokers.postgres import PostgresLog, PostgresTransport
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
 from bellcast.kernel.clock import SystemClock

@@ -13,10 +13,8 @@ from bellcast.kernel.brokers.memory import MemoryHistory, TenantLog
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.nats_log import NatsLog
 from bellcast.kernel.brokers.port import TopicLog
-from bellcast.kernel.brokers.postgres import PostgresTransport
-from bellcast.kernel.brokers.postgres_log import PostgresLog
-from bellcast.kernel.brokers.redis import RedisTransport
-from bellcast.kernel.brokers.redis_log import RedisLog
+from bellcast.kernel.brokers.postgres import PostgresLog, PostgresTransport
+from bellcast.kernel.brokers.redis import RedisLog, RedisTransport
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
 from bellcast.kernel.clock import SystemClock

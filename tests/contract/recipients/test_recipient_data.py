@@ -12,8 +12,7 @@ import pytest
 
 from bellcast.channels.types import NewDecision, NewMessage
 from bellcast.exports import store as export
-from bellcast.kernel.db.commit.command import ScriptCommand
-from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.script import Script, ScriptCommand, Statement
 from bellcast.kernel.events import topic_stream
 from bellcast.recipients.store.devices import DevicePosition
 from bellcast.recipients.types import PushEndpoint, RecipientFields

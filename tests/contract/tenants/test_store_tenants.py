@@ -11,7 +11,7 @@ from bellcast.channels.types import Fanout
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.store import maintenance
-from bellcast.kernel.db.commit.command import ScriptCommand
+from bellcast.kernel.db.script import ScriptCommand
 from bellcast.recipients.store.devices import DevicePosition
 from bellcast.recipients.types import RecipientFields
 from bellcast.tenants.types import TenantRules

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from bellcast.kernel.db.commit.batch import chunks
+from bellcast.kernel.db.script import chunks
 from bellcast.kernel.jobs.types import Job
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types.runs import RunCommit

@@ -20,10 +20,8 @@ from bellcast.channels.types import (
     as_change,
 )
 from bellcast.kernel.db import columns, lists
-from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
-from bellcast.kernel.db.commit.command import ListCommand, LockKey
 from bellcast.kernel.db.lists import KeysetList, RecentCounts
-from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.script import STATEMENT_ROWS, ListCommand, LockKey, Params, Row, Script, Statement, chunks
 from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.jobs.types import NORMAL, URGENT, Job, in_line, new_job_params
 from bellcast.webhooks import store as webhook_events

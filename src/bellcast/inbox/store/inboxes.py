@@ -22,8 +22,7 @@ from bellcast.inbox.types.inboxes import (
 )
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.commit.command import ScriptCommand
-from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.script import Params, Row, Script, ScriptCommand, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, write_to_inbox
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event

@@ -16,9 +16,7 @@ from bellcast.inbox.types.inboxes import InboxState, NotificationAdded, Notifica
 from bellcast.inbox.types.sends import ImportRequest, SendRequest, SendResult
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
-from bellcast.kernel.db.commit.command import RecipientKey
-from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.script import STATEMENT_ROWS, Params, RecipientKey, Row, Script, Statement, chunks
 from bellcast.kernel.events import Event
 from bellcast.recipients.store import ensure
 

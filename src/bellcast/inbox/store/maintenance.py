@@ -11,9 +11,7 @@ from bellcast.channels.store import fanouts
 from bellcast.inbox.store import announcements, marking, sent
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.commit import batch
-from bellcast.kernel.db.commit.command import ScriptCommand
-from bellcast.kernel.db.script import Row, Script, Statement, fetch
+from bellcast.kernel.db.script import Row, Script, ScriptCommand, Statement, chunks, fetch
 from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
@@ -73,7 +71,7 @@ class Maintenance(StoreTable):
         while number == MAX_OLD_ROWS:
             found = await self._engine.read_in_background(fetch, old)
             number = len(found)
-            for some in batch.chunks(found, limit):
+            for some in chunks(found, limit):
                 yield await self._engine.write(ScriptCommand(partial(_remove, some, now), [inbox for inbox, _ in some]))
         statement = _old("announcements", older_than, limit, tenant, but)
         while events := await self._engine.write(ScriptCommand(partial(_end_found, statement, now), [])):

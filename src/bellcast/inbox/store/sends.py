@@ -22,10 +22,17 @@ from bellcast.inbox.types.sends import (
     SendResult,
 )
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.commit import batch
-from bellcast.kernel.db.commit.batch import MATERIALIZE_INBOXES
-from bellcast.kernel.db.commit.command import ListCommand, LockKey, PageCommand, ScriptCommand, WriteCommand
-from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.script import (
+    MATERIALIZE_INBOXES,
+    ListCommand,
+    LockKey,
+    PageCommand,
+    Script,
+    ScriptCommand,
+    Statement,
+    WriteCommand,
+    chunks,
+)
 from bellcast.kernel.db.table import StoreTable, on_table, read, write
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.recipients.store import ensure
@@ -109,7 +116,7 @@ class Sends(StoreTable):
     async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[Materialized]:
         """Add pending announcements to these existing inboxes. Yields the events after each commit, and the recipients
         that had nothing pending."""
-        for keys in batch.chunks(recipients, MATERIALIZE_INBOXES):
+        for keys in chunks(recipients, MATERIALIZE_INBOXES):
             (materialized,) = await self._engine.write(MaterializeAnnouncements([(tenant, keys, now)]))
             yield materialized
             if materialized.remaining:

@@ -7,11 +7,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from msgspec import Struct
 
-from bellcast.kernel.db.commit import batch
-from bellcast.kernel.db.commit.batch import QueuedCommand, ScriptOutcome
-from bellcast.kernel.db.commit.command import PROBE, ListCommand, WriteCommand
-from bellcast.kernel.db.commit.writer import Writer
-from bellcast.kernel.db.script import Script
+from bellcast.kernel.db.script import PROBE, ListCommand, Script, WriteCommand
+from bellcast.kernel.db.writer import QueuedCommand, ScriptOutcome, Writer, cut
 from bellcast.kernel.errors import BellcastError, Unavailable
 
 
@@ -83,7 +80,7 @@ class Engine(ABC):
             return
         ready: list[T | Exception] = []
         with self.span(command):
-            for entry in self._enqueue(list(batch.cut(command)), command.tenant):
+            for entry in self._enqueue(list(cut(command)), command.tenant):
                 if ready and not entry.result.done():
                     yield ready
                     ready = []

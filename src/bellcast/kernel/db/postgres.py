@@ -12,21 +12,20 @@ import structlog
 
 from bellcast.kernel.call_batcher import CallBatcher
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db import postgres_connection, postgres_identity
-from bellcast.kernel.db.commit.postgres_writer import PostgresWriter
+from bellcast.kernel.db import postgres_connection
 from bellcast.kernel.db.engine import Engine, P, T
 from bellcast.kernel.db.migrations import postgres as migrations
 from bellcast.kernel.db.postgres_connection import (
     COMMAND_TIMEOUT,
     CONNECT_TIMEOUT,
-    SET_SESSION,
     WRITE_PAGES,
     PooledConnection,
     PostgresConnection,
-    Raw,
+    begin_session,
     texts,
     translated,
 )
+from bellcast.kernel.db.postgres_writer import PostgresWriter
 from bellcast.kernel.db.script import Params, Row, Script
 from bellcast.kernel.errors import DiskFull, SettingsError, Unavailable
 
@@ -79,7 +78,7 @@ class PostgresEngine(Engine):
                 max_cached_statement_lifetime=PLAN_CACHE_SECONDS,
                 command_timeout=COMMAND_TIMEOUT,
                 timeout=CONNECT_TIMEOUT,
-                init=_begin_session,
+                init=begin_session,
             )
         except Exception as error:
             failure = translated(error)
@@ -156,8 +155,3 @@ class PostgresEngine(Engine):
             log.warning("store_not_closed", reason=f"PostgreSQL did not respond within {CLOSE_SECONDS:.0f} s")
             if pool is not None:
                 pool.terminate()
-
-
-async def _begin_session(connection: Raw) -> None:
-    await connection.execute(SET_SESSION)
-    await postgres_identity.check(connection)

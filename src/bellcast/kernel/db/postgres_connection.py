@@ -1,4 +1,8 @@
-"""A PostgreSQL connection that runs scripts, and the translation of its errors."""
+"""A PostgreSQL connection that runs scripts, the translation of its errors, and the check that its database has lost no rows.
+
+A loaded dump, a recovery to a point in time and a promoted standby may have lost some. Each connection compares the database's
+identity with the stored one before its first use, so a failover under a running server is detected too. A restored disk snapshot
+keeps the identity."""
 
 import functools
 import re
@@ -6,15 +10,17 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
 import asyncpg
+import structlog
 from asyncpg import exceptions
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Struct
 
 from bellcast.kernel.db import statements
-from bellcast.kernel.db.migrations.postgres import SCHEMA
+from bellcast.kernel.db.migrations.postgres import DETECT_LOST_CLIENT, SCHEMA
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.errors import DiskFull, Invalid, SettingsError, Unavailable
 
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Raw: TypeAlias = asyncpg.Connection | PoolConnectionProxy
 
@@ -262,3 +268,64 @@ async def _session(connection: "asyncpg.Connection[Any]") -> int:
     """Return the process of PostgreSQL that serves a connection. In a transaction, which a pooler does not divide."""
     async with connection.transaction():
         return int(await connection.fetchval(READ_PID))
+
+
+# --- identity
+
+
+def identity_of(table: str) -> str:
+    """Return the SQL expression: the server's system identifier, its timeline, and the numbers of a table and the database.
+
+    A dump that is loaded elsewhere has another system identifier or table, a promoted standby or a recovery to a point in
+    time has another timeline, and a copy by CREATE DATABASE … TEMPLATE is another database with the same tables."""
+    return f"""(SELECT system_identifier || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.'
+  || '{table}'::regclass::oid || '.' || oid FROM pg_control_system(), pg_database
+  WHERE datname = current_database())"""  # noqa: S608  the name is a constant of the caller
+
+
+# "Bell", and 1: the migrations have the lock "Bell".
+IDENTITY_LOCK = 0x42656C6C01
+# Seconds: new epochs for ten million inboxes take some minutes.
+RENEWAL_TIMEOUT = 3600.0
+READ_IDENTITY = f"""
+SELECT {identity_of("bellcast.recipients")} AS current, (SELECT identity FROM bellcast.schema_version) AS stored
+"""  # noqa: S608  made of constants of this package only
+WRITE_IDENTITY = "UPDATE bellcast.schema_version SET identity = $1"
+
+
+async def begin_session(connection: Raw) -> None:
+    """Prepare a new connection for scripts."""
+    await connection.execute(SET_SESSION)
+    await _check_identity(connection)
+
+
+async def _check_identity(connection: Raw) -> None:
+    """Renew the epochs, so that all positions become unknown, if this is another database than the one that wrote the
+    identity. One connection does it, and others wait."""
+    try:
+        ((current, stored),) = await connection.fetch(READ_IDENTITY)
+    except asyncpg.InsufficientPrivilegeError as error:
+        _warn_once(str(error))
+        return
+    if current == stored:
+        return
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; {DETECT_LOST_CLIENT}")
+        await connection.execute(f"SELECT pg_advisory_xact_lock({IDENTITY_LOCK})", timeout=RENEWAL_TIMEOUT)
+        ((current, stored),) = await connection.fetch(READ_IDENTITY)
+        if current == stored:
+            return
+        if stored is not None:
+            log.warning("store_replaced", effect="live clients fetch their inboxes again")
+            await renew_epochs(connection)
+        await connection.execute(WRITE_IDENTITY, current)
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    log.warning("store_identity_unknown", reason=reason, fix="run `bellcast restore --positions` after each restore")
+
+
+async def renew_epochs(connection: Raw) -> None:
+    """Give every inbox a new epoch."""
+    await connection.execute(statements.load("postgres")["epochs_renew"], timeout=RENEWAL_TIMEOUT)

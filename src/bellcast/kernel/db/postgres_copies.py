@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from bellcast.kernel.db import backup, postgres_connection, postgres_identity, sqlite_identity, statements
+from bellcast.kernel.db import backup, postgres_connection, sqlite_identity, statements
 from bellcast.kernel.db.backup import Progress
 from bellcast.kernel.db.migrations import postgres as postgres_migrations
 from bellcast.kernel.db.migrations import sqlite as migrations
@@ -122,7 +122,7 @@ async def renew_positions(url: str) -> None:
             raise NotFound("There is no Bellcast store in this database, and no history of live events.")
         if has_store:
             await target.execute(f"SET search_path = {postgres_migrations.SCHEMA}")
-            await postgres_identity.renew(target)
+            await postgres_connection.renew_epochs(target)
         if has_log:
             await target.execute("UPDATE bellcast_live.logs SET server = ''")  # not the identity of any database
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
-from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery
-from bellcast.kernel.db.script import Script
+from bellcast.kernel.db.script import LockKey, Script, ScriptCommand
 
 
 class StoreTable:

@@ -15,9 +15,17 @@ from bellcast.inbox.store.insert import InsertPlan, all_exist, read_heads
 from bellcast.inbox.store.sends import add_claim
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.commit.batch import STATEMENT_ROWS, chunks
-from bellcast.kernel.db.commit.command import ListCommand, LockKey, PageCommand, RecipientKey
-from bellcast.kernel.db.script import Params, Script, Statement
+from bellcast.kernel.db.script import (
+    STATEMENT_ROWS,
+    ListCommand,
+    LockKey,
+    PageCommand,
+    Params,
+    RecipientKey,
+    Script,
+    Statement,
+    chunks,
+)
 from bellcast.kernel.errors import PreconditionFailed
 from bellcast.kernel.events import Event
 from bellcast.kernel.jobs.store import DeadJobEffect

@@ -4,10 +4,9 @@ import asyncio
 
 import pytest
 
-from bellcast.kernel.db.commit import batch
-from bellcast.kernel.db.commit.batch import ENTRY_ROWS, QueuedCommand
-from bellcast.kernel.db.commit.command import NO_TENANT, ListCommand, LockKey, ScriptCommand, WriteCommand
-from bellcast.kernel.db.script import Script
+from bellcast.kernel.db import writer
+from bellcast.kernel.db.script import NO_TENANT, ListCommand, LockKey, Script, ScriptCommand, WriteCommand
+from bellcast.kernel.db.writer import ENTRY_ROWS, QueuedCommand
 from bellcast.kernel.errors import NotFound, Unavailable
 
 
@@ -57,46 +56,46 @@ def items(commands: list[WriteCommand[object]] | list[ListCommand[object, object
 def test_cut_makes_entries_of_a_few_rows_and_divides_no_item() -> None:
     long = "x" * ENTRY_ROWS * 3
     half = "y" * (ENTRY_ROWS - 1)
-    pieces = list(batch.cut(shout(half, "a", "b", long, "c", long)))
+    pieces = list(writer.cut(shout(half, "a", "b", long, "c", long)))
     assert items(pieces) == [[half, "a"], ["b", long], ["c", long]]
     assert {type(piece) for piece in pieces} == {Shout}
 
 
 def test_cut_gives_a_separate_item_its_own_entry() -> None:
-    assert items(list(batch.cut(shout("a", "alone", "b", "c")))) == [["a"], ["alone"], ["b", "c"]]
-    assert items(list(batch.cut(shout("alone", "alone")))) == [["alone"], ["alone"]]
-    assert list(batch.cut(shout())) == []
+    assert items(list(writer.cut(shout("a", "alone", "b", "c")))) == [["a"], ["alone"], ["b", "c"]]
+    assert items(list(writer.cut(shout("alone", "alone")))) == [["alone"], ["alone"]]
+    assert list(writer.cut(shout())) == []
 
 
 def test_merged_commands_get_their_own_results() -> None:
     commands = [shout("a"), shout("b", "c"), shout("d")]
-    (run,) = batch.runs(commands)
-    merged = batch.merge(run)
+    (run,) = writer.runs(commands)
+    merged = writer.merge(run)
     assert items([merged]) == [["a", "b", "c", "d"]]
     with pytest.raises(StopIteration) as done:
         next(merged.script())
-    assert batch.split_results(run, done.value.value) == [["A"], ["B", "C"], ["D"]]
+    assert writer.split_results(run, done.value.value) == [["A"], ["B", "C"], ["D"]]
 
 
 def test_only_neighbours_of_one_class_merge() -> None:
     commands = [shout("a"), shout("alone"), shout("b"), OTHER, OTHER, shout("e"), shout("f"), FastShout(["g"])]
-    runs = list(batch.runs(commands))
+    runs = list(writer.runs(commands))
     assert [len(run) for run in runs] == [1, 1, 1, 1, 1, 2, 1]
     assert [command for run in runs for command in run] == commands
-    assert batch.merge(runs[1]) is commands[1]
-    assert batch.split_results(runs[3], "c") == ["c"]
+    assert writer.merge(runs[1]) is commands[1]
+    assert writer.split_results(runs[3], "c") == ["c"]
 
 
 def test_failure_of_a_run_is_the_result_of_each_command() -> None:
     failure = ValueError()
-    assert batch.split_results([shout("a"), shout("b")], failure) == [failure, failure]
+    assert writer.split_results([shout("a"), shout("b")], failure) == [failure, failure]
 
 
 def test_commands_merge_only_if_each_may() -> None:
-    assert batch.can_merge([shout("a"), shout("b")])
-    assert not batch.can_merge([shout("a"), shout("alone")])
-    assert not batch.can_merge([shout("a"), OTHER])
-    assert not batch.can_merge([OTHER, OTHER])
+    assert writer.can_merge([shout("a"), shout("b")])
+    assert not writer.can_merge([shout("a"), shout("alone")])
+    assert not writer.can_merge([shout("a"), OTHER])
+    assert not writer.can_merge([OTHER, OTHER])
 
 
 def test_tenant_is_that_of_the_locked_names() -> None:
@@ -111,9 +110,9 @@ async def entries(*commands: WriteCommand[object]) -> list[QueuedCommand]:
 
 async def test_one_statement_takes_a_limited_number_of_rows() -> None:
     waiting = await entries(FastShout(["a"]), FastShout(["b", "c"]), FastShout(["d"]))
-    assert batch.next_statement(waiting, 3) == waiting[:2]
-    assert batch.next_statement(waiting, 100) == waiting
-    whole = batch.joined([entry.command for entry in waiting])
+    assert writer.next_statement(waiting, 3) == waiting[:2]
+    assert writer.next_statement(waiting, 100) == waiting
+    whole = writer.joined([entry.command for entry in waiting])
     assert whole is not None
     statement = whole.single_statement()
     assert statement is not None
@@ -151,12 +150,12 @@ async def test_command_of_a_cancelled_caller_does_not_affect_the_next() -> None:
 
 async def test_entry_larger_than_a_statement_is_not_divided() -> None:
     waiting = await entries(FastShout(["abc"]), FastShout(["d"]))
-    assert batch.next_statement(waiting, 2) == waiting[:1]
+    assert writer.next_statement(waiting, 2) == waiting[:1]
 
 
 async def test_entries_without_a_common_statement_share_a_transaction() -> None:
     for commands in ([shout("a"), shout("b")], [FastShout(["a"]), FastShout(["alone"])], [FastShout(["a"]), OTHER]):
         waiting = await entries(*commands)
-        whole = batch.joined(commands)
+        whole = writer.joined(commands)
         assert whole is None or whole.single_statement() is None
-        assert batch.next_statement(waiting, 1) == waiting
+        assert writer.next_statement(waiting, 1) == waiting

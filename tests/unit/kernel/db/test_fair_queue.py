@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from bellcast.kernel.db.commit.batch import SMALL_ROWS
-from bellcast.kernel.db.commit.writer import MAX_IDLE_TENANTS, FairQueue, may_share_transaction
+from bellcast.kernel.db.writer import MAX_IDLE_TENANTS, SMALL_ROWS, FairQueue, may_share_transaction
 
 
 class Work(NamedTuple):

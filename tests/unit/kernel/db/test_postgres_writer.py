@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from bellcast.kernel.db.commit.batch import QueuedCommand
-from bellcast.kernel.db.commit.command import ScriptCommand
-from bellcast.kernel.db.commit.postgres_writer import MAX_TASKS, PostgresWriter
-from bellcast.kernel.db.script import Script
+from bellcast.kernel.db.postgres_writer import MAX_TASKS, PostgresWriter
+from bellcast.kernel.db.script import Script, ScriptCommand
+from bellcast.kernel.db.writer import QueuedCommand
 from tests.clock import FakeClock
 
 TIMEOUT = 10  # seconds

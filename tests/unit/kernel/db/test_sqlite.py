@@ -14,12 +14,11 @@ from msgspec.structs import replace
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import contention
 from bellcast.kernel.contention import CONTENTION_SENDS
-from bellcast.kernel.db.commit import sqlite_writer
-from bellcast.kernel.db.commit.batch import ENTRY_ROWS
-from bellcast.kernel.db.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
-from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db import sqlite
+from bellcast.kernel.db.script import ListCommand, LockKey, Script, ScriptCommand, Statement, WriteCommand
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import text
+from bellcast.kernel.db.writer import ENTRY_ROWS
 from bellcast.kernel.errors import NotFound, Unavailable
 from bellcast.workflows.types.runs import StoredRun, TriggerRequest
 from tests.clock import FakeClock
@@ -29,7 +28,7 @@ from tests.contract.app import App
 @pytest.fixture(autouse=True)
 def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches close by rows, not by time."""
-    monkeypatch.setattr(sqlite_writer, "SMALL_BATCH_SECONDS", 60)
+    monkeypatch.setattr(sqlite, "SMALL_BATCH_SECONDS", 60)
 
 
 def put(key: str) -> Script[str]:

@@ -14,10 +14,10 @@ from unittest.mock import Mock
 import pytest
 
 from bellcast.inbox.types.sends import SendResult
-from bellcast.kernel.db.commit import sqlite_writer
-from bellcast.kernel.db.commit.batch import ENTRY_ROWS
+from bellcast.kernel.db import sqlite
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.db.writer import ENTRY_ROWS
 from bellcast.kernel.errors import Conflict, DiskFull, NotFound, SettingsError, Unavailable
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -118,7 +118,7 @@ async def test_full_disk_leaves_no_gap_in_the_items_of_a_send(app: App, engine: 
 
 async def test_lock_held_too_long_raises_unavailable(app: App, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The app's clock stands still, as with `--test-clock`."""
-    monkeypatch.setattr(sqlite_writer, "BUSY_TIMEOUT", 300)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 300)
     await app.send("alice", "before")
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -139,7 +139,7 @@ async def test_writer_waits_for_a_short_lock(app: App, database: Path) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         sending = asyncio.create_task(app.send("alice", "late"))
-        await asyncio.sleep(5 * sqlite_writer.RETRY_DELAY)
+        await asyncio.sleep(5 * sqlite.RETRY_DELAY)
         assert not sending.done()
         other.execute("ROLLBACK")
         await sending

@@ -9,9 +9,8 @@ from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Draft, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.contention import CONTENTION_SENDS
-from bellcast.kernel.db.commit.command import PageCommand, ScriptCommand, WriteCommand
-from bellcast.kernel.db.commit.writer import Writer
-from bellcast.kernel.db.script import Script
+from bellcast.kernel.db.script import PageCommand, Script, ScriptCommand, WriteCommand
+from bellcast.kernel.db.writer import Writer
 from bellcast.workflows.store import run_commits
 from bellcast.workflows.types.runs import BegunPage
 

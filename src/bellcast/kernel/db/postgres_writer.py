@@ -18,12 +18,19 @@ from asyncpg import exceptions
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import MAX_BACKOFF_SECONDS
-from bellcast.kernel.db.commit import batch
-from bellcast.kernel.db.commit.batch import POSTGRES, BatchFailed, QueuedCommand, ScriptOutcome
-from bellcast.kernel.db.commit.command import NO_TENANT, LockKey, RecipientKey, WriteCommand
-from bellcast.kernel.db.commit.writer import Writer, may_share_transaction
+from bellcast.kernel.db import writer
 from bellcast.kernel.db.postgres_connection import RETRYABLE_ERRORS, PostgresConnection, Raw, translated
-from bellcast.kernel.db.script import Row, Script, Statement, WriteConflict
+from bellcast.kernel.db.script import (
+    NO_TENANT,
+    LockKey,
+    RecipientKey,
+    Row,
+    Script,
+    Statement,
+    WriteCommand,
+    WriteConflict,
+)
+from bellcast.kernel.db.writer import POSTGRES, BatchFailed, QueuedCommand, ScriptOutcome, Writer, may_share_transaction
 from bellcast.kernel.errors import DiskFull
 
 # Only one task runs bulk work: two would wait for each other's inboxes, and PostgreSQL reads each row again after
@@ -108,13 +115,13 @@ class PostgresWriter(Writer):
         """Run entries, one statement or transaction at a time."""
         while waiting := [entry for entry in waiting if entry.is_pending]:
             began = perf_counter()
-            part = batch.next_statement(waiting, POSTGRES.contended_merged if self._contention else POSTGRES.merged)
+            part = writer.next_statement(waiting, POSTGRES.contended_merged if self._contention else POSTGRES.merged)
             commands = [entry.command for entry in part]
             results = await self._single_statement(commands, waiting)
             if not results and len(commands) > 1:
                 results = await self._merged(commands)
             if not results:
-                results = await batch.run_in_order(commands, self._retried)
+                results = await writer.run_in_order(commands, self._retried)
             self.is_full |= any(isinstance(result, DiskFull) for result in results)
             for entry, result in zip(part, results, strict=True):
                 entry.settle(result)
@@ -126,7 +133,7 @@ class PostgresWriter(Writer):
     ) -> list[ScriptOutcome] | None:
         """Run commands as one statement; None if that is not possible. `waiting` is the rest of the batch, whose
         prerequisites run at the same time."""
-        whole = batch.joined(commands)
+        whole = writer.joined(commands)
         if whole is None or (statement := whole.single_statement()) is None:
             return None
         for _ in range(MAX_ATTEMPTS):
@@ -135,12 +142,12 @@ class PostgresWriter(Writer):
                     result = await PostgresConnection(raw).run(statement.script())
             except Exception as error:  # noqa: BLE001  every caller gets the error
                 failure = translated(error)
-                if batch.is_unavailable(failure) and not isinstance(error, RETRYABLE_ERRORS):
+                if writer.is_unavailable(failure) and not isinstance(error, RETRYABLE_ERRORS):
                     return [failure for _ in commands]
                 return None
             if result is not None:
-                return batch.split_results(commands, result)
-            rest = batch.joined([entry.command for entry in waiting])
+                return writer.split_results(commands, result)
+            rest = writer.joined([entry.command for entry in waiting])
             before = None if rest is None else rest.prerequisite()
             if before and (failure := await self._retried(before)) is not None:
                 return [failure for _ in commands]
@@ -148,8 +155,8 @@ class PostgresWriter(Writer):
 
     async def _merged(self, commands: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome] | None:
         """Run commands in one transaction, those that share no inbox at the same time; None if each needs its own."""
-        runs = list(batch.runs(commands))
-        merged = [batch.merge(run) for run in runs]
+        runs = list(writer.runs(commands))
+        merged = [writer.merge(run) for run in runs]
         keys = [command.lock_keys() or frozenset() for command in merged]
         results: list[ScriptOutcome] = [None] * len(merged)
         try:
@@ -164,8 +171,8 @@ class PostgresWriter(Writer):
         except Exception as error:  # noqa: BLE001  every caller gets the error
             failure = translated(error)
             # The error, such as a text that cannot be stored, is caused by one of the commands.
-            return [failure for _ in commands] if batch.is_unavailable(failure) else None
-        return [one for run, result in zip(runs, results, strict=True) for one in batch.split_results(run, result)]
+            return [failure for _ in commands] if writer.is_unavailable(failure) else None
+        return [one for run, result in zip(runs, results, strict=True) for one in writer.split_results(run, result)]
 
     async def _retried(self, command: WriteCommand[Any]) -> ScriptOutcome:
         """Run one command in its own transaction; retry it after each conflict."""

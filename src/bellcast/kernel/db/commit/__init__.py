@@ -1,1 +1,0 @@
-"""The write pipeline: FairQueue, then Batch, then one Writer per engine."""
