@@ -12,7 +12,7 @@ from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel.brokers.history import NO_HISTORY
 from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.concurrency import Scheduler
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.events import LiveEvent

@@ -17,7 +17,7 @@ from bellcast.engines import Engines
 from bellcast.inbox.sending import SendFanout
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND
 from bellcast.kernel.brokers.memory import MemoryBroker
-from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.concurrency import Scheduler
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids

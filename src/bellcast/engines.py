@@ -8,7 +8,7 @@ from bellcast.inbox.types.sends import Quotas, Router, SendScheduler
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.concurrency import Scheduler
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import Stream
 from bellcast.kernel.token_bucket import TokenBuckets

@@ -11,7 +11,7 @@ import pytest
 
 from bellcast.kernel.db import postgres
 from bellcast.kernel.db.migrations.postgres import SCHEMA
-from bellcast.server.database_checks import OTHER_CONNECTIONS
+from bellcast.server.checks import OTHER_CONNECTIONS
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App

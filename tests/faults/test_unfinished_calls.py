@@ -12,14 +12,14 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from bellcast.kernel import daemon_threads
+from bellcast.kernel import concurrency
 from tests import engines
 from tests.servers import ServerProcess, child_processes
 
 # With the default drain of 10 s, the time until Kubernetes kills a server.
 GRACE_SECONDS = 25
 # All that one tenant can use; asyncio has fewer.
-HANGING = daemon_threads.TENANT_THREADS
+HANGING = concurrency.TENANT_THREADS
 HANDLERS = """
 import threading
 from pathlib import Path

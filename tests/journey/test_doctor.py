@@ -12,7 +12,7 @@ from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.port import Response
 from bellcast.live.types import LiveNode, NodeReport
-from bellcast.server import doctor, local_checks
+from bellcast.server import checks, doctor
 from bellcast.settings.groups import Settings
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import PROJECT, Rest, no_differences, no_objects, refused
@@ -42,7 +42,7 @@ async def test_second_run_is_refused_until_the_first_has_ended(rest: Rest, monke
         release.wait(30)
         yield from ()
 
-    monkeypatch.setattr(local_checks, "check_urls", waiting)
+    monkeypatch.setattr(checks, "check_urls", waiting)
     first = asyncio.ensure_future(rest.app.post("/v1/doctor", headers=JSON))
     await started.wait()
     for headers in ({}, JSON):
@@ -64,11 +64,11 @@ async def test_checks_that_do_not_end_or_fail_are_findings(rest: Rest, monkeypat
         raise RuntimeError("no such device")
         yield
 
-    monkeypatch.setattr(local_checks, "check", failing)
+    monkeypatch.setattr(checks, "check", failing)
     array = (await rest.app.post("/v1/doctor", headers=JSON)).json()
     assert (array[-1]["check"], array[-1]["state"]) == ("doctor", "problem")
     assert "no such device" in array[-1]["what"]
-    monkeypatch.setattr(local_checks, "check_urls", waiting)
+    monkeypatch.setattr(checks, "check_urls", waiting)
     monkeypatch.setattr(doctor, "MAX_SECONDS", 0.05)
     array = (await rest.app.post("/v1/doctor", headers=JSON)).json()
     assert (array[-1]["check"], array[-1]["state"]) == ("doctor", "warning")
@@ -121,8 +121,8 @@ async def test_public_url_must_reach_this_project(rest: Rest) -> None:
 
 
 async def test_check_of_a_large_store_ends_in_time(rest: Rest, monkeypatch) -> None:
-    monkeypatch.setattr(local_checks, "STORE_STEPS", 1)
-    (finding,) = await asyncio.to_thread(lambda: list(local_checks._store(rest.file, 0)))
+    monkeypatch.setattr(checks, "STORE_STEPS", 1)
+    (finding,) = await asyncio.to_thread(lambda: list(checks._store(rest.file, 0)))
     assert (finding.state, finding.fix) == ("warning", "run `bellcast doctor --local` to read all of it")
 
 

@@ -19,7 +19,7 @@ from bellcast.console.types.diagnoses import FindingItem
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.errors import SettingsError
-from bellcast.server import adapters, database_checks, local_checks
+from bellcast.server import adapters, checks
 from bellcast.settings import load
 from tests import engines
 from tests.certificates import self_signed
@@ -35,8 +35,8 @@ SECRET = "a secret of the project with forty letters"
 def problems(folder: Path, **settings: str) -> dict[str, FindingItem]:
     """Run the checks of this machine with these settings; return warnings and problems by check."""
     environment = {f"BELLCAST_{name}": value for name, value in settings.items()}
-    checks = local_checks.check(load({"data": str(folder)}, environment))
-    return {one.check: one for one in checks if one.state != "ok"}
+    found = checks.check(load({"data": str(folder)}, environment))
+    return {one.check: one for one in found if one.state != "ok"}
 
 
 async def found(folder: Path, **settings: str) -> dict[str, FindingItem]:
@@ -244,7 +244,7 @@ async def test_mail_server_that_is_down_is_found(folder: Path) -> None:
 
 
 async def test_mail_server_that_hangs_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.server.local_checks.MAIL_SECONDS", 0.2)
+    monkeypatch.setattr("bellcast.server.checks.MAIL_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"smtp://127.0.0.1:{silent.getsockname()[1]}?from=bells@example.com"
         assert (await found(folder, EMAIL=url))["mail server"].state == "problem"
@@ -315,7 +315,7 @@ def test_broker_is_checked_as_the_project_of_the_data_folder(tmp_path: Path, mon
     monkeypatch.setattr(adapters, "transport", lambda _, project: checked.append(project.id))
     environ = {"BELLCAST_DATA": str(tmp_path), "BELLCAST_BROKER": "nats://127.0.0.1"}
     for expected in ("doctor", "770077"):
-        assert list(database_checks.check(load({}, environ), 1)) == []
+        assert list(checks.check_databases(load({}, environ), 1)) == []
         assert checked.pop() == expected
         project = {"id": "770077", "key": "public-key", "secret": "s" * 64}
         (tmp_path / "project.json").write_text(json.dumps(project))

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from bellcast.rest import list_export
+from bellcast.rest import operations
 from bellcast.server.api_app import HANDLERS
 from tests.contract.app import App
 from tests.contract.replays.test_store_replays import set_dead
@@ -34,7 +34,7 @@ def items(response: httpx.Response) -> list[dict[str, Any]]:
 
 
 async def test_export_has_all_pages_and_the_values_of_the_list(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(list_export, "MAX_PAGE_ROWS", 2)
+    monkeypatch.setattr(operations, "MAX_PAGE_ROWS", 2)
     for number in range(5):
         await rest.send("alice", f"=number {number}", tags=["a", "b"])
     await rest.send("bob", "other")
@@ -50,7 +50,7 @@ async def test_export_has_all_pages_and_the_values_of_the_list(rest: Rest, monke
     assert table[0]["tags"] == '["a","b"]'
     one_page = await rest.app.get("/v1/notifications", params=params | {"limit": 1}, headers=CSV)
     assert [row["id"] for row in rows(one_page)] == [listed[0]["id"]]
-    monkeypatch.setattr(list_export, "MAX_EXPORT_ROWS", 4)
+    monkeypatch.setattr(operations, "MAX_EXPORT_ROWS", 4)
     assert len(items(await rest.app.get("/v1/notifications", params=params, headers=NDJSON))) == 4
 
 
@@ -134,7 +134,7 @@ async def test_exports_are_audited_and_need_a_role(rest: Rest) -> None:
 
 
 async def test_export_of_a_bound_key_has_its_tenants_only(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(list_export, "MAX_PAGE_ROWS", 1)
+    monkeypatch.setattr(operations, "MAX_PAGE_ROWS", 1)
     for tenant in ("acme", "zoo", "other"):
         for number in range(2):
             await rest.send("alice", f"{tenant} {number}", tenant=tenant)

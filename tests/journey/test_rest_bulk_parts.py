@@ -9,7 +9,7 @@ import pytest
 from bellcast.inbox import imports, sending
 from bellcast.inbox.http import bulk
 from bellcast.inbox.types.sends import SendResult
-from bellcast.kernel import contention
+from bellcast.kernel import concurrency
 from bellcast.kernel.errors import Unavailable
 from bellcast.webhooks.types import WebhookSink
 
@@ -75,7 +75,7 @@ async def test_memory_does_not_grow_with_the_recipients(rest):
 @pytest.mark.parametrize(("path", "module"), [("/v1/notifications/bulk", sending), ("/v1/import", imports)])
 async def test_other_tasks_run_between_items_with_many_recipients(rest, monkeypatch, path, module):
     for name in ("PART_SECONDS", "SMALL_PART_SECONDS"):  # however fast this machine is
-        monkeypatch.setattr(contention, name, 0)
+        monkeypatch.setattr(concurrency, name, 0)
     turn, turns = 0, {}
 
     def watch(owner, name):

@@ -9,7 +9,7 @@ import pytest
 from bellcast import build
 from bellcast.console.pages import browser_files, console, error_pages
 from bellcast.kernel import errors
-from bellcast.kernel.http import served_file
+from bellcast.kernel.http import responses
 from bellcast.recipients import changes
 from bellcast.server.api_app import HANDLERS
 from bellcast.settings import table
@@ -319,7 +319,7 @@ class TestBrowserClient:
         monkeypatch.setattr(browser_files, "FOLDER", file.parent)
         first = await rest.anonymous.get("/bellcast.js")
         file.write_text("export const version = 22")
-        served_file.read_all.cache_clear()  # as after an upgrade
+        responses.read_folder.cache_clear()  # as after an upgrade
         revalidated = await rest.anonymous.get("/bellcast.js", headers={"if-none-match": first.headers["etag"]})
         assert (revalidated.status_code, revalidated.text) == (200, "export const version = 22")
 

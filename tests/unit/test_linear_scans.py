@@ -11,10 +11,11 @@ import pytest
 
 from bellcast.auth import authenticator
 from bellcast.inbox.types import inboxes
-from bellcast.kernel import ids, patterns, times, validation
-from bellcast.kernel.contention import Scheduler
+from bellcast.kernel import ids, times, validation
+from bellcast.kernel.concurrency import Scheduler
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.http import bulk_items, request_body, validation_errors
+from bellcast.kernel.events import pattern_matches
+from bellcast.kernel.http import request_body, validation_errors
 from bellcast.kernel.limits import Limits
 from bellcast.live.pusher import signatures
 from bellcast.live.socketio.engineio import InvalidPacket
@@ -45,7 +46,7 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
     "query token": (authenticator._query_token, [b"token=&" * SIZE, b"&" * SIZE + b"token=x"]),
     "signed lists": (signatures.LIST_ITEM.fullmatch, ["[" * SIZE, "a[" + "1" * SIZE, "a[]" * SIZE, "a[1" * SIZE]),
     "socket ids": (signatures.is_socket_id, ["1" * SIZE, "1." * SIZE]),
-    "patterns": (lambda text: patterns.matches("*a" * 80 + "*b", text), ["a" * SIZE]),
+    "patterns": (lambda text: pattern_matches("*a" * 80 + "*b", text), ["a" * SIZE]),
     "ids": (ids.is_id, ["0" * SIZE, "0-" * SIZE]),
     "positions": (inboxes.parse_position, ["f" * SIZE, "-" * SIZE, "1-" * SIZE]),
     "durations": (times.seconds, ["1" * SIZE, "1." * SIZE, " " * SIZE, "1" * SIZE + "."]),
@@ -106,7 +107,7 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
         [[("".join(f"{{{{ data.v{place}_{one} }}}}" for one in range(1_000)), False) for place in range(20)]],
     ),
     "bulk lines": (
-        lambda text: asyncio.run(bulk_items.lines(text, 10, Scheduler())),
+        lambda text: asyncio.run(request_body.item_lines(text, 10, Scheduler())),
         [b"\n" * SIZE, b" \n" * SIZE, b"\r\n" * SIZE + b"{" * SIZE],
     ),
     "Socket.IO heads": (

@@ -11,7 +11,7 @@ from bellcast.agents.calls import Agents
 from bellcast.auth import origins
 from bellcast.kernel import http
 from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, TooMany, Unauthenticated
-from bellcast.kernel.http import ASGIApp, AsgiMessage, request_body, responses, served_file
+from bellcast.kernel.http import ASGIApp, AsgiMessage, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
 from bellcast.live_feed import redact
@@ -120,7 +120,7 @@ def _text(path: str, make: Callable[[], str], doc: str) -> ApiEndpoint:
     """Return the operation of a text that anyone may read."""
 
     # Anyone may request it, so it is compressed once.
-    file = functools.cache(lambda: served_file.of(make().encode(), PLAIN))
+    file = functools.cache(lambda: responses.served_file(make().encode(), PLAIN))
 
     async def show(request: ApiRequest) -> ASGIApp:
         return (await asyncio.to_thread(file)).respond(request, {})

@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from bellcast.kernel import patterns
+from bellcast.kernel.events import ROLE_PREFIX, any_pattern_matches, role_topic
 from bellcast.kernel.identities import Principal
 
 
@@ -40,21 +40,21 @@ class Grant(Enum):
 def grant_of(principal: Principal, topic: str, *, subscribed: bool, public: Collection[str]) -> Grant | None:
     """Return the grant by which the principal may follow the topic, preferring permanent ones; None if there is
     none. `subscribed` is whether the store has a subscription."""
-    is_role = topic.startswith(patterns.ROLE_PREFIX)
-    if public and not is_role and patterns.any_matches(public, topic):
+    is_role = topic.startswith(ROLE_PREFIX)
+    if public and not is_role and any_pattern_matches(public, topic):
         return Grant.PUBLIC
     if principal.recipient is None:
         return None
-    if patterns.any_matches(principal.topics, topic):
+    if any_pattern_matches(principal.topics, topic):
         return Grant.CLAIM
-    if is_role and topic in map(patterns.role_topic, principal.roles or ()):
+    if is_role and topic in map(role_topic, principal.roles or ()):
         return Grant.ROLE
     return Grant.SUBSCRIPTION if subscribed else None
 
 
 def refusal_of(principal: Principal, topic: str) -> str:
     """Return a text that states what would allow the principal to follow the topic."""
-    is_role = topic.startswith(patterns.ROLE_PREFIX)
+    is_role = topic.startswith(ROLE_PREFIX)
     if principal.recipient is None and is_role:
         return "A role's topic is for recipients who have the role: connect with a session token."
     if principal.recipient is None:
@@ -75,6 +75,6 @@ def refusal_of(principal: Principal, topic: str) -> str:
 
 def may_publish(principal: Principal, topic: str) -> str | None:
     """None if the principal's session allows publishing on the topic, else the reason."""
-    if principal.recipient is not None and patterns.any_matches(principal.publish, topic):
+    if principal.recipient is not None and any_pattern_matches(principal.publish, topic):
         return None
     return 'Publishing here needs a session token whose "publish" claim has a matching pattern.'

@@ -24,13 +24,12 @@ from bellcast.calls.call import (
     Refused,
     admit_by_session,
 )
-from bellcast.kernel import daemon_threads, setting_values
+from bellcast.kernel import concurrency, setting_values
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, HandlerFailed, NoHandler, Unavailable
 from bellcast.kernel.http.validation_errors import sentence
 from bellcast.kernel.identities import Project
-from bellcast.kernel.outbound.port import Http, Response
-from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, sign, signing_key
+from bellcast.kernel.outbound.port import STEP_SEPARATOR, Http, Response, sign, signing_key
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +83,7 @@ class Handlers:
             if inspect.iscoroutinefunction(function):
                 reply = await function(call)
             else:
-                reply = await daemon_threads.call_function(function, call, call.tenant)
+                reply = await concurrency.call_in_thread(function, call, call.tenant)
                 reply = await reply if inspect.isawaitable(reply) else reply
             msgspec.json.encode(reply)  # a value that cannot be encoded is the handler's error
         except Refused:

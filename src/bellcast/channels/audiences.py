@@ -9,11 +9,12 @@ from typing import TypeAlias
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.types import Fanout
 from bellcast.inbox.types.notifications import Audience
-from bellcast.kernel import patterns, times
+from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.contention import ContentionDetector
+from bellcast.kernel.concurrency import ContentionDetector
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.events import role_topic
 from bellcast.kernel.jobs.types import Job
 from bellcast.recipients.store.recipients import Recipients
 from bellcast.recipients.store.subscriptions import StoredSubscriptions
@@ -61,7 +62,7 @@ async def _page(
     """Return keys with the times at which they joined."""
     if _is_everyone(audience):
         return [(one.key, one.created_at) for one in await Recipients(db).after(tenant, after, limit)]
-    topic = audience.topic if audience.role is None else patterns.role_topic(audience.role)
+    topic = audience.topic if audience.role is None else role_topic(audience.role)
     subscribed = await StoredSubscriptions(db).page(tenant, topic or "", after, limit, seq)
     return [(one.recipient, one.created_at) for one in subscribed]
 

@@ -13,7 +13,7 @@ from bellcast.channels.suppressions.store import Suppressions
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import NewDecision, NewMessage
 from bellcast.inbox.types.notifications import NotificationType
-from bellcast.kernel import local_times
+from bellcast.kernel import times
 from bellcast.kernel.db.engine import Engine
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
 from bellcast.preferences.types import NO_PREFERENCES, Channel, Preferences, Priority
@@ -149,5 +149,5 @@ def record(
 
 def zone_of(profile: Profile, tenant: TenantSettings) -> ZoneInfo:
     """Return the recipient's zone, else the tenant's, which is the server's or has been found."""
-    own = local_times.find_zone(profile.timezone) if profile.timezone else None
+    own = times.find_zone(profile.timezone) if profile.timezone else None
     return own or ZoneInfo(tenant.timezone)

@@ -33,14 +33,14 @@ from bellcast.channels.types import (
     as_change,
     with_outcome,
 )
-from bellcast.kernel import retries, times
+from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.slots import Destination, server_of
 from bellcast.kernel.jobs.types import Job
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound.port import RETRIES, DeliveryError, next_delay
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider, UnusableProvider
 from bellcast.recipients.store.devices import PushEndpoints
@@ -134,7 +134,7 @@ class MessageDelivery(Struct, eq=False):
     release: Release
     webhooks: WebhookSink
     reports: MessageReports
-    retry_delays: Callable[[], Sequence[float]] = lambda: retries.RETRIES
+    retry_delays: Callable[[], Sequence[float]] = lambda: RETRIES
     _newest: WeakValueDictionary[Any, asyncio.Task[Any] | None] = field(default_factory=WeakValueDictionary)
 
     async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
@@ -289,11 +289,11 @@ class MessageDelivery(Struct, eq=False):
         reason = None if error is None else error.response
         rounds = message.rounds + is_refused
         if is_refused:
-            delay = retries.next_delay(rounds, self.retry_delays(), retry_after)
+            delay = next_delay(rounds, self.retry_delays(), retry_after)
         else:  # by providers that this node cannot use
             waited = (self.clock.now() - times.milliseconds(message.attempts[-1].at)) / 1000
-            round = 1 + bisect(retries.RETRIES[:-1], waited)
-            delay = None if waited >= UNUSABLE_SECONDS else retries.next_delay(round, retries.RETRIES, None)
+            round = 1 + bisect(RETRIES[:-1], waited)
+            delay = None if waited >= UNUSABLE_SECONDS else next_delay(round, RETRIES, None)
         if delay is None:
             return MessageUpdate(message=with_outcome(message, state="failed", reason=reason))
         due_at = max(self.clock.now() + int(delay * 1000), usable_at)

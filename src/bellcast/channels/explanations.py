@@ -23,7 +23,7 @@ from bellcast.channels.types import (
     TimelineEntry,
 )
 from bellcast.inbox.types.sends import SentItem
-from bellcast.kernel import local_times, times
+from bellcast.kernel import times
 from bellcast.live.types import NotificationWrite
 from bellcast.preferences.decision import Decision
 from bellcast.preferences.types import CHANNELS, Channel
@@ -239,7 +239,7 @@ def _action(channel: ChannelExplanation, key: str, type: str | None) -> Suggeste
 def _did(decision: NewDecision, message: StoredMessage | None, reason: str | None, zone: ZoneInfo) -> str:
     name = NAMES[decision.channel]
     if reason is not None:
-        waited = "" if message is None else f"waited until {local_times.describe(message.due_at, zone)} and was then "
+        waited = "" if message is None else f"waited until {times.describe(message.due_at, zone)} and was then "
         return f"The {name} {waited or 'was '}not sent, because {reason}."
     if decision.channel == "inbox":
         return "The notification was put into the inbox."
@@ -271,7 +271,7 @@ def _reason_of_skip(decision: NewDecision, about: SubjectNames) -> str | None:
 def _hold(rule: str | None, by: str | None, at: int | None, zone: ZoneInfo) -> str:
     what = "digest" if rule == "digest" else "quiet hours"
     verb = "for" if rule == "digest" else "for the end of"
-    until = "" if at is None else f", until {local_times.describe(at, zone)}"
+    until = "" if at is None else f", until {times.describe(at, zone)}"
     return f"{verb} {HOLDERS.get(by or '', 'the')} {what}{until}"
 
 
@@ -283,14 +283,14 @@ def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
         # The provider's own words; without a response, the kind of failure.
         response = " ".join(part for part in (last.code, last.response) if part).rstrip(".")
         return RETRIED.format(
-            at=local_times.describe(times.milliseconds(last.at), zone, digits=SECONDS),
+            at=times.describe(times.milliseconds(last.at), zone, digits=SECONDS),
             reason=f"{last.provider}{' responded' if last.code else ':'} {response or f'{last.outcome} failure'}",
-            next_at=local_times.describe(message.due_at, zone, digits=SECONDS),
+            next_at=times.describe(message.due_at, zone, digits=SECONDS),
         )
     at = times.milliseconds(last.at) if last is not None and message.state == "sent" else message.due_at
     reason = CANCELLED.get(message.reason or "", message.reason) if message.state == "cancelled" else message.reason
     return ENDINGS[message.state].format(
-        at=local_times.describe(at, zone),
+        at=times.describe(at, zone),
         provider=message.provider,
         to=message.address,
         reason=(reason or "no reason was given").rstrip("."),
@@ -306,7 +306,7 @@ def facts_of(item: SentItem, entries: Sequence[TimelineEntry], about: SubjectNam
         if entry.what == "skipped" and entry.channel is not None:
             text = f"{name} not sent: {_reason(entry.channel, entry.rule, entry.by, about)}"
         elif entry.what == "held":
-            text = f"{name} held {_hold(entry.rule, entry.by, None, local_times.UTC_ZONE)}, {entry.detail}"
+            text = f"{name} held {_hold(entry.rule, entry.by, None, times.UTC_ZONE)}, {entry.detail}"
         elif entry.rule == "required":
             text = f"{name} {entry.what}, because its type requires it"
         else:

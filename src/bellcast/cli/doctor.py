@@ -69,7 +69,7 @@ def _run_checks(
     from bellcast.cli import server_checks
     from bellcast.console.types import diagnoses
     from bellcast.console.types.diagnoses import FindingItem
-    from bellcast.server import local_checks
+    from bellcast.server import checks
 
     try:
         settings = options.settings(ctx)
@@ -77,9 +77,9 @@ def _run_checks(
         yield diagnoses.finding("settings_invalid", error=error.detail)
         return
     yield FindingItem("settings", "ok", "all settings are valid")
-    for finding in local_checks.check(settings):
-        is_of_settings = finding.check in local_checks.SETTINGS_CHECKS
+    for finding in checks.check(settings):
+        is_of_settings = finding.check in checks.SETTINGS_CHECKS
         yield replace(finding, what=SETTINGS_PREFIX + finding.what) if is_of_settings else finding
-    yield from local_checks.check_urls(settings)
+    yield from checks.check_urls(settings)
     if not local:
         yield from server_checks.check(settings, quick=quick, progress=progress)

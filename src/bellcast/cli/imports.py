@@ -228,7 +228,7 @@ def import_(
     json: output.JsonFlag = False,
 ) -> None:
     """Import notifications of another system, with their times and read state."""
-    from bellcast.kernel.local_times import find_zone
+    from bellcast.kernel.times import find_zone
 
     chosen: Any = format_of(file) if format is None else format
     if chosen is None:

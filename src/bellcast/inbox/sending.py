@@ -19,11 +19,12 @@ from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
 from bellcast.inbox.types.sends import AnnounceRequest, Claim, ImportRequest, SendRequest, SendResult
-from bellcast.kernel import patterns, times, validation
+from bellcast.kernel import times, validation
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.contention import Pauses, Scheduler
+from bellcast.kernel.concurrency import Pauses, Scheduler
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
+from bellcast.kernel.events import role_topic
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.ids import REQUEST_ID
 from bellcast.kernel.jobs.types import Job
@@ -403,7 +404,7 @@ def _announce_request(engines: Engines, draft: Draft, to: Audience, now: int) ->
     return AnnounceRequest(
         id=id,
         tenant=to.tenant or draft.tenant or DEFAULT_TENANT,
-        topic=patterns.role_topic(to.role) if to.role is not None else to.topic,
+        topic=role_topic(to.role) if to.role is not None else to.topic,
         content=content(draft),
         created_at=now,
         key_tenant=draft.tenant or to.tenant or DEFAULT_TENANT,

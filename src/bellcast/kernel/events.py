@@ -1,5 +1,8 @@
-"""Streams and live events: what brokers carry between processes, whatever the event is about."""
+"""Streams and live events, which brokers carry between processes, whatever the event is about, and patterns of topics: `*` matches any
+characters, everything else itself."""
 
+from collections.abc import Collection
+from itertools import repeat
 from typing import Any, NewType, Protocol
 
 from msgspec import Struct
@@ -15,6 +18,8 @@ NODES = Stream("nodes")  # state exchanged between nodes
 UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
 # Names of client-to-client events begin with it.
 CLIENT_PREFIX = "client-"
+# Topics of roles begin with it.
+ROLE_PREFIX = "role."
 # Streams of topics begin with it.
 TOPIC = f"topic{SEPARATOR}"
 
@@ -67,3 +72,33 @@ class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
         if self.topic is not None:
             return topic_stream(self.tenant, self.topic)
         return inbox_stream(self.tenant, self.recipient or "")
+
+
+def pattern_matches(pattern: str, topic: str) -> bool:
+    """Return whether the whole topic matches the pattern. The search for each part begins where the previous one ended,
+    so the time is bounded for any pattern."""
+    first, star, rest = pattern.partition("*")
+    if not star:
+        return pattern == topic
+    if not topic.startswith(first):  # the usual end
+        return False
+    *middle, last = rest.split("*")
+    at, end = len(first), len(topic) - len(last)
+    if end < at or not topic.endswith(last):
+        return False
+    for part in middle:
+        found = topic.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
+def any_pattern_matches(patterns: Collection[str], topic: str) -> bool:
+    """Return whether one of the patterns matches. Most sessions have full topic names without `*`."""
+    return topic in patterns or any(map(pattern_matches, patterns, repeat(topic)))
+
+
+def role_topic(role: str) -> str:
+    """Return the topic of all recipients with this role."""
+    return ROLE_PREFIX + role

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias, get_type_hints
 import msgspec
 from msgspec import NODEFAULT
 
-from bellcast.kernel import local_times, times, validation
+from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import FieldErrors
@@ -220,7 +220,7 @@ LOCALE = ValueRule(
     lambda _: text(validation.MAX_LABEL, f"^({validation.LOCALE.pattern})?$"),
 )
 TIME_ZONE = ValueRule(lambda field, value, _: validation.timezone(field, value), lambda _: {"format": "time-zone"})
-TIME_OF_DAY = matching(local_times.TIME_OF_DAY, "must be a time of day such as 08:00")
+TIME_OF_DAY = matching(times.TIME_OF_DAY, "must be a time of day such as 08:00")
 DATA = json_data("data")
 STORABLE_TIME = ValueRule(
     lambda field, value, _: (

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bellcast.kernel import patterns, times
+from bellcast.kernel import times
 from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.events import role_topic
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ip_addresses import is_server
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.local_times import is_zone
+from bellcast.kernel.times import is_zone
 
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
 # A notification snoozed until the recipient is back returns at the latest after this time: a month, longer than most
@@ -84,7 +85,7 @@ def role(field: str, value: str, limits: Limits) -> FieldErrors:
     if not value:
         yield FieldError(field, "must not be empty")
     else:
-        yield from topic(field, patterns.role_topic(value), limits)
+        yield from topic(field, role_topic(value), limits)
 
 
 def text(field: str, value: object, limit: int) -> FieldErrors:

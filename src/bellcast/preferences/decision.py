@@ -18,7 +18,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
-from bellcast.kernel import local_times, times
+from bellcast.kernel import times
 from bellcast.preferences.types import (
     CHANNELS,
     NO_PREFERENCES,
@@ -154,11 +154,11 @@ def _digest(occasion: Occasion, layers: Layers) -> Decision | None:
         if frequency == "instant":
             return None
         if frequency == "hourly":
-            return Decision("hold", "digest", source, local_times.next_hour(occasion.now, occasion.zone))
+            return Decision("hold", "digest", source, times.next_hour(occasion.now, occasion.zone))
         if frequency is not None:  # at `digest_at`, every day or every Monday
             at = next((one.digest_at for _, one in layers.documents() if one.digest_at is not None), DIGEST_AT)
-            weekday = local_times.MONDAY if frequency == "weekly" else None
-            due_at = local_times.next_time(occasion.now, local_times.parse_time(at), occasion.zone, weekday=weekday)
+            weekday = times.MONDAY if frequency == "weekly" else None
+            due_at = times.next_time(occasion.now, times.parse_time(at), occasion.zone, weekday=weekday)
             return Decision("hold", "digest", source, due_at)
     return None
 
@@ -168,10 +168,10 @@ def _quiet_hours(occasion: Occasion, layers: Layers) -> Decision | None:
         if document.quiet_hours is False:
             return None
         if isinstance(hours := document.quiet_hours, QuietHours):
-            start, end = local_times.parse_time(hours.start), local_times.parse_time(hours.end)
-            if not local_times.is_within(occasion.now, start, end, occasion.zone):
+            start, end = times.parse_time(hours.start), times.parse_time(hours.end)
+            if not times.is_within(occasion.now, start, end, occasion.zone):
                 return None
-            at = local_times.next_occurrence(occasion.now, end, occasion.zone)
+            at = times.next_occurrence(occasion.now, end, occasion.zone)
             return Decision("hold", "quiet_hours", source, at)
     return None
 
@@ -212,7 +212,7 @@ def effective(
             by: Source | None = None
             is_on, is_required = True, rules.requires(channel)
             # Switches depend on neither the time nor the priority.
-            occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=local_times.UTC_ZONE)
+            occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=times.UTC_ZONE)
             for rule in () if is_required else SWITCHES:
                 is_on, source = switch(rule, occasion, own)
                 by = by or source if is_on else source

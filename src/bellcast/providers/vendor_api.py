@@ -8,8 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound.port import DeliveryError, Http, Response
-from bellcast.kernel.retries import is_temporary, parse_retry_after
+from bellcast.kernel.outbound.port import DeliveryError, Http, Response, is_temporary, parse_retry_after
 from bellcast.providers.types import Provider, ServerAddress, Setup
 from bellcast.providers.urls import VENDOR_HOST, ProviderURL
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import FieldError, Forbidden, Invalid, TooLarge
 from bellcast.kernel.field_limits import ValueRule, list_of
-from bellcast.kernel.http import bulk_items, request_body
+from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import TENANT, ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT, Caller
 from bellcast.kernel.limits import Limits
@@ -88,7 +88,7 @@ def values_of(media_type: str, body: bytes) -> Iterable[Any]:
     if media_type == request_body.FORM:
         return [request_body.anything(text.encode()) for text in request_body.form_fields(body).values()]
     if media_type in request_body.NDJSON_TYPES:
-        return (request_body.anything(line[0]) for line in bulk_items.LINE.finditer(body))
+        return (request_body.anything(line[0]) for line in request_body.LINE.finditer(body))
     # Each element of a list is decoded when it is read: a decoding holds the interpreter's lock, for 0.1 s if 16 MB are
     # decoded in one call. Other JSON is one value.
     try:

@@ -1,15 +1,22 @@
-"""The API as one ASGI application."""
+"""The API as one ASGI application, and what it does with every request: undecoded path, HEAD as GET, CORS, security headers, rate limit,
+and metrics."""
 
 import functools
-from collections.abc import Iterable
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote, unquote
 
 import msgspec
+from msgspec import Struct
 
 from bellcast.agents import http as agents
 from bellcast.audit import http as audit
 from bellcast.auth import http as tokens
+from bellcast.auth import origins
 from bellcast.channels.http import mailbox, messages, notification_types, unsubscribe
 from bellcast.channels.suppressions import http as suppressions
 from bellcast.console.http import connections, live_feed, nodes, settings, stats
@@ -18,11 +25,16 @@ from bellcast.documents import http as stored_secrets
 from bellcast.explanations import http as explanations
 from bellcast.exports import http as export
 from bellcast.inbox.http import bulk, inbox, notifications
-from bellcast.kernel.http import ASGIApp, responses, served_file
+from bellcast.kernel.errors import BadRequest, BellcastError, NotFound, TooMany
+from bellcast.kernel.events import SEPARATOR
+from bellcast.kernel.http import HEADER_VALUES, ASGIApp, AsgiMessage, Send, responses
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.responses import compressing
+from bellcast.kernel.ip_addresses import is_server
 from bellcast.kernel.limits import Limits
 from bellcast.live.dialects import DIALECTS
 from bellcast.live.hub.survey import ConnectionSurvey
+from bellcast.live_feed import STATE
 from bellcast.operators.http import account, oidc, operators, passkeys
 from bellcast.preferences.http import preferences, preferences_page
 from bellcast.providers import http as providers
@@ -30,10 +42,11 @@ from bellcast.recipients.http import push_endpoints, recipients
 from bellcast.replays import http as replays
 from bellcast.rest import bundles
 from bellcast.rest.context import ApiContext
+from bellcast.rest.guards import HAS_SESSION
 from bellcast.rest.operations import ApiEndpoint
-from bellcast.rest.router import ApiRouter, TokenPaths
+from bellcast.rest.router import HAS_STARTED, ApiRouter, TokenPaths
 from bellcast.server import health, openapi
-from bellcast.server.middleware import ApiMiddleware
+from bellcast.server.health import RequestMetrics
 from bellcast.templates.http import editor_tokens, templates
 from bellcast.tenants import http as tenants
 from bellcast.topics import http as topics
@@ -75,6 +88,130 @@ def endpoints_of(modules: Iterable[ModuleType]) -> list[ApiEndpoint]:
 HANDLERS = [*endpoints_of(MODULES), *BUNDLES, *(handler for api in DIALECT_APIS for handler in api.operations)]
 
 
+# No MIME sniffing, and no referrer (the URL may contain a token) to other sites.
+SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+REQUESTS = "requests" + SEPARATOR
+REQUEST_ID = b"x-request-id"
+# An id from a proxy or an app is reused, so that one id finds the request in every log. A UUID has 36 characters, a
+# trace id of a large cloud provider up to 80. Anything else is rejected to prevent log injection.
+GIVEN_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
+ID_BITS = 64
+
+
+class ApiMiddleware(Struct, eq=False):
+    """One ASGI layer around the whole API. `state` is added to that of each request, and `counts` are the metrics for other workers
+    on this port."""
+
+    app: ASGIApp
+    context: ApiContext
+    state: Mapping[str, Any]
+    requests: RequestMetrics
+    counts: Callable[[], bytes]
+    token_paths: TokenPaths
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve an HTTP request. Other scopes are passed through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        method, path, state = scope["method"], path_as_sent(scope) or "/", scope.get(STATE, {})
+        if "logged_path" not in state:
+            state["logged_path"] = self.token_paths.hide(path)
+        if HEADER_VALUES not in state:
+            state[HEADER_VALUES] = dict(scope["headers"])
+        values = state[HEADER_VALUES]
+        if method == "OPTIONS" and b"access-control-request-method" in values:
+            id = state.get("request_id") or request_id(values)
+            headers = [
+                *origins.preflight_headers(_cors_origin(values, path), self.context.access.origins),
+                (REQUEST_ID, id.encode()),
+            ]
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        inner = {
+            **scope,
+            "path": path,
+            "root_path": "",
+            "method": "GET" if method == "HEAD" else method,
+            "state": state,
+        }
+        state.update(self.state)
+        state["is_head"] = method == "HEAD"
+        state["root_path"] = scope.get("root_path", "")
+        responses.INCOMPLETE.set(set())
+        id = state["request_id"] = state.get("request_id") or request_id(values)
+        refusal = self._rejection(inner)
+        app = self.app if refusal is None else responses.problem(refusal)
+        await app(inner, receive, compressing(inner, self._with_headers(inner, method, id, send)))
+
+    def _rejection(self, scope: dict[str, Any]) -> BellcastError | None:
+        client = scope.get("client")
+        rate, engines = self.context.limits.requests_per_second, self.context.engines
+        if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
+            return TooMany("Too many requests per second from this IP address.", retry_after=1)
+        host = _text(scope["state"][HEADER_VALUES].get(b"host"))
+        if host and not is_server(host):
+            return BadRequest("The Host header is not a host name or an IP address with an optional port.")
+        # An empty key must not match another route: `/v1/recipients//` is not `/v1/recipients/`.
+        return NotFound("A segment of the path is empty.") if "//" in scope["path"] else None
+
+    def _with_headers(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
+        """Wrap `send` to add the common headers and to drop the body of a response to HEAD."""
+        started = time.perf_counter()
+        state = scope["state"]
+
+        async def send_with_headers(message: AsgiMessage) -> None:
+            if message["type"] == "http.response.start":
+                state[HAS_STARTED] = True
+                route = state["route"] = scope.get("path_template", "")
+                self.requests.count(method, route, message["status"], time.perf_counter() - started)
+                is_public = route in browser_files.PUBLIC_PATHS
+                origin = None if state.get(HAS_SESSION) else _cors_origin(state[HEADER_VALUES], scope["path"])
+                cors = origins.cors_headers(origin, self.context.access.origins, message["status"], is_public=is_public)
+                missing = len(responses.INCOMPLETE.get(()))
+                incomplete = [(b"bellcast-incomplete", b"%d" % missing)] if missing else []
+                message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors, *incomplete]
+            elif message["type"] == "websocket.accept":
+                state[HAS_STARTED] = True
+                state["route"] = scope.get("path_template", "")
+                message["headers"] = [(REQUEST_ID, id.encode())]
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        return send_with_headers
+
+
+def request_id(values: Mapping[bytes, bytes]) -> str:
+    """Return the `X-Request-Id` of a request with these headers if it is valid, else a new id."""
+    given = values.get(REQUEST_ID)
+    if given is not None and GIVEN_ID.fullmatch(text := given.decode("latin-1")):
+        return text
+    return f"{random.getrandbits(ID_BITS):016x}"  # not a secret, and without a system call
+
+
+def path_as_sent(scope: dict[str, Any]) -> str:
+    """Return the path still percent-encoded, without the mount prefix.
+
+    Keys may contain a slash (`%2F`). In the decoded path it would be indistinguishable from a separator."""
+    path: str = scope["path"]
+    raw = scope.get("raw_path")
+    sent = None if raw is None else raw.decode("latin-1")
+    if sent is None or (sent != path and unquote(sent) != path):  # absent, or rewritten by a proxy
+        sent = quote(path, safe="/:@!$&'()*+,;=~")
+    return sent.removeprefix(scope.get("root_path", ""))
+
+
+def _cors_origin(values: Mapping[bytes, bytes], path: str) -> str | None:
+    """Return the origin of the page; None on paths whose responses no cross-origin page may read."""
+    return None if origins.CONSOLE_PATH.fullmatch(path) else _text(values.get(b"origin"))
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
 def build(context: ApiContext) -> ApiMiddleware:
     """Build the application that serves every REST path."""
     requests = health.RequestMetrics()
@@ -85,7 +222,9 @@ def build(context: ApiContext) -> ApiMiddleware:
         # Generated by the first request for it: this takes 0.2 s. To encode and compress it for each request would take 15 ms,
         # and anyone may send them.
         "document": functools.cache(
-            lambda: served_file.of(msgspec.json.encode(openapi.document(HANDLERS, context.limits)), responses.JSON)
+            lambda: responses.served_file(
+                msgspec.json.encode(openapi.document(HANDLERS, context.limits)), responses.JSON
+            )
         ),
     }
     token_paths = TokenPaths((one.template for one in HANDLERS), [one.secret for one in context.project.accepted])

@@ -45,10 +45,10 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCache
 from bellcast.server import adapters, health, maintenance, mounted
 from bellcast.server import api_app as api
+from bellcast.server.api_app import path_as_sent
 from bellcast.server.doctor import Doctor
 from bellcast.server.health import WorkerMetrics
 from bellcast.server.maintenance import BackgroundTasks, Loop
-from bellcast.server.middleware import path_as_sent
 from bellcast.server.nodes import NodeReporter, NodeSettings
 from bellcast.server.request_feed import ObservedCalls
 from bellcast.server.request_log import RequestLog

@@ -49,7 +49,7 @@ class Doctor(Struct, eq=False):
 
     async def findings(self) -> AsyncGenerator[FindingItem]:
         """Yield the finding of each check when it ends, within a bounded time. Raises TooMany while another run is in progress."""
-        from bellcast.server import local_checks
+        from bellcast.server import checks
 
         # A check in a thread only ends by its own timeouts; until then, no other run begins.
         if any(not thread.done() for thread in self._threads):
@@ -62,8 +62,8 @@ class Doctor(Struct, eq=False):
                 loop.call_soon_threadsafe(queue.put_nowait, finding)
 
         blocking = [
-            local_checks.check(self.settings, STORE_SECONDS, len(nodes)),
-            local_checks.check_urls(self.settings),
+            checks.check(self.settings, STORE_SECONDS, len(nodes)),
+            checks.check_urls(self.settings),
         ]
         pool = ThreadPoolExecutor(len(blocking), "doctor")
         self._threads = [pool.submit(check, findings) for findings in blocking]
@@ -88,7 +88,7 @@ class Doctor(Struct, eq=False):
             ended.cancel()
 
     async def _check_inside(self, nodes: Sequence[LiveNode], report: Callable[[FindingItem], None]) -> None:
-        from bellcast.server import local_checks
+        from bellcast.server import checks
 
         try:
             for probe in self.probes:
@@ -106,7 +106,7 @@ class Doctor(Struct, eq=False):
                 report(diagnoses.finding("secrets_unreadable", number=len(objects), objects=shown))
             # Those in the settings are checked with them
             servers, rest = await self.mail_servers(MAX_MAIL_SERVERS)
-            for finding in await local_checks.check_mail_servers("stored mail server", servers):
+            for finding in await checks.check_mail_servers("stored mail server", servers):
                 report(finding)
             if rest:
                 report(diagnoses.finding("mail_unchecked", number=rest, limit=MAX_MAIL_SERVERS))
@@ -115,9 +115,9 @@ class Doctor(Struct, eq=False):
             report(await self._check_public_url(url))
 
     async def _check_public_url(self, url: str) -> FindingItem:
-        from bellcast.server import local_checks
+        from bellcast.server import checks
 
-        shown = local_checks.shown(url)
+        shown = checks.shown(url)
         try:
             response = await self.http.request("GET", f"{url.rstrip('/')}/healthz", headers={}, timeout=URL_TIMEOUT)
         except BellcastError as error:

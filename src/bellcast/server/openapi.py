@@ -31,7 +31,7 @@ from bellcast.kernel.http.responses import JSON, PROBLEM
 from bellcast.kernel.limits import Limits
 from bellcast.live.dialects import DIALECTS
 from bellcast.preferences.types import Preferences
-from bellcast.rest import list_export
+from bellcast.rest import operations
 from bellcast.rest.operations import ApiEndpoint, Operation, refusals
 
 Json = dict[str, Any]
@@ -100,8 +100,8 @@ OTHER_TYPES: Json = {
         "required": ["request"],
     },
 }
-EXPORTS: Json = {type.partition(";")[0]: {"schema": {"type": "string"}} for type in list_export.MEDIA_TYPES.values()}
-STREAMED: Json = {list_export.MEDIA_TYPES["ndjson"]: {"schema": {"type": "string"}}}
+EXPORTS: Json = {type.partition(";")[0]: {"schema": {"type": "string"}} for type in operations.MEDIA_TYPES.values()}
+STREAMED: Json = {operations.MEDIA_TYPES["ndjson"]: {"schema": {"type": "string"}}}
 RESPONSE_HEADERS = {
     "Set-Cookie": "The session of the operator: HttpOnly, SameSite=Lax, and Secure over HTTPS.",
     "ETag": "Changes with each field of the response. `If-Match` compares only what a write replaces.",

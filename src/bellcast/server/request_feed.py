@@ -14,7 +14,7 @@ from bellcast.kernel.http import HEADER_VALUES, AsgiMessage, Receive, Scope, Sen
 from bellcast.live.dialects import DIALECTS
 from bellcast.live_feed import Feed, FeedEvent, ServedRequest, cut, is_refusal, redact
 from bellcast.rest.audit import SECRET_ACTOR
-from bellcast.server.middleware import REQUEST_ID
+from bellcast.server.api_app import REQUEST_ID
 from bellcast.server.openapi import Problem
 
 # Truncates the logged path. The longest valid path has two percent-encoded keys of 200 characters; a request head may

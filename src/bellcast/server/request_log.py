@@ -28,7 +28,7 @@ from bellcast.live.wiring import LiveSession
 from bellcast.live_feed import STATE, AccessLog, FeedEvent, cut, is_refusal
 from bellcast.rest.audit import IS_CHECK
 from bellcast.server import request_feed
-from bellcast.server.middleware import request_id
+from bellcast.server.api_app import request_id
 from bellcast.server.request_feed import (
     MAX_LISTED,
     MAX_PATH,

@@ -30,7 +30,7 @@ from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.sending import SendFanout
 from bellcast.inbox.store import sends
 from bellcast.kernel.clock import Clock, SteadyClock, SystemClock, TestClock
-from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.concurrency import Scheduler
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Invalid, SettingsError
 from bellcast.kernel.events import Stream

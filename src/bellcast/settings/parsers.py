@@ -12,8 +12,8 @@ from bellcast.kernel.brokers import history, nats_wire
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ip_addresses import is_server
-from bellcast.kernel.local_times import find_zone
 from bellcast.kernel.setting_values import NameList
+from bellcast.kernel.times import find_zone
 from bellcast.operators import types
 from bellcast.preferences.types import CHANNELS
 from bellcast.settings.groups import MEMORY, NATS, POSTGRES, REDIS, SQLITE, Secret

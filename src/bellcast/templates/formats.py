@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
-from bellcast.kernel import local_times, validation
+from bellcast.kernel import times, validation
 from bellcast.kernel.limits import Limits
 from bellcast.templates import conditions
 from bellcast.templates.sandbox import Missing
@@ -43,7 +43,7 @@ class Format:
 
     def __init__(self, locale: str, zone: str) -> None:
         self.locale = find_locale(locale)
-        self.zone = local_times.find_zone(zone) or UTC
+        self.zone = times.find_zone(zone) or UTC
 
 
 FORMAT: ContextVar[Format] = ContextVar("format")

@@ -5,11 +5,11 @@ from typing import Annotated
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from bellcast.kernel import patterns, times, validation
+from bellcast.kernel import times, validation
 from bellcast.kernel.brokers import history
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Invalid
-from bellcast.kernel.events import topic_stream
+from bellcast.kernel.events import ROLE_PREFIX, topic_stream
 from bellcast.kernel.field_limits import TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
@@ -46,7 +46,7 @@ def topic(request: ApiRequest) -> str:
 def _changeable(request: ApiRequest) -> str:
     """Return the topic in the path if its subscriptions can be changed."""
     result = topic(request)
-    if result.startswith(patterns.ROLE_PREFIX):
+    if result.startswith(ROLE_PREFIX):
         raise Invalid.of("topic", "is the topic of a role: add or remove the role in the recipient's record")
     return result
 

@@ -12,13 +12,21 @@ import structlog
 from msgspec import Struct
 
 from bellcast.documents.types import PROJECT
-from bellcast.kernel import daemon_threads, retries
+from bellcast.kernel import concurrency
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.slots import Destination, Destinations, server_of
-from bellcast.kernel.outbound.port import Http
-from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, sign, signing_key, tenant_signing_key
+from bellcast.kernel.outbound.port import (
+    STEP_SEPARATOR,
+    Http,
+    is_temporary,
+    next_delay,
+    parse_retry_after,
+    sign,
+    signing_key,
+    tenant_signing_key,
+)
 from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.workflows import engine, workflow_catalog
 from bellcast.workflows.definitions import Step
@@ -33,7 +41,7 @@ HTTP_TIMEOUT_MS = 10_000
 FUNCTION_TIMEOUT_MS = 60_000
 # Concurrent `http` steps of one tenant, at each server, and concurrent calls of one function.
 HTTP_SLOTS = 64
-FUNCTION_SLOTS = daemon_threads.TENANT_THREADS
+FUNCTION_SLOTS = concurrency.TENANT_THREADS
 FUNCTION_LINE = "python "
 # RFC 9110 §5.5: no control character but the tab.
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -104,7 +112,7 @@ class StepCalls(Struct, eq=False):
             call = self._request if step.type == "http" else self._function
             result = await call(step, run, context, stored, attempts)
         except CallFailed as error:
-            delay = retries.next_delay(attempts, self.delays(), error.retry_after) if error.is_temporary else None
+            delay = next_delay(attempts, self.delays(), error.retry_after) if error.is_temporary else None
             reason = error.reason[:MAX_REASON]
             if delay is not None:
                 now = self.clock.now()
@@ -139,8 +147,8 @@ class StepCalls(Struct, eq=False):
             raise CallFailed(error.detail, is_temporary=True) from None
         status = response.status
         if not 200 <= status < 300:
-            after = retries.parse_retry_after(response.headers, self.clock.now())
-            raise CallFailed(f"HTTP status {status}", is_temporary=retries.is_temporary(status), retry_after=after)
+            after = parse_retry_after(response.headers, self.clock.now())
+            raise CallFailed(f"HTTP status {status}", is_temporary=is_temporary(status), retry_after=after)
         if not response.body:
             return None
         try:
@@ -196,7 +204,7 @@ async def _result(function: StepFunction, argument: FunctionRun, tenant: str, se
         async with limit:
             if inspect.iscoroutinefunction(function):
                 return await function(argument)
-            return await daemon_threads.call_function(function, argument, tenant)
+            return await concurrency.call_in_thread(function, argument, tenant)
     except TimeoutError:
         if not limit.expired():  # the function's own
             raise

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels import contents
-from bellcast.kernel import local_times, times
+from bellcast.kernel import times
 from bellcast.kernel.errors import MAX_REASON
 from bellcast.kernel.validation import storable
 from bellcast.templates import conditions
@@ -188,7 +188,7 @@ def _delay_end(step: Step, run: RunState, context: RunContext) -> int:
     if found is None:
         raise InvalidValue(f"until is not a time: {str(value)[:100]!r}")
     if found.tzinfo is None:
-        zone = local_times.find_zone(context.zone)
+        zone = times.find_zone(context.zone)
         found = found.replace(tzinfo=zone or times.EPOCH.tzinfo)
     until = times.milliseconds(found)
     end = until + (duration(step, "offset", run, context) if "offset" in step.fields else 0)

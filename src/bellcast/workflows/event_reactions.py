@@ -16,7 +16,7 @@ from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, is_cach
 from bellcast.engines import Engines
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
-from bellcast.kernel.call_batcher import shared
+from bellcast.kernel.concurrency import shared
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import DEFAULT_TENANT

@@ -20,7 +20,7 @@ from bellcast.channels.types import Fanout
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.brokers.port import Broker
-from bellcast.kernel.contention import Pauses, Scheduler
+from bellcast.kernel.concurrency import Pauses, Scheduler
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.jobs.runner import Again, DestinationCall, PageOutcome

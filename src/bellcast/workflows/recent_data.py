@@ -15,7 +15,7 @@ from bellcast.documents.types import PROJECT
 from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
 from bellcast.kernel import data_schemas
-from bellcast.kernel.contention import Pauses
+from bellcast.kernel.concurrency import Pauses
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bellcast.documents.store import ShortCache
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.contention import Pauses
+from bellcast.kernel.concurrency import Pauses
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import NotFound

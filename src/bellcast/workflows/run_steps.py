@@ -12,7 +12,7 @@ from bellcast.channels.routing import SendRoute
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft
 from bellcast.inbox.types.sends import SendRequest
-from bellcast.kernel import local_times
+from bellcast.kernel import times
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid
 from bellcast.kernel.limits import Limits
 from bellcast.recipients.types import Profile
@@ -248,8 +248,8 @@ def _collect(counter: StepCounter, execution: Execution, step: Step) -> tuple[St
     now, mode = context.now, step.fields.get("mode", "fixed")
     if "cron" in step.fields:
         name = step.fields.get("timezone", "recipient")
-        zone = local_times.find_zone(context.zone if name == "recipient" else name)
-        window = next(cron.after(step.fields["cron"], zone or local_times.UTC_ZONE, now)) - now
+        zone = times.find_zone(context.zone if name == "recipient" else name)
+        window = next(cron.after(step.fields["cron"], zone or times.UTC_ZONE, now)) - now
     else:
         window = engine.duration(step, "window", run, context)
     most = engine.duration(step, "max_window", run, execution.context) if "max_window" in step.fields else None

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import TO, Actor, Audience, Draft
-from bellcast.kernel import local_times, times, validation
+from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.field_limits import GIVEN, NULL, TEXT, Schema, ValueRule, one_of, only
 from bellcast.kernel.http.validation_errors import field_error
@@ -91,7 +91,7 @@ def time_errors(schedule: Schedule, now: int, at: str = "at", *, allows_past: bo
     if (schedule.cron is None) == (schedule.at is None):
         yield FieldError("cron", "must have either cron or at")
         return
-    if not schedule.is_by_zone and not local_times.is_zone(schedule.timezone or "UTC"):
+    if not schedule.is_by_zone and not times.is_zone(schedule.timezone or "UTC"):
         yield FieldError("timezone", "must be an IANA time zone such as Europe/Vienna, or recipient")
     if schedule.cron is not None:
         if not cron.is_cron(schedule.cron):
@@ -161,13 +161,13 @@ def _at(schedule: Schedule, zone: ZoneInfo) -> int | None:
         return times.milliseconds(moment) if times.is_storable(moment) else None
     if schedule.timezone is None or not times.is_storable(moment.replace(tzinfo=LAST_ZONE)):
         return None
-    own = None if schedule.is_by_zone else local_times.find_zone(schedule.timezone)
-    return local_times.to_utc(moment.date(), moment.time(), own or zone)
+    own = None if schedule.is_by_zone else times.find_zone(schedule.timezone)
+    return times.to_utc(moment.date(), moment.time(), own or zone)
 
 
 def zone_of(schedule: Schedule) -> ZoneInfo:
     """Return the time zone of a schedule that has a single one."""
-    return local_times.find_zone(schedule.timezone or "UTC") or local_times.UTC_ZONE
+    return times.find_zone(schedule.timezone or "UTC") or times.UTC_ZONE
 
 
 def next_times(schedule: Schedule, zones: Sequence[ZoneInfo], moment: int, count: int) -> list[int]:

@@ -17,7 +17,7 @@ from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.inbox.types.notifications import Actor, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import field_limits, times, validation
-from bellcast.kernel.contention import Pauses
+from bellcast.kernel.concurrency import Pauses
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bellcast.channels.types import ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.inbox.types import notifications
-from bellcast.kernel import local_times, times
+from bellcast.kernel import times
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
@@ -316,7 +316,7 @@ STEP_TYPES: dict[str, dict[str, Field]] = {
         "timezone": Field(
             _must(
                 'an IANA time zone such as Europe/Vienna, or "recipient"',
-                lambda value: value == "recipient" or (isinstance(value, str) and local_times.is_zone(value)),
+                lambda value: value == "recipient" or (isinstance(value, str) and times.is_zone(value)),
             ),
             "timezone",
             "Time zone",

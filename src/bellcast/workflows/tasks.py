@@ -19,7 +19,7 @@ from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Draft
-from bellcast.kernel import daemon_threads, times
+from bellcast.kernel import concurrency, times
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import END_OF_TIME, Job
@@ -142,7 +142,7 @@ class ScheduledTasks(Struct, eq=False):
                 if inspect.iscoroutinefunction(task.function):
                     await task.function(run)
                 else:
-                    await daemon_threads.call_function(task.function, TaskRun(run, asyncio.get_running_loop()))
+                    await concurrency.call_in_thread(task.function, TaskRun(run, asyncio.get_running_loop()))
             except Exception:
                 log.exception("task_failed", task=name, fired_at=run.fired_at.isoformat())
         if due or progress.until > now:  # later than now if the clock was ahead

@@ -12,7 +12,7 @@ from bellcast.channels.types import RecordedAction
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, ChannelRequest, Draft
 from bellcast.inbox.types.sends import SendRequest
-from bellcast.kernel.contention import CONTENTION_SENDS
+from bellcast.kernel.concurrency import CONTENTION_SENDS
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.limits import Limits
 from tests.clock import FakeClock
@@ -75,7 +75,7 @@ async def test_pages_are_small_while_single_sends_arrive(
     monkeypatch.setattr(type(world.store.sends), "add_page", staticmethod(measured))
     await announce(world)
     if not has_contention:
-        monkeypatch.setattr("bellcast.kernel.contention.CONTENTION_WINDOW_SECONDS", -1)
+        monkeypatch.setattr("bellcast.kernel.concurrency.CONTENTION_WINDOW_SECONDS", -1)
     for _ in range(CONTENTION_SENDS):
         world.pace.contention.record()
     await world.settle()

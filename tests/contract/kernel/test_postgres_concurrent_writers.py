@@ -13,7 +13,7 @@ from bellcast.inbox.types.inboxes import Action, Query
 from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import times
-from bellcast.kernel.call_batcher import CallBatcher
+from bellcast.kernel.concurrency import CallBatcher
 from bellcast.kernel.db import postgres_connection
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.kernel.db.postgres_connection import PostgresConnection, PostgresText

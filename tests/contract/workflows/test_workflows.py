@@ -14,7 +14,7 @@ from bellcast.channels.types import MessageUpdate
 from bellcast.documents.store import Versions
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import SendRequest
-from bellcast.kernel import contention
+from bellcast.kernel import concurrency
 from bellcast.kernel.errors import Invalid, NotFound, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.jobs.slots import MAX_TIMEOUTS
@@ -331,14 +331,14 @@ async def test_audience_gets_a_run_per_subscriber(world: WorkflowWorld, app: App
 async def test_other_tasks_run_between_the_steps_of_a_run(
     world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waited: list[contention.Pauses] = []
-    pause = contention.Pauses.pause_if_due
+    waited: list[concurrency.Pauses] = []
+    pause = concurrency.Pauses.pause_if_due
 
-    async def counted(pauses: contention.Pauses) -> None:
+    async def counted(pauses: concurrency.Pauses) -> None:
         waited.append(pauses)
         await pause(pauses)
 
-    monkeypatch.setattr(contention.Pauses, "pause_if_due", counted)
+    monkeypatch.setattr(concurrency.Pauses, "pause_if_due", counted)
     await world.put("booking", *({**MAIL, "key": f"m{number}", "text": "Hi"} for number in range(10)))
     await world.trigger("booking")
     await world.settle()

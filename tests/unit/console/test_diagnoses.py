@@ -16,7 +16,7 @@ from bellcast.console.types import diagnoses
 
 PACKAGE = Path(bellcast.__file__).parent
 DOCTOR = [PACKAGE / "cli" / f"{name}.py" for name in ("doctor", "server_checks")] + [
-    PACKAGE / "server" / f"{name}.py" for name in ("doctor", "local_checks", "database_checks")
+    PACKAGE / "server" / f"{name}.py" for name in ("doctor", "checks")
 ]
 CHECK = (PACKAGE / "console" / "pages" / "check" / "check.js").read_text(encoding="utf-8")
 

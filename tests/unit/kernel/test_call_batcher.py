@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from bellcast.kernel.call_batcher import CallBatcher, shared
+from bellcast.kernel.concurrency import CallBatcher, shared
 from bellcast.kernel.errors import NotFound, Unavailable
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.kernel.http.compression import accepts
+from bellcast.kernel.http.responses import accepts
 
 
 @pytest.mark.parametrize(

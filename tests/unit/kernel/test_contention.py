@@ -5,13 +5,13 @@ from time import perf_counter
 
 import pytest
 
-from bellcast.kernel import contention
-from bellcast.kernel.contention import CONTENTION_SENDS, SMALL_STEP, STEP, STEP_INTERVAL_SECONDS, Scheduler
+from bellcast.kernel import concurrency
+from bellcast.kernel.concurrency import CONTENTION_SENDS, SMALL_STEP, STEP, STEP_INTERVAL_SECONDS, Scheduler
 
 
 @pytest.fixture
 def contended(monkeypatch: pytest.MonkeyPatch) -> Scheduler:
-    monkeypatch.setattr(contention, "CONTENTION_WINDOW_SECONDS", 60)  # however slow this machine is
+    monkeypatch.setattr(concurrency, "CONTENTION_WINDOW_SECONDS", 60)  # however slow this machine is
     scheduler = Scheduler()
     for _ in range(CONTENTION_SENDS):
         scheduler.contention.record()
@@ -44,7 +44,7 @@ def test_contention_starts_at_its_threshold() -> None:
 
 
 def test_contention_ends_after_its_window(contended: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contention, "CONTENTION_WINDOW_SECONDS", 0)
+    monkeypatch.setattr(concurrency, "CONTENTION_WINDOW_SECONDS", 0)
     assert not contended.contention
 
 
@@ -55,7 +55,7 @@ async def test_batches_of_many_bulk_jobs_are_spaced_like_those_of_one(contended:
 
 
 async def test_short_work_completes_between_two_batches(contended: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contention, "STEP_INTERVAL_SECONDS", 0.2)  # longer than any pause of a loaded machine
+    monkeypatch.setattr(concurrency, "STEP_INTERVAL_SECONDS", 0.2)  # longer than any pause of a loaded machine
     done: list[str] = []
 
     async def bulk() -> None:
@@ -74,12 +74,12 @@ async def test_short_work_completes_between_two_batches(contended: Scheduler, mo
 
 async def test_pauses_let_other_tasks_run_only_when_due(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("bellcast.kernel.contention.perf_counter", lambda: now)
-    pauses, others = contention.Pauses(), list[str]()
+    monkeypatch.setattr("bellcast.kernel.concurrency.perf_counter", lambda: now)
+    pauses, others = concurrency.Pauses(), list[str]()
     asyncio.get_running_loop().call_soon(others.append, "other")
     await pauses.pause_if_due()
     assert others == []
-    now = contention.PART_SECONDS * 2
+    now = concurrency.PART_SECONDS * 2
     await pauses.pause_if_due()
     assert others == ["other"]
 
@@ -95,10 +95,10 @@ async def test_pauses_of_bulk_work_are_longer_and_sooner_under_contention(
     monkeypatch.setattr(Scheduler, "wait", wait)
     for scheduler in (contended, Scheduler()):
         now = perf_counter()
-        monkeypatch.setattr("bellcast.kernel.contention.perf_counter", lambda now=now: now)
-        pauses = contention.Pauses(scheduler)
+        monkeypatch.setattr("bellcast.kernel.concurrency.perf_counter", lambda now=now: now)
+        pauses = concurrency.Pauses(scheduler)
         await pauses.pause_if_due()
-        later = now + contention.SMALL_PART_SECONDS * 2
-        monkeypatch.setattr("bellcast.kernel.contention.perf_counter", lambda later=later: later)
+        later = now + concurrency.SMALL_PART_SECONDS * 2
+        monkeypatch.setattr("bellcast.kernel.concurrency.perf_counter", lambda later=later: later)
         await pauses.pause_if_due()
     assert waits == [contended]

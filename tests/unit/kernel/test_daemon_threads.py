@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.kernel import daemon_threads
+from bellcast.kernel import concurrency
 
 NAME = contextvars.ContextVar("NAME", default="none")
 
@@ -21,7 +21,7 @@ async def test_function_runs_apart_from_the_threads_of_asyncio() -> None:
         thread = threading.current_thread()
         return thread.name, thread.daemon, NAME.get(), argument
 
-    called = await daemon_threads.call_function(function, 7)
+    called = await concurrency.call_in_thread(function, 7)
     assert called == ("bellcast-function", True, "alice", 7)
 
 
@@ -31,7 +31,7 @@ async def test_function_that_raises_what_a_future_refuses_has_an_error(ending: t
         raise ending
 
     with pytest.raises(RuntimeError):
-        await daemon_threads.call_function(function, None)
+        await concurrency.call_in_thread(function, None)
 
 
 def hang(end: threading.Event) -> None:
@@ -55,11 +55,11 @@ def end() -> Iterator[threading.Event]:
 async def test_function_keeps_its_thread_until_it_returns(
     monkeypatch: pytest.MonkeyPatch, end: threading.Event
 ) -> None:
-    monkeypatch.setattr(daemon_threads, "FUNCTION_THREADS", 1)
-    cancelled = asyncio.ensure_future(daemon_threads.call_function(hang, end))
+    monkeypatch.setattr(concurrency, "FUNCTION_THREADS", 1)
+    cancelled = asyncio.ensure_future(concurrency.call_in_thread(hang, end))
     await asyncio.sleep(0)
     cancelled.cancel()
-    waiting = asyncio.ensure_future(daemon_threads.call_function(hang, end, "acme"))
+    waiting = asyncio.ensure_future(concurrency.call_in_thread(hang, end, "acme"))
     assert await has_waited(waiting)
     end.set()
     await waiting
@@ -68,20 +68,20 @@ async def test_function_keeps_its_thread_until_it_returns(
 async def test_calls_that_hang_delay_no_other_tenant_and_no_other_function(
     monkeypatch: pytest.MonkeyPatch, end: threading.Event
 ) -> None:
-    monkeypatch.setattr(daemon_threads, "TENANT_THREADS", 2)
-    hanging = [asyncio.ensure_future(daemon_threads.call_function(hang, end, "acme")) for _ in range(3)]
+    monkeypatch.setattr(concurrency, "TENANT_THREADS", 2)
+    hanging = [asyncio.ensure_future(concurrency.call_in_thread(hang, end, "acme")) for _ in range(3)]
     for call in hanging[:2]:
         await has_waited(call)
         call.cancel()
     assert await has_waited(hanging[2])
     returned = threading.Event()
     returned.set()
-    await daemon_threads.call_function(hang, returned, "globex")
-    assert await daemon_threads.call_function(str, 7, "acme") == "7"
+    await concurrency.call_in_thread(hang, returned, "globex")
+    assert await concurrency.call_in_thread(str, 7, "acme") == "7"
     end.set()
     await hanging[2]
     del hanging, call
     async with asyncio.timeout(60):
-        while len(daemon_threads._free_threads[asyncio.get_running_loop()]) > 0:
+        while len(concurrency._free_threads[asyncio.get_running_loop()]) > 0:
             await asyncio.sleep(0.01)
             gc.collect()

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from bellcast.rest import list_export
+from bellcast.rest import operations
 
 
 @pytest.mark.parametrize(
     "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1+1", "\uff1d1+1", "\u00a0=1"]
 )
 def test_text_that_a_spreadsheet_would_calculate_gets_an_apostrophe(text: str) -> None:
-    assert list_export.cell(text) == f"'{text}"
+    assert operations.csv_cell(text) == f"'{text}"
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,11 @@ def test_text_that_a_spreadsheet_would_calculate_gets_an_apostrophe(text: str) -
     ],
 )
 def test_other_values_are_shown_as_they_are(value: Any, cell: str) -> None:
-    assert list_export.cell(value) == cell
+    assert operations.csv_cell(value) == cell
 
 
 def test_separators_and_line_breaks_do_not_leave_their_cell() -> None:
-    written = list_export._rows([[list_export.cell('x",=1\r\n=2'), list_export.cell("y")]])
+    written = operations._rows([[operations.csv_cell('x",=1\r\n=2'), operations.csv_cell("y")]])
     assert list(csv.reader(io.StringIO(written.decode(), newline=""))) == [['x",=1\r\n=2', "y"]]
 
 
@@ -56,6 +56,6 @@ def test_separators_and_line_breaks_do_not_leave_their_cell() -> None:
 def test_format_is_what_the_client_prefers(accept: str | None, format: str | None) -> None:
     headers = [] if accept is None else [(b"accept", accept.encode())]
     request: Any = SimpleNamespace(scope={"state": {"is_head": False, "header_values": dict(headers)}})
-    assert list_export.format_of(request) == format
+    assert operations.export_format(request) == format
     request.scope["state"]["is_head"] = True
-    assert list_export.format_of(request) is None
+    assert operations.export_format(request) is None

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from bellcast.outbox import tables
-from bellcast.server import database_checks, local_checks
+from bellcast.server import checks
 from bellcast.settings.groups import ServerSettings, Settings, StoreSettings
 from tests import engines
 from tests.servers import free_port
@@ -21,7 +21,7 @@ def url():
 
 
 def states_and_fixes(**settings) -> dict[str, tuple[str, str]]:
-    results = database_checks.check(Settings(store=StoreSettings(**settings)), 1)
+    results = checks.check_databases(Settings(store=StoreSettings(**settings)), 1)
     return {finding.check: (finding.state, finding.fix) for finding in results}
 
 
@@ -52,12 +52,12 @@ def test_reachable_engines_with_matching_clocks_are_ok(url):
 def test_processes_that_may_exceed_the_connections_of_postgresql_are_a_warning(url):
     settings = Settings(store=StoreSettings(url=url, connections=17))  # the server has 200
     for processes, is_warned in ((10, False), (11, True)):
-        findings = [one.what for one in database_checks.check(settings, processes) if "connections" in one.what]
+        findings = [one.what for one in checks.check_databases(settings, processes) if "connections" in one.what]
         warning = "the processes may open 209 connections, and PostgreSQL accepts 200"
         assert findings == ([warning] if is_warned else [])
     # Before the server runs, its workers are known.
     settings = Settings(server=ServerSettings(workers=11), store=settings.store)
-    assert "store's connections" in {one.check for one in local_checks.check(settings)}
+    assert "store's connections" in {one.check for one in checks.check(settings)}
 
 
 @pytest.fixture
@@ -74,10 +74,10 @@ def pooler(request):
 def test_pooler_that_a_server_refuses_is_a_problem(url, pooler, state):
     pooled = pooler.url(url.rpartition("/")[2])
     findings = {
-        finding.check: finding for finding in database_checks.check(Settings(store=StoreSettings(broker=pooled)), 1)
+        finding.check: finding for finding in checks.check_databases(Settings(store=StoreSettings(broker=pooled)), 1)
     }
     assert findings["broker"].state == state
-    findings |= {one.check: one for one in database_checks.check(Settings(store=StoreSettings(url=pooled)), 1)}
+    findings |= {one.check: one for one in checks.check_databases(Settings(store=StoreSettings(url=pooled)), 1)}
     assert findings["store"].state == ("problem" if state == "problem" else "warning")  # not migrated
     if state == "problem":
         assert all("pool_mode=session" in findings[part].what for part in ("store", "broker"))
@@ -146,7 +146,7 @@ def test_each_missing_driver_is_a_finding_beside_the_other_checks(monkeypatch):
     settings = Settings(
         store=StoreSettings(url="postgresql://h/d", broker="redis://h", database_url="postgresql://h/e")
     )
-    findings = list(database_checks.check(settings, 1))
+    findings = list(checks.check_databases(settings, 1))
     assert [(one.state, one.what.split(":")[0]) for one in findings] == [
         ("problem", "BELLCAST_STORE"), ("problem", "BELLCAST_BROKER"), ("problem", "BELLCAST_DATABASE_URL"),
     ]  # fmt: skip

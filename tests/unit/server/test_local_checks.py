@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.identities import Project
-from bellcast.server import local_checks
+from bellcast.server import checks
 from bellcast.settings.groups import ServerSettings, Settings, StoreSettings
 
 
@@ -20,7 +20,7 @@ def states(findings):
 
 @pytest.mark.parametrize("pattern", ["*", "user.*", "private-*", "us*", "inbox-42", "a@b.example", "Customer-7"])
 def test_public_topics_of_one_recipient_are_a_warning(pattern):
-    (finding,) = local_checks._public_topics(Settings(access=AccessConfig(public_topics=("news", pattern))))
+    (finding,) = checks._public_topics(Settings(access=AccessConfig(public_topics=("news", pattern))))
     assert finding.state == "warning"
     assert pattern in finding.what
     assert "news" not in finding.what
@@ -29,7 +29,7 @@ def test_public_topics_of_one_recipient_are_a_warning(pattern):
 
 @pytest.mark.parametrize("public", [(), ("news",), ("scores.*", "status")])
 def test_general_public_topics_are_ok(public):
-    assert states(local_checks._public_topics(Settings(access=AccessConfig(public_topics=public)))) == [
+    assert states(checks._public_topics(Settings(access=AccessConfig(public_topics=public)))) == [
         ("public topics", "ok")
     ]
 
@@ -46,7 +46,7 @@ def test_general_public_topics_are_ok(public):
     ],
 )
 def test_origins_are_checked(access, state):
-    assert states(local_checks._origins(Settings(access=access))) == [("origins", state)]
+    assert states(checks._origins(Settings(access=access))) == [("origins", state)]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_origins_are_checked(access, state):
     ],
 )
 def test_proxies_are_checked(server, state):
-    assert states(local_checks._proxies(Settings(server=server))) == [("proxies", state)]
+    assert states(checks._proxies(Settings(server=server))) == [("proxies", state)]
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def settings_with_data(tmp_path):
 
 
 def test_private_data_folder_and_credentials_are_ok(settings_with_data):
-    assert states([*local_checks._folder(settings_with_data), *local_checks._credentials(settings_with_data)]) == [
+    assert states([*checks._folder(settings_with_data), *checks._credentials(settings_with_data)]) == [
         ("data folder", "ok"),
         ("credentials", "ok"),
     ]
@@ -81,7 +81,7 @@ def test_private_data_folder_and_credentials_are_ok(settings_with_data):
 def test_data_readable_by_others_is_reported(settings_with_data):
     settings_with_data.store.data.chmod(0o755)
     (settings_with_data.store.data / "project.json").chmod(0o640)
-    (folder,), (credentials,) = local_checks._folder(settings_with_data), local_checks._credentials(settings_with_data)
+    (folder,), (credentials,) = checks._folder(settings_with_data), checks._credentials(settings_with_data)
     assert (folder.state, folder.fix) == ("warning", f"chmod 700 {settings_with_data.store.data}")
     assert (credentials.state, credentials.fix) == (
         "problem",
@@ -91,14 +91,14 @@ def test_data_readable_by_others_is_reported(settings_with_data):
 
 def test_missing_data_folder_is_not_a_problem(tmp_path):
     missing = Settings(store=StoreSettings(data=tmp_path / "deep" / "data"))
-    assert {finding.state for finding in local_checks.check(missing)} <= {"ok", "warning"}
+    assert {finding.state for finding in checks.check(missing)} <= {"ok", "warning"}
 
 
 @pytest.mark.parametrize(("free", "state"), [(10_000_000, "problem"), (1_000_000_000, "warning"), (10**11, "ok")])
 def test_disk_space_is_checked(settings_with_data, monkeypatch, free, state):
     usage = shutil.disk_usage(settings_with_data.store.data)._replace(free=free)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert states(local_checks._disk(settings_with_data)) == [("disk", state)]
+    assert states(checks._disk(settings_with_data)) == [("disk", state)]
 
 
 @pytest.mark.parametrize(
@@ -106,20 +106,20 @@ def test_disk_space_is_checked(settings_with_data, monkeypatch, free, state):
 )
 def test_open_file_limit_is_checked(monkeypatch, hard, state):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, hard))
-    assert states(local_checks._files()) == [("open files", state)]
+    assert states(checks._files()) == [("open files", state)]
 
 
 def test_clock_behind_the_store_is_a_problem(settings_with_data):
     settings_with_data.store.path.touch()
-    assert states(local_checks._clock(settings_with_data)) == [("clock", "ok")]
+    assert states(checks._clock(settings_with_data)) == [("clock", "ok")]
     ahead = time.time() + 3600
     os.utime(settings_with_data.store.path, (ahead, ahead))
-    assert states(local_checks._clock(settings_with_data)) == [("clock", "problem")]
+    assert states(checks._clock(settings_with_data)) == [("clock", "problem")]
 
 
 def test_file_that_is_not_a_store_is_a_problem(settings_with_data):
     settings_with_data.store.path.write_bytes(b"a letter to my landlord" * 100)
-    ((finding),) = local_checks._store(settings_with_data.store.path)
+    ((finding),) = checks._store(settings_with_data.store.path)
     assert finding.state == "problem"
     assert "bellcast restore" in finding.fix
 
@@ -127,4 +127,4 @@ def test_file_that_is_not_a_store_is_a_problem(settings_with_data):
 def test_configured_credentials_need_no_file(settings_with_data):
     (settings_with_data.store.data / "project.json").unlink()
     configured = replace(settings_with_data, project=Project("1", "key", "s" * 40))
-    assert states(local_checks._credentials(configured)) == [("credentials", "ok")]
+    assert states(checks._credentials(configured)) == [("credentials", "ok")]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.server.middleware import path_as_sent
+from bellcast.server.api_app import path_as_sent
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bellcast.auth.permissions import AccessConfig
-from bellcast.server import local_checks
+from bellcast.server import checks
 from bellcast.settings.groups import ServerSettings, Settings
 
 BODIES = {"/keys": b'{"keys": [{}]}', "/latin-1": b'{"keys": ["\xfc"]}', "/nested": b"[" * 100_000}
@@ -57,24 +57,24 @@ def app():
 )
 def test_each_url_is_judged_by_its_response(app, path, states):
     access = AccessConfig(session_url=app + path, jwks_url=app + path)
-    findings = list(local_checks.check_urls(Settings(access=access, server=ServerSettings(handler_url=app + path))))
+    findings = list(checks.check_urls(Settings(access=access, server=ServerSettings(handler_url=app + path))))
     assert [finding.state for finding in findings] == states
     assert all(app + path in finding.what for finding in findings)
     assert all("as expected" in finding.what for finding in findings if path == "/401" and finding.state == "ok")
 
 
 def test_unreachable_url_is_a_problem_that_names_its_setting():
-    (finding,) = local_checks.check_urls(Settings(access=AccessConfig(session_url="http://127.0.0.1:1/session")))
+    (finding,) = checks.check_urls(Settings(access=AccessConfig(session_url="http://127.0.0.1:1/session")))
     assert finding.state == "problem"
     assert "BELLCAST_SESSION_URL" in finding.fix
 
 
 @pytest.mark.parametrize(("path", "reason"), [("/drip", "did not respond within 0.3 s"), ("/flood", "sent more than")])
 def test_endless_response_ends_its_check(app, path, reason, monkeypatch):
-    monkeypatch.setattr(local_checks, "URL_SECONDS", 0.3 if path == "/drip" else 60)
+    monkeypatch.setattr(checks, "URL_SECONDS", 0.3 if path == "/drip" else 60)
     found = []
     access = AccessConfig(session_url=app + path, jwks_url=app + path)
-    check = threading.Thread(target=lambda: found.extend(local_checks.check_urls(Settings(access=access))), daemon=True)
+    check = threading.Thread(target=lambda: found.extend(checks.check_urls(Settings(access=access))), daemon=True)
     check.start()
     check.join(60)  # without a limit in total, it would never end
     assert [finding.state for finding in found] == ["problem", "problem"]
@@ -82,13 +82,13 @@ def test_endless_response_ends_its_check(app, path, reason, monkeypatch):
 
 
 def test_unset_urls_are_not_probed():
-    assert list(local_checks.check_urls(Settings())) == []
+    assert list(checks.check_urls(Settings())) == []
 
 
 def test_findings_contain_no_credentials_and_no_query():
     url = "http://bell:hunter2@127.0.0.1:1/session?key=hunter2#hunter2"
     settings = Settings(access=AccessConfig(session_url=url, jwks_url=url), server=ServerSettings(handler_url=url))
-    findings = list(local_checks.check_urls(settings))
+    findings = list(checks.check_urls(settings))
     assert len(findings) == 3
     for finding in findings:
         assert "http://127.0.0.1:1/session cannot" in finding.what

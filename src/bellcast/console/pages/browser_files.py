@@ -5,7 +5,7 @@ from pathlib import Path
 
 import bellcast
 from bellcast.kernel.errors import NotFound
-from bellcast.kernel.http import ASGIApp, request_body, served_file
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest.operations import public_file
 
@@ -57,22 +57,22 @@ async def loader(request: ApiRequest) -> ASGIApp:
 @public_file("/favicon.svg", "image/svg+xml", id="icons.svg")
 async def svg(request: ApiRequest) -> ASGIApp:
     """The mark of the server's pages, as a vector graphic."""
-    return served_file.read_all(ICONS)["favicon.svg"].respond(request, {})
+    return responses.read_folder(ICONS)["favicon.svg"].respond(request, {})
 
 
 @public_file("/favicon.ico", "image/x-icon", id="icons.ico")
 async def ico(request: ApiRequest) -> ASGIApp:
     """The mark of the server's pages, in 16 and 32 pixels."""
-    return served_file.read_all(ICONS)["favicon.ico"].respond(request, {})
+    return responses.read_folder(ICONS)["favicon.ico"].respond(request, {})
 
 
 @public_file("/apple-touch-icon.png", "image/png", id="icons.touch")
 async def touch(request: ApiRequest) -> ASGIApp:
     """The mark for the home screens of phones, 180 pixels."""
-    return served_file.read_all(ICONS)["apple-touch-icon.png"].respond(request, {})
+    return responses.read_folder(ICONS)["apple-touch-icon.png"].respond(request, {})
 
 
 def _file(request: ApiRequest, name: str) -> ASGIApp:
-    if (found := served_file.read_all(FOLDER).get(name)) is None:
+    if (found := responses.read_folder(FOLDER).get(name)) is None:
         raise NotFound("The browser client has no such file.")
     return found.respond(request, HEADERS)

@@ -17,7 +17,7 @@ from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import Audience, Draft, ImportedDraft
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_FIELD_ERRORS, BellcastError, Invalid
-from bellcast.kernel.http import ASGIApp, bulk_items, request_body, responses
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.validation_errors import Suggestions
 from bellcast.rest import context, guards, tenants
@@ -156,7 +156,7 @@ async def parts(request: ApiRequest, shape: request_body.Shape[D]) -> AsyncItera
     key = request_body.header(request, b"idempotency-key")
     if key is not None:
         validation.check(validation.key("Idempotency-Key", key, ctx.limits))
-    items = await bulk_items.read(request, ctx.limits.bulk, ctx.limits.bulk_items, ctx.engines.pace)
+    items = await request_body.bulk_items(request, ctx.limits.bulk, ctx.limits.bulk_items, ctx.engines.pace)
     keys: list[str | None] = [None] * len(items)
     if key is not None:  # hashed, so that the item's number always fits
         root = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
@@ -197,7 +197,7 @@ def _read(
     suggestions: Suggestions,
 ) -> D | BellcastError:
     try:
-        bulk_items.check_size(item)
+        request_body.check_item_size(item)
         draft = request_body.json(bytes(item), shape, ctx, suggestions)
         return notifications.with_defaults(draft, tenant, key if draft.idempotency_key is None else None)
     except BellcastError as refusal:

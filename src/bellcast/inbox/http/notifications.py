@@ -26,9 +26,10 @@ from bellcast.inbox.store.sent import SentItems
 from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import Audience, Draft, Edit, Notification, Sent
 from bellcast.inbox.types.sends import Reach, SentItem
-from bellcast.kernel import patterns, times, validation
+from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.errors import BadRequest, IdempotencyMismatch, Invalid, NotFound, TemplateFailed
+from bellcast.kernel.events import ROLE_PREFIX
 from bellcast.kernel.field_limits import TENANT_NAME
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
@@ -37,7 +38,7 @@ from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.operators.types import ONE_BY_ONE
 from bellcast.preferences.types import Channel
-from bellcast.rest import context, guards, list_export, tenants
+from bellcast.rest import context, guards, operations, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall
@@ -219,7 +220,7 @@ async def listed(request: ApiRequest, engines: Engines, items: Sequence[SentItem
     states = await Fanouts(engines.db).states(announced) if announced else {}
     is_of_all = guards.caller(request).tenants is None
     # An export of 100,000 announcements would read 100 million rows.
-    countable = [] if list_export.format_of(request) else [one for one in items if one.announcement]
+    countable = [] if operations.export_format(request) else [one for one in items if one.announcement]
     counted = [one.notification.id for one in countable if is_of_all or one.tenant != EVERY_TENANT]
     reach = await SentItems(engines.db).reach(counted) if counted else {}
     fanouts = {id: "running" if state == "running" else "done" for id, state in states.items()}
@@ -262,8 +263,8 @@ async def _sent_notification(request: ApiRequest, ctx: ApiContext, item: SentIte
 
 def _audience(item: SentItem) -> Audience:
     """Return the audience of an announcement."""
-    if item.topic is not None and item.topic.startswith(patterns.ROLE_PREFIX):
-        return Audience(role=item.topic.removeprefix(patterns.ROLE_PREFIX))
+    if item.topic is not None and item.topic.startswith(ROLE_PREFIX):
+        return Audience(role=item.topic.removeprefix(ROLE_PREFIX))
     if item.topic is not None:
         return Audience(topic=item.topic)
     if item.tenant in ("", EVERY_TENANT):

@@ -21,7 +21,7 @@ from bellcast.inbox.types.sends import Materialized
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Params, Row, Script, Statement
-from bellcast.kernel.patterns import ROLE_PREFIX
+from bellcast.kernel.events import ROLE_PREFIX
 
 # Columns of the statement `announcements_newest` by index: `rows.ENTRY_COLUMNS` of a notification, then these.
 SEQ, CHANGED, TOPIC, RECALLED, LAST = range(rows.ENTRY_COLUMNS, rows.ENTRY_COLUMNS + 5)

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from bellcast.kernel import patterns, times
-from bellcast.kernel.events import CLIENT_PREFIX, LiveEvent, Stream
+from bellcast.kernel import times
+from bellcast.kernel.events import CLIENT_PREFIX, LiveEvent, Stream, pattern_matches
 from bellcast.kernel.events import SEPARATOR as STREAM_SEPARATOR
 
 OFF = "off"
@@ -99,7 +99,7 @@ class KeepRules:
         kind, _, key = stream.split(STREAM_SEPARATOR, 2)
         name = key if kind == "topic" else RECIPIENT_PREFIX + key
         for rule in self.all():
-            if patterns.matches(rule.pattern, name):
+            if pattern_matches(rule.pattern, name):
                 return rule if rule.duration_ms else None
         return None
 

@@ -24,7 +24,7 @@ from bellcast.kernel.brokers.memory import EPOCH_BITS
 from bellcast.kernel.brokers.nats import COMMAND_TIMEOUT, LEADERLESS, NatsTransport
 from bellcast.kernel.brokers.nats_wire import Message
 from bellcast.kernel.brokers.port import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
-from bellcast.kernel.call_batcher import shared
+from bellcast.kernel.concurrency import shared
 from bellcast.kernel.errors import TooLarge, Unavailable
 from bellcast.kernel.events import Stream
 

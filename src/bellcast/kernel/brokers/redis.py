@@ -24,7 +24,7 @@ from bellcast.kernel.brokers.history import EventId, ids_up_to
 from bellcast.kernel.brokers.memory import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
 from bellcast.kernel.brokers.port import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers.remote import PubSubMessage
-from bellcast.kernel.call_batcher import CallBatcher
+from bellcast.kernel.concurrency import CallBatcher
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import SEPARATOR, Stream
 

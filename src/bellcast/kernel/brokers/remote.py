@@ -17,8 +17,8 @@ import structlog
 from msgspec.structs import replace
 
 from bellcast.kernel.brokers.port import KEPT_PREFIX, Broker
-from bellcast.kernel.call_batcher import shared
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.concurrency import shared
 from bellcast.kernel.errors import SettingsError, Unavailable
 from bellcast.kernel.events import ANNOUNCEMENTS, UNENCODABLE, Event, LiveEvent, Stream
 

@@ -26,8 +26,8 @@ from bellcast.kernel.brokers.history import (
 from bellcast.kernel.brokers.memory import SWEEP_INTERVAL_SECONDS
 from bellcast.kernel.brokers.port import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers.remote import RemoteBroker
-from bellcast.kernel.call_batcher import CallBatcher
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.concurrency import CallBatcher
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import SEPARATOR, UNENCODABLE, LiveEvent, Stream
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import structlog
 
-from bellcast.kernel.call_batcher import CallBatcher
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.concurrency import CallBatcher
 from bellcast.kernel.db import postgres_connection
 from bellcast.kernel.db.engine import Engine, P, T
 from bellcast.kernel.db.migrations import postgres as migrations

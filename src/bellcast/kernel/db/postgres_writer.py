@@ -17,7 +17,7 @@ import asyncpg
 from asyncpg import exceptions
 
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.contention import MAX_BACKOFF_SECONDS
+from bellcast.kernel.concurrency import MAX_BACKOFF_SECONDS
 from bellcast.kernel.db import writer
 from bellcast.kernel.db.postgres_connection import RETRYABLE_ERRORS, PostgresConnection, Raw, translated
 from bellcast.kernel.db.script import (

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.contention import MAX_BACKOFF_SECONDS
+from bellcast.kernel.concurrency import MAX_BACKOFF_SECONDS
 from bellcast.kernel.db import backup, sqlite_identity
 from bellcast.kernel.db.engine import Engine, P, T
 from bellcast.kernel.db.migrations import sqlite as migrations

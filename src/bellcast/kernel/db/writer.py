@@ -11,7 +11,7 @@ from heapq import heappop, heappush, heapreplace
 from itertools import accumulate, groupby
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from bellcast.kernel.contention import ContentionDetector
+from bellcast.kernel.concurrency import ContentionDetector
 from bellcast.kernel.db.script import ListCommand, WriteCommand
 from bellcast.kernel.errors import DiskFull, Unavailable
 

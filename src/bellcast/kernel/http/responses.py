@@ -1,21 +1,26 @@
-"""Responses as ASGI applications, which handlers return."""
+"""Responses as ASGI applications, which handlers return; their compression, and static files."""
 
 import asyncio
 import base64
+import contextlib
 import functools
+import gzip
 import hashlib
+import re
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError, UpgradeRequired
-from bellcast.kernel.http import ASGIApp, Receive, Scope, Send, request_body
+from bellcast.kernel.http import ASGIApp, AsgiMessage, Receive, Scope, Send, entity_tags, request_body
 from bellcast.kernel.http.request_body import ApiRequest
 
 T = TypeVar("T", bound=Struct)
@@ -208,3 +213,123 @@ async def _item_lines(first: list[Any], items: AsyncGenerator[Any]) -> AsyncGene
             yield _encode(one) + b"\n"
         async for one in items:
             yield _encode(one) + b"\n"
+
+
+# --- compression
+
+ZERO = re.compile(r"\s*q=0(\.0{0,3})?\s*")
+
+
+def accepts(header: str | None, coding: str) -> bool:
+    """Return whether an Accept-Encoding header allows the coding: named, or covered by `*`, and not with a weight of
+    zero."""
+    offers = (part.partition(";") for part in (header or "").lower().split(","))
+    weights = {name.strip(): weight for name, _, weight in offers}
+    weight = weights.get(coding, weights.get("*"))
+    return weight is not None and ZERO.fullmatch(weight) is None
+
+
+# A body that fits into one packet is not compressed.
+MIN_BYTES = 1_400
+# A larger body is compressed in a thread: it would take the event loop more than 0.6 ms.
+INLINE_BYTES = 65_536
+COMPRESSED_TYPES = (b"application/json", b"text/")
+# Takes 10 µs per KB of JSON and leaves a fifth of it. Level 6 takes half as long again for 7 % less.
+LEVEL = 3
+
+
+def compressing(scope: Any, send: Send) -> Send:
+    """Wrap `send` of a GET request. Writes are not compressed: servers send them in large numbers, with small responses.
+
+    A response with an ETag is not either: a strong one names one encoding (RFC 9110, 8.8.3), and conditional writes send it
+    back. Streams are passed through."""
+    if scope["method"] != "GET":
+        return send
+    start: AsgiMessage | None = None
+
+    async def send_compressed(message: AsgiMessage) -> None:
+        nonlocal start
+        if message["type"] == "http.response.start":
+            named = dict(message["headers"])
+            is_text = named.get(b"content-type", b"").startswith(COMPRESSED_TYPES)
+            if is_text and not named.keys() & {b"etag", b"content-encoding"}:
+                start = message  # its headers depend on the body
+                return
+        if start is not None:
+            held, start = start, None
+            body: bytes = message.get("body", b"")
+            if not message.get("more_body") and len(body) >= MIN_BYTES:
+                headers = [*held["headers"], (b"vary", b"Accept-Encoding")]
+                accepted = next((value for name, value in scope["headers"] if name == b"accept-encoding"), None)
+                if accepted is not None and accepts(accepted.decode("latin-1"), "gzip"):
+                    if len(body) > INLINE_BYTES:
+                        body = await asyncio.to_thread(gzip.compress, body, LEVEL, mtime=0)
+                    else:
+                        body = gzip.compress(body, LEVEL, mtime=0)
+                    headers = [header for header in headers if header[0] != b"content-length"]
+                    headers += [(b"content-length", b"%d" % len(body)), (b"content-encoding", b"gzip")]
+                    message = {**message, "body": body}
+                held["headers"] = headers
+            await send(held)
+        await send(message)
+
+    return send_compressed
+
+
+# --- static files
+
+FILE_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".ico": "image/x-icon",
+    ".png": "image/png",
+    ".map": "application/json",
+}
+
+
+class ServedFile(NamedTuple):
+    """A file's content. `encodings` is ordered by size, the smallest first."""
+
+    body: bytes
+    etag: str
+    media_type: str
+    encodings: Mapping[str, bytes]
+
+    def respond(self, request: ApiRequest, headers: Mapping[str, str]) -> ASGIApp:
+        """Return the file in the smallest encoding that the browser accepts, or 304. Each encoding has its own ETag, as
+        RFC 9110 requires of strong ones."""
+        header = request_body.header(request, b"accept-encoding")
+        encoding = next((name for name in self.encodings if accepts(header, name)), None)
+        etag = f'{self.etag[:-1]}-{encoding}"' if encoding else self.etag
+        # Revalidated on every page load with a 304, so that an upgrade of the server also upgrades the page.
+        all_headers = {"cache-control": "no-cache", **headers, "etag": etag, "vary": "Accept-Encoding"}
+        if entity_tags.unchanged(request, etag):
+            return empty(304, all_headers)
+        if encoding:
+            all_headers["content-encoding"] = encoding
+            return complete(200, self.encodings[encoding], self.media_type, all_headers)
+        return complete(200, self.body, self.media_type, all_headers)
+
+
+def read_file(file: Path, appended: bytes = b"") -> ServedFile:
+    """Read a file of the package, append to it, and compress the result unless the build did."""
+    body, built = file.read_bytes() + appended, None
+    with contextlib.suppress(OSError, EOFError, zlib.error):  # missing, or half written
+        gzipped, brotli = (file.with_name(f"{file.name}.{name}").read_bytes() for name in ("gz", "br"))
+        if gzip.decompress(gzipped) == body:  # smaller than compressed at run time
+            built = {"br": brotli, "gzip": gzipped}
+    return served_file(body, FILE_TYPES[file.suffix], built)
+
+
+def served_file(body: bytes, media_type: str, built: Mapping[str, bytes] | None = None) -> ServedFile:
+    """Return a file with this content, compressed unless the build did."""
+    etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+    return ServedFile(body, etag, media_type, built or {"gzip": gzip.compress(body, 9, mtime=0)})
+
+
+@functools.cache
+def read_folder(folder: Path) -> Mapping[str, ServedFile]:
+    """Read and compress the files of a folder of the package once, by their paths in it: they change only with the package."""
+    files = (file for file in sorted(folder.rglob("*")) if file.suffix in FILE_TYPES)
+    return {file.relative_to(folder).as_posix(): read_file(file) for file in files}

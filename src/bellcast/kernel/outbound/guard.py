@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bellcast.kernel import daemon_threads
+from bellcast.kernel import concurrency
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ip_addresses import IPAddress, is_server
 
@@ -46,7 +46,7 @@ class Resolver:
         if lookup is None:
             if len(self._lookups) >= MAX_LOOKUPS:
                 raise Unavailable("Too many host names are being resolved: try again later.")
-            lookup = self._lookups[host] = daemon_threads.start(
+            lookup = self._lookups[host] = concurrency.start_thread(
                 "resolver", lambda: _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
             )
 

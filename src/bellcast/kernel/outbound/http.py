@@ -11,7 +11,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from socket import socket
 from typing import TYPE_CHECKING
 
-from bellcast.kernel import daemon_threads
+from bellcast.kernel import concurrency
 from bellcast.kernel.errors import Unavailable, certificate_fault
 from bellcast.kernel.outbound.guard import AddressGuard, Resolver, open_socket
 from bellcast.kernel.outbound.port import Response
@@ -66,7 +66,7 @@ class HttpxClient:
     ) -> Response:
         """Send a request and read the whole response within `timeout` seconds."""
         if self._current() is None:  # in a thread: the imports and the certificate authorities take 0.5 s of CPU
-            await daemon_threads.start("http-client", lambda: self._client)
+            await concurrency.start_thread("http-client", lambda: self._client)
         import httpcore
         import httpx
 

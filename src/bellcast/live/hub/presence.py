@@ -8,8 +8,7 @@ from functools import lru_cache
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.kernel import patterns
-from bellcast.kernel.events import Stream
+from bellcast.kernel.events import Stream, any_pattern_matches
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster.groups import PresenceKey
 from bellcast.live.types import PresenceChanged
@@ -190,7 +189,7 @@ def merge_changes(changes: Sequence[PresenceChanged]) -> PresenceChanged | None:
 
 
 # Called twice for each follower of a topic. With topic names of at most 200 characters, the cache takes 2 MB.
-_matches_any = lru_cache(maxsize=5_000)(patterns.any_matches)
+_matches_any = lru_cache(maxsize=5_000)(any_pattern_matches)
 
 
 def _plain(member: Member) -> Member:

@@ -9,8 +9,8 @@ import gzip
 from contextlib import suppress
 
 from bellcast.kernel.http import Receive, Send, responses
-from bellcast.kernel.http.compression import accepts
 from bellcast.kernel.http.request_body import Disconnected
+from bellcast.kernel.http.responses import accepts
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.outbound import QueuedTransport
 from bellcast.live.http import asgi

@@ -11,9 +11,9 @@ from bellcast.auth import link_tokens
 from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Inbox, Position, parse_position
-from bellcast.kernel import patterns
 from bellcast.kernel.brokers import history
 from bellcast.kernel.errors import BellcastError, Unauthenticated, Unavailable
+from bellcast.kernel.events import role_topic
 from bellcast.kernel.identities import Principal, Project
 from bellcast.live import topic_access
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
@@ -214,14 +214,14 @@ class NamespaceHandshake:
             return {}
         roles = inbox.roles if principal.roles is None else principal.roles
         requested = [topic for topic in principal.topics if "*" not in topic]
-        names = [*map(patterns.role_topic, roles), *requested]
+        names = [*map(role_topic, roles), *requested]
         limit = self._live.config.limits.topics_per_connection
         granted, _ = (
             await topic_access.authorize_topics(self._live.engines.db, principal, names, 0, self._live.config)
             if names
             else ({}, ())
         )
-        by_record = tuple(map(patterns.role_topic, inbox.roles)) if principal.roles is None else ()
+        by_record = tuple(map(role_topic, inbox.roles)) if principal.roles is None else ()
         topics = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | granted
         return dict(islice(topics.items(), limit or None))
 

@@ -19,7 +19,7 @@ from bellcast.channels.links import PREFERENCES_PURPOSE, PreferencesGrant
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.pages import shell
 from bellcast.inbox.types.notifications import GENERAL, NotificationType
-from bellcast.kernel import local_times, times
+from bellcast.kernel import times
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.field_limits import LINK_LIFETIME
 from bellcast.kernel.http import ASGIApp, request_body, responses
@@ -46,7 +46,7 @@ FORM = Path(__file__).with_name("form.html")
 
 
 def _is_on(layers: Layers, type: str, channel: Any, rules: NotificationType) -> bool:
-    occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=local_times.UTC_ZONE)
+    occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=times.UTC_ZONE)
     return decision.switch("channel" if type == ALL_TYPES else "type", occasion, replace(layers, rules=rules))[0]
 
 
@@ -99,7 +99,7 @@ def _digest_field(type: str) -> str:
 
 def _is_time(text: str) -> bool:
     try:
-        local_times.parse_time(text)
+        times.parse_time(text)
     except ValueError:
         return False
     return True
@@ -125,7 +125,7 @@ def form_html(
     is_muted, until = decision.is_muted(layers.recipient, EVERY_TYPE, now), layers.recipient.muted.get(EVERY_TYPE, True)
     end = texts["until_off"]
     if is_muted and until is not True:
-        end = texts["until"].format(time=local_times.describe(times.milliseconds(until), zone))
+        end = texts["until"].format(time=times.describe(times.milliseconds(until), zone))
     return shell.template(FORM).render(
         texts=texts,
         channels=channels,

@@ -5,7 +5,7 @@ import importlib
 from typing import Any
 from urllib.parse import quote
 
-from bellcast.kernel import daemon_threads
+from bellcast.kernel import concurrency
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider, Setup
 
@@ -48,7 +48,7 @@ class AppriseProvider(Provider):
         if self._calls >= MAX_CALLS:
             raise DeliveryError("too many calls of Apprise have not returned", is_temporary=True)
         self._calls += 1
-        call = daemon_threads.start("apprise", self._notify, message.to, message.content["text"])
+        call = concurrency.start_thread("apprise", self._notify, message.to, message.content["text"])
         call.add_done_callback(self._finish)
         try:
             async with asyncio.timeout(self._timeout):

@@ -13,7 +13,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.db.lists import ListPage, containing
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import KEY
-from bellcast.kernel.http import ASGIApp, bulk_items, entity_tags, list_parameters, request_body, responses
+from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.times import Moment
@@ -217,7 +217,7 @@ async def write_many(request: ApiRequest) -> ASGIApp:
     Up to 10,000, each created or changed, or refused separately: a JSON array, or one JSON object per line
     (`application/x-ndjson`)."""
     ctx = context.of(request)
-    items = await bulk_items.read(request, ctx.limits.bulk, MAX_RECIPIENTS, ctx.engines.pace, "recipients")
+    items = await request_body.bulk_items(request, ctx.limits.bulk, MAX_RECIPIENTS, ctx.engines.pace, "recipients")
     is_dry_run = request_body.is_dry_run(request)
     results: list[WrittenRecipient] = []
     named: set[str | None] = set()
@@ -233,7 +233,7 @@ async def write_many(request: ApiRequest) -> ASGIApp:
 def _read_one(ctx: ApiContext, item: bytes | msgspec.Raw) -> BulkRecipient | BellcastError:
     """Decode one recipient. The result of an invalid item is its refusal."""
     try:
-        bulk_items.check_size(item)
+        request_body.check_item_size(item)
         return request_body.json(bytes(item), RECIPIENT, ctx)
     except BellcastError as refusal:
         return refusal

@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from bellcast.kernel import patterns, times
+from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import Script, Statement, first
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write_to_recipient
 from bellcast.kernel.errors import NotFound, PreconditionFailed
-from bellcast.kernel.events import Event
+from bellcast.kernel.events import Event, role_topic
 from bellcast.recipients.store import ensure, subscriptions
 from bellcast.recipients.types import (
     RECORD_FIELDS,
@@ -172,10 +172,10 @@ def set_roles(
     """Replace the roles of a recipient; a role is a subscription to its topic."""
     if set(before) == set(roles):
         return []
-    lost = [patterns.role_topic(role) for role in before if role not in roles]
+    lost = [role_topic(role) for role in before if role not in roles]
     events = (yield from subscriptions.unfollow(tenant, lost, inbox, key, now)) if lost else []
     for role in roles:
-        yield from subscriptions.follow(tenant, patterns.role_topic(role), inbox, key, now)
+        yield from subscriptions.follow(tenant, role_topic(role), inbox, key, now)
     yield Statement("recipient_roles", {"inbox": inbox, "roles": columns.to_json(tuple(dict.fromkeys(roles)))})
     return events
 

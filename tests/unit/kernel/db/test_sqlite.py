@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.inbox.types.sends import SendResult
-from bellcast.kernel import contention
-from bellcast.kernel.contention import CONTENTION_SENDS
+from bellcast.kernel import concurrency
+from bellcast.kernel.concurrency import CONTENTION_SENDS
 from bellcast.kernel.db import sqlite
 from bellcast.kernel.db.script import ListCommand, LockKey, Script, ScriptCommand, Statement, WriteCommand
 from bellcast.kernel.db.sqlite import SqliteEngine
@@ -271,7 +271,7 @@ async def test_concurrent_triggers_share_their_insertions(app: App, engine: Sqli
 async def test_bulk_commits_each_entry_under_contention(
     app: App, engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contention, "CONTENTION_WINDOW_SECONDS", 60)  # however slow this machine is
+    monkeypatch.setattr(concurrency, "CONTENTION_WINDOW_SECONDS", 60)  # however slow this machine is
     for _ in range(CONTENTION_SENDS):
         await app.send("alice")
     with statements_of(engine) as statements:
@@ -282,7 +282,7 @@ async def test_bulk_commits_each_entry_under_contention(
 async def test_results_are_yielded_as_they_are_committed(
     app: App, engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contention, "CONTENTION_WINDOW_SECONDS", 60)  # so that each entry has its own commit
+    monkeypatch.setattr(concurrency, "CONTENTION_WINDOW_SECONDS", 60)  # so that each entry has its own commit
     for _ in range(CONTENTION_SENDS):
         await app.send("alice")
     requests = [app.send_request(f"a{at}") for at in range(3 * ENTRY_ROWS)]
@@ -297,7 +297,7 @@ async def test_results_are_yielded_as_they_are_committed(
 async def test_single_send_runs_while_bulk_backs_off(
     app: App, engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contention, "CONTENTION_WINDOW_SECONDS", 60)
+    monkeypatch.setattr(concurrency, "CONTENTION_WINDOW_SECONDS", 60)
     for _ in range(CONTENTION_SENDS):
         await app.send("alice")
     assert engine._writer is not None

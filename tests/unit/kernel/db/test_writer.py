@@ -8,7 +8,7 @@ from bellcast.channels.types import Fanout
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Draft, content
 from bellcast.inbox.types.sends import SendRequest
-from bellcast.kernel.contention import CONTENTION_SENDS
+from bellcast.kernel.concurrency import CONTENTION_SENDS
 from bellcast.kernel.db.script import PageCommand, Script, ScriptCommand, WriteCommand
 from bellcast.kernel.db.writer import Writer
 from bellcast.workflows.store import run_commits

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.concurrency import Scheduler
 from bellcast.kernel.errors import BadRequest, BellcastError, Invalid, TooLarge
-from bellcast.kernel.http import bulk_items
+from bellcast.kernel.http import request_body
 
 SIZE = 400_000
 JSON = st.recursive(
@@ -22,11 +22,11 @@ JSON = st.recursive(
 
 
 async def lines(text: bytes, limit: int) -> list[bytes]:
-    return await bulk_items.lines(text, limit, Scheduler())
+    return await request_body.item_lines(text, limit, Scheduler())
 
 
 async def elements(text: bytes, limit: int) -> list[bytes]:
-    return [bytes(item) for item in bulk_items.elements(text, limit)]
+    return [bytes(item) for item in request_body.item_elements(text, limit)]
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def peak_below(limit: int) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("split", "text"),
     [
-        (elements, b"[" + b"1," * bulk_items.MAX_COMMAS + b",1]"),
+        (elements, b"[" + b"1," * request_body.MAX_COMMAS + b",1]"),
         (lines, b"1\n" * SIZE),
     ],
     ids=["elements", "lines"],

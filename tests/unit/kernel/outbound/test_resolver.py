@@ -15,7 +15,7 @@ from bellcast.kernel.outbound import connection_steps
 from bellcast.kernel.outbound import guard as guards
 from bellcast.kernel.outbound.guard import AddressGuard
 from bellcast.kernel.outbound.http import HttpClients, HttpxClient
-from bellcast.server import local_checks
+from bellcast.server import checks
 from bellcast.settings import load
 
 LOOPBACK = ["127.0.0.0/8", "::1"]
@@ -106,10 +106,10 @@ async def test_slow_names_of_users_refuse_no_sign_in_by_the_identity_provider(
 async def test_slow_name_of_a_mail_server_does_not_delay_the_end_of_its_check(
     name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_checks, "MAIL_SECONDS", 0.2)
+    monkeypatch.setattr(checks, "MAIL_SECONDS", 0.2)
     settings = load({}, {"BELLCAST_EMAIL": "smtp://mail.slow.test"})
     async with asyncio.timeout(SECONDS):
-        (finding,) = await asyncio.to_thread(list, local_checks.check_mail_settings(settings))
+        (finding,) = await asyncio.to_thread(list, checks.check_mail_settings(settings))
     assert finding.state == "problem"
 
 

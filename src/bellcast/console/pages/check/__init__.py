@@ -19,9 +19,9 @@ from bellcast.inbox.http import inbox
 from bellcast.kernel import times
 from bellcast.kernel.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
 from bellcast.kernel.events import SEPARATOR, LiveEvent
-from bellcast.kernel.http import ASGIApp, request_body, responses, served_file
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.served_file import ServedFile
+from bellcast.kernel.http.responses import ServedFile
 from bellcast.rest import context
 from bellcast.rest.operations import operation, public_file
 from bellcast.topics import publishing
@@ -69,7 +69,7 @@ def _files() -> dict[str, ServedFile]:
     groups = diagnoses.groups()
     texts = {code: (one.what, one.fix) for title in GROUPS for code, one in groups[title].items()}
     appended = b"\nconst DIAGNOSES = %b;\n" % msgspec.json.encode(texts)
-    return {**served_file.read_all(_FOLDER), SCRIPT: served_file.read(_FOLDER / SCRIPT, appended)}
+    return {**responses.read_folder(_FOLDER), SCRIPT: responses.read_file(_FOLDER / SCRIPT, appended)}
 
 
 @public_file("/check", responses.HTML, NotFound, is_cached=False)

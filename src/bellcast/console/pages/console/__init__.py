@@ -11,9 +11,9 @@ from string import Template
 from typing import Any, Literal
 
 from bellcast.kernel.errors import Forbidden, NotFound
-from bellcast.kernel.http import ASGIApp, request_body, responses, served_file
+from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.served_file import ServedFile
+from bellcast.kernel.http.responses import ServedFile
 from bellcast.operators.http import account
 from bellcast.rest import guards
 from bellcast.rest.operations import operation, public_file
@@ -41,7 +41,7 @@ HEADERS = {
 @cache
 def version() -> str:
     """Return the segment before the files' names in the pages. It changes with any of the files, so browsers may keep them."""
-    etags = "".join(name + one.etag for name, one in served_file.read_all(FOLDER).items())
+    etags = "".join(name + one.etag for name, one in responses.read_folder(FOLDER).items())
     return f"~{hashlib.sha256(etags.encode()).hexdigest()[:12]}"
 
 
@@ -51,7 +51,7 @@ def file(request: ApiRequest, headers: Mapping[str, str], kept_by: Literal["publ
     browser (`private`)."""
     named = request_body.path(request, "name")
     name = VERSIONED.sub("", named)
-    if (found := served_file.read_all(FOLDER).get(name)) is None:
+    if (found := responses.read_folder(FOLDER).get(name)) is None:
         cause = ": the client was not built with npm" if name.startswith(VENDOR) else "."
         raise NotFound(f"This installation has no {name}{cause}")
     kept = {"cache-control": f"{kept_by}, {KEPT}"} if named == f"{version()}/{name}" else {}
@@ -65,7 +65,7 @@ def first_modules(*names: str) -> set[str]:
     while waiting:
         if (one := waiting.pop()) not in found:
             found.add(one)
-            waiting += IMPORT.findall(served_file.read_all(FOLDER)[one].body.decode())
+            waiting += IMPORT.findall(responses.read_folder(FOLDER)[one].body.decode())
     return found
 
 
@@ -90,7 +90,7 @@ async def show(request: ApiRequest) -> ASGIApp:
 async def show_page(request: ApiRequest) -> ASGIApp:
     """Show a page of the console, or return one of its modules."""
     name = request_body.path(request, "name")
-    if name not in served_file.read_all(FOLDER) and not name.startswith((VENDOR, "~")):
+    if name not in responses.read_folder(FOLDER) and not name.startswith((VENDOR, "~")):
         return _shown(request)
     _check_enabled(request)
     # A shared cache would also respond to networks that are refused here.

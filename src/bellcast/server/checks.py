@@ -1,4 +1,5 @@
-"""Doctor checks of this machine (data folder, store, disk, open files, clock and settings), and of the URLs that the server calls."""
+"""Doctor checks of this machine (data folder, store, disk, open files, clock and settings), of the URLs that the server calls, and of
+the databases and the broker: can they be used, do their clocks agree, and is the outbox late."""
 
 import asyncio
 import os
@@ -7,8 +8,8 @@ import shutil
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,17 +17,20 @@ import msgspec
 
 from bellcast.console.types import diagnoses
 from bellcast.console.types.diagnoses import FindingItem
-from bellcast.kernel import patterns
+from bellcast.kernel.brokers.history import KeepRules, parse_rules
 from bellcast.kernel.db import backup
 from bellcast.kernel.db.migrations import sqlite as migrations
-from bellcast.kernel.errors import BellcastError, Unavailable
+from bellcast.kernel.errors import BellcastError, Conflict, NotFound, SettingsError, Unavailable
+from bellcast.kernel.events import node_stream, pattern_matches
+from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.http import HttpClients, HttpxClient
 from bellcast.kernel.outbound.port import DeliveryError, Response
 from bellcast.providers import smtp
 from bellcast.providers.types import SETTING_PREFIX, Provider
-from bellcast.server import database_checks
+from bellcast.server import adapters
 from bellcast.settings import Settings
-from bellcast.settings.credentials import credentials_file
+from bellcast.settings.credentials import credentials_file, existing_project
+from bellcast.settings.groups import NATS, POSTGRES, REDIS, StoreSettings
 
 # A mail server greets within a second, or within 5 s if it makes senders of spam wait.
 MAIL_SECONDS = 8.0
@@ -47,6 +51,22 @@ SETTINGS_CHECKS = ("public topics", "origins", "proxies")
 STORE_STEPS = 100_000
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
+# Session tokens allow 2 s between two clocks.
+SKEW_S = 2.0
+# Outbox rows are pending for milliseconds while a server runs.
+LATE_S = 10.0
+POSTGRESQL = "PostgreSQL"
+# A message to the same process takes milliseconds.
+MESSAGE_SECONDS = 3.0
+# Connections of a process besides the pool: the outbox, and the watch for rows of other programs.
+OTHER_CONNECTIONS = 2
+# Of `max_connections`, for superusers, backups and other programs.
+RESERVED_CONNECTIONS = 10
+TIME_AND_LIMIT = "SELECT clock_timestamp(), current_setting('max_connections')::int"
+PROBE_STREAM = node_stream("doctor")
+# Names the channels before the first start.
+NO_PROJECT = Project("doctor", "", "")
+
 # HS256 requires a key of at least 256 bits (RFC 7518, 3.2).
 MIN_SECRET_CHARACTERS = 32
 
@@ -58,7 +78,7 @@ def check(settings: Settings, store_seconds: float | None = None, processes: int
     yield from _readable("credentials", _credentials(settings))
     if settings.store.is_file:
         yield from _readable("store", _store(settings.store.path, store_seconds))
-    yield from database_checks.check(settings, max(processes, settings.server.workers))
+    yield from check_databases(settings, max(processes, settings.server.workers))
     yield from check_mail_settings(settings)
     yield from _readable("disk", _disk(settings))
     yield from _files()
@@ -171,7 +191,7 @@ def _public_topics(settings: Settings) -> Iterator[FindingItem]:
     personal = [
         pattern
         for pattern in public
-        if (any(word in pattern.lower() for word in PERSONAL) or patterns.matches(pattern, "user.1"))
+        if (any(word in pattern.lower() for word in PERSONAL) or pattern_matches(pattern, "user.1"))
     ]
     if personal:
         yield diagnoses.finding("personal_topics", topics=", ".join(personal))
@@ -296,3 +316,147 @@ def shown(url: str) -> str:
     the settings can read findings."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+# --- the databases and the broker
+
+
+def check_databases(settings: Settings, processes: int) -> Iterator[FindingItem]:
+    """Check the databases named in the settings, with the connections that a server uses. `processes` are those of all
+    nodes."""
+    for findings in (_postgres(settings.store, processes), _broker(settings), _outbox(settings.store)):
+        yield from asyncio.run(_collect(findings))
+
+
+async def _collect(findings: AsyncIterator[FindingItem]) -> list[FindingItem]:
+    found = []
+    try:
+        async for finding in findings:
+            found.append(finding)
+    except SettingsError as error:  # its driver is not installed
+        found.append(diagnoses.finding("settings_invalid", error=error.detail))
+    return found
+
+
+def _unavailable(check: str, engine: str, variable: str, error: BellcastError) -> FindingItem:
+    return diagnoses.finding("engine_unavailable", check=check, engine=engine, variable=variable, error=error.detail)
+
+
+async def _postgres(store: StoreSettings, processes: int) -> AsyncIterator[FindingItem]:
+    url, connections = store.url, processes * (store.connections + OTHER_CONNECTIONS)
+    if url is None or not url.startswith(POSTGRES):
+        return
+    adapters.need_postgres()
+    from bellcast.kernel.db import postgres_copies
+    from bellcast.outbox import tables
+
+    try:
+        version, latest = await postgres_copies.version(url)
+        async with tables.connected(url) as connection:
+            ((engine_time, allowed),) = await connection.fetch(TIME_AND_LIMIT)
+    except BellcastError as error:
+        yield _unavailable("store", POSTGRESQL, "BELLCAST_STORE", error)
+        return
+    skew = time.time() - engine_time.timestamp()  # noqa: TID251  the check is about this machine's clock
+    if abs(skew) > SKEW_S:
+        yield diagnoses.finding("clock_differs", check="store's clock", seconds=f"{abs(skew):.0f}")
+    else:
+        yield FindingItem("store's clock", "ok", "agrees with this machine's clock")
+    if connections > allowed - RESERVED_CONNECTIONS:
+        yield diagnoses.finding("many_connections", connections=connections, allowed=allowed)
+    try:
+        await _write(url, is_migrated=version > 0)
+    except BellcastError as error:
+        yield diagnoses.finding("store_unusable", error=error.detail)
+        return
+    if version < latest:
+        yield diagnoses.finding("store_old", store="the PostgreSQL store", version=version, latest=latest)
+    else:
+        yield FindingItem("store", "ok", f"PostgreSQL, version {version}, can be written")
+
+
+async def _write(url: str, *, is_migrated: bool) -> None:
+    """Write with the session of a server, and roll back. Raises BellcastError."""
+    import asyncpg
+
+    from bellcast.kernel.db import postgres_connection as server
+
+    try:
+        connection = await asyncpg.connect(url, timeout=server.CONNECT_TIMEOUT)
+        try:
+            statement = server.WRITE_PAGES if is_migrated else "CREATE SCHEMA bellcast_doctor"
+            await connection.execute(server.SET_SESSION)
+            await connection.execute(f"BEGIN; {statement}; ROLLBACK")
+        finally:
+            await connection.close()
+    except Exception as error:
+        raise server.translated(error) from error
+
+
+async def _broker(settings: Settings) -> AsyncIterator[FindingItem]:
+    """Publish a message, wait for it, and check that live events can be stored."""
+    from bellcast.kernel.brokers.nats import NatsTransport
+    from bellcast.kernel.brokers.nats_log import NatsLog
+    from bellcast.kernel.brokers.port import LogUnsupported
+
+    url, project, rules = settings.store.broker, NO_PROJECT, parse_rules(settings.store.topic_history)
+    with suppress(SettingsError):  # unreadable credentials are a finding of the local checks
+        project = existing_project(settings) or NO_PROJECT
+    transport = adapters.transport(url, project)
+    if transport is None:
+        return
+    engine = "Redis" if url.startswith(REDIS) else "NATS" if url.startswith(NATS) else POSTGRESQL
+    arrived = asyncio.Event()
+    try:
+        try:
+            await transport.connect(lambda _: arrived.set())
+        except BellcastError as error:
+            yield _unavailable("broker", engine, "BELLCAST_BROKER", error)
+            return
+        try:
+            await transport.follow([PROBE_STREAM])
+            await transport.send([(PROBE_STREAM, b"doctor")])
+            await transport.ping(writes=True)
+            await asyncio.wait_for(arrived.wait(), MESSAGE_SECONDS)
+        except TimeoutError:
+            yield diagnoses.finding("broker_unusable", error=f"a message did not arrive within {MESSAGE_SECONDS:.0f} s")
+            return
+        except BellcastError as error:
+            yield diagnoses.finding("broker_unusable", error=error.detail)
+            return
+        yield FindingItem("broker", "ok", f"{engine} passes messages on, and can be written")
+        if isinstance(transport, NatsTransport) and any(rule.duration_ms for rule in rules):
+            try:  # whether JetStream can keep live events
+                await NatsLog(transport, lambda: 0, KeepRules(tuple)).tenants()
+            except (LogUnsupported, Unavailable) as failure:
+                yield diagnoses.finding("topic_history_unsupported", error=str(failure))
+    finally:
+        await transport.close()
+
+
+async def _outbox(store: StoreSettings) -> AsyncIterator[FindingItem]:
+    """Check the outbox. In the store's database it is optional; in BELLCAST_DATABASE_URL it is expected."""
+    if (url := store.outbox_url) is None:
+        return
+    adapters.need_postgres("BELLCAST_DATABASE_URL")
+    from bellcast.outbox import tables
+
+    try:
+        async with tables.connected(url) as connection:
+            outbox = await tables.read_status(connection)
+    except NotFound:
+        if store.database_url is not None:
+            yield diagnoses.finding("no_outbox")
+        return
+    except Conflict as error:
+        yield diagnoses.finding("outbox_old", error=error.detail)
+        return
+    except BellcastError as error:
+        yield _unavailable("outbox", POSTGRESQL, "BELLCAST_DATABASE_URL", error)
+        return
+    if (outbox.oldest or 0) > LATE_S:
+        yield diagnoses.finding("outbox_late", rows=outbox.waiting, seconds=f"{outbox.oldest:.0f}")
+    elif outbox.refused:
+        yield diagnoses.finding("outbox_refused", rows=outbox.refused)
+    else:
+        yield FindingItem("outbox", "ok", "no row is late or refused")
