@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_734),
-    "modules": (0, 534),
+    "lines": (0, 90_686),
+    "modules": (0, 522),
     "classes": (0, 1_256),
     "functions": (0, 5_786),
     "private functions used once": (0, 666),
