@@ -21,7 +21,7 @@ from bellcast.exports.store import Exports
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.inbox.store.sends import Sends
-from bellcast.inbox.store.sent import SentItems
+from bellcast.inbox.store.sent_items import SentItems
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.migrations import sqlite as migrations
@@ -31,9 +31,7 @@ from bellcast.kernel.db.table import StoreTable
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.operators.store import Operators
 from bellcast.preferences.store import OwnPreferencesTable
-from bellcast.recipients.store.devices import Devices, PushEndpoints
-from bellcast.recipients.store.recipients import Recipients
-from bellcast.recipients.store.subscriptions import StoredSubscriptions
+from bellcast.recipients.store import Devices, PushEndpoints, Recipients, StoredSubscriptions
 from bellcast.replays.store import Replays
 from bellcast.tenants.store import Tenants
 from bellcast.topics.store import JoinedTopics, LastEvents

@@ -15,8 +15,8 @@ import msgspec
 from bellcast.channels.store import messages
 from bellcast.channels.types import Attempt, AttemptOutcome, NewDecision, State, StoredMessage
 from bellcast.console import store as stored_stats
-from bellcast.console.types import stats
-from bellcast.console.types.stats import StatsPoint
+from bellcast.console import types as stats
+from bellcast.console.types import StatsPoint
 from bellcast.documents.store import put_version
 from bellcast.documents.types import StoredVersion
 from bellcast.inbox.store import rows
@@ -28,7 +28,7 @@ from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.sqlite_connection import SqliteConnection, connect
 from bellcast.preferences.types import Priority
-from bellcast.recipients.store import ensure
+from bellcast.recipients import store as recipients
 from bellcast.workflows import definitions
 from bellcast.workflows.store import run_commits
 from bellcast.workflows.types import runs as run_states
@@ -137,7 +137,7 @@ async def _write(connection: SqliteConnection, notifications: int, progress: Sho
 
 
 def _inboxes(tenant: str, keys: Sequence[str], now: int) -> Script[list[PastInbox]]:
-    yield from ensure.ensure_recipients(tenant, keys, now)
+    yield from recipients.ensure_recipients(tenant, keys, now)
     # Lists of runs show their workflows.
     version = StoredVersion(0, definitions.encode(activity.WORKFLOW), now)
     yield from put_version("workflows", tenant, activity.WORKFLOW_KEY, version)

@@ -19,9 +19,9 @@ from bellcast.channels.receipts import Receipts
 from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.http.connections import LARGE_COUNT_SECONDS, LargeCounts
-from bellcast.console.live_feed import ClusterFeed, LiveFeed
 from bellcast.console.stats import StatsRecorder
-from bellcast.console.types.stats import StatsPoint
+from bellcast.console.types import StatsPoint
+from bellcast.console.watchers import ClusterFeed, LiveFeed
 from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets

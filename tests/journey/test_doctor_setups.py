@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from bellcast.console.types.diagnoses import FindingItem
+from bellcast.console.types import FindingItem
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.errors import SettingsError

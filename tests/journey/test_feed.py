@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from bellcast.console.http import live_feed
 from bellcast.console.http.live_feed import REAUTHORIZE_MS
-from bellcast.console.live_feed import MAX_WATCHERS, LiveFeed
+from bellcast.console.watchers import MAX_WATCHERS, LiveFeed
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.http import AsgiMessage
 from bellcast.live_feed import IS_WEBSOCKET, STATE, cut

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.console.types.stats import HOUR_MS, STORED_MS, StatsPoint
+from bellcast.console.types import HOUR_MS, STORED_MS, StatsPoint
 from bellcast.documents.types import Document
 from bellcast.kernel import times
 from bellcast.kernel.times import DAY_MS

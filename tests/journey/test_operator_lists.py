@@ -11,7 +11,7 @@ import pytest
 from websockets.sync.client import connect
 
 from bellcast import build
-from bellcast.console.types.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint
+from bellcast.console.types import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint
 from bellcast.kernel import ids, times
 from bellcast.kernel.db import lists
 from bellcast.live.admission import MAX_ORIGIN

@@ -207,7 +207,7 @@ async def test_snooze_until_back_ends_on_every_device(rest):
 
 
 async def test_more_rows_than_one_step_return(rest, monkeypatch):
-    monkeypatch.setattr("bellcast.inbox.marks.WAKE_BATCH_ROWS", 1)
+    monkeypatch.setattr("bellcast.inbox.inboxes.WAKE_BATCH_ROWS", 1)
     for title in ("one", "two", "three"):
         await rest.send("alice", title)
     alice = rest.recipient("alice")

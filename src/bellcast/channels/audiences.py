@@ -16,8 +16,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.events import role_topic
 from bellcast.kernel.jobs.types import Job
-from bellcast.recipients.store.recipients import Recipients
-from bellcast.recipients.store.subscriptions import StoredSubscriptions
+from bellcast.recipients.store import Recipients, StoredSubscriptions
 
 # Recipients per read.
 READ_PAGE = 250

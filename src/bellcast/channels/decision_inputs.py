@@ -17,8 +17,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.engine import Engine
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
 from bellcast.preferences.types import NO_PREFERENCES, Channel, Preferences, Priority
-from bellcast.recipients.store.devices import PushEndpoints
-from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.store import PushEndpoints, Recipients
 from bellcast.recipients.types import Profile
 
 

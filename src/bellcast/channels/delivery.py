@@ -43,7 +43,7 @@ from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import RETRIES, DeliveryError, next_delay
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider, UnusableProvider
-from bellcast.recipients.store.devices import PushEndpoints
+from bellcast.recipients.store import PushEndpoints
 from bellcast.webhooks.types import WebhookSink, no_report
 
 log = structlog.get_logger(__name__)

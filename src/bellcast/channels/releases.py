@@ -23,7 +23,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict
 from bellcast.preferences.decision import Decision
-from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.store import Recipients
 
 # The reason stored with a queued message that was simulated before.
 RELEASED = "released"

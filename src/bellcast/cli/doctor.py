@@ -9,7 +9,7 @@ from bellcast.cli import options, output
 from bellcast.kernel.errors import SettingsError
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.console.types.diagnoses import FindingItem
+    from bellcast.console.types import FindingItem
 
 EPILOG = """\
 [dim]Examples[/]
@@ -67,8 +67,8 @@ def _run_checks(
     from msgspec.structs import replace
 
     from bellcast.cli import server_checks
-    from bellcast.console.types import diagnoses
-    from bellcast.console.types.diagnoses import FindingItem
+    from bellcast.console import diagnoses
+    from bellcast.console.types import FindingItem
     from bellcast.server import checks
 
     try:

@@ -14,8 +14,8 @@ from bellcast import settings as effective
 from bellcast.auth.browser_request import FOREIGN
 from bellcast.cli import remote, sse_follower
 from bellcast.cli.output import CommandError
-from bellcast.console.types import diagnoses
-from bellcast.console.types.diagnoses import FindingItem
+from bellcast.console import diagnoses
+from bellcast.console.types import FindingItem
 from bellcast.settings import Settings
 
 TIMEOUT = httpx.Timeout(3)

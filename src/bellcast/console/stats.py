@@ -9,9 +9,9 @@ import msgspec
 import structlog
 from msgspec import Struct, field
 
+from bellcast.console import types as stats
 from bellcast.console.store import StatsPoints
-from bellcast.console.types import stats
-from bellcast.console.types.stats import COUNTERS, HOUR_MS, KEPT_MS, MINUTE_MS, SAMPLE_MS, STORED_MS, StatsPoint
+from bellcast.console.types import COUNTERS, HOUR_MS, KEPT_MS, MINUTE_MS, SAMPLE_MS, STORED_MS, StatsPoint
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError

@@ -7,8 +7,8 @@ from itertools import islice
 
 import msgspec
 
-from bellcast.console.types import stats
-from bellcast.console.types.stats import (
+from bellcast.console import types as stats
+from bellcast.console.types import (
     HOUR_MS,
     MAX_TENANTS,
     MAX_TENANTS_BYTES,

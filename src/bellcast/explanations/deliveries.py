@@ -22,8 +22,8 @@ from bellcast.channels.types import (
     SimulationCause,
     StoredMessage,
 )
-from bellcast.inbox import sent
-from bellcast.inbox.store.sent import SentItems
+from bellcast.inbox import sent_items
+from bellcast.inbox.store.sent_items import SentItems
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import ids, times
 from bellcast.kernel.db.lists import ANY_TIME, ListQuery
@@ -235,7 +235,7 @@ async def _without_row(
         )
         raise NotFound(f"This recipient has no notification with this id.{unopened}")
     item = announced if announced is not None and announced.announcement else None
-    item = item or await sent.find_outside(ctx.engines, tenant, notification)
+    item = item or await sent_items.find_outside(ctx.engines, tenant, notification)
     return replace(item, recipient=recipient, has_row=False)
 
 

@@ -13,7 +13,7 @@ from bellcast.channels.store import messages
 from bellcast.channels.suppressions import store as suppressions
 from bellcast.documents.store import Documents
 from bellcast.documents.types import draft_kind
-from bellcast.inbox.store import rows, sent
+from bellcast.inbox.store import rows, sent_items
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
@@ -22,7 +22,7 @@ from bellcast.kernel.db.table import StoreTable
 from bellcast.kernel.ids import NEWEST
 from bellcast.preferences import store as preferences
 from bellcast.preferences.types import DEFAULTS_KIND
-from bellcast.recipients.store import recipients, subscriptions
+from bellcast.recipients import store as recipients
 from bellcast.recipients.types import Recipient
 from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import Tenant
@@ -181,9 +181,9 @@ def _joined_topics(row: Row) -> ExportedTopics:
 
 
 RECIPIENT_TABLES = (
-    RecipientTable("subscription", "subscriptions_of_recipient", OLDEST_FIRST, subscriptions.subscription),
+    RecipientTable("subscription", "subscriptions_of_recipient", OLDEST_FIRST, recipients.subscription),
     RecipientTable("notification", "export_notifications", OLDEST_FIRST, _notification),
-    RecipientTable("notification", "export_outside", OLDEST_FIRST, sent.outside_notification),
+    RecipientTable("notification", "export_outside", OLDEST_FIRST, sent_items.outside_notification),
     RecipientTable("message", "messages_of_recipient", NEWEST_FIRST, messages.of_row, EXPORT_BATCH_LARGE_ROWS),
     RecipientTable("decision", "export_decisions", {"notification": "", "channel": "", "decided_at": 0}, _decision),
     RecipientTable("run", "runs_of_recipient", NEWEST_FIRST, run_commits.stored_run, EXPORT_BATCH_LARGE_ROWS),

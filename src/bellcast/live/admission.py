@@ -15,7 +15,7 @@ import structlog
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.engines import Engines
-from bellcast.inbox import views
+from bellcast.inbox import inboxes
 from bellcast.inbox.types.inboxes import Inbox, OpenInbox, Position, ResumeFrom, SessionRevoked
 from bellcast.kernel.errors import BellcastError, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
 from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream
@@ -199,7 +199,7 @@ class Admission:
 
     async def _open_inbox(self, connection: Connection, position: Position | None) -> OpenInbox:
         since = None if position is None else ResumeFrom(position, self._limits.replay or resume.NO_LIMIT)
-        principal, opened = await views.enter(self._engines, connection.principal, since, self._authenticator.renewed)
+        principal, opened = await inboxes.enter(self._engines, connection.principal, since, self._authenticator.renewed)
         inbox = opened.inbox
         connection.principal = principal.with_name(inbox.name)
         connection.inbox, connection.epoch, connection.mark_revision = inbox.number, inbox.state.epoch, NO_MARK

@@ -12,7 +12,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import FieldError, Forbidden, Invalid
 from bellcast.kernel.identities import Principal
 from bellcast.live.config import LiveConfig
-from bellcast.recipients.store.subscriptions import StoredSubscriptions
+from bellcast.recipients.store import StoredSubscriptions
 
 # Grants that do not come from a session, so a new session does not remove them.
 BEYOND_SESSIONS = frozenset({Grant.APP, Grant.DIALECT})

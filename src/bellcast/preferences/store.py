@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, on_table, read, write_to_recipient
-from bellcast.recipients.store import ensure
+from bellcast.recipients import store as recipients
 from bellcast.recipients.types import OwnPreferences, RecipientOfLink
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import WebhookEvent
@@ -45,7 +45,7 @@ class OwnPreferencesTable(StoreTable):
         there was none: if the stored one differs, return False and write neither preferences nor events. By a link, no
         recipient is created: return None, and write nothing, if the link is not accepted."""
         if link is None:
-            inbox: int | None = (yield from ensure.ensure_recipient(tenant, key, now))[0]
+            inbox: int | None = (yield from recipients.ensure_recipient(tenant, key, now))[0]
         else:
             inbox = yield from _inbox_of_link(link)
         if inbox is None:
@@ -76,6 +76,6 @@ def _inbox_of_link(link: RecipientOfLink) -> Script[int | None]:
     created again later than the link."""
     params = {"tenant": link.tenant, "key": link.recipient, "issued_at": link.issued_at}
     params |= {"ends_with_sessions": int(link.ends_with_sessions), "created_by": link.issued_at + CLOCK_SKEW_MS}
-    params |= ensure.digests(link.tenant, link.recipient)
+    params |= recipients.digests(link.tenant, link.recipient)
     found = yield Statement("recipient_of_link", params)
     return int(found[0][0]) if found else None

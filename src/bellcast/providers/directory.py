@@ -46,8 +46,7 @@ from bellcast.providers.types import (
     Setup,
     UnusableProvider,
 )
-from bellcast.recipients.store.devices import PushEndpoints
-from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.store import PushEndpoints, Recipients
 from bellcast.recipients.types import ChatAddresses
 
 log = structlog.get_logger(__name__)

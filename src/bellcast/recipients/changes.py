@@ -5,8 +5,7 @@ from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import inbox_stream
-from bellcast.recipients.store.recipients import UNKNOWN, Recipients
-from bellcast.recipients.store.subscriptions import StoredSubscriptions
+from bellcast.recipients.store import UNKNOWN, Recipients, StoredSubscriptions
 from bellcast.recipients.types import Recipient, RecipientFields, Subscription, merge
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.permissions import AccessConfig
-from bellcast.console.types.diagnoses import FindingItem
+from bellcast.console.types import FindingItem
 from bellcast.engines import Engines
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import NotFound

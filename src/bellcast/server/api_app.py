@@ -19,8 +19,8 @@ from bellcast.auth import http as tokens
 from bellcast.auth import origins
 from bellcast.channels.http import mailbox, messages, notification_types, unsubscribe
 from bellcast.channels.suppressions import http as suppressions
-from bellcast.console.http import connections, live_feed, nodes, settings, stats
-from bellcast.console.pages import browser_files, check, console, embed, error_pages, landing
+from bellcast.console.http import connections, live_feed, nodes, settings
+from bellcast.console.pages import browser_files, check, console, error_pages, landing
 from bellcast.documents import http as stored_secrets
 from bellcast.explanations import http as explanations
 from bellcast.exports import http as export
@@ -71,8 +71,8 @@ MODULES = (
     *(explanations, suppressions, replays, workflows, simulations, runs, schedules, sources, schemas),
     *(messages, notification_types, templates, editor_tokens, preferences),
     *(unsubscribe, push_endpoints, providers, webhooks, preferences_page, mailbox),
-    *(account, oidc, passkeys, operators, audit, live_feed, stats, nodes, stored_secrets, settings, agents),
-    *(console, embed, check, health, error_pages, browser_files, landing),
+    *(account, oidc, passkeys, operators, audit, live_feed, nodes, stored_secrets, settings, agents),
+    *(console, check, health, error_pages, browser_files, landing),
 )
 
 

@@ -21,10 +21,10 @@ from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.http.connections import LARGE_COUNT_SECONDS, LargeCounts
-from bellcast.console.live_feed import ClusterFeed
 from bellcast.console.stats import FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
-from bellcast.console.types.stats import StatsPoint
+from bellcast.console.types import StatsPoint
+from bellcast.console.watchers import ClusterFeed
 from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.kernel.clock import TestClock

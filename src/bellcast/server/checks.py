@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bellcast.console.types import diagnoses
-from bellcast.console.types.diagnoses import FindingItem
+from bellcast.console import diagnoses
+from bellcast.console.types import FindingItem
 from bellcast.kernel.brokers.history import KeepRules, parse_rules
 from bellcast.kernel.db import backup
 from bellcast.kernel.db.migrations import sqlite as migrations

@@ -11,8 +11,8 @@ import structlog
 from msgspec import Struct, field
 
 from bellcast import build
-from bellcast.console.types import diagnoses
-from bellcast.console.types.diagnoses import FindingItem
+from bellcast.console import diagnoses
+from bellcast.console.types import FindingItem
 from bellcast.kernel.errors import BellcastError, TooMany
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Http

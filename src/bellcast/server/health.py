@@ -22,7 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from bellcast import build
-from bellcast.console.types.stats import BUCKETS
+from bellcast.console.types import BUCKETS
 from bellcast.kernel.db.engine import StoreMigration
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.http import ASGIApp, responses

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import structlog
 
 from bellcast.auth import origins
-from bellcast.console.live_feed import LiveFeed
+from bellcast.console.watchers import LiveFeed
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.http import HEADER_VALUES, Receive, Scope, Send
 from bellcast.kernel.identities import Principal

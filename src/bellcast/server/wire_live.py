@@ -7,7 +7,7 @@ from typing import Any
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend
-from bellcast.console.live_feed import ClusterFeed
+from bellcast.console.watchers import ClusterFeed
 from bellcast.inbox.types.inboxes import AnnouncementChanged
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event, Stream

@@ -20,7 +20,7 @@ from bellcast.channels.releases import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.store import messages
 from bellcast.channels.types import ExternalChannel
-from bellcast.console.live_feed import LiveFeed
+from bellcast.console.watchers import LiveFeed
 from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets

@@ -14,8 +14,8 @@ from bellcast.kernel.db.script import Script, Statement, first
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.events import Event
 from bellcast.kernel.jobs.types import Job, new_job_params
-from bellcast.recipients.store import ensure
-from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients import store as recipients
+from bellcast.recipients.store import Recipients
 from bellcast.tenants.types import RULE_NAMES, Tenant, TenantRules
 
 tenant = columns.reader(
@@ -87,7 +87,7 @@ class Tenants(StoreTable):
         """Write a tenant's name and settings; return it, and whether it is new. `check` gets the tenant that is replaced; if
         it raises, nothing is written."""
         known = yield Statement("tenant_find", {"tenant": key})
-        yield from ensure.ensure_tenant(key, now)
+        yield from recipients.ensure_tenant(key, now)
         if check is not None:
             check(tenant(known[0]) if known else None)
         text = columns.to_json(settings)
@@ -126,7 +126,7 @@ class Tenants(StoreTable):
         for known in (yield Statement("tenant_find", {"tenant": key})):
             check(tenant(known))
         if (yield Statement("tenant_has_documents", {"tenant": key})):
-            yield from ensure.ensure_tenant(key, now)  # it got objects, and no recipient yet
+            yield from recipients.ensure_tenant(key, now)  # it got objects, and no recipient yet
         found = yield Statement("tenant_erase_begin", {"tenant": key, "now": now})
         if not found:
             return None
@@ -150,7 +150,7 @@ class Tenants(StoreTable):
         recipients that never existed."""
         for name in ERASE_STATEMENTS:
             yield Statement(name, {"tenant": key}, heavy=True)
-        yield Statement("erased_keep", {"digest": ensure.tenant_digest(key), "before": now})
+        yield Statement("erased_keep", {"digest": recipients.tenant_digest(key), "before": now})
 
 
 def tenant_rules(settings: str) -> TenantRules:

@@ -16,11 +16,10 @@ from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.live.hub import survey
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.recipients import changes
+from bellcast.recipients import changes, store
 from bellcast.recipients.http import recipients
 from bellcast.recipients.http.recipients import PageQuery
-from bellcast.recipients.store import subscriptions
-from bellcast.recipients.store.subscriptions import StoredSubscriptions
+from bellcast.recipients.store import StoredSubscriptions
 from bellcast.recipients.types import Subscription
 from bellcast.rest import context, tenants
 from bellcast.rest.operations import operation
@@ -79,7 +78,7 @@ SUBSCRIPTIONS = Resource(
 )
 
 
-@TOPICS.page(subscriptions.TOPICS, ListedTopic, query=TopicsQuery, shown="topic subscribers followers present")
+@TOPICS.page(store.TOPICS, ListedTopic, query=TopicsQuery, shown="topic subscribers followers present")
 async def all_topics(listing: Listing[TopicsQuery]) -> ListPage[ListedTopic]:
     """List the topics that have subscribers or followers.
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from bellcast.channels.catalog import TYPES
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
-from bellcast.inbox.store.sent import SentItems
+from bellcast.inbox.store.sent_items import SentItems
 from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
 from bellcast.kernel import data_schemas
 from bellcast.kernel.concurrency import Pauses

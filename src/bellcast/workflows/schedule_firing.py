@@ -20,7 +20,7 @@ from bellcast.inbox.types.sends import Claim, ClaimTaken
 from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError, Invalid, TooMany, Unavailable
 from bellcast.kernel.jobs.types import Job
-from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.store import Recipients
 from bellcast.recipients.types import Profile
 from bellcast.workflows import schedule_times
 from bellcast.workflows.schedule_times import StoredSchedule

@@ -26,7 +26,7 @@ from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
-from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.store import Recipients
 from bellcast.recipients.types import Profile
 from bellcast.workflows import schedule_times
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule

@@ -16,7 +16,7 @@ from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.documents.store import Documents, Versions
 from bellcast.documents.types import PROJECT, draft_kind
-from bellcast.inbox.store.sent import SentItems
+from bellcast.inbox.store.sent_items import SentItems
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import FieldError, Invalid

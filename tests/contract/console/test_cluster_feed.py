@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bellcast.console import live_feed
-from bellcast.console.live_feed import EVENTS_PER_SECOND, ClusterFeed, ClusterWatch, LiveFeed
+from bellcast.console import watchers
+from bellcast.console.watchers import EVENTS_PER_SECOND, ClusterFeed, ClusterWatch, LiveFeed
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock, SystemClock
@@ -178,16 +178,16 @@ async def test_watches_are_announced_again_and_end_with_their_node(linked: tuple
     one.tasks.spawn_loop("feed", one.feed.run)
     two.tasks.spawn_loop("feed", two.feed.run)
     for _ in range(5):
-        await tick(clock, live_feed.ANNOUNCE_SECONDS)
+        await tick(clock, watchers.ANNOUNCE_SECONDS)
     assert two.local.is_watched
     announced = [event for event in published(one) if isinstance(event, FeedWatches)]
     assert [watch.last for event in announced for watch in event.watches] == [7, 0, 0, 0, 0, 0]
     assert isinstance(two.broker, LinkedBroker)
     two.broker.brokers.clear()  # the network between the nodes is cut
-    await tick(clock, live_feed.ANNOUNCE_SECONDS)
+    await tick(clock, watchers.ANNOUNCE_SECONDS)
     assert two.local.is_watched
     two.others = {}
-    await tick(clock, live_feed.ANNOUNCE_SECONDS)
+    await tick(clock, watchers.ANNOUNCE_SECONDS)
     assert not two.local.is_watched
 
 
@@ -247,7 +247,7 @@ async def test_events_of_a_newer_version_are_omitted(linked: tuple[Node, Node]) 
 
 async def test_watchers_beyond_the_limit_are_refused_until_one_leaves(linked: tuple[Node, Node]) -> None:
     one, _ = linked
-    watches = [await one.feed.watch(EVERYTHING, 0) for _ in range(live_feed.MAX_WATCHERS)]
+    watches = [await one.feed.watch(EVERYTHING, 0) for _ in range(watchers.MAX_WATCHERS)]
     with pytest.raises(TooMany):
         await one.feed.watch(EVERYTHING, 0)
     watches[0].close()
@@ -258,7 +258,7 @@ async def test_watch_begins_without_a_node_that_does_not_reply(
     linked: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, _ = linked
-    monkeypatch.setattr(live_feed, "REPLY_TIMEOUT", 0.01)
+    monkeypatch.setattr(watchers, "REPLY_TIMEOUT", 0.01)
     one.others["dead"] = members.Node()
     watching = await one.feed.watch(EVERYTHING, 0)
     one.emit("here")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.console.live_feed import LiveFeed
+from bellcast.console.watchers import LiveFeed
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel.brokers.memory import MemoryBroker

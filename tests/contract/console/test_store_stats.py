@@ -1,6 +1,6 @@
 """Statistics of the nodes over time, on every engine."""
 
-from bellcast.console.types.stats import HOUR_MS, MAX_TENANTS, MINUTE_MS, STORED_MS, TENANTS_KEPT_MS, StatsPoint
+from bellcast.console.types import HOUR_MS, MAX_TENANTS, MINUTE_MS, STORED_MS, TENANTS_KEPT_MS, StatsPoint
 from tests.store import Store
 
 DAY = 24 * 60 * MINUTE_MS

@@ -7,7 +7,7 @@ from unittest.mock import ANY
 import pytest
 from msgspec.structs import replace
 
-from bellcast.inbox.store import sent
+from bellcast.inbox.store import sent_items
 from bellcast.inbox.types.inboxes import NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.sends import Reach, SendResult
@@ -381,5 +381,5 @@ async def test_reach_of_announcements_counts_their_inboxes(app: App, monkeypatch
         everyone: Reach(inboxes=2, seen=2, read=1, exact=True),
         none: Reach(inboxes=0, seen=0, read=0, exact=True),
     }
-    monkeypatch.setattr(sent, "MAX_REACHED", 1)
+    monkeypatch.setattr(sent_items, "MAX_REACHED", 1)
     assert (await app.store.sent.reach([everyone]))[everyone].exact is False

@@ -1,7 +1,7 @@
 """State of the foreign dialects: last events, device positions."""
 
 from bellcast.inbox.types.inboxes import Position
-from bellcast.recipients.store.devices import MAX_CONNECTIONS, UNKNOWN, DevicePosition
+from bellcast.recipients.store import MAX_CONNECTIONS, UNKNOWN_REVISION, DevicePosition
 from bellcast.topics.store import LastEvent
 from tests.contract.app import App
 
@@ -9,7 +9,7 @@ NONE_CONNECTED: frozenset[str] = frozenset()
 
 
 def link(
-    name: str, revision: int = UNKNOWN, *, inbox: int = 1, device: bytes = b"phone", epoch: int = 7
+    name: str, revision: int = UNKNOWN_REVISION, *, inbox: int = 1, device: bytes = b"phone", epoch: int = 7
 ) -> DevicePosition:
     return DevicePosition(inbox, device, name, epoch, revision)
 

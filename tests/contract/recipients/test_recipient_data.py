@@ -14,7 +14,7 @@ from bellcast.channels.types import NewDecision, NewMessage
 from bellcast.exports import store as export
 from bellcast.kernel.db.script import Script, ScriptCommand, Statement
 from bellcast.kernel.events import topic_stream
-from bellcast.recipients.store.devices import DevicePosition
+from bellcast.recipients.store import DevicePosition
 from bellcast.recipients.types import PushEndpoint, RecipientFields
 from bellcast.topics.store import JoinedBy
 from bellcast.webhooks import store as webhook_events

@@ -411,7 +411,7 @@ async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
     )
     assert await app.store.subscriptions.topics(ListQuery(prefix="room.")) == ListPage(topics[2:])
     monkeypatch.setattr("bellcast.kernel.db.lists.MAX_SCANNED_ROWS", 2)
-    monkeypatch.setattr("bellcast.recipients.store.subscriptions.TOPIC_BATCH_ROWS", 2)
+    monkeypatch.setattr("bellcast.recipients.store.TOPIC_BATCH_ROWS", 2)
     assert await people(prefix="b") == ([], ("acme", "ann"))
     assert await people(("acme", "ann"), prefix="b") == ([("acme", "ben")], ("zoo", "ann"))
     assert await people(("zoo", "ann"), prefix="b") == ([], None)

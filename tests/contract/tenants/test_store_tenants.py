@@ -12,7 +12,7 @@ from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.inbox.store import maintenance
 from bellcast.kernel.db.script import ScriptCommand
-from bellcast.recipients.store.devices import DevicePosition
+from bellcast.recipients.store import DevicePosition
 from bellcast.recipients.types import RecipientFields
 from bellcast.tenants.types import TenantRules
 from bellcast.topics.store import LastEvent

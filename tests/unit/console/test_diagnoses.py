@@ -11,8 +11,8 @@ from msgspec.structs import astuple
 
 import bellcast
 from bellcast.cli import server_checks
+from bellcast.console import diagnoses
 from bellcast.console.pages import check
-from bellcast.console.types import diagnoses
 
 PACKAGE = Path(bellcast.__file__).parent
 DOCTOR = [PACKAGE / "cli" / f"{name}.py" for name in ("doctor", "server_checks")] + [

@@ -9,8 +9,8 @@ import pytest
 from msgspec import structs
 
 from bellcast.calls import Call, Handlers
-from bellcast.console import live_feed
-from bellcast.console.live_feed import EVENTS_PER_SECOND, MAX_PENDING_EVENTS, REFUSALS, REQUESTS, LiveFeed
+from bellcast.console import watchers
+from bellcast.console.watchers import EVENTS_PER_SECOND, MAX_PENDING_EVENTS, REFUSALS, REQUESTS, LiveFeed
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.events import LiveEvent
@@ -137,7 +137,7 @@ async def test_events_beyond_the_rate_are_counted_if_no_other_event_follows(
 ) -> None:
     watcher = feed.watch(EVERYTHING)
     batches = watcher.batches()
-    monkeypatch.setattr(live_feed, "SKIPPED_SECONDS", 0)
+    monkeypatch.setattr(watchers, "SKIPPED_SECONDS", 0)
     for _ in range(2):
         for _ in range(EVENTS_PER_SECOND + 1):
             feed.emit(event(clock))

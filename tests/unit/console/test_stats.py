@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
+from bellcast.console import types as stats
 from bellcast.console.stats import MAX_COUNTED_TENANTS, MAX_SAMPLES, StatsRecorder, TenantCounts
-from bellcast.console.types import stats
-from bellcast.console.types.stats import HOUR_MS, MINUTE_MS, SAMPLE_MS, StatsPoint
+from bellcast.console.types import HOUR_MS, MINUTE_MS, SAMPLE_MS, StatsPoint
 from bellcast.kernel.errors import Unavailable
 from bellcast.live_feed import FeedEvent, FeedKind
 from tests.clock import FakeClock

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bellcast.console.types.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint, total
+from bellcast.console.types import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint, total
 from bellcast.examples.demo import activity, history
 from bellcast.examples.demo.history import DAY_MS, PERIOD_MS
 from bellcast.kernel.clock import SystemClock

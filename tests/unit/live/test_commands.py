@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from bellcast.auth.permissions import Grant
-from bellcast.inbox import views
+from bellcast.inbox import inboxes
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
@@ -41,7 +41,7 @@ async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path, monkeypat
         authenticator=SimpleNamespace(session=AsyncMock(return_value=fresh)),
     )
     opened = SimpleNamespace(inbox=SimpleNamespace(name=None))
-    monkeypatch.setattr(views, "reopen", AsyncMock(return_value=opened))
+    monkeypatch.setattr(inboxes, "reopen", AsyncMock(return_value=opened))
     commands = Commands(cast(Any, live))
     connection = Connection("1", protocol.WEBSOCKET, before, hub, 0, None)
     connection.transition(Phase.LIVE)

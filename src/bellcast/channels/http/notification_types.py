@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bellcast.channels.catalog import no_template
-from bellcast.inbox.store.sent import SentItems
+from bellcast.inbox.store.sent_items import SentItems
 from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel import data_schemas, validation
 from bellcast.kernel.errors import FieldError

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.auth.browser_request import FOREIGN
-from bellcast.console.live_feed import ClusterFeed, ClusterWatch
+from bellcast.console.watchers import ClusterFeed, ClusterWatch
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send, list_parameters, request_body, responses

@@ -1,20 +1,28 @@
-"""The live nodes of the cluster."""
+"""The nodes: which are alive, their numbers over time, their checks, and the test clock."""
 
+import asyncio
 from datetime import datetime
-from typing import Annotated
+from itertools import groupby
+from typing import Annotated, Literal
 
-from msgspec import Struct
+import msgspec
+from msgspec import Meta, Struct
 
-from bellcast.console.types.diagnoses import FindingItem
+from bellcast.console import types as stats
+from bellcast.console.stats import StatsRecorder
+from bellcast.console.types import BUCKETS, FindingItem
 from bellcast.kernel import times
-from bellcast.kernel.field_limits import lasting
+from bellcast.kernel.errors import Invalid, NotFound
+from bellcast.kernel.field_limits import ANY_TENANT, lasting
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ShortListQuery
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.jobs.runner import TimeTravel
+from bellcast.kernel.times import Moment
 from bellcast.live.types import NodeRole
 from bellcast.operators.types import ROLES, Role
-from bellcast.rest import context
+from bellcast.rest import context, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
@@ -79,6 +87,110 @@ async def nodes(request: ApiRequest) -> ASGIApp:
     ]
     return responses.json(NodeList(items, following))
 
+
+# --- numbers over time
+
+StepName = Literal["10s", "1m", "15m", "1h", "1d"]
+STEPS: dict[StepName, int] = dict(zip(("10s", "1m", "15m", "1d"), stats.KEPT_MS, strict=True))
+TENANT_STEP: StepName = "1h"
+# A chart has fewer pixels than this. 48 hours have 2,880 minutes.
+MAX_POINTS = 3_000
+# Each node has a row per interval. Reading this many takes 0.2 s of a thread.
+MAX_SERIES_ROWS = 20_000
+
+
+class SeriesQuery(Struct, frozen=True, kw_only=True):
+    """Metrics, repeated or separated by commas (default: all), the length of the intervals (default: 1m, for a tenant
+    1h), and a time range: by default the last 24 hours, or with steps of 10 s the last hour. The tenant `*` means the
+    total of all tenants."""
+
+    tenant: Annotated[str | None, ANY_TENANT] = None
+    metrics: list[str] = []
+    step: StepName | None = None
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
+    node: Annotated[str, Meta(max_length=100)] | None = None
+
+
+class Series(Struct, frozen=True):
+    """Points by time: the beginning of an interval (UTC milliseconds), then one value per metric."""
+
+    step: StepName
+    metrics: list[str]
+    points: list[list[int | float | None]]
+
+
+@operation(
+    "GET",
+    "/v1/stats/series",
+    tag="Console",
+    required_scope="observe",
+    roles=ROLES,
+    query=SeriesQuery,
+    response_types={200: Series},
+    refusals=(NotFound,),
+    id="stats.series",
+)
+async def series(request: ApiRequest) -> ASGIApp:
+    """Read numbers over time.
+
+    Totals of all nodes, or of one `node`:
+
+    - `connections`: open ones, on average.
+    - `requests`, `refusals` (status 4xx), `failures` (status 5xx, messages that failed or bounced, and runs that failed).
+    - `sends`: notifications and announcements, each with all of its recipients, also those of runs; `runs`: runs of workflows that started; `publishes`: live events.
+    - `deliveries`: messages that a provider accepted; simulated ones are none.
+    - `latency_p50`, `latency_p95`: milliseconds from a request to the start of its response, as the upper bound of a
+      bucket of `bellcast_request_seconds`; null without requests.
+    - `queue_age`: the longest time in milliseconds for which a due job had waited at a sample.
+
+    Steps of 10 s are kept for an hour in memory, so you only get those of the process that responds. Steps of 1 m are
+    kept for 48 hours, 15 m for 30 days, 1 d (UTC) for 400 days. The last interval may be incomplete. An interval
+    without a point has no row. A node is one process: the `node` of `GET /v1/connections`.
+
+    With `tenant`, you get the numbers of one tenant, without latencies and queue age, in steps of 1 h for 30 days. Each
+    node stores the 100 busiest tenants of each hour; other tenants have no row. `requests` and `refusals` exclude
+    requests that read the console's lists. Callers that are restricted to tenants read the numbers of one of theirs."""
+    query, ctx = request_body.query(request, SeriesQuery), context.of(request)
+    recorder = ctx.require(StatsRecorder, "Statistics are turned off: BELLCAST_STATS=off.")
+    tenant = None if query.tenant in (None, EVERY_TENANT) else tenants.single_tenant(request)
+    now = ctx.token_clock.now()
+    known = stats.METRICS if tenant is None else stats.TENANT_METRICS
+    names = [name for given in query.metrics for name in given.split(",") if name] or list(known)
+    if not set(names) <= set(known) or len(names) > len(known):
+        raise Invalid.of("metrics", f"must be some of: {', '.join(known)}")
+    step = query.step or ("1m" if tenant is None else TENANT_STEP)
+    if (step == TENANT_STEP) != (tenant is not None):
+        raise Invalid.of("step", f"must be {TENANT_STEP} for a tenant, and {', '.join(STEPS)} for all tenants")
+    until = now if query.end is None else times.milliseconds(query.end)
+    kept = times.DAY_MS if tenant is not None else min(times.DAY_MS, stats.KEPT_MS[STEPS[step]])
+    since = until - kept if query.start is None else times.milliseconds(query.start)
+    step_ms = stats.HOUR_MS if tenant is not None else STEPS[step]
+    if (until - since) // step_ms > MAX_POINTS:
+        raise Invalid.of("from", f"must be at most {MAX_POINTS} steps before to")
+    if tenant is None:
+        points = await recorder.series(step_ms, since, until, query.node, MAX_SERIES_ROWS + 1)
+        if len(points) > MAX_SERIES_ROWS:
+            many = f"the range has more than {MAX_SERIES_ROWS} points of nodes"
+            raise Invalid.of("from", f"must be closer to `to`, or `step` larger: {many}")
+    else:
+        found = await recorder.points.tenant_page(tenant, since, until, query.node, stats.MAX_DAY_ROWS)
+        if found is None:
+            raise Invalid.of("node", f"must be one node: all have more than {stats.MAX_DAY_ROWS} rows in a day")
+        points = found
+
+    def rows() -> list[list[int | float | None]]:
+        """Combine the points of all nodes in each interval."""
+        result: list[list[int | float | None]] = []
+        for at, of_nodes in groupby(points, key=lambda one: one[0]):
+            combined, samples = stats.total(point for _, point in of_nodes), stats.samples(step_ms, at, now)
+            result.append([at, *(stats.value(combined, metric, BUCKETS, samples) for metric in names)])
+        return result
+
+    return responses.json(Series(step, names, await asyncio.to_thread(rows)))
+
+
+# --- checks and the clock
 
 # Restricted scope, because findings contain paths and URLs of the server's machine.
 READERS: tuple[Role, ...] = ("owner", "developer", "support")

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct, field
 
 from bellcast import calls
-from bellcast.inbox import marks, views
+from bellcast.inbox import inboxes
 from bellcast.inbox.store.inboxes import Inboxes
 from bellcast.inbox.types.inboxes import Action, Counts, Inbox, Marked, Marking, Query, SelectionFilter
 from bellcast.inbox.types.notifications import Notification, View
@@ -49,7 +49,7 @@ async def inbox_of(request: ApiRequest) -> Inbox:
     """Return the inbox of the authenticated recipient, unless its session was revoked."""
     ctx = context.of(request)
     principal: Principal = request.scope["state"]["principal"]
-    _, opened = await views.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
+    _, opened = await inboxes.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
     return opened.inbox
 
 
@@ -152,7 +152,9 @@ INBOX = Resource("inbox", tag="Inbox", required_scope="recipient", query=None, r
 ONE = Resource("inbox", "/{id:str}", tag="Inbox", required_scope="recipient", query=None)
 
 
-async def _if_changed(request: ApiRequest, read: Callable[[Inbox], Awaitable[views.InboxListing | Counts]]) -> ASGIApp:
+async def _if_changed(
+    request: ApiRequest, read: Callable[[Inbox], Awaitable[inboxes.InboxListing | Counts]]
+) -> ASGIApp:
     """Return what `read` finds in the inbox; 304 if it has not changed since the client's ETag, which is its position."""
     inbox, result = await inbox_of(request), None
     etag = f'"{inbox.state.position}"'
@@ -168,7 +170,7 @@ async def _if_changed(request: ApiRequest, read: Callable[[Inbox], Awaitable[vie
     "/v1/inbox",
     query=InboxParameters,
     headers=("If-None-Match",),
-    response_types={200: views.InboxListing, 304: None},
+    response_types={200: inboxes.InboxListing, 304: None},
     response_headers=("ETag",),
     refusals=(BadRequest,),
 )
@@ -191,7 +193,7 @@ async def listing(request: ApiRequest) -> ASGIApp:
         limit=params.limit,
         before=params.before,
     )
-    return await _if_changed(request, lambda inbox: views.listing(context.of(request).engines, inbox, query))
+    return await _if_changed(request, lambda inbox: inboxes.listing(context.of(request).engines, inbox, query))
 
 
 @own_operation(
@@ -216,7 +218,7 @@ async def counts(request: ApiRequest) -> ASGIApp:
 @ONE.get(Notification)
 async def read(call: ResourceCall[None]) -> Notification:
     """Read one notification."""
-    return await views.get(call.ctx.engines, await inbox_of(call.request), *call.key)
+    return await inboxes.get(call.ctx.engines, await inbox_of(call.request), *call.key)
 
 
 @ONE.patch(PATCH, Notification, example={"read": True})
@@ -225,16 +227,16 @@ async def change(call: ResourceCall[Patch]) -> Notification:
 
     Seen, read or archived, or the reverse."""
     sent = call.body
-    wanted = marks.actions_of_patch(seen=sent.seen, read=sent.read, archived=sent.archived)
+    wanted = inboxes.actions_of_patch(seen=sent.seen, read=sent.read, archived=sent.archived)
     if not wanted:
         raise Invalid.of("", "expected at least one of seen, read and archived")
-    return await marks.change(call.ctx.engines, await inbox_of(call.request), call.key[0], wanted)
+    return await inboxes.change(call.ctx.engines, await inbox_of(call.request), call.key[0], wanted)
 
 
 @ONE.delete()
 async def delete(call: ResourceCall[None]) -> bool:
     """Delete one notification."""
-    await marks.delete(call.ctx.engines, await inbox_of(call.request), *call.key)
+    await inboxes.delete(call.ctx.engines, await inbox_of(call.request), *call.key)
     return True
 
 
@@ -251,7 +253,7 @@ async def clear(request: ApiRequest) -> ASGIApp:
 
 async def _mark(request: ApiRequest, marking: Marking) -> Marked:
     inbox = await inbox_of(request)
-    return await marks.mark(context.of(request).engines, inbox.state.tenant, inbox.number, marking)
+    return await inboxes.mark(context.of(request).engines, inbox.state.tenant, inbox.number, marking)
 
 
 def outcome(marked: Marked) -> Outcome:
@@ -273,11 +275,11 @@ async def snooze(call: ResourceCall[SnoozeRequest]) -> Outcome:
     to the top of the inbox, unread and unseen. `unarchive` returns them immediately. `"until": "back"` snoozes them until
     `POST /v1/inbox/back`, at most 30 days."""
     ctx, params = call.ctx, call.body
-    chosen = marks.parse_selection(params.ids, everything=False, limits=ctx.limits)
+    chosen = inboxes.parse_selection(params.ids, everything=False, limits=ctx.limits)
     now = times.to_rfc3339(ctx.engines.clock.now())
     until = times.milliseconds(validation.snooze_end(params.until, params.duration, now))
     if call.is_dry_run:
-        return outcome(await marks.plan_snooze(ctx.engines, await inbox_of(call.request), chosen or (), until))
+        return outcome(await inboxes.plan_snooze(ctx.engines, await inbox_of(call.request), chosen or (), until))
     until_back = params.until == validation.UNTIL_BACK
     marking = Marking(actions=("snooze",), ids=chosen, until=until, until_back=until_back)
     return outcome(await _mark(call.request, marking))
@@ -290,7 +292,7 @@ async def back(call: ResourceCall[None]) -> Outcome:
     Call this when the recipient is back, on any device: the notifications return to the top of the inbox, unread and
     unseen. `awaits_return` of `GET /v1/inbox` shows whether there are any. The bell calls this in a new browser tab,
     and in a tab that was hidden for 15 minutes."""
-    return outcome(await marks.wake_until_back(call.ctx.engines, await inbox_of(call.request)))
+    return outcome(await inboxes.wake_until_back(call.ctx.engines, await inbox_of(call.request)))
 
 
 @ONE.act("/actions/{key:str}", Notification, query=DryRunFlag, refusals=(NotFound, Conflict, Forbidden, HandlerFailed))
@@ -303,8 +305,8 @@ async def take_action(call: ResourceCall[None]) -> Notification:
     engines, backend, principal = call.ctx.engines, call.ctx[calls.CallBackend], guards.session(call.request)
     inbox, (id,), key = await inbox_of(call.request), call.key, request_body.path(call.request, "key")
     if call.is_dry_run:
-        return await marks.plan_action(engines, backend, inbox, id, key)
-    return await marks.take_action(engines, backend, principal, inbox, id, key)
+        return await inboxes.plan_action(engines, backend, inbox, id, key)
+    return await inboxes.take_action(engines, backend, principal, inbox, id, key)
 
 
 def _action(word: str, action: Action, summary: str) -> ApiEndpoint:
@@ -312,10 +314,10 @@ def _action(word: str, action: Action, summary: str) -> ApiEndpoint:
 
     async def act(call: ResourceCall[Selection]) -> ActionOutcome:
         params = call.body
-        chosen = marks.parse_selection(params.ids, everything=params.all, limits=call.ctx.limits)
+        chosen = inboxes.parse_selection(params.ids, everything=params.all, limits=call.ctx.limits)
         if params.of is not None and chosen is not None:
             raise Invalid.of("of", "limits `all`, so it cannot be combined with ids")
-        marked = await _mark(call.request, marks.marking_of(action, chosen, params.of))
+        marked = await _mark(call.request, inboxes.marking_of(action, chosen, params.of))
         ids = marked.ids if marked.changed else ()
         return ActionOutcome(marked.changed, marked.state.unread, marked.state.unseen, ids)
 

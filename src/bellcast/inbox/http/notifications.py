@@ -20,9 +20,9 @@ from bellcast.channels.types import (
     TimelineEntry,
 )
 from bellcast.engines import Engines
-from bellcast.inbox import sending, sent
-from bellcast.inbox.store import sent as store
-from bellcast.inbox.store.sent import SentItems
+from bellcast.inbox import sending, sent_items
+from bellcast.inbox.store import sent_items as store
+from bellcast.inbox.store.sent_items import SentItems
 from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import Audience, Draft, Edit, Notification, Sent
 from bellcast.inbox.types.sends import Reach, SentItem
@@ -187,9 +187,9 @@ async def read(call: ResourceCall[None]) -> SentNotification:
     older ones and those before a restart are unknown."""
     engines, tenant, (id,) = call.ctx.engines, call.tenant, call.key
     try:
-        item = await sent.find(engines, tenant, id)
+        item = await sent_items.find(engines, tenant, id)
     except NotFound:
-        item = await sent.find_outside(engines, tenant, id)
+        item = await sent_items.find_outside(engines, tenant, id)
     return await _sent_notification(call.request, call.ctx, item)
 
 
@@ -201,7 +201,7 @@ async def correct(call: ResourceCall[Correction]) -> SentNotification:
     ctx, (id,), params = call.ctx, call.key, call.body
     tenant = tenants.single_tenant(call.request, params.tenant)
     edit = Edit(**{field: getattr(params, field) for field in Edit.__struct_fields__})
-    item = await sent.edit(ctx.engines, ctx.limits, tenant, id, edit)
+    item = await sent_items.edit(ctx.engines, ctx.limits, tenant, id, edit)
     return await _sent_notification(call.request, ctx, item)
 
 
@@ -210,7 +210,7 @@ async def recall(call: ResourceCall[None]) -> bool:
     """Recall a sent notification.
 
     It is removed from every inbox that contains it."""
-    await sent.recall(call.ctx.engines, call.tenant, *call.key)
+    await sent_items.recall(call.ctx.engines, call.tenant, *call.key)
     return True
 
 

@@ -28,7 +28,7 @@ from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.ids import NEWEST
-from bellcast.recipients.store import ensure, recipients
+from bellcast.recipients import store as recipients
 
 # Columns of the statement `inbox_resume`: those of the inbox, and those before the changed notification.
 INBOX_COLUMNS, RETURN_COLUMNS = 11, 13
@@ -188,7 +188,7 @@ def _open(session: Principal, now: int, since: ResumeFrom | None, newcomers_ms: 
     found = yield from _find(tenant, key)
     if found is None:
         yield from _check_erased(session)
-        yield from ensure.ensure_recipients(tenant, [key], now)
+        yield from recipients.ensure_recipients(tenant, [key], now)
         found = yield from _find_existing(tenant, key)
     inbox, behind = found
     _check_standing(session, inbox.revoked_before)
@@ -217,7 +217,7 @@ def _changes_missed(inbox: Inbox, since: ResumeFrom | None) -> Script[Changes | 
 
 def _check_erased(session: Principal) -> Script[None]:
     """Refuse a session that was issued before its recipient or tenant was erased."""
-    _check_standing(session, (yield from ensure.erased_before(session.tenant, session.recipient or "")))
+    _check_standing(session, (yield from recipients.erased_before(session.tenant, session.recipient or "")))
 
 
 def _find_existing(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:

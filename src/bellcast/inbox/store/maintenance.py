@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from bellcast.channels.store import fanouts
-from bellcast.inbox.store import announcements, marking, sent
+from bellcast.inbox.store import announcements, marking, sent_items
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Row, Script, ScriptCommand, Statement, chunks, fetch
@@ -176,7 +176,7 @@ def _remove(old_rows: Sequence[Row], now: int) -> Script[list[Event]]:
 def _end(old_rows: list[Row], now: int) -> Script[list[Event]]:
     events: list[Event] = []
     for id, tenant, topic in old_rows:
-        events.append((yield from sent.recall_announcement(id, tenant, topic, now)))
+        events.append((yield from sent_items.recall_announcement(id, tenant, topic, now)))
     return events
 
 

@@ -1,16 +1,21 @@
-"""Sends: one row per named recipient, or one row for an announcement to many."""
+"""Sends: one row per named recipient, or one row for an announcement to many; and imports.
 
-from collections.abc import AsyncIterator, Sequence, Set
+Each kind of statement runs once for all requests of a script. A single row takes two statements, 15 µs. In a batch it takes
+one insertion of 7 µs, and each inbox is read and updated once for all its rows."""
+
+from collections.abc import AsyncIterator, Collection, Sequence, Set
 from functools import partial
-from typing import TypeAlias
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.channels.types import Fanout
-from bellcast.inbox.store import announcements, idempotency, insert, rows, sent
-from bellcast.inbox.store.insert import InsertPlan, insert_imported, read_heads
-from bellcast.inbox.types.inboxes import AnnouncementChanged
+from bellcast.inbox.store import announcements, idempotency, rows, sent_items
+from bellcast.inbox.types.inboxes import AnnouncementChanged, InboxState, NotificationAdded, NotificationUpdated
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import (
     AnnounceRequest,
@@ -21,12 +26,17 @@ from bellcast.inbox.types.sends import (
     SendRequest,
     SendResult,
 )
+from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import (
     MATERIALIZE_INBOXES,
+    STATEMENT_ROWS,
     ListCommand,
     LockKey,
     PageCommand,
+    Params,
+    RecipientKey,
+    Row,
     Script,
     ScriptCommand,
     Statement,
@@ -34,8 +44,9 @@ from bellcast.kernel.db.script import (
     chunks,
 )
 from bellcast.kernel.db.table import StoreTable, on_table, read, write
+from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.recipients.store import ensure
+from bellcast.recipients import store as recipients
 from bellcast.webhooks import store as webhook_events
 
 # The kind of the job of an announcement for other channels; its id and payload are the announcement's id.
@@ -62,7 +73,7 @@ class Sends(StoreTable):
         if stored is not None:
             return SendResult(stored)
         if request.tenant != EVERY_TENANT:
-            yield from ensure.ensure_tenant(request.tenant, request.created_at)
+            yield from recipients.ensure_tenant(request.tenant, request.created_at)
         seq = (yield from fanouts.next_number()) if request.has_row else None
         if request.fanout is not None:  # it is also for other channels
             audience = Audience(topic=request.topic, all=request.topic is None)
@@ -94,7 +105,7 @@ class Sends(StoreTable):
         keys = {one.recipient for one in request.messages} | {one.recipient for one in request.decisions}
 
         def script() -> Script[bool]:
-            if not (yield from insert.all_exist(request.tenant, keys)):
+            if not (yield from all_exist(request.tenant, keys)):
                 return False
             if not (yield from fanouts.move(fanout, after, position)):
                 return False
@@ -160,17 +171,25 @@ class InsertNotifications(ListCommand[SendRequest, SendResult]):
         results = [plan.add(request) for request in self.items]
         yield from plan.write()
         if is_separate:
-            yield from sent.add_outside(self.items)
+            yield from sent_items.add_outside(self.items)
             yield from messages.add(first.messages, first.decisions)
             yield from webhook_events.add(first.events, first.created_at)
             yield from idempotency.store_response(first.tenant, first)
         return results
 
     def single_statement(self) -> WriteCommand[list[SendResult] | None]:
-        return ScriptCommand(lambda: insert.insert(self.items), None)
+        return ScriptCommand(lambda: insert(self.items), None)
 
     def prerequisite(self) -> WriteCommand[None]:
-        return ScriptCommand(lambda: insert.ensure_recipients(self.items), self.lock_keys())
+        return ScriptCommand(self._create_recipients, self.lock_keys())
+
+    def _create_recipients(self) -> Script[None]:
+        wanted: dict[str, dict[str, None]] = {}
+        for request in self.items:
+            wanted.setdefault(request.tenant, {}).update(dict.fromkeys(request.recipients))
+        for tenant in sorted(wanted):
+            for keys in chunks(list(wanted[tenant]), STATEMENT_ROWS):
+                yield from recipients.ensure_recipients(tenant, keys, self.items[0].created_at)
 
 
 class ImportNotifications(ListCommand[ImportRequest, SendResult]):
@@ -239,3 +258,184 @@ def add_claim(tenant: str, claim: Claim, recipients: Set[str]) -> Script[None]:
     claimed = yield Statement("claims_add", {**params, "expires_at": claim.expires_at})
     if len(claimed) != len(recipients):
         raise ClaimTaken
+
+
+# --- rows of named recipients
+
+
+class InboxHead(Struct, frozen=True):
+    """An inbox's number and current state."""
+
+    inbox: int
+    state: InboxState
+
+
+def read_heads(requests: Sequence[SendRequest | ImportRequest]) -> Script[dict[RecipientKey, InboxHead]]:
+    """Read the recipients' inboxes, creating missing ones."""
+    wanted: dict[str, dict[str, int]] = {}
+    for request in requests:
+        wanted.setdefault(request.tenant, {}).update(dict.fromkeys(request.recipients, request.created_at))
+    heads: dict[RecipientKey, InboxHead] = {}
+    for tenant, created_at in wanted.items():
+        for keys in chunks(list(created_at), STATEMENT_ROWS):
+            found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(keys)})
+            known = {key for key, *_ in found}
+            missing = [key for key in keys if key not in known]
+            if missing:
+                yield from recipients.ensure_recipients(tenant, missing, created_at[missing[0]])
+                found += yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(missing)})
+            for key, inbox, *state in found:
+                heads[tenant, key] = InboxHead(inbox, InboxState(tenant, key, *state))
+    return heads
+
+
+def all_exist(tenant: str, keys: Collection[str]) -> Script[bool]:
+    """Return whether these recipients, each named once, exist. One that was erased after its page was read must not be
+    created again."""
+    found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(list(keys))})
+    return len(found) == len(keys)
+
+
+class InsertPlan(Struct, eq=False):
+    """The changes of requests to inboxes, collected before they are written."""
+
+    insertion = "notification_insert"
+
+    heads: dict[RecipientKey, InboxHead]
+    _changed: dict[RecipientKey, None] = {}
+    _rows: list[Params] = []
+    _tags: list[Params] = []
+
+    def add(self, request: SendRequest) -> SendResult:
+        """Plan the rows of one request."""
+        events: list[Event] = []
+        if request.contents:
+            for id, key, content in zip(request.ids, request.recipients, request.contents, strict=True):
+                head = self._advance((request.tenant, key))
+                self._insert(rows.content_params(content, request.created_at), head, id, content.tags)
+                events.append(NotificationAdded(head.state, rows.new_notification(id, content, request.created_at)))
+            return SendResult(request.response, tuple(events))
+        columns = rows.content_params(request.content, request.created_at)
+        first = rows.new_notification(request.ids[0] if request.ids else "", request.content, request.created_at)
+        for id, key in zip(request.ids, request.recipients, strict=True):
+            head = self._advance((request.tenant, key))
+            self._insert(columns, head, id, request.content.tags)
+            events.append(NotificationAdded(head.state, first if id == first.id else replace(first, id=id)))
+        return SendResult(request.response, tuple(events))
+
+    def _advance(self, name: RecipientKey, unread: int = 1, unseen: int = 1) -> InboxHead:
+        head = self.heads[name]
+        before = head.state
+        state = InboxState(*name, before.epoch, before.revision + 1, before.unread + unread, before.unseen + unseen)
+        self.heads[name] = head = InboxHead(head.inbox, state)
+        self._changed[name] = None
+        return head
+
+    def _insert(self, columns: dict[str, Any], head: InboxHead, id: str, tags: Sequence[str]) -> None:
+        inbox = head.inbox
+        self._rows.append({**columns, "inbox": inbox, "id": id, "revision": head.state.revision})
+        if tags:
+            self._tags += [{"inbox": inbox, "id": id, "tag": tag} for tag in tags]
+
+    def write(self) -> Script[None]:
+        """Write the planned rows, sorted by inbox, because adjacent rows share a page of the file. Each kind of statement runs
+        once for all."""
+        self._rows.sort(key=itemgetter("inbox"))
+        heads: list[Params] = []
+        for head in map(self.heads.__getitem__, self._changed):
+            state = head.state
+            counts = {"revision": state.revision, "unread": state.unread, "unseen": state.unseen}
+            heads.append({"inbox": head.inbox, **counts})
+        for name, sets in ((self.insertion, self._rows), ("tag_row", self._tags), ("inbox_write_state", heads)):
+            for some in chunks(sets, STATEMENT_ROWS):
+                yield Statement(name, many=some)
+
+
+def insert_imported(requests: Sequence[ImportRequest]) -> Script[list[SendResult]]:
+    """Insert a row for each recipient of each request, in order, except rows that exist from an earlier import."""
+    heads = yield from read_heads(requests)
+    existing: set[tuple[RecipientKey, str]] = set()
+    # An id is derived from the idempotency key, which is stored for only a day.
+    for request in requests:
+        if request.idempotency_key is None:
+            continue
+        for id, key in zip(request.ids, request.recipients, strict=True):
+            name = (request.tenant, key)
+            if (yield Statement("marks_of_ids", {"inbox": heads[name].inbox, "ids": columns.to_json([id])})):
+                existing.add((name, id))
+    plan = ImportPlan(heads)
+    sent = [plan.add_imported(request, existing) for request in requests]
+    yield from plan.write()
+    return sent
+
+
+class ImportPlan(InsertPlan):
+    """The rows of imports, with their times. Their first revision is 0, so that resuming clients get them as changes: a row that
+    is new to a client would be shown as a toast."""
+
+    insertion = "notification_import"
+
+    def add_imported(self, request: ImportRequest, existing: set[tuple[RecipientKey, str]]) -> SendResult:
+        """Plan the rows of one request. `existing` rows do not change."""
+        is_archived = request.archived_at is not None
+        unread = int(not is_archived and request.read_at is None)
+        unseen = int(not is_archived and request.seen_at is None)
+        part = 2 if is_archived else 1 - unread
+        marks = {"seen_at": request.seen_at, "read_at": request.read_at, "archived_at": request.archived_at}
+        columns = {**rows.content_params(request.content, request.sent_at), **marks, "part": part}
+        shown = {name: times.to_rfc3339_or_null(value) for name, value in marks.items()}
+        first = replace(rows.new_notification("", request.content, request.sent_at), **shown)
+        events: list[Event] = []
+        for id, key in zip(request.ids, request.recipients, strict=True):
+            name = (request.tenant, key)
+            if (name, id) in existing:
+                continue
+            head = self._advance(name, unread, unseen)
+            self._insert(columns, head, id, request.content.tags)
+            events.append(NotificationUpdated(head.state, replace(first, id=id)))
+        return SendResult(request.response, tuple(events))
+
+
+# The first columns of a row: the index of its recipient, its number among that recipient's rows, and its id.
+ROW_COLUMNS = ("places", "nths", "ids")
+
+
+def insert(requests: Sequence[SendRequest]) -> Script[list[SendResult] | None]:
+    """Insert a row for each recipient of each request, in order, by one statement; None if a recipient does not exist."""
+    ordinals: dict[RecipientKey, int] = {}
+    counts: list[int] = []  # the rows of each recipient
+    added: list[tuple[Any, ...]] = []
+    tags: list[tuple[int, str, str]] = []
+    names: tuple[str, ...] = ()
+    for request in requests:
+        columns = rows.content_params(request.content, request.created_at)
+        names, values = tuple(columns), tuple(columns.values())
+        for id, key in zip(request.ids, request.recipients, strict=True):
+            place = ordinals.setdefault((request.tenant, key), len(counts))
+            if place == len(counts):
+                counts.append(0)
+            counts[place] += 1
+            added.append((place + 1, counts[place], id, *values))
+            tags += [(place + 1, tag, id) for tag in request.content.tags]
+    tenants, keys = zip(*ordinals, strict=True)
+    params = dict(zip((*ROW_COLUMNS, *names), zip(*added, strict=True), strict=True))
+    tagged = zip(*tags, strict=True) if tags else ((), (), ())
+    params |= zip(("tag_places", "tag_names", "tag_ids"), tagged, strict=True)
+    # The epochs, revisions and counts of the inboxes before, in the order of the keys.
+    heads: list[Row] = yield Statement(
+        "notifications_add", {**params, "tenants": tenants, "keys": keys, "counts": counts}
+    )
+    if not heads:
+        return None
+    owners, following, results = list(ordinals), iter(added), list[SendResult]()
+    for request in requests:
+        first = rows.new_notification(request.ids[0], request.content, request.created_at)
+        events: list[Event] = []
+        for _ in request.ids:
+            place, nth, id, *_ = next(following)
+            tenant, key = owners[place - 1]
+            epoch, revision, unread, unseen = heads[place - 1]
+            state = InboxState(tenant, key, epoch, revision + nth, unread + nth, unseen + nth)
+            events.append(NotificationAdded(state, first if id == first.id else replace(first, id=id)))
+        results.append(SendResult(request.response, tuple(events)))
+    return results

@@ -58,7 +58,7 @@ FOLDERS = (
     "kernel/jobs",
     "operators",
     "preferences",
-    "recipients/store",
+    "recipients",
     "replays",
     "tenants",
     "topics",

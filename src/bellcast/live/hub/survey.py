@@ -36,7 +36,7 @@ from bellcast.live.types import (
     SurveyReply,
     SurveyRequest,
 )
-from bellcast.recipients.store.subscriptions import StoredSubscriptions
+from bellcast.recipients.store import StoredSubscriptions
 from bellcast.topics.types import ListedTopic, Member
 
 log = structlog.get_logger(__name__)

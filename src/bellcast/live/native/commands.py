@@ -8,7 +8,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.auth import permissions
-from bellcast.inbox import marks, views
+from bellcast.inbox import inboxes
 from bellcast.inbox.types.inboxes import Position
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
@@ -173,9 +173,9 @@ class Commands:
             raise Forbidden("An anonymous connection has no inbox: connect with a session token.")
         if command.of is not None and not command.all:
             raise Invalid.of("of", 'may only be given with "all": true')
-        chosen = marks.parse_selection(command.ids, everything=command.all, limits=self.limits)
-        marking = marks.marking_of(protocol.MARKS[type(command)], chosen, command.of)
-        marked = await marks.mark(self._live.engines, connection.principal.tenant, connection.inbox, marking)
+        chosen = inboxes.parse_selection(command.ids, everything=command.all, limits=self.limits)
+        marking = inboxes.marking_of(protocol.MARKS[type(command)], chosen, command.of)
+        marked = await inboxes.mark(self._live.engines, connection.principal.tenant, connection.inbox, marking)
         state = marked.state
         return protocol.ack(command.ref, changed=marked.changed, unread=state.unread, unseen=state.unseen)
 
@@ -187,7 +187,7 @@ class Commands:
 
     async def _auth(self, connection: Connection, command: protocol.AuthCommand) -> Payload:
         fresh = await self._live.authenticator.session(command.token)
-        fresh = fresh.with_name((await views.reopen(self._live.engines, fresh, None)).inbox.name)
+        fresh = fresh.with_name((await inboxes.reopen(self._live.engines, fresh, None)).inbox.name)
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
             raise Forbidden(

@@ -26,7 +26,7 @@ from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext
-from bellcast.recipients.store.devices import UNKNOWN, DevicePosition, Devices
+from bellcast.recipients.store import UNKNOWN_REVISION, DevicePosition, Devices
 from bellcast.topics.store import LastEvents
 
 log = structlog.get_logger(__name__)
@@ -48,9 +48,9 @@ class SignedInUser(Struct):
     user: protocol.User
     device: bytes
     inbox: int
-    pinged: int = UNKNOWN
-    acknowledged: int = UNKNOWN
-    saved: int = UNKNOWN
+    pinged: int = UNKNOWN_REVISION
+    acknowledged: int = UNKNOWN_REVISION
+    saved: int = UNKNOWN_REVISION
 
 
 class PusherUsers:
@@ -110,7 +110,7 @@ class PusherUsers:
         device = self._browsers.get(connection, b"") if user.device is None else _digest(user.device)
         signed = self._signed_in[connection] = SignedInUser(user, device, inbox.number)
         engines, limits, state = self._live.engines, self._live.config.limits, inbox.state
-        new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
+        new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN_REVISION)
         async with self._hub.groups.observing([inbox_stream(tenant, one) for one in self._watchlist(user)]):
             connected = await self._live.survey.ids_of(state.tenant, state.recipient)
             position = await Devices(engines.db).register(new, connected, engines.clock.now())

@@ -24,7 +24,7 @@ from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
-from bellcast.recipients.store.subscriptions import StoredSubscriptions
+from bellcast.recipients.store import StoredSubscriptions
 from bellcast.recipients.types import SubscriptionEnded, SubscriptionGrant
 
 log = structlog.get_logger(__name__)

@@ -15,7 +15,7 @@ from bellcast.kernel.field_limits import NULL, TEXT, Schema
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.request_body import DryRunFlag
 from bellcast.recipients.http import recipients
-from bellcast.recipients.store.devices import PushEndpoints
+from bellcast.recipients.store import PushEndpoints
 from bellcast.recipients.types import MAX_PUSH_ENDPOINTS, PushEndpoint, PushKind
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Resource, ResourceCall

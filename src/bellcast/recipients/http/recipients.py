@@ -17,9 +17,8 @@ from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.times import Moment
-from bellcast.recipients import changes
-from bellcast.recipients.store import recipients as store
-from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients import changes, store
+from bellcast.recipients.store import Recipients
 from bellcast.recipients.types import RECORD_FIELDS, Recipient, RecipientFields
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.context import ApiContext

@@ -10,9 +10,8 @@ from msgspec import UNSET
 
 from bellcast.channels.store import fanouts, messages
 from bellcast.documents import store as documents
-from bellcast.inbox.store import idempotency, sent
-from bellcast.inbox.store.insert import InsertPlan, all_exist, read_heads
-from bellcast.inbox.store.sends import add_claim
+from bellcast.inbox.store import idempotency, sent_items
+from bellcast.inbox.store.sends import InsertPlan, add_claim, all_exist, read_heads
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import (
@@ -253,7 +252,7 @@ def _add_effects(commits: Sequence[RunCommit]) -> Script[dict[str, list[Event]]]
         for run, request in with_rows:
             events[run] += plan.add(request).events
         yield from plan.write()
-    yield from sent.add_outside(requests)
+    yield from sent_items.add_outside(requests)
     yield from messages.add(
         [message for request in requests for message in request.messages],
         [decision for request in requests for decision in request.decisions],

@@ -10,7 +10,7 @@ from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.signed_in_users import PusherUsers, SignedInUser
-from bellcast.recipients.store.devices import DevicePosition
+from bellcast.recipients.store import DevicePosition
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live import fakes

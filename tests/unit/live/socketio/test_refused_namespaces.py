@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from bellcast.console.live_feed import LiveFeed
+from bellcast.console.watchers import LiveFeed
 from bellcast.kernel.identities import Principal
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.engine_session import EngineSession

@@ -18,7 +18,7 @@ from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.preferences.store import OwnPreferencesTable
-from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.store import Recipients
 from bellcast.recipients.types import Profile, RecipientOfLink
 from bellcast.rest import context
 from bellcast.rest.context import ApiContext

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth import origins
+from bellcast.console import diagnoses
 from bellcast.console.pages import browser_files, shell
-from bellcast.console.types import diagnoses
 from bellcast.inbox.http import inbox
 from bellcast.kernel import times
 from bellcast.kernel.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated

@@ -1,5 +1,6 @@
 """The console: serves its page and modules, which use the documented REST API only. The API reference: the OpenAPI document, and a page
-that shows it with modules of the console."""
+that shows it with modules of the console. The template editor in a frame of an app's page: it has no cookies; requests carry an
+editor token, which the app's page passes to the frame in a message."""
 
 import hashlib
 import re
@@ -10,13 +11,16 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-from bellcast.kernel.errors import Forbidden, NotFound
+from bellcast.auth import tokens
+from bellcast.kernel.errors import Forbidden, NotFound, Unauthenticated
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.responses import ServedFile
 from bellcast.operators.http import account
-from bellcast.rest import guards
+from bellcast.rest import context, editor_access, guards
 from bellcast.rest.operations import operation, public_file
+from bellcast.templates.http import templates
+from bellcast.templates.http.templates import DraftLookQuery
 
 IMPORT = re.compile(r"^(?:import|export) .*from '\./(.+?)';", re.MULTILINE)
 FOLDER = Path(__file__).parent / "files"
@@ -142,3 +146,63 @@ async def show_reference(request: ApiRequest) -> ASGIApp:
 async def reference_file(request: ApiRequest) -> ASGIApp:
     """Return a file of the API reference."""
     return file(request, REFERENCE_HEADERS)
+
+
+# --- the template editor
+
+UNDECLARED = "No page may embed the editor: add the app's origin to BELLCAST_ORIGINS."
+
+
+def _ancestors(request: ApiRequest) -> str:
+    """Return the pages that may show the frame. Raises Forbidden if there are none."""
+    origins = context.of(request).access.origins
+    if not origins:
+        raise Forbidden(UNDECLARED)
+    return " ".join(["'self'", *origins])
+
+
+@public_file("/embed/template-editor", responses.HTML, Forbidden, is_cached=False, id="embed.show")
+async def show_editor(request: ApiRequest) -> ASGIApp:
+    """Show the template editor in a frame.
+
+    Only pages of `BELLCAST_ORIGINS` may embed it. Without any, the response is 403. Use `<bellcast-template-editor>`."""
+    policy = POLICY.replace("frame-ancestors 'none'", f"frame-ancestors {_ancestors(request)}")
+    scope: Any = request.scope
+    root = escape(scope["state"]["root_path"])
+    text = template("embed.html", "embed", "embed.js", "template-editor.js").substitute(root=root)
+    headers = {"cache-control": "no-cache", "content-security-policy": policy}
+    return responses.complete(200, text.encode(), responses.HTML, headers)
+
+
+@operation(
+    "POST",
+    "/embed/template-preview",
+    tag="Server",
+    required_scope=None,
+    query=DraftLookQuery,
+    body_types=(request_body.FORM,),
+    response_types={200: responses.HTML},
+    refusals=(Forbidden, NotFound, Unauthenticated),
+    id="embed.preview",
+)
+async def preview_editor(request: ApiRequest) -> ASGIApp:
+    """Preview an e-mail in the embedded editor.
+
+    A form, because a frame sends no headers: `token` is the editor token, `key` the template, and `request` the JSON of
+    `POST /v1/templates/{key}/html`."""
+    ancestors, ctx = _ancestors(request), context.of(request)
+    fields = request_body.form_fields(await request_body.raw(request, ctx.limits.request))
+    token = fields.get("token", "")
+    if len(token) > tokens.MAX_LENGTH:
+        raise Unauthenticated
+    claims = await editor_access.verified(ctx, token)
+    scope: Any = request.scope
+    scope["path_params"] = {"key": fields.get("key", "")}
+    editor_access.become(request, claims)
+    return await templates.embedded_html(request, fields.get("request", "").encode(), ancestors)
+
+
+@public_file("/embed/{name:path}", "text/javascript", NotFound, id="embed.module")
+async def editor_module(request: ApiRequest) -> ASGIApp:
+    """Return a module of the embedded editor."""
+    return file(request, {"cache-control": "no-cache", "cross-origin-resource-policy": "same-origin"})

@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.auth import permissions
-from bellcast.inbox import views
+from bellcast.inbox import inboxes
 from bellcast.inbox.types.inboxes import Inbox
 from bellcast.kernel import errors, validation
 from bellcast.kernel.errors import (
@@ -33,7 +33,7 @@ from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.http import channels
 from bellcast.live.pusher.http.channels import PusherRequest
 from bellcast.live.pusher.types import MAX_DEVICE, PusherApp, PusherConfig, aliased
-from bellcast.recipients.store.subscriptions import StoredSubscriptions
+from bellcast.recipients.store import StoredSubscriptions
 from bellcast.rest import guards
 from bellcast.rest.context import ApiContext
 from bellcast.topics.types import is_encrypted, is_presence
@@ -115,7 +115,7 @@ async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal,
     app = ctx[PusherAppDirectory].of_tenant(principal.tenant)
     if app is None:
         raise Forbidden("This session belongs to a tenant without a Pusher app.")
-    principal, opened = await views.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
+    principal, opened = await inboxes.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
     return principal, opened.inbox, app.credentials
 
 

@@ -1,17 +1,28 @@
-"""Marks of a recipient: mark one, many or all notifications as seen, read or archived, or delete them. Action buttons: record the
-action that a recipient takes, then call the app's handler."""
+"""A recipient's own inbox: open and read it; mark one, many or all notifications as seen, read or archived, or delete them; and
+record the action that a recipient takes, then call the app's handler."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast import calls
 from bellcast.engines import Engines
-from bellcast.inbox import views
 from bellcast.inbox.store.inboxes import Inboxes
-from bellcast.inbox.types.inboxes import REPORTED, Action, Inbox, Marked, Marking, SelectionFilter
+from bellcast.inbox.types.inboxes import (
+    REPORTED,
+    Action,
+    Inbox,
+    Marked,
+    Marking,
+    OpenInbox,
+    Query,
+    ResumeFrom,
+    SelectionFilter,
+    SessionRevoked,
+)
 from bellcast.inbox.types.notifications import Acted, Notification, find_action
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.errors import Forbidden, HandlerFailed, Invalid, NoHandler, NotFound
@@ -20,6 +31,76 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.topics import publishing as events
 from bellcast.webhooks.types import no_report
+
+
+class InboxListing(Struct, frozen=True, kw_only=True):
+    """A page in the response. `awaits_return`: notifications are snoozed until the recipient is back."""
+
+    notifications: list[Notification]
+    next: str | None
+    unread: int
+    unseen: int
+    position: str
+    awaits_return: bool
+
+
+# Refreshes a session that was issued before a time (UTC milliseconds); None if it has ended.
+Renew = Callable[[Principal, int], Awaitable[Principal | None]]
+
+
+async def enter(
+    engines: Engines, principal: Principal, since: ResumeFrom | None, renew: Renew
+) -> tuple[Principal, OpenInbox]:
+    """Like `reopen`, but if the store refuses the session, retry with a refreshed one."""
+    try:
+        return principal, await reopen(engines, principal, since)
+    except SessionRevoked as revoked:
+        renewed = await renew(principal, revoked.before)
+        if renewed is None:
+            raise
+        return renewed, await reopen(engines, renewed, since)
+
+
+async def reopen(engines: Engines, principal: Principal, since: ResumeFrom | None) -> OpenInbox:
+    """Open the principal's inbox, materialize pending announcements and publish them. Return it with the changes that a resuming
+    client missed.
+
+    The principal must have a recipient. Raises SessionRevoked, with nothing written, if its session was revoked."""
+    now, newcomers_ms = engines.clock.now(), engines.newcomers_ms()
+    opened = await Inboxes(engines.db).open(principal, now, since, newcomers_ms)
+    if opened.events:
+        await engines.broker.publish(*opened.events)
+    return opened
+
+
+async def listing(engines: Engines, inbox: Inbox, query: Query) -> InboxListing:
+    """Return one page; `next` is the cursor of the next one. One extra row shows whether it exists."""
+    one_more = replace(query, limit=query.limit + 1)
+    found = await Inboxes(engines.db).page(inbox.number, one_more)
+    page, state = found.notifications[: query.limit], found.state
+    return InboxListing(
+        notifications=page,
+        next=place(page[-1]) if len(found.notifications) > query.limit else None,
+        unread=state.unread,
+        unseen=state.unseen,
+        position=state.position,
+        awaits_return=found.awaits_return,
+    )
+
+
+def place(notification: Notification) -> str:
+    """Return the cursor of a notification: its id, or for a woken one its place since then."""
+    woken_at = notification.woken_at
+    return notification.id if woken_at is None else ids.place(notification.id, times.milliseconds(woken_at))
+
+
+async def get(engines: Engines, inbox: Inbox, id: str) -> Notification:
+    """Return one notification. Raises NotFound, even for an id of another inbox."""
+    found = await Inboxes(engines.db).get(inbox.number, id) if ids.is_id(id) else None
+    if found is None:
+        raise NotFound("This inbox has no notification with this id.")
+    return found
+
 
 # The same as in a maintenance step: other writers wait for about 10 ms.
 WAKE_BATCH_ROWS = 250
@@ -64,14 +145,14 @@ async def plan_snooze(engines: Engines, inbox: Inbox, chosen: Sequence[str], unt
 
 async def change(engines: Engines, inbox: Inbox, id: str, actions: Sequence[Action]) -> Notification:
     """Apply actions to one notification and return it."""
-    await views.get(engines, inbox, id)
+    await get(engines, inbox, id)
     await mark(engines, inbox.state.tenant, inbox.number, Marking(actions=tuple(actions), ids=(id,)))
-    return await views.get(engines, inbox, id)
+    return await get(engines, inbox, id)
 
 
 async def delete(engines: Engines, inbox: Inbox, id: str) -> None:
     """Delete one notification. Raises NotFound if it does not exist."""
-    await views.get(engines, inbox, id)
+    await get(engines, inbox, id)
     marked = await mark(engines, inbox.state.tenant, inbox.number, Marking(actions=("delete",), ids=(id,)))
     if not marked.changed:  # deleted in the meantime
         raise NotFound("This inbox has no notification with this id.")
@@ -148,7 +229,7 @@ async def take_action(
     """Record an action once, publish it, and call its handler. The record is committed before the call, so a retry
     never calls the handler twice. Raises NoHandler, with nothing recorded, if the app has no handler with that name.
     Raises HandlerFailed, with the action recorded, if the handler fails."""
-    _check_handler(backend, await views.get(engines, inbox, id), key)
+    _check_handler(backend, await get(engines, inbox, id), key)
     report = await engines.webhooks.report(inbox.state.tenant, ACTED_TYPES)
     notification, action, events = await Inboxes(engines.db).act(inbox.number, id, key, engines.clock.now(), report)
     if events:
@@ -176,7 +257,7 @@ async def take_action(
 
 async def plan_action(engines: Engines, backend: calls.CallBackend, inbox: Inbox, id: str, key: str) -> Notification:
     """Return the same notification as `take_action`, without changing anything or calling the handler."""
-    before = await views.get(engines, inbox, id)
+    before = await get(engines, inbox, id)
     _check_handler(backend, before, key)
     if before.acted is not None:
         return before

@@ -1,7 +1,8 @@
-"""Statistics of a server per interval."""
+"""Statistics of a server per interval, and the results of its checks."""
 
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
+from typing import Literal
 
 from msgspec import Struct
 
@@ -104,3 +105,15 @@ def value(point: StatsPoint, metric: str, bounds: Sequence[float], samples: int)
         return None
     count: int = getattr(point, metric)
     return count
+
+
+FindingState = Literal["ok", "warning", "problem"]
+
+
+class FindingItem(Struct, frozen=True):
+    """The result of a check. `fix` is empty if the state is `ok`."""
+
+    check: str
+    state: FindingState
+    what: str
+    fix: str = ""

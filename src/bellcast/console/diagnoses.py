@@ -5,23 +5,14 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
+from bellcast.console.types import FindingItem, FindingState
+
 # A value in a text, such as {url}.
 VALUE = re.compile(r"\{(\w+)\}")
-FindingState = Literal["ok", "warning", "problem"]
-
-
-class FindingItem(Struct, frozen=True):
-    """The result of a check. `fix` is empty if the state is `ok`."""
-
-    check: str
-    state: FindingState
-    what: str
-    fix: str = ""
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

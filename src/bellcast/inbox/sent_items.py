@@ -6,7 +6,7 @@ from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import title_of
 from bellcast.engines import Engines
-from bellcast.inbox.store.sent import SentItems, existing, outside_notification
+from bellcast.inbox.store.sent_items import SentItems, existing, outside_notification
 from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import GENERAL, Audience, Draft, Edit, content
 from bellcast.inbox.types.sends import SentItem

@@ -21,7 +21,7 @@ from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
-from bellcast.recipients.store import ensure
+from bellcast.recipients import store as recipients
 from bellcast.webhooks.types import EventReport, no_report
 
 T = TypeVar("T")
@@ -265,7 +265,7 @@ def add_outside(requests: Sequence[SendRequest]) -> Script[None]:
         created_at = {(one["tenant"], one["key"]): one["created_at"] for one in some}
         for tenant in sorted({tenant for tenant, _ in created_at}):
             keys = sorted(key for owner, key in created_at if owner == tenant)
-            yield from ensure.ensure_recipients(tenant, keys, some[0]["created_at"])
+            yield from recipients.ensure_recipients(tenant, keys, some[0]["created_at"])
         yield Statement("outside_insert", many=some)
 
 

@@ -1,1 +1,0 @@
-"""Values of the live feed, statistics, findings and settings."""

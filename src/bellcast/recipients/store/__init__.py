@@ -1,1 +1,0 @@
-"""Scripts and SQL of recipients and what belongs to them."""
