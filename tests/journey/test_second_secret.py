@@ -10,8 +10,7 @@ import pytest
 
 import bellcast
 from bellcast.auth import link_tokens, tokens
-from bellcast.calls import Call
-from bellcast.calls.callbacks import CallbackContext, HttpCallback
+from bellcast.calls import Call, CallbackContext, HttpCallback
 from bellcast.channels import links
 from bellcast.channels.links import Unsubscription
 from bellcast.kernel.clock import SystemClock

@@ -11,8 +11,7 @@ import httpx
 import pytest
 
 from bellcast import calls
-from bellcast.calls import Call, Callbacks, ConnectAccepted, Handlers, Refused
-from bellcast.calls.callbacks import MAX_BODY
+from bellcast.calls import MAX_BODY, Call, Callbacks, ConnectAccepted, Handlers, Refused
 from bellcast.kernel.errors import HandlerFailed, Invalid, NoHandler, SettingsError
 from bellcast.kernel.outbound.port import sign, signing_key
 from tests.unit.auth.fakes import PROJECT, FakeHttp, clock
