@@ -47,7 +47,7 @@ MODULES = [
             "kernel.db.postgres",
             "kernel.yaml_text",
             "live.http.asgi",
-            "live.http.websocket_endpoint",
+            "live.http.websockets",
             "live.native.endpoints",
             "live.pusher.handshake",
             "live.socketio.endpoint",

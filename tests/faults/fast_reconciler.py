@@ -1,7 +1,7 @@
 """Handlers for a server with a reconciler that runs every half second instead of every half minute."""
 
 import bellcast
-from bellcast.live.sync import reconciler
+from bellcast.live import reconciler
 
 reconciler.INTERVAL_SECONDS = 0.5
 

@@ -33,7 +33,7 @@ from bellcast.kernel.http import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.runner import TimeTravel
 from bellcast.kernel.jobs.store import Jobs
-from bellcast.live.http import websocket_response
+from bellcast.live.http import websockets
 from bellcast.live.http.asgi import can_take_over, serve_as_socket
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.hub.survey import ConnectionSurvey
@@ -348,7 +348,7 @@ class App:
         live = self._live.paths.find(path)
         if not can_take_over(scope):
             scope = mounted.hide_credentials(scope, self._api.token_paths.hide)
-            if scope["type"] == "websocket" or (live is not None and not websocket_response.is_handshake(scope)):
+            if scope["type"] == "websocket" or (live is not None and not websockets.is_handshake(scope)):
                 await serve_as_socket(self, scope, receive, send)
                 return
         if live is not None:
@@ -357,8 +357,8 @@ class App:
             await self.request_log.serve(live, scope, receive, send, logged, adds_id=True)
             return
         endpoint: ASGIApp = self._serve_api
-        if path.rstrip("/") == FEED_PATH and websocket_response.is_handshake(scope):
-            endpoint = partial(websocket_response.serve, self._serve_api)
+        if path.rstrip("/") == FEED_PATH and websockets.is_handshake(scope):
+            endpoint = partial(websockets.serve, self._serve_api)
         await self.request_log.serve(endpoint, scope, receive, send, self._hidden_path(scope), adds_id=False)
 
     def _hidden_path(self, scope: Scope) -> str:

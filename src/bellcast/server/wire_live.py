@@ -12,7 +12,7 @@ from bellcast.inbox.types.inboxes import AnnouncementChanged
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http import ASGIApp
-from bellcast.live import dialects
+from bellcast.live import dialects, resume
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection
@@ -22,8 +22,7 @@ from bellcast.live.hub.heartbeats import HeartbeatWheel, SilenceLimit
 from bellcast.live.hub.hub import Hub, drain
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.sync import resume
-from bellcast.live.sync.reconciler import Reconciler
+from bellcast.live.reconciler import Reconciler
 from bellcast.live.types import (
     CloseRequest,
     FeedBatch,

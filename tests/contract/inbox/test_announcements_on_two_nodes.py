@@ -14,11 +14,11 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event, inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
+from bellcast.live import resume
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
-from bellcast.live.sync import resume
-from bellcast.live.sync.reconciler import Reconciler
+from bellcast.live.reconciler import Reconciler
 from bellcast.live.types import GroupState, GroupUpdate
 from tests.contract.app import App
 from tests.unit.live.fakes import FakeConnection, connect

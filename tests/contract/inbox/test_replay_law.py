@@ -10,8 +10,8 @@ import pytest
 from bellcast.inbox.types.inboxes import Query, ResumeFrom, parse_position
 from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel.limits import Limits
+from bellcast.live import resume
 from bellcast.live.connection.connection import Phase
-from bellcast.live.sync import resume
 from tests.contract.app import App
 from tests.unit.live.fakes import connect, new_hub
 

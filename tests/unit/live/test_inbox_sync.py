@@ -12,10 +12,10 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event, inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
+from bellcast.live import resume
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.sync import resume
-from bellcast.live.sync.reconciler import Reconciler
+from bellcast.live.reconciler import Reconciler
 from bellcast.live.types import GroupState, GroupUpdate, NodeLeft
 from tests import fake_stores
 from tests.clock import FakeClock

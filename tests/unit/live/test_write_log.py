@@ -11,11 +11,11 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
+from bellcast.live import resume
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub import dispatch
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.sync import resume
 from bellcast.live.types import ConnectionFilter, NotificationWrite, SurveyReply, SurveyRequest
 from tests.clock import FakeClock
 from tests.unit.live.fakes import added, change, changes, connect, new_hub, notification, state

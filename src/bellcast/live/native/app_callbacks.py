@@ -15,6 +15,7 @@ from bellcast.calls import Call
 from bellcast.engines import Engines
 from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
 from bellcast.kernel.identities import Principal
+from bellcast.live import resume
 from bellcast.live.cluster.guardians import Holder
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
@@ -22,7 +23,6 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native.protocol import WEBSOCKET
-from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing as events
 

@@ -14,12 +14,11 @@ from bellcast.kernel import times, validation
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import Principal
-from bellcast.live import topic_access
+from bellcast.live import resume, topic_access
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.inbound_queue import TOPICS_PER_MESSAGE, InboundQueue
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native import app_callbacks, protocol
-from bellcast.live.sync import resume
 from bellcast.live.types import Typing
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing

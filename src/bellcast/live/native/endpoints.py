@@ -20,19 +20,18 @@ from bellcast.kernel.brokers import history
 from bellcast.kernel.errors import BellcastError, MethodNotAllowed
 from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
-from bellcast.live import topic_access
+from bellcast.live import resume, topic_access
 from bellcast.live.admission import close_reason_for, close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.framing import sse
 from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
-from bellcast.live.http.websocket_endpoint import WebSocketEndpoint
+from bellcast.live.http.websockets import WebSocketEndpoint
 from bellcast.live.inbox_payloads import InboxReset, Payload
 from bellcast.live.native import app_callbacks, protocol
 from bellcast.live.native.app_callbacks import DisconnectCalls, NativeCallContext
 from bellcast.live.native.commands import Commands
-from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext, WiredDialect
 
 NOTHING: topic_access.Authorized = ({}, ())

@@ -14,6 +14,7 @@ from bellcast.kernel.errors import BadRequest, Forbidden, NoHandler
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.live import resume
 from bellcast.live import topic_access as following
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
@@ -25,7 +26,6 @@ from bellcast.live.pusher.hub_observer import PresenceCache
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.pusher.webhooks import PusherWebhooks
-from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
 from bellcast.topics.store import LastEvent, LastEvents

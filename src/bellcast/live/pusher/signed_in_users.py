@@ -16,6 +16,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, BellcastError
 from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.identities import Principal
+from bellcast.live import resume
 from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
@@ -24,7 +25,6 @@ from bellcast.live.inbox_payloads import InboxReset
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.types import PusherConfig
-from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext
 from bellcast.recipients.store import UNKNOWN_REVISION, DevicePosition, Devices
 from bellcast.topics.store import LastEvents

@@ -15,7 +15,7 @@ from bellcast.kernel.brokers import history
 from bellcast.kernel.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.kernel.events import role_topic
 from bellcast.kernel.identities import Principal, Project
-from bellcast.live import topic_access
+from bellcast.live import resume, topic_access
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
 from bellcast.live.inbox_payloads import InboxReset
@@ -25,7 +25,6 @@ from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.events import EventDispatcher, SocketIOCallContext
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.packets import CONNECT, Packet
-from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext
 
 PURPOSE = b"socketio recovery\0"

@@ -17,7 +17,7 @@ from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.jobs.types import Job
-from bellcast.live.sync.resume import NO_REVISION
+from bellcast.live.resume import NO_REVISION
 from tests.clock import FakeClock
 from tests.contract.app import App
 

@@ -8,7 +8,7 @@ from bellcast.inbox.types.inboxes import InboxEvent, parse_position
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event
 from bellcast.kernel.http import Receive, Scope, Send
-from bellcast.live import inbox_payloads
+from bellcast.live import inbox_payloads, resume
 from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
@@ -16,7 +16,6 @@ from bellcast.live.framing import CLOSE, head
 from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.inbox_payloads import InboxReset, Payload
-from bellcast.live.sync import resume
 from bellcast.live.wiring import DialectPlugin, LiveContext, WiredDialect
 
 HEAD = head(b"200 OK", [(b"content-type", b"application/x-ndjson"), CLOSE])

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from bellcast.live.framing import websocket
-from bellcast.live.http import websocket_response
+from bellcast.live.http import websockets
 from bellcast.live.http.takeover import EXTENSION
-from bellcast.live.http.websocket_response import TakenWebSocket
+from bellcast.live.http.websockets import TakenWebSocket
 from bellcast.live_feed import STATE
 from tests.unit.live.framing.client import PING, TEXT, frame
 
@@ -88,7 +88,7 @@ async def test_input_closes_with_its_reason(taken: TakenWebSocket, socket: FakeS
 
 
 async def test_flood_of_control_frames_closes(taken: TakenWebSocket, socket: FakeSocket) -> None:
-    for _ in range(websocket_response.MAX_FRAMES_PER_SECOND * 3):  # they may arrive in two seconds
+    for _ in range(websockets.MAX_FRAMES_PER_SECOND * 3):  # they may arrive in two seconds
         socket.written = b""
         taken.data_received(frame(PING, b"p"))
         if not socket.is_open:
@@ -99,8 +99,8 @@ async def test_flood_of_control_frames_closes(taken: TakenWebSocket, socket: Fak
 
 
 async def test_flood_of_control_frames_in_one_read_closes(taken: TakenWebSocket, socket: FakeSocket) -> None:
-    taken.data_received(frame(PING, b"p") * (websocket_response.MAX_FRAMES_PER_SECOND * 3))
-    assert socket.written.count(b"p") < websocket_response.MAX_FRAMES_PER_SECOND + 10
+    taken.data_received(frame(PING, b"p") * (websockets.MAX_FRAMES_PER_SECOND * 3))
+    assert socket.written.count(b"p") < websockets.MAX_FRAMES_PER_SECOND + 10
     assert not socket.is_open
     taken.connection_lost(None)
 
@@ -139,6 +139,6 @@ async def test_failure_after_the_accept_closes_with_an_error(socket: FakeSocket)
         STATE: {},
     }
     with pytest.raises(RuntimeError):
-        await websocket_response.serve(fail, scope, nothing, nothing)
+        await websockets.serve(fail, scope, nothing, nothing)
     assert socket.written == websocket.close_frame(1011, "")
     assert not socket.is_open
