@@ -170,6 +170,8 @@ class Call:
         # None would admit the client without an identity.
         if not isinstance(recipient, str | int) or isinstance(recipient, bool) or not str(recipient).strip():
             raise HandlerFailed(f"call.accept() expects the id of a recipient, got {recipient!r}.")
+        if isinstance(roles, str):  # each letter would be a role
+            raise HandlerFailed(f"call.accept() expects a list of roles, got {roles!r}.")
         self.accepted = ConnectAccepted(
             recipient=str(recipient), roles=None if roles is None else tuple(roles), tenant=tenant
         )
@@ -373,7 +375,7 @@ class Callbacks:
             return 200, {**context.response, "refuse": {"message": refused.message, "data": refused.data}}
         except NoHandler as missing:
             return 404, {"detail": missing.detail}
-        except HandlerFailed as failed:
+        except (HandlerFailed, Unavailable) as failed:  # of `connect`, Unavailable
             return 500, {"detail": failed.detail}
         response = {**context.response, "reply": reply}
         if call.accepted is not None:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import re
 import sys
 import textwrap
@@ -121,6 +122,13 @@ async def test_connect_handler_accepts_no_recipient_without_an_id(missing: Any) 
     assert incoming.accepted is None
 
 
+async def test_connect_handler_accepts_no_text_as_a_list_of_roles() -> None:
+    incoming = call("connect", recipient=None)
+    with pytest.raises(HandlerFailed, match="expects a list of roles, got 'admin'"):
+        incoming.accept("alice", roles="admin")
+    assert incoming.accepted is None
+
+
 async def test_connect_handler_accepts_a_number_as_the_id_that_it_reads_as() -> None:
     incoming = call("connect", recipient=None)
     incoming.accept(7)
@@ -226,6 +234,18 @@ async def test_callbacks_are_an_asgi_app() -> None:
         unsigned = await http.post("/bell-calls", content=body)
     assert (response.status_code, response.json()["reply"]) == (200, 8)
     assert (unsigned.status_code, unsigned.headers["content-type"]) == (401, "application/json")
+
+
+@pytest.mark.parametrize("name", ["connect", "move"])
+async def test_callbacks_answer_a_call_whose_handler_fails(name: str) -> None:
+    def fail(_: Call) -> None:
+        raise RuntimeError("a secret of the app")
+
+    body, moment = json.dumps({"name": name}).encode(), 1_800_000_000
+    headers = sign([signing_key("secret")], "call_1", moment, body)
+    callbacks = Callbacks({name: fail}, "secret", clock=lambda: float(moment))
+    status, response = await callbacks.answer_async(headers, body)
+    assert (status, list(response), "secret" in response["detail"]) == (500, ["detail"], False)
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "websocket"])

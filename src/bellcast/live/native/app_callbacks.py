@@ -13,8 +13,10 @@ from bellcast import calls
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call
 from bellcast.engines import Engines
+from bellcast.kernel import validation
 from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
 from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live import resume
 from bellcast.live.cluster.guardians import Holder
 from bellcast.live.connection import close_reasons
@@ -134,7 +136,7 @@ async def connect(
         if context.close_reason.reconnect:
             raise Unavailable(detail, retry_after=1)
         raise close_reasons.RejectedByApp(detail)
-    accept(connection, call)
+    accept(connection, call, live.config.limits)
 
 
 def caller(connection: Connection) -> dict[str, Any]:
@@ -231,11 +233,20 @@ def _name(connection: Connection) -> str:
     return f"{connection.id} {connection.connected_at}"
 
 
-def accept(connection: Connection, call: Call) -> None:
+def accept(connection: Connection, call: Call, limits: Limits) -> None:
     """Set the principal that a `connect` handler accepted, keeping the session's grants. Its issue time is now, so earlier session
-    revocations do not apply."""
+    revocations do not apply. Names that a session token could not have are a failure of the handler."""
     accepted, session = call.accepted, connection.principal
     if accepted is not None:
+        wrong = [*validation.key("recipient", accepted.recipient, limits)]
+        if accepted.tenant:
+            wrong += validation.tenant("tenant", accepted.tenant, limits)
+        for number, role in enumerate(accepted.roles or ()):
+            wrong += validation.role(f"roles.{number}", role, limits)
+        if wrong:
+            log.warning("connect_handler_failed", connection=connection.id, reason=f"accept: {wrong[0]}")
+            calls.admit_by_session(call)
+            return
         connection.principal = msgspec.structs.replace(
             session,
             tenant=session.tenant if accepted.tenant is None else accepted.tenant,

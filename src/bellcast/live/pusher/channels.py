@@ -270,7 +270,7 @@ class PusherChannels:
         )
         try:
             reply = await app.dispatch(call)
-            accept(connection, call)
+            accept(connection, call, self._live.config.limits)
             return reply, call_context
         finally:
             # The handler may request to close the connection: immediately during `connect`, else after the reply, which is

@@ -181,7 +181,7 @@ class NamespaceHandshake:
         if context.close_reason is not None:
             context.close_if_requested()
             raise RejectedByApp("The app closed this connection.")
-        accept(connection, call)
+        accept(connection, call, self._live.config.limits)
         # The credentials may have been meant for the app only: without `accept`, the client is admitted as anonymous.
         return call.accepted is not None or self._live.config.access.anonymous
 
