@@ -1,5 +1,6 @@
-"""Commands of the native dialect, against a store that fails."""
+"""The `auth` command of the native dialect: against a store that fails, and on a connection that has ended."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,35 +18,62 @@ from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.native.commands import Commands
 from tests.clock import FakeClock
 from tests.contexts import idle_context
 from tests.store import FreshSqliteEngine, Store
+from tests.unit.live.fakes import add, new_hub
+
+BEFORE, FRESH = Principal(recipient="alice", roles=("admin",)), Principal(recipient="alice", roles=())
+RENEW = protocol.AuthCommand(token="t")
 
 
-async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = FakeClock()
-    store = Store(FreshSqliteEngine(tmp_path / "bellcast.db", clock))
-    await store.open()
-    await store.close()
-    broker = MemoryBroker()
-    hub = Hub(PresenceTracker(tuple), broker, clock, HubCallbacks())
-    before, fresh = Principal(recipient="alice", roles=("admin",)), Principal(recipient="alice", roles=())
+@pytest.fixture
+async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+    opened = SimpleNamespace(inbox=SimpleNamespace(name=None))
+    monkeypatch.setattr(inboxes, "reopen", AsyncMock(return_value=opened))
+    result = Store(FreshSqliteEngine(tmp_path / "bellcast.db", FakeClock()))
+    await result.open()
+    yield result
+    await result.close()
+
+
+def commands_of(hub: Hub, store: Store) -> Commands:
     live = SimpleNamespace(
-        engines=idle_context(store, broker, clock, str),
+        engines=idle_context(store, MemoryBroker(), FakeClock(), str),
         hub=hub,
         config=LiveConfig(limits=Limits()),
         spawn=None,
-        authenticator=SimpleNamespace(session=AsyncMock(return_value=fresh)),
+        authenticator=SimpleNamespace(session=AsyncMock(return_value=FRESH)),
     )
-    opened = SimpleNamespace(inbox=SimpleNamespace(name=None))
-    monkeypatch.setattr(inboxes, "reopen", AsyncMock(return_value=opened))
-    commands = Commands(cast(Any, live))
-    connection = Connection("1", protocol.WEBSOCKET, before, hub, 0, None)
+    return Commands(cast(Any, live))
+
+
+def follower(hub: Hub) -> Connection:
+    """Return a live connection that follows a topic by its role."""
+    connection = Connection("1", protocol.WEBSOCKET, BEFORE, hub, 0, None)
+    add(hub, connection)
     connection.transition(Phase.LIVE)
     hub.subscriptions.follow(connection, {"role.admin": Grant.ROLE})
+    return connection
+
+
+async def test_auth_changes_nothing_if_the_store_fails(store: Store) -> None:
+    hub = new_hub()
+    connection = follower(hub)
+    await store.close()
     with pytest.raises(BellcastError):
-        await commands.perform(connection, protocol.AuthCommand(token="t"))
-    assert (connection.principal, connection.grants) == (before, {"role.admin": Grant.ROLE})
+        await commands_of(hub, store).perform(connection, RENEW)
+    assert (connection.principal, connection.grants) == (BEFORE, {"role.admin": Grant.ROLE})
+
+
+async def test_auth_renews_only_a_connection_that_has_not_ended(store: Store) -> None:
+    renewed: list[Connection] = []
+    hub = new_hub(HubCallbacks(renewed=renewed.append))
+    connection = follower(hub)
+    await commands_of(hub, store).perform(connection, RENEW)
+    assert (renewed, connection.principal, connection.grants) == ([connection], FRESH, {})
+    connection.connection_lost(None)  # commands that have been received are still processed
+    await commands_of(hub, store).perform(connection, RENEW)
+    assert renewed == [connection]

@@ -57,7 +57,12 @@ class Subscriptions(Struct, eq=False):
         if count == 1:
             self.groups.follow(stream)
             if stream.startswith(TOPIC):
-                self._follow_carried(stream)
+                _, tenant, topic = stream.split(SEPARATOR, 2)
+                carried = [inbox_stream(tenant, one) for one in self._recipients_of(topic)]
+                if carried:  # stored for the last follower's end, because the setting for them may change until then
+                    self._carried_inboxes[stream] = carried
+                for inbox in carried:
+                    self.groups.follow(inbox)
         connection.streams += (stream,)
         self.groups.changed(stream)
         for observer in self.observers:
@@ -104,6 +109,8 @@ class Subscriptions(Struct, eq=False):
         state."""
         before = dict(connection.grants or {})
         granted = await topic_access.regrant_topics(db, principal, before, config)
+        if connection.phase is Phase.CLOSED:  # else guardians would hold it after its end
+            return
         connection.principal = principal
         self.callbacks.renewed(connection)
         self.unfollow(connection, [topic for topic in before if topic not in granted])
@@ -157,15 +164,6 @@ class Subscriptions(Struct, eq=False):
         return [recipient for recipient in recipients if recipient is not None]
 
     # --- one stream
-
-    def _follow_carried(self, stream: Stream) -> None:
-        """Follow the inboxes that a topic carries."""
-        _, tenant, topic = stream.split(SEPARATOR, 2)
-        carried = [inbox_stream(tenant, one) for one in self._recipients_of(topic)]
-        if carried:  # stored for the last follower's end, because the setting for them may change until then
-            self._carried_inboxes[stream] = carried
-        for inbox in carried:
-            self.groups.follow(inbox)
 
     def _unfollow(self, connection: Connection, stream: Stream) -> None:
         followers = self.streams.get(stream)
