@@ -96,7 +96,7 @@ class NetworkNode(MemoryBroker):
         self.received: Counter[str] = Counter()
         self._held: deque[Event] = deque()  # sent while cut, or received while suspended
         report = callbacks._replace(report=self._report) if callbacks.report() is None else callbacks
-        self.hub = Hub(PresenceTracker(lambda: ("*",)), self, self.system_clock, report, steady=self.clock)
+        self.hub = Hub(PresenceTracker(lambda: ("*",)), self, self.system_clock, self.clock, report)
         self.listen(self.hub.dispatch)
         self._exchange = asyncio.ensure_future(self.hub.members.run())
 

@@ -185,7 +185,9 @@ async def opened(
     reporter = NodeReporter(
         clock.now(), lambda: len(hub), lambda: None, lambda: settings.revision, runs_jobs=False, schema_version=1
     )
-    hub = Hub(PresenceTracker(lambda: access.presence_topics), broker, clock, HubCallbacks(report=reporter.report))
+    hub = Hub(
+        PresenceTracker(lambda: access.presence_topics), broker, clock, clock, HubCallbacks(report=reporter.report)
+    )
     survey = ConnectionSurvey(hub, broker, BackgroundTasks().spawn)
     ids, feed = Ids(), LiveFeed()
     catalog = Catalog(store, clock, ChannelConfig(), feed)

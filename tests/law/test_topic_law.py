@@ -23,7 +23,7 @@ from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.memory import MemoryBroker, MemoryHistory
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.remote import RemoteBroker
-from bellcast.kernel.clock import SystemClock
+from bellcast.kernel.clock import SteadyClock, SystemClock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
 from bellcast.kernel.identities import Principal
@@ -104,7 +104,7 @@ async def law_nodes(engine: str, clock: FakeClock) -> AsyncIterator[list[LawNode
         history: TopicHistory = MemoryHistory(clock, lambda: RULES, lambda: LIMIT_BYTES)
         if engine != "memory":
             broker, history = shared_history(engine, project, clock, RULES, LIMIT_BYTES)
-        hub = Hub(PresenceTracker(tuple), broker, SystemClock(), HubCallbacks(), history)
+        hub = Hub(PresenceTracker(tuple), broker, SystemClock(), SteadyClock(), HubCallbacks(), history)
         nodes.append(LawNode(hub, broker, history))
         await broker.open()
     yield nodes

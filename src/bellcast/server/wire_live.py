@@ -105,7 +105,7 @@ class LiveEdge:
             receive=self._receive,
         )
         presence = PresenceTracker(lambda: settings.access.presence_topics)
-        self.hub = Hub(presence, parts.broker, clock, callbacks, engines.history, parts.steady_clock)
+        self.hub = Hub(presence, parts.broker, clock, parts.steady_clock, callbacks, engines.history)
         self._has_others = not isinstance(parts.broker, MemoryBroker)  # perhaps other nodes
         if self._has_others:
             parts.rates.share(self.hub.members)

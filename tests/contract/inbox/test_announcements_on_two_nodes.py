@@ -49,7 +49,7 @@ class Node:
             fill_gap=lambda connection: self._spawn(resume.catch_up(app.store, connection, Limits())),
             receive=self._receive,
         )
-        self.hub = Hub(PresenceTracker(tuple), self.broker, app.clock, callbacks)
+        self.hub = Hub(PresenceTracker(tuple), self.broker, app.clock, app.clock, callbacks)
         self.reconciler = Reconciler(cast(Any, engines), self.hub, self._spawn)
         self.broker.listen(self.hub.dispatch)
         self.devices: dict[str, FakeConnection] = {}

@@ -8,7 +8,7 @@ import pytest
 
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.brokers.port import Broker
-from bellcast.kernel.clock import SystemClock
+from bellcast.kernel.clock import SteadyClock, SystemClock
 from bellcast.kernel.events import Event, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster.guardians import Holder
@@ -27,7 +27,7 @@ class Node:
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
-        self.hub = Hub(PresenceTracker(lambda: ("room",)), broker, SystemClock(), HubCallbacks())
+        self.hub = Hub(PresenceTracker(lambda: ("room",)), broker, SystemClock(), SteadyClock(), HubCallbacks())
         self.is_deaf = False
         self._tasks: list[asyncio.Task[None]] = []
 

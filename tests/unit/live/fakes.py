@@ -101,7 +101,8 @@ class FakeConnection(Connection):
 
 
 def new_hub(callbacks: HubCallbacks | None = None, *, presence: Sequence[str] = ()) -> Hub:
-    return Hub(PresenceTracker(lambda: presence), MemoryBroker(), FakeClock(), callbacks or HubCallbacks())
+    clock = FakeClock()
+    return Hub(PresenceTracker(lambda: presence), MemoryBroker(), clock, clock, callbacks or HubCallbacks())
 
 
 def add(hub: Hub, connection: Connection) -> None:

@@ -29,7 +29,7 @@ class Engines:
 def admission_with(**limits: int) -> Admission:
     engines: Any = Engines()
     authenticator: Any = None  # only an inbox needs it
-    hub = Hub(PresenceTracker(tuple), MemoryBroker(), engines.clock, HubCallbacks())
+    hub = Hub(PresenceTracker(tuple), MemoryBroker(), engines.clock, engines.clock, HubCallbacks())
     return Admission(
         engines, hub, LiveConfig(limits=Limits(**limits), heartbeat=25, access=AccessConfig()), authenticator
     )

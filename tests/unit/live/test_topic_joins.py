@@ -77,7 +77,7 @@ def history() -> SlowHistory:
 
 @pytest.fixture
 def hub(history: SlowHistory) -> Hub:
-    return Hub(PresenceTracker(tuple), MemoryBroker(), FakeClock(), HubCallbacks(), history)
+    return Hub(PresenceTracker(tuple), MemoryBroker(), FakeClock(), FakeClock(), HubCallbacks(), history)
 
 
 @each_dialect

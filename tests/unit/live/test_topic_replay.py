@@ -84,7 +84,7 @@ class Server:
 
     def __init__(self) -> None:
         self.history, self.broker = SlowHistory(), MemoryBroker()
-        self.hub = Hub(PresenceTracker(tuple), self.broker, FakeClock(), HubCallbacks(), self.history)
+        self.hub = Hub(PresenceTracker(tuple), self.broker, FakeClock(), FakeClock(), HubCallbacks(), self.history)
         self.broker.listen(self.hub.dispatch)
         self.store = fake_stores.db(SimpleNamespace(inboxes=Inboxes()))
         self.live: Any = SimpleNamespace(

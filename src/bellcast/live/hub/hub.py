@@ -47,7 +47,7 @@ class HistoryHolds(Struct, eq=False):
 
     def release(self, connection: Connection) -> None:
         if self.connections.get(connection) is None:
-            self.remove(connection)
+            self.connections.pop(connection, None)
 
     def hold_unread(self, connection: Connection) -> None:
         """Send no stored events and no event ids to a connection for which the history could not be read, until
@@ -68,10 +68,6 @@ class HistoryHolds(Struct, eq=False):
         self.connections |= ends
         return ends
 
-    def remove(self, connection: Connection) -> None:
-        """Forget a disconnected connection."""
-        self.connections.pop(connection, None)
-
 
 # The window is divided into this many steps; each closes a slice of the connections.
 STEPS = 50
@@ -89,11 +85,10 @@ class Hub:
         presence: PresenceTracker,
         broker: Broker,
         clock: Clock,
+        steady: Clock,  # of the cluster
         callbacks: HubCallbacks,
         history: TopicHistory = NO_HISTORY,
-        steady: Clock | None = None,  # of the cluster; None: the clock
     ) -> None:
-        steady = steady or clock
         self.tick = 0  # current tick of the heartbeat wheel
         self.presence = presence
         self.callbacks = callbacks
@@ -195,7 +190,7 @@ class Hub:
     # --- ConnectionOwner
 
     def on_disconnected(self, connection: Connection) -> None:
-        self.history_holds.remove(connection)
+        self._held_connections.pop(connection, None)
         if self._by_id.get(connection.id) is not connection:  # a recovered connection may have taken over the id
             return
         del self._by_id[connection.id]

@@ -57,7 +57,7 @@ class World:
     def __init__(self) -> None:
         self.clock, self.store = FakeClock(), AwayStore()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.hub = Hub(PresenceTracker(tuple), MemoryBroker(), self.clock, HubCallbacks())
+        self.hub = Hub(PresenceTracker(tuple), MemoryBroker(), self.clock, self.clock, HubCallbacks())
         self.jobs = JobRunner(cast(Any, self.store), self.clock, lambda now: f"{now} {len(self.store.kept)}")
         live = SimpleNamespace(
             settings={"pusher": PusherConfig(webhook_url="http://127.0.0.1/")},
