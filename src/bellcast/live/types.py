@@ -345,8 +345,8 @@ class SurveyReply(NodeMessage, frozen=True, tag_field="kind", tag="roll-told"):
 
     node: str
     question: str
-    entries: tuple[ConnectionInfo, ...]
-    kinds: tuple[ConnectionCount, ...]
+    entries: tuple[ConnectionInfo, ...] = ()
+    kinds: tuple[ConnectionCount, ...] = ()
     writes: tuple[NotificationWrite, ...] = ()
     topics: tuple[FollowedTopic, ...] = ()
     reports: dict[str, tuple[int, NodeReport]] = {}

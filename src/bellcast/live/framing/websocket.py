@@ -298,8 +298,14 @@ class FrameReader:
         payload = _unmask(data[start - 4 : start], data[start:end])
         if opcode != CLOSE_OPCODE:
             received.append(ControlReceived(opcode, payload))
+        elif not payload:
+            received.append(CloseReceived(NO_CODE, ""))
+            self.stop()
         else:
-            received.append(_closed(payload))
+            code = int.from_bytes(payload[:2])  # a single byte yields an invalid code below 256
+            if not is_sendable_code(code):
+                raise _protocol_error("a close frame has no valid code")
+            received.append(CloseReceived(code, _utf8(payload[2:])))
             self.stop()
         return end
 
@@ -405,15 +411,6 @@ def _length(data: bytes, at: int, opcode: int) -> tuple[int, int] | None:
     if length > _LARGEST:
         raise _protocol_error("a length has its top bit set")
     return length, at + 2 + width + 4
-
-
-def _closed(payload: bytes) -> CloseReceived:
-    if not payload:
-        return CloseReceived(NO_CODE, "")
-    code = int.from_bytes(payload[:2])  # a single byte yields an invalid code below 256
-    if not is_sendable_code(code):
-        raise _protocol_error("a close frame has no valid code")
-    return CloseReceived(code, _utf8(payload[2:]))
 
 
 def _unmask(key: bytes, payload: bytes) -> bytes:

@@ -108,7 +108,13 @@ class AsgiSocket(QueuedTransport):
         if not self._head:
             head, _, data = data.partition(b"\r\n\r\n")
             self._head = head.split(b"\r\n")
-            yield self._first_message()
+            status, *lines = self._head
+            fields = [line.split(b": ", 1) for line in lines]
+            headers = [(name.lower(), value) for name, value in fields if name.lower() not in OF_SOCKET]
+            if self._is_websocket:
+                yield {"type": "websocket.accept", "headers": headers}
+            else:
+                yield {"type": "http.response.start", "status": int(status.split()[1]), "headers": headers}
         if not self._is_websocket:
             yield {"type": "http.response.body", "body": data, "more_body": True}
             return
@@ -126,14 +132,6 @@ class AsgiSocket(QueuedTransport):
                     }
                 case websocket.PING_OPCODE if not payload:
                     self._owner.data_received(websocket.client_frame(websocket.PONG_OPCODE, b""))
-
-    def _first_message(self) -> AsgiMessage:
-        status, *lines = self._head
-        fields = [line.split(b": ", 1) for line in lines]
-        headers = [(name.lower(), value) for name, value in fields if name.lower() not in OF_SOCKET]
-        if self._is_websocket:
-            return {"type": "websocket.accept", "headers": headers}
-        return {"type": "http.response.start", "status": int(status.split()[1]), "headers": headers}
 
     def write(self, data: bytes, /) -> None:
         if self._closing:

@@ -5,6 +5,7 @@ import heapq
 import secrets
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, islice
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
@@ -187,17 +188,16 @@ class ConnectionSurvey(Struct, eq=False):
 
     def _reply(self, request: SurveyRequest) -> SurveyReply:
         node, wanted = self.hub.members.id, request.wanted
+        reply = partial(SurveyReply, request.node, node, request.question)
         if request.notification is not None:
             writes = self.hub.writes.find(node, request.tenant or "", request.notification, wanted.recipient)
-            return SurveyReply(request.node, node, request.question, (), (), writes)
+            return reply(writes=writes)
         if request.topics:
-            topics = tuple(self._local_topics(request.tenant))
-            return SurveyReply(request.node, node, request.question, (), (), topics=topics)
+            return reply(topics=tuple(self._local_topics(request.tenant)))
         if request.reports:
-            reports = self.hub.members.reports
-            return SurveyReply(request.node, node, request.question, (), (), reports=reports)
+            return reply(reports=self.hub.members.reports)
         entries, counts = self._local_page(request.tenant, request.before, request.limit, wanted)
-        return SurveyReply(request.node, node, request.question, tuple(entries), tuple(counts))
+        return reply(tuple(entries), tuple(counts))
 
     async def nodes(self) -> list[LiveNode]:
         """Return the live nodes by id, as they have last reported themselves to the keeper."""
