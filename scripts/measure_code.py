@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_630),
-    "modules": (0, 513),
+    "lines": (0, 90_564),
+    "modules": (0, 509),
     "classes": (0, 1_255),
-    "functions": (0, 5_783),
-    "private functions used once": (0, 667),
+    "functions": (0, 5_777),
+    "private functions used once": (0, 662),
     "functions that only pass their parameters on": (0, 21),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
