@@ -61,8 +61,7 @@ from bellcast.settings import Settings
 from bellcast.settings.database import GROUPS, DatabaseSettings
 from bellcast.settings.groups import StoreSettings
 from bellcast.webhooks.webhooks import Webhooks
-from bellcast.workflows.event_reactions import SOURCES, EventReactions
-from bellcast.workflows.event_source import USES, SourceUse
+from bellcast.workflows.event_sources import SOURCES, USES, EventReactions, SourceUse
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.triggers import Triggers

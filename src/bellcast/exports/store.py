@@ -27,7 +27,7 @@ from bellcast.recipients.types import Recipient
 from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import Tenant
 from bellcast.topics.store import TopicLists
-from bellcast.workflows import live_waits
+from bellcast.workflows import engine
 from bellcast.workflows.store import run_commits, runs
 from bellcast.workflows.types.runs import SCHEDULES
 from bellcast.workflows.workflow_catalog import WORKFLOWS
@@ -157,7 +157,7 @@ _counter = columns.reader(
 _wait = columns.reader(
     ExportedWait,
     "run step name topic event",
-    topic=live_waits.topic_of,
+    topic=engine.topic_of,
     event=lambda event: None if event is None else msgspec.json.decode(event),
 )
 

@@ -30,8 +30,7 @@ from bellcast.replays.replays import (
     decode,
     webhook_of,
 )
-from bellcast.replays.store import Replays
-from bellcast.replays.types import FailureFields, FailureFilter, FailureKind, StoredFailure
+from bellcast.replays.store import FailureFields, FailureFilter, FailureKind, Replays, StoredFailure
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall, listing

@@ -20,8 +20,7 @@ from bellcast.kernel.errors import Conflict
 from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import FANOUT, Job
-from bellcast.replays.store import Replays
-from bellcast.replays.types import REPLAYS, FailureFilter, FailureGroup, FailureKind, StoredFailure
+from bellcast.replays.store import REPLAYS, FailureFilter, FailureGroup, FailureKind, Replays, StoredFailure
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.types import WebhookDelivery
 from bellcast.workflows.store.runs import Runs

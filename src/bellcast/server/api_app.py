@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 import msgspec
 from msgspec import Struct
 
+from bellcast import explanations
 from bellcast.agents import http as agents
 from bellcast.audit import http as audit
 from bellcast.auth import http as tokens
@@ -22,7 +23,6 @@ from bellcast.channels.suppressions import http as suppressions
 from bellcast.console.http import connections, live_feed, nodes, settings
 from bellcast.console.pages import browser_files, check, console, error_pages, landing
 from bellcast.documents import http as stored_secrets
-from bellcast.explanations import http as explanations
 from bellcast.exports import http as export
 from bellcast.inbox.http import bulk, inbox, notifications
 from bellcast.kernel.errors import BadRequest, BellcastError, NotFound, TooMany
@@ -51,7 +51,7 @@ from bellcast.templates.http import editor_tokens, templates
 from bellcast.tenants import http as tenants
 from bellcast.topics import http as topics
 from bellcast.webhooks import http as webhooks
-from bellcast.workflows.http import runs, schedules, schemas, simulations, sources, workflows
+from bellcast.workflows.http import runs, schedules, schemas, sources, workflows
 
 DIALECT_APIS = [one.api() for one in DIALECTS]
 # The kinds of objects that files in git describe.
@@ -68,7 +68,7 @@ BUNDLES = bundles.operations(
 # Those with operations, in the order of the documentation.
 MODULES = (
     *(notifications, bulk, topics, recipients, export, tenants, tokens, connections, inbox),
-    *(explanations, suppressions, replays, workflows, simulations, runs, schedules, sources, schemas),
+    *(explanations, suppressions, replays, workflows, runs, schedules, sources, schemas),
     *(messages, notification_types, templates, editor_tokens, preferences),
     *(unsubscribe, push_endpoints, providers, webhooks, preferences_page, mailbox),
     *(account, oidc, passkeys, operators, audit, live_feed, nodes, stored_secrets, settings, agents),

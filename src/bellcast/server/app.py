@@ -60,7 +60,7 @@ from bellcast.settings.database import GROUPS, DatabaseSettings
 from bellcast.settings.groups import StoreSettings
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import flows
-from bellcast.workflows.event_reactions import EventReactions
+from bellcast.workflows.event_sources import EventReactions
 from bellcast.workflows.flows import Workflows
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules

@@ -26,7 +26,7 @@ from bellcast.settings.groups import StoreSettings
 from bellcast.tenants.store import Tenants
 from bellcast.topics.store import JoinedTopics
 from bellcast.webhooks.types import ATTEMPTS, ATTEMPTS_MS
-from bellcast.workflows.event_source import USES, USES_MS
+from bellcast.workflows.event_sources import USES, USES_MS
 
 log = structlog.get_logger(__name__)
 

@@ -61,8 +61,7 @@ from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import schedule_firing, schedules
 from bellcast.workflows.calls import StepCalls
-from bellcast.workflows.event_reactions import SOURCES, EventReactions
-from bellcast.workflows.event_source import USES, SourceUse
+from bellcast.workflows.event_sources import SOURCES, USES, EventReactions, SourceUse
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.flows import Workflows
 from bellcast.workflows.run_steps import RunSteps

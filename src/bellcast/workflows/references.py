@@ -15,8 +15,7 @@ from bellcast.kernel.http import request_body
 from bellcast.rest.context import ApiContext
 from bellcast.templates.types import BASE_LAYOUT, Template
 from bellcast.workflows import schedule_times, workflow_catalog
-from bellcast.workflows.event_reactions import SOURCES
-from bellcast.workflows.event_source import EventSource
+from bellcast.workflows.event_sources import SOURCES, EventSource
 from bellcast.workflows.schedule_times import StoredSchedule
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.types.runs import SCHEDULES

@@ -20,7 +20,7 @@ from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Template
 from bellcast.workflows import calls as step_calls
-from bellcast.workflows import cron, engine, live_waits, triggers
+from bellcast.workflows import cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepCrashed, StepOutcome
 from bellcast.workflows.triggers import TriggerDraft, Triggers
@@ -336,7 +336,7 @@ def new_waits(execution: Execution) -> tuple[NewWait, ...]:
         if state.step(step.key).state != "waiting":
             continue
         try:
-            target = live_waits.target_of(step, stored, engine.variables_of(state, execution.context))
+            target = engine.target_of(step, stored, engine.variables_of(state, execution.context))
         except TemplateError as error:
             execution.state = engine.fail(state, step, str(error)[:MAX_REASON])
             return ()

@@ -26,7 +26,7 @@ from bellcast.preferences.types import CHANNELS
 from bellcast.recipients.types import ChatAddresses, Profile
 from bellcast.templates import conditions
 from bellcast.templates.types import InboxContent
-from bellcast.workflows import engine, live_waits, run_steps
+from bellcast.workflows import engine, run_steps
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.step_fields import INBOX_EVENTS, MESSAGE_EVENTS
@@ -230,7 +230,7 @@ class RunSimulation:
         self._facts: dict[str, runs.StepFacts] = {}
         self._waits = {
             wait.step: StoredWait(wait.target, None)
-            for wait in live_waits.of_new_run(definition, self._stored, self._state)
+            for wait in engine.waits_of_new_run(definition, self._stored, self._state)
         }
         profile = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
         self._zone = decision_inputs.zone_of(profile, page.settings)
@@ -334,10 +334,10 @@ class RunSimulation:
             wait = self._waits.get(step.key)
             if step.fields["event"] != name or event.step not in (None, step.key) or wait is None or wait.event:
                 continue
-            topic = live_waits.topic_of(wait.target)
+            topic = engine.topic_of(wait.target)
             to = recipient if topic is None else None
             values = {"name": name, "data": event.data, "topic": topic, "recipient": to}
-            if live_waits.matches(step, values, self._state, recipient):
+            if engine.matches(step, values, self._state, recipient):
                 self._waits[step.key] = StoredWait(wait.target, msgspec.json.encode(values))
 
     # --- the path

@@ -20,7 +20,7 @@ from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.webhooks.types import WebhookEvent
-from bellcast.workflows import live_waits
+from bellcast.workflows import engine
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.run_details import StartedRun
@@ -156,7 +156,7 @@ class Triggers(Struct, eq=False):
             state = runs.decode(fanout.body)
             for run in new:
                 await budget_of(run.tenant).wait()
-                waits += live_waits.of_new_run(definition, run, state)
+                waits += engine.waits_of_new_run(definition, run, state)
         if await self.router.webhooks.is_wanted(fanout.tenant, BEGUN):
             events = await self.router.webhooks.events(fanout.tenant, BEGUN, [runs.as_change(run) for run in new])
         return TriggerRequest(tenant=fanout.tenant, created_at=now, runs=new, waits=tuple(waits), events=events)

@@ -13,7 +13,7 @@ from bellcast.documents.store import Documents
 from bellcast.kernel.errors import Unavailable
 from bellcast.webhooks.types import ATTEMPTS, MAX_ATTEMPTS, Attempts, StoredAttempt
 from bellcast.webhooks.webhooks import KIND
-from bellcast.workflows.event_source import SourceUse
+from bellcast.workflows.event_sources import SourceUse
 from tests.clock import FakeClock
 from tests.store import Store
 

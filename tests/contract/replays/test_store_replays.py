@@ -14,7 +14,7 @@ from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import Job
 from bellcast.replays import replays as replay_batches
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS, ReplayRunner
-from bellcast.replays.types import FailureFilter
+from bellcast.replays.store import FailureFilter
 from bellcast.webhooks.types import WebhookDelivery, WebhookEvent
 from bellcast.webhooks.webhooks import JOB_KIND
 from bellcast.workflows.types import runs

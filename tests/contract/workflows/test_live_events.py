@@ -7,14 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellcast.kernel import times
 from bellcast.kernel.brokers.history import NoHistory
 from bellcast.kernel.errors import Invalid, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Response
 from bellcast.topics import publishing as events
-from bellcast.workflows import event_reactions, event_source
-from bellcast.workflows.event_source import EventSource
+from bellcast.workflows import event_sources
+from bellcast.workflows.event_sources import EventSource
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.store import Store
@@ -55,7 +56,7 @@ class TestWaits:
         self, world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each edit of a workflow may add names, and none is deleted: events are then looked up one by one."""
-        monkeypatch.setattr(event_reactions, "MAX_AWAITED", 2)
+        monkeypatch.setattr(event_sources, "MAX_AWAITED", 2)
         for name in ("a", "b"):
             await put_waiting(world, event=name)
         unknown = LiveEvent(tenant="", name="unknown", data=None, recipient="alice")
@@ -114,7 +115,7 @@ class TestWaits:
     async def test_event_reaches_all_runs_of_an_audience_in_batches(
         self, world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(event_reactions, "WAKE_BATCH_ROWS", 2)
+        monkeypatch.setattr(event_sources, "WAKE_BATCH_ROWS", 2)
         await put_waiting(world, topic="bookings")
         runs = [await world.trigger("booking", key) for key in "abcde"]
         await world.settle()
@@ -145,10 +146,8 @@ def _response(body: Any) -> Response:
 
 async def put_source(world: WorkflowWorld, key: str = "s", tenant: str = "", **fields: Any) -> None:
     source = msgspec.convert({"event": "lead.assigned", **fields}, EventSource)
-    event_source.check(source, Limits())
-    await world.store.documents.put(
-        event_reactions.SOURCES, tenant, key, msgspec.json.encode(source), world.clock.now()
-    )
+    event_sources.check(source, Limits())
+    await world.store.documents.put(event_sources.SOURCES, tenant, key, msgspec.json.encode(source), world.clock.now())
     world.workflows.workflow_catalog.forget()
 
 
@@ -161,7 +160,7 @@ class TestSources:
     ) -> None:
         await put_source(world, topic="a", notification=LEAD | {"to": "alice"})
         # A read of it fails, so that nothing would be sent.
-        await world.store.documents.put(event_reactions.SOURCES, "globex", "unreadable", b"[]", world.clock.now())
+        await world.store.documents.put(event_sources.SOURCES, "globex", "unreadable", b"[]", world.clock.now())
         await publish(world, "lead.assigned", {"client": "Ann"}, topic="a", tenant="acme")
         await world.settle()
         assert await app.titles("alice", tenant="acme") == ["Lead of Ann"]
@@ -177,7 +176,7 @@ class TestSources:
             await is_failing.wait()
             raise Unavailable
 
-        monkeypatch.setattr(event_reactions, "READ_TIMEOUT_SECONDS", 0)
+        monkeypatch.setattr(event_sources, "READ_TIMEOUT_SECONDS", 0)
         monkeypatch.setattr(world.store.engine, "read", page)
         with pytest.raises(Unavailable):
             await publish(world, "lead.assigned", recipient="alice")
@@ -212,8 +211,11 @@ class TestSources:
         await publish(world, "lead.assigned", {}, recipient="alice")
         assert await app.titles("alice") == ["fine"]
         failures = await world.workflows.sources.last_failures("", ["a", "b", "c"])
-        assert "nothing" in failures["a"].reason
-        assert failures["b"] == ("not_found: There is no workflow with this key.", world.clock.now())
+        assert "nothing" in failures["a"]["last_error"]
+        assert failures["b"] == {
+            "last_error": "not_found: There is no workflow with this key.",
+            "last_error_at": times.to_rfc3339(world.clock.now()),
+        }
         assert "c" not in failures
 
     async def test_source_of_a_tenant_replaces_the_projects(self, world: WorkflowWorld, app: App) -> None:
@@ -254,7 +256,7 @@ class TestSources:
                 await asyncio.Event().wait()
             raise Unavailable("away")
 
-        monkeypatch.setattr(event_reactions, "READ_TIMEOUT_SECONDS", 0.01)
+        monkeypatch.setattr(event_sources, "READ_TIMEOUT_SECONDS", 0.01)
         with monkeypatch.context() as patched:
             patched.setattr(world.store.engine, "read", read)
             world.workflows.workflow_catalog.forget()
@@ -314,7 +316,7 @@ class TestSources:
 )
 def test_wrong_sources_are_refused(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as refused:
-        event_source.check(msgspec.convert({"event": "e", **fields}, EventSource), Limits())
+        event_sources.check(msgspec.convert({"event": "e", **fields}, EventSource), Limits())
     assert field in [error.field for error in refused.value.errors]
 
 
@@ -331,5 +333,5 @@ def test_wrong_sources_are_refused(fields: dict[str, Any], field: str) -> None:
 )
 def test_placeholders_match_topics(pattern: str, topic: str, names: dict[str, str] | None) -> None:
     source = EventSource(event="e", topic=pattern)
-    found = event_source.values_of(source, LiveEvent(tenant="", name="e", data=None, topic=topic))
+    found = event_sources.values_of(source, LiveEvent(tenant="", name="e", data=None, topic=topic))
     assert (None if found is None else found["topic"]) == names

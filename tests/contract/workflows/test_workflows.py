@@ -20,7 +20,7 @@ from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.jobs.slots import MAX_TIMEOUTS
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import Response
-from bellcast.workflows import calls, event_reactions
+from bellcast.workflows import calls, event_sources
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunCommit, restarted
 from tests.clock import FakeClock
@@ -655,7 +655,7 @@ async def test_timeout_that_a_function_raises_is_its_error(store: Store, clock: 
 
 async def test_error_of_a_source_is_shown_to_the_tenant_of_the_event_only(world: WorkflowWorld) -> None:
     source = {"event": "moved", "topic": "{a}", "notification": {"to": "", "title": "{{ event.data }}"}}
-    await world.store.documents.put(event_reactions.SOURCES, "", "s", msgspec.json.encode(source), world.clock.now())
+    await world.store.documents.put(event_sources.SOURCES, "", "s", msgspec.json.encode(source), world.clock.now())
     await world.workflows.sources.react([LiveEvent(tenant="shop", name="moved", topic="x", data="secret")], None)
     assert "s" in await world.workflows.sources.last_failures("shop", ["s"])
     for tenant in ("", "other"):

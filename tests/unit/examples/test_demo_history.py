@@ -15,8 +15,7 @@ from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.replays import replays
-from bellcast.replays.store import Replays
-from bellcast.replays.types import FailureFilter
+from bellcast.replays.store import FailureFilter, Replays
 from bellcast.workflows.types import runs
 from tests.clock import FakeClock
 from tests.contract.app import wanted

@@ -52,7 +52,7 @@ BOUNDED = re.compile(r"bellcast\.(kernel\.http|rest|(\w+\.)+http|channels|explan
 # Bounds of these modules that do not limit what a peer can hold.
 OTHER_BOUNDS = {
     "channels.catalog.MAX_COMPARED",
-    "explanations.deliveries.MAX_MESSAGES",
+    "explanations.MAX_MESSAGES",
     "channels.store.messages.MAX_OF_REFERENCE",
     "channels.types.MAX_OF_REFERENCE",
     "kernel.outbound.http.MAX_PORT",

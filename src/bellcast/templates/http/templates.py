@@ -13,7 +13,7 @@ from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ExternalChannel, PushContent, SimulationCause, SmsContent
 from bellcast.documents.store import ObjectForm
 from bellcast.documents.types import PROJECT
-from bellcast.explanations.deliveries import simulation_causes
+from bellcast.explanations import simulation_causes
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, TemplateFailed
 from bellcast.kernel.field_limits import KEY, Limit, shown

@@ -17,7 +17,7 @@ from bellcast.templates.types import Template
 from bellcast.webhooks.http import WebhookRequest
 from bellcast.webhooks.webhooks import TYPES
 from bellcast.workflows.definitions import MAX_NOTE, MAX_STEPS
-from bellcast.workflows.event_source import EventSource
+from bellcast.workflows.event_sources import EventSource
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.step_fields import LABELS, STEP_TYPES
 

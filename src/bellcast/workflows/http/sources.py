@@ -10,13 +10,13 @@ from bellcast.rest import kinds, objects
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Recent
 from bellcast.templates.http import templates
-from bellcast.workflows import event_source
-from bellcast.workflows.event_reactions import EventReactions
+from bellcast.workflows import event_sources
+from bellcast.workflows.event_sources import EventReactions
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 
 async def _reference_errors(
-    value: event_source.EventSource, ctx: ApiContext, tenant: str, key: str
+    value: event_sources.EventSource, ctx: ApiContext, tenant: str, key: str
 ) -> list[FieldError]:
     if value.notification is not None:
         return await templates.errors_of_send(ctx, tenant, value.notification)
@@ -26,10 +26,8 @@ async def _reference_errors(
 
 
 async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    found = await ctx[EventReactions].last_failures(tenant, keys)
     never: dict[str, Any] = {"last_error": None, "last_error_at": None}
-    failed = {key: {"last_error": one.reason, "last_error_at": times.to_rfc3339(one.at)} for key, one in found.items()}
-    return dict.fromkeys(keys, never) | failed
+    return dict.fromkeys(keys, never) | await ctx[EventReactions].last_failures(tenant, keys)
 
 
 async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
@@ -39,7 +37,7 @@ async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) ->
             await ctx[EventReactions].recorder.forget(owner, key)
 
 
-class SourceKind(kinds.Kind[event_source.EventSource], frozen=True, kw_only=True, eq=False):
+class SourceKind(kinds.Kind[event_sources.EventSource], frozen=True, kw_only=True, eq=False):
     """Sources, which are listed with their recent events. Those of the project have the events of all tenants, which only a list
     that includes the project shows."""
 
@@ -61,8 +59,8 @@ KIND = SourceKind(
     plural="sources",
     name="event source",
     tag="Workflows",
-    type=event_source.EventSource,
-    rules=lambda value, ctx: event_source.check(value, ctx.limits),
+    type=event_sources.EventSource,
+    rules=lambda value, ctx: event_sources.check(value, ctx.limits),
     example={
         "event": "lead.assigned",
         "topic": "private-provider.{provider}",

@@ -4,6 +4,7 @@ or a hypothetical one."""
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 
 from msgspec.structs import replace
 
@@ -25,16 +26,23 @@ from bellcast.channels.types import (
 from bellcast.inbox import sent_items
 from bellcast.inbox.store.sent_items import SentItems
 from bellcast.inbox.types.sends import SentItem
-from bellcast.kernel import ids, times
+from bellcast.kernel import ids, times, validation
 from bellcast.kernel.db.lists import ANY_TIME, ListQuery
-from bellcast.kernel.errors import NotFound
+from bellcast.kernel.errors import Invalid, NotFound
+from bellcast.kernel.field_limits import KEY_PATTERN, Limit, ValueRule, text
+from bellcast.kernel.http import ASGIApp, request_body, responses
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.times import Moment
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import ConnectionFilter, ConnectionInfo, NotificationWrite
 from bellcast.live_feed import RequestFilter
 from bellcast.preferences.decision import SEND
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.providers.directory import ProviderDirectory
+from bellcast.rest import context, tenants
 from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import StoredRun
@@ -265,3 +273,51 @@ async def of_run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Expla
         explained += explanations.explain_sent(decisions, messages, about, zone).channels
     joined = explanations.joined(explained)
     return explanations.with_actions(joined, recipient, simulated=causes, messages=sent_messages)
+
+
+class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
+    """A recipient, alone or with a sent notification, a run, or a type for a hypothetical send; and since when to return
+    facts."""
+
+    recipient: Annotated[str, ValueRule(schema=lambda limits: text(limits.key, KEY_PATTERN))]
+    notification: str | None = None
+    run: str | None = None
+    type: Annotated[str | None, Limit("type")] = None
+    channel: Channel | None = None
+    since: Moment | None = None
+
+
+@operation(
+    "GET",
+    "/v1/explain",
+    tag="Sending",
+    required_scope="read",
+    query=ExplainQuery,
+    response_types={200: Explanation},
+    refusals=(NotFound,),
+)
+async def explain(request: ApiRequest) -> ASGIApp:
+    """Explain a delivery.
+
+    With `recipient` alone: the last notification, or its run if that failed or goes on, and the facts since `since`, by default of the last day:
+    notifications, connections, and requests that this node refused. With `notification` or `run`: the decisions for the
+    recipient at the time of the send, and their results; with `since`, only the facts since then. With `type`, and
+    optionally `channel`: the result of a send at this moment; with `since`, also the facts since then, of notifications
+    of this type. `text` explains it in sentences."""
+    query = request_body.query(request, ExplainQuery)
+    ctx, tenant = context.of(request), tenants.single_tenant(request)
+    validation.check(validation.key("recipient", query.recipient, ctx.limits))
+    if [query.notification, query.run, query.type].count(None) < 2:
+        raise Invalid.of("notification", "expected one of notification, run, and type with channel")
+    if query.type is None and query.channel is not None:
+        raise Invalid.of("channel", "is only for type; notification and run explain every channel")
+    if query.run is not None:  # its explanation has no facts
+        return responses.json(await of_run(ctx, tenant, query.recipient, query.run))
+    if query.notification is not None:
+        explained = await of_notification(ctx, tenant, query.recipient, query.notification, query.since)
+        return responses.json(explained)
+    if query.type is None:
+        return responses.json(await of_recipient(ctx, tenant, query.recipient, query.since))
+    validation.check(validation.text("type", query.type, ctx.limits.type))
+    channels = CHANNELS if query.channel is None else (query.channel,)
+    return responses.json(await of_type(ctx, tenant, query.recipient, query.type, channels, query.since))

@@ -5,8 +5,8 @@ import pytest
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
-from bellcast.workflows import event_source
-from bellcast.workflows.event_source import EventSource
+from bellcast.workflows import event_sources
+from bellcast.workflows.event_sources import EventSource
 
 
 def source(topic: str) -> EventSource:
@@ -29,20 +29,20 @@ def test_placeholder_is_one_part_and_the_last_one_the_rest(
     pattern: str, topic: str, expected: dict[str, str] | None
 ) -> None:
     event = LiveEvent(tenant="", name="moved", topic=topic, data=None)
-    values = event_source.values_of(source(pattern), event)
+    values = event_sources.values_of(source(pattern), event)
     assert (None if values is None else values["topic"]) == expected
 
 
 def test_placeholders_without_text_between_are_refused() -> None:
-    event_source.check(source("{a}-{b}"), Limits())
+    event_sources.check(source("{a}-{b}"), Limits())
     with pytest.raises(Invalid, match="topic"):
-        event_source.check(source("room.{a}{b}"), Limits())
+        event_sources.check(source("room.{a}{b}"), Limits())
 
 
 def test_matching_takes_no_combinations() -> None:
     """A regular expression would try 164^4 combinations."""
     event = LiveEvent(tenant="", name="moved", topic="-" * 164, data=None)
-    assert event_source.values_of(source("{a}-{b}-{c}-{d}-{e}-x"), event) is None
+    assert event_sources.values_of(source("{a}-{b}-{c}-{d}-{e}-x"), event) is None
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_matching_takes_no_combinations() -> None:
 def test_fixed_field_of_a_notification_is_checked(notification: dict[str, object], field: str) -> None:
     wrong = EventSource(event="moved", notification={"to": "{{ event.data.to }}"} | notification)
     with pytest.raises(Invalid) as refused:
-        event_source.check(wrong, Limits())
+        event_sources.check(wrong, Limits())
     assert [error.field for error in refused.value.errors] == [f"notification.{field}"]
 
 
@@ -76,4 +76,4 @@ def test_fixed_field_of_a_notification_is_checked(notification: dict[str, object
     ],
 )
 def test_field_that_an_event_fills_is_checked_with_the_event(notification: dict[str, object]) -> None:
-    event_source.check(EventSource(event="moved", notification={"to": "alice"} | notification), Limits())
+    event_sources.check(EventSource(event="moved", notification={"to": "alice"} | notification), Limits())

@@ -1,1 +1,0 @@
-"""Why a recipient gets or does not get a notification: what channels, inbox, workflows and live connections know of it."""
