@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_564),
-    "modules": (0, 509),
-    "classes": (0, 1_255),
+    "lines": (0, 90_512),
+    "modules": (0, 503),
+    "classes": (0, 1_254),
     "functions": (0, 5_777),
     "private functions used once": (0, 662),
     "functions that only pass their parameters on": (0, 21),
