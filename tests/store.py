@@ -14,7 +14,7 @@ from bellcast.audit.store import AuditLog
 from bellcast.auth.store import Keys
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.suppressions.store import Suppressions
+from bellcast.channels.store.suppressions import Suppressions
 from bellcast.console.store import StatsPoints
 from bellcast.documents.store import Documents
 from bellcast.exports.store import Exports

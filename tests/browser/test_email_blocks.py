@@ -10,7 +10,7 @@ from tests.browser.console import Console
 from tests.browser.template_editor import BLOCKS, BUTTON, COLUMNS, HEADING, LIST, TEXT, block, place, saved, unbroken
 from tests.browser.test_accessibility import violations
 
-from bellcast.templates import markdown
+from bellcast.templates import html
 
 
 def test_blocks_are_changed_by_keyboard_and_each_change_is_announced(
@@ -139,7 +139,7 @@ def test_text_of_a_block_has_the_markup_of_the_server(owner: Console, open_conso
         written = re.sub(
             r"<(/?)(strong|em|a)\b[^>]*>",
             lambda tag: f"<{tag[1]}{names[tag[2]]}>",
-            markdown.to_html(text, "https://app.example"),
+            html.from_markdown(text, "https://app.example"),
         )
         shown = block(page, number).locator(".drawn").inner_html()
         assert re.sub(r"</?span[^>]*>| data-at=\"\d+\"", "", shown).strip() == re.sub(

@@ -19,7 +19,7 @@ from bellcast.kernel.errors import Invalid, TemplateFailed
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import Profile
-from bellcast.templates import html, markdown, rendering
+from bellcast.templates import html, rendering
 from bellcast.templates.html import document, parted, style
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
 from bellcast.templates.types import (
@@ -235,8 +235,8 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         return Headline(
             # "commented on …" needs its actor; "New comment" is a subject without it.
             title=title_with_actor(content.title, content.actor) if content.title[:1].islower() else content.title,
-            body=markdown.to_text(body, app_url) if body and is_markdown else body,
-            html=markdown.to_html(body, app_url) if body and is_markdown else None,
+            body=html.markdown_to_text(body, app_url) if body and is_markdown else body,
+            html=html.from_markdown(body, app_url) if body and is_markdown else None,
             url=html.absolute_url(content.action_url, app_url),
             url_label=content.action_text,
         )

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bellcast.channels.email import MESSAGE
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.suppressions.store import Suppressions
+from bellcast.channels.store.suppressions import Suppressions
 from bellcast.channels.types import ExternalChannel, State, StoredMessage
 from bellcast.kernel import ids
 from bellcast.kernel.clock import Clock

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from bellcast.channels import decision_inputs
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.suppressions.store import Suppressions
+from bellcast.channels.store.suppressions import Suppressions
 from bellcast.channels.types import (
     NO_CONTENT,
     RETRYABLE_STATES,

@@ -9,8 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.catalog import TEMPLATES, TYPES
-from bellcast.channels.store import messages
-from bellcast.channels.suppressions import store as suppressions
+from bellcast.channels.store import messages, suppressions
 from bellcast.documents.store import Documents
 from bellcast.documents.types import draft_kind
 from bellcast.inbox.store import rows, sent_items

@@ -1,7 +1,8 @@
 """The providers from the settings and the store. They are created on first use, and again after a change."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -30,7 +31,7 @@ from bellcast.kernel.outbound.connection_steps import TestReport
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.preferences.types import CHANNELS, Channel
-from bellcast.providers import urls, vendors
+from bellcast.providers import apprise, smtp, telegram, twilio, urls, vonage
 from bellcast.providers.connection_test import ProviderSteps
 from bellcast.providers.smtp import SMTPProvider
 from bellcast.providers.types import (
@@ -50,6 +51,22 @@ from bellcast.recipients.store import PushEndpoints, Recipients
 from bellcast.recipients.types import ChatAddresses
 
 log = structlog.get_logger(__name__)
+
+
+def _lazy(name: str) -> Callable[[Setup], Provider]:
+    """Return a vendor that is imported when it is used: cryptography takes 9 MB, and few servers need it."""
+    return lambda setup: importlib.import_module(f"bellcast.providers.{name}").from_url(setup)
+
+
+# The supported vendors, by channel and scheme of the URL. A new vendor is one line here, and a folder in `providers`.
+VENDORS: Mapping[ExternalChannel, Mapping[str, Callable[[Setup], Provider]]] = {
+    "email": dict.fromkeys(
+        ("smtp", "smtps"), lambda setup: smtp.from_url(setup.url, timeout=setup.timeout, connect=setup.connect)
+    ),
+    "sms": {"twilio": twilio.from_url, "vonage": vonage.from_url},
+    "push": {"fcm": _lazy("fcm"), "apns": _lazy("apns")},
+    "chat": {"telegram": telegram.from_url, apprise.SCHEME: apprise.from_url},
+}
 
 KIND = "providers"
 # Attempts of a change. Of concurrent changes of one provider, one succeeds in each round.
@@ -387,7 +404,7 @@ class ProviderDirectory(Struct, eq=False):
         rate = ProviderRate(f"provider\x1f{tenant}\x1f{key}", fields.rate, self.rates)
         # A changed provider may have another server: it begins without timeouts.
         destination = Destination(f"provider {key}", fields.concurrency, self.destinations, tenant)
-        return NamedProvider(key, vendors.create(fields.channel, setup), destination, rate, _metric_label(tenant))
+        return NamedProvider(key, new_provider(fields.channel, setup), destination, rate, _metric_label(tenant))
 
     def _configured(self, tenant: str, document: Document) -> ConfiguredProvider:
         try:
@@ -430,3 +447,13 @@ def _metric_label(tenant: str) -> str | None:
 
 def _place(tenant: str, key: str) -> str:
     return f"{KIND}/{tenant}/{key}"
+
+
+def new_provider(channel: ExternalChannel, setup: Setup) -> Provider:
+    """Create a provider. Raises ValueError with a message that continues "the URL" and does not repeat it."""
+    schemes = VENDORS[channel]
+    scheme = setup.url.strip().partition("://")[0].lower()
+    found = schemes.get(apprise.SCHEME if scheme.startswith(apprise.SCHEME) else scheme)
+    if found is None:
+        raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+    return found(setup)

@@ -18,8 +18,7 @@ from bellcast.agents import http as agents
 from bellcast.audit import http as audit
 from bellcast.auth import http as tokens
 from bellcast.auth import origins
-from bellcast.channels.http import mailbox, messages, notification_types, unsubscribe
-from bellcast.channels.suppressions import http as suppressions
+from bellcast.channels.http import link_pages, mailbox, messages, notification_types, suppressions
 from bellcast.console.http import connections, live_feed, nodes, settings
 from bellcast.console.pages import browser_files, check, console, error_pages, landing
 from bellcast.documents import http as stored_secrets
@@ -70,7 +69,7 @@ MODULES = (
     *(notifications, bulk, topics, recipients, export, tenants, tokens, connections, inbox),
     *(explanations, suppressions, replays, workflows, runs, schedules, sources, schemas),
     *(messages, notification_types, templates, editor_tokens, preferences),
-    *(unsubscribe, push_endpoints, providers, webhooks, preferences_page, mailbox),
+    *(link_pages, push_endpoints, providers, webhooks, preferences_page, mailbox),
     *(account, oidc, passkeys, operators, audit, live_feed, nodes, stored_secrets, settings, agents),
     *(console, check, health, error_pages, browser_files, landing),
 )

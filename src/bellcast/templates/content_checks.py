@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bellcast.preferences.types import CHANNELS, Channel
-from bellcast.templates import email_blocks, email_checks, lengths, rendering, types
+from bellcast.templates import email_blocks, email_checks, rendering, types
 from bellcast.templates.email_checks import Finding
 from bellcast.templates.html import to_text
 from bellcast.templates.rendering import TemplateError
@@ -168,14 +168,14 @@ def of_rendered(
             text = "There is no link for unsubscribing: add {{ unsubscribe_url }} or {{ preferences_url }}."
             found.append(Finding("warning", "unsubscribe_missing", text, "email", locale))
     if own.sms is not None and "sms" in rendered:
-        length = lengths.sms(str(rendered["sms"].get("text") or ""))
+        length = types.sms_length(str(rendered["sms"].get("text") or ""))
         if length.segments > 1:
             text = f"It is sent as {length.segments} messages: {length.characters} characters in {length.encoding}."
             found.append(Finding("warning" if length.segments > 2 else "info", "sms_segments", text, "sms", locale))
     if own.push is not None and "push" in rendered:
         body = str(rendered["push"].get("body") or "")
-        if len(body) > lengths.PUSH_CUT:
-            text = f"Phones cut the text at about {lengths.PUSH_CUT} characters; it has {len(body)}."
+        if len(body) > types.PUSH_CUT:
+            text = f"Phones cut the text at about {types.PUSH_CUT} characters; it has {len(body)}."
             found.append(Finding("warning", "push_long", text, "push", locale))
     return found
 

@@ -15,7 +15,7 @@ import msgspec
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError
-from bellcast.templates import conditions, html, markdown, rendering, types
+from bellcast.templates import conditions, html, rendering, types
 from bellcast.templates.formats import EMAIL_SCHEMES
 
 # Maximum nesting of blocks: a list in a column of a list.
@@ -240,7 +240,7 @@ class _Writer:
             urls.append(self._put(f"{{% filter email_url %}}{escape(match[1])}{{% endfilter %}}"))
             return f"](https://{urls[-1]})"
 
-        paragraphs = markdown.to_html(begun.sub(checked, self._protected(text)), None)
+        paragraphs = html.from_markdown(begun.sub(checked, self._protected(text)), None)
         for url in urls:
             paragraphs = paragraphs.replace(f"https://{url}", url)
         return self._mj_text(block, paragraphs, 'font-size="16px" line-height="1.55"')

@@ -7,17 +7,23 @@ takes and makes, nested ones included. No value may be larger than MAX_BYTES, so
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import wraps
+from html import unescape
 from typing import Any, NoReturn
 
 import jinja2
-from jinja2 import nodes
+from jinja2 import Undefined, nodes, pass_environment, pass_eval_context
+from jinja2 import filters as jinja_filters
 from jinja2.lexer import Token, TokenStream
-from jinja2.runtime import LoopContext, Macro
+from jinja2.nodes import EvalContext
+from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import missing
 from jinja2.visitor import NodeTransformer
+from markupsafe import Markup, escape
 
-from bellcast.templates import budget, filters
+from bellcast.templates import budget
+from bellcast.templates.budget import MAX_BYTES, RENDERING, TOO_LARGE, VALUE_SIZE, BoundExceeded, charge, charge_each
 
 # Maximum names, values and operators of one text. A page has some hundreds; compiling takes 25 µs for each.
 MAX_TOKENS = 5_000
@@ -47,7 +53,7 @@ class Missing(jinja2.Undefined):
         raise MissingVariable(self._record())
 
     def _record(self) -> str:
-        rendering, name = budget.RENDERING.get(), str(self._undefined_name)
+        rendering, name = RENDERING.get(), str(self._undefined_name)
         is_key = self._undefined_obj is not missing
         path = rendering.path_of(self._undefined_obj, name) if is_key else name[: budget.MAX_PATH]
         if len(rendering.missing) < budget.MAX_MISSING:
@@ -56,7 +62,7 @@ class Missing(jinja2.Undefined):
 
     def __str__(self) -> str:
         path = self._record()
-        if budget.RENDERING.get().is_strict:
+        if RENDERING.get().is_strict:
             raise MissingVariable(path)
         return ""
 
@@ -83,7 +89,7 @@ class Environment(SandboxedEnvironment):
     intercepted_unops = frozenset({"+", "-"})
 
     def __init__(self, own: Mapping[str, Callable[..., Any]], *, autoescape: bool) -> None:
-        # Constant folding takes cubic time: a second for a chain of 170 filters.
+        # Constant folding takes cubic time: a second for a chain of 170
         super().__init__(
             autoescape=autoescape,
             optimized=False,
@@ -92,18 +98,18 @@ class Environment(SandboxedEnvironment):
             auto_reload=False,
             cache_size=0,
         )
-        known = {name: self.filters[name] for name in filters.PLAIN_FILTERS}
-        known |= filters.OWN_FILTERS | dict(own)
+        known = {name: self.filters[name] for name in PLAIN_FILTERS}
+        known |= OWN_FILTERS | dict(own)
         self.filters = {
-            name: filters.bounded(filter, has_text=name in filters.TEXT_FILTERS, takes_any=name in filters.DEFAULTS)
+            name: bounded(filter, has_text=name in TEXT_FILTERS, takes_any=name in DEFAULTS)
             for name, filter in known.items()
         }
-        self.filters |= {LOOP: budget.charge_each, CHARGE: budget.charge}
+        self.filters |= {LOOP: charge_each, CHARGE: charge}
         tests: dict[str, Any] = self.tests
-        self.tests = {name: filters.bounded(test) for name, test in tests.items()}
-        self.globals = {"range": filters.bounded_range}
+        self.tests = {name: bounded(test) for name, test in tests.items()}
+        self.globals = {"range": bounded_range}
         # Used by blocks, macros and `{% filter %}` to join their pieces.
-        self.concat: Any = filters.concatenate
+        self.concat: Any = concatenate
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`a.b`: a key of a mapping, or an attribute of `loop` and `caller`."""
@@ -113,10 +119,10 @@ class Environment(SandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """`a["b"]`, `a[0]`."""
-        rendering = budget.RENDERING.get()
+        rendering = RENDERING.get()
         rendering.charge()
         if not isinstance(argument, str):  # nearly all are names
-            filters.check_json(argument)
+            check_json(argument)
         if isinstance(obj, Mapping):
             if argument in obj:
                 return obj[argument]
@@ -131,21 +137,21 @@ class Environment(SandboxedEnvironment):
 
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Charge a call. Every call in a template passes through here."""
-        rendering = budget.RENDERING.get()
+        rendering = RENDERING.get()
         rendering.charge([*args, *kwargs.values()])
         if isinstance(obj, LoopContext) and args:  # the next level of a recursive loop
-            args = (budget.charge_each(args[0]), *args[1:])
+            args = (charge_each(args[0]), *args[1:])
         return rendering.charge(super().call(context, obj, *args, **kwargs))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Charge an operation. Every binary operation passes through here."""
-        rendering = budget.RENDERING.get()
+        rendering = RENDERING.get()
         rendering.charge(left)
         rendering.charge(right)
         if operator == "%" and isinstance(left, str):
-            raise budget.BoundExceeded("uses % on a text: use filters")
+            raise BoundExceeded("uses % on a text: use filters")
         if operator == "**" and abs(right) > 64:
-            raise budget.BoundExceeded("computes a number that is too large")
+            raise BoundExceeded("computes a number that is too large")
         if operator == "*":
             _check_repetition(left, right)
             _check_repetition(right, left)
@@ -153,11 +159,20 @@ class Environment(SandboxedEnvironment):
 
     def call_unop(self, context: Any, operator: str, arg: Any) -> Any:
         """`-a` and `+a`."""
-        rendering = budget.RENDERING.get()
+        rendering = RENDERING.get()
         return rendering.charge(super().call_unop(context, operator, rendering.charge(arg)))
 
     def _tokenize(self, source: str, name: Any, filename: Any = None, state: Any = None) -> TokenStream:
-        return TokenStream(_limited(super()._tokenize(source, name, filename, state)), name, filename)
+        tokens = super()._tokenize(source, name, filename, state)
+
+        def limited() -> Iterator[Token]:
+            for count, token in enumerate(tokens):
+                if count >= MAX_TOKENS:
+                    problem = f"has more than {MAX_TOKENS} names, values and operators"
+                    raise jinja2.TemplateSyntaxError(problem, token.lineno)
+                yield token
+
+        return TokenStream(limited(), name, filename)
 
     def _generate(self, source: nodes.Template, name: Any, filename: Any, defer_init: bool = False) -> str:  # noqa: FBT001, FBT002  as the base class has it
         # The names of filters and tests: inside an `if`, Jinja only looks them up when it renders, too late for the author.
@@ -178,19 +193,12 @@ class Environment(SandboxedEnvironment):
 
 def _finalize(value: Any) -> Any:
     """Charge a value before it is output. Jinja also calls this for constants when it compiles a template."""
-    rendering = budget.RENDERING.get(None)
+    rendering = RENDERING.get(None)
     if rendering is not None:
         rendering.charge(value)
     if not isinstance(value, str):  # nearly all values are text
-        filters.check_json(value)
+        check_json(value)
     return "" if value is None else value
-
-
-def _limited(tokens: Iterable[Token]) -> Iterator[Token]:
-    for count, token in enumerate(tokens):
-        if count >= MAX_TOKENS:
-            raise jinja2.TemplateSyntaxError(f"has more than {MAX_TOKENS} names, values and operators", token.lineno)
-        yield token
 
 
 class Guard(NodeTransformer):
@@ -222,9 +230,197 @@ def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
 
 
 def _check_repetition(value: Any, times: Any) -> None:
-    if (
-        isinstance(value, str | list | tuple)
-        and isinstance(times, int)
-        and budget.size_of(value) * times > budget.MAX_BYTES
-    ):
-        raise budget.BoundExceeded(budget.TOO_LARGE)
+    if isinstance(value, str | list | tuple) and isinstance(times, int) and budget.size_of(value) * times > MAX_BYTES:
+        raise BoundExceeded(TOO_LARGE)
+
+
+# --- filters and tests, and bounded versions of those of Jinja that can take much more time than their result suggests
+
+
+# Maximum precision: a float has 17 digits.
+MAX_PRECISION = 20
+MAX_INDENT = 8
+# Limited, because each character of the text is compared with each of these.
+MAX_TRIMMED_CHARACTERS = 100
+
+PLAIN_FILTERS = [
+    "abs",
+    "capitalize",
+    "count",
+    "d",
+    "default",
+    "dictsort",
+    "e",
+    "escape",
+    "first",
+    "float",
+    "forceescape",
+    "groupby",
+    "int",
+    "items",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "reject",
+    "rejectattr",
+    "reverse",
+    "safe",
+    "select",
+    "selectattr",
+    "sort",
+    "string",
+    "title",
+    "truncate",
+    "unique",
+    "upper",
+    "urlencode",
+    "wordcount",
+]
+# Those with a result that has the text of their value.
+TEXT_FILTERS = frozenset(
+    {"capitalize", "e", "escape", "forceescape", "lower", "replace", "safe", "string", "striptags", "title", "trim"}
+    | {"truncate", "upper", "urlencode", "wordcount", "date", "time", "datetime", "number", "money", "link"}
+)
+SCALARS = (str, int, float, type(None), Undefined)
+# Those with arguments that may be any value, because they only return them: a list that `map` makes, for example.
+DEFAULTS = frozenset({"d", "default"})
+NOT_JSON = "uses a value that is not text, a number, a list or an object: use a filter such as list"
+
+
+def check_json(value: Any) -> Any:
+    """Return a value of which a text or the message of an error is made. Raises BoundExceeded for one that is not JSON, such as a generator or a function,
+    with a text that contains an address of the process."""
+    parts = [value]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, list | tuple):
+            parts += part
+        elif isinstance(part, dict):
+            parts += [*part, *part.values()]
+        elif not isinstance(part, SCALARS):
+            raise BoundExceeded(NOT_JSON)
+    return value
+
+
+def bounded(filter: Callable[..., Any], *, has_text: bool = False, takes_any: bool = False) -> Callable[..., Any]:
+    """Wrap a filter or test so that its arguments and its result are charged. Its arguments must be JSON unless it
+    `takes_any`, and its value too if the result has its text. A range is a list of numbers."""
+
+    @wraps(filter)  # keeps Jinja's marks such as pass_environment
+    def charged(*args: Any, **kwargs: Any) -> Any:
+        rendering = RENDERING.get()
+        rendering.charge([*args, *kwargs.values()])
+        # Without what Jinja passes before the value.
+        value, *arguments = args[1:] if isinstance(args[0], Environment | EvalContext | Context) else args
+        arguments += kwargs.values()
+        if arguments and not takes_any:
+            check_json([one for one in arguments if not isinstance(one, range)])
+        if has_text and not isinstance(value, str):
+            check_json(value)
+        result = filter(*args, **kwargs)
+        return charge_each(result) if isinstance(result, Iterator) else rendering.charge(result)
+
+    return charged
+
+
+def bounded_range(*bounds: int) -> range:
+    """`range`, limited to the maximum number of elements of a value."""
+    numbers = range(*bounds)
+    if len(numbers) > MAX_BYTES // VALUE_SIZE:
+        raise BoundExceeded("counts too far with range()")
+    return numbers
+
+
+def _join(parts: Iterable[Any], separator: str = "", attribute: str | None = None) -> str:
+    """Join texts with a separator; escapes them if one is marked as safe HTML."""
+    if attribute is not None:
+        parts = [part.get(attribute, "") if isinstance(part, Mapping) else "" for part in parts]
+    texts: list[str] = []
+    size = 0
+    for part in parts:
+        text = part if isinstance(part, str) else str(charge(check_json(part)))
+        size += len(text) + len(separator)
+        if size > MAX_BYTES:
+            raise BoundExceeded(TOO_LARGE)
+        texts.append(text)
+    if any(isinstance(text, Markup) for text in texts):
+        return escape(separator).join(texts)
+    return separator.join(texts)
+
+
+def concatenate(pieces: Iterable[str]) -> str:
+    """Join pieces of output that are already escaped."""
+    pieces = list(pieces)
+    if sum(map(len, pieces)) > MAX_BYTES:
+        raise BoundExceeded(TOO_LARGE)
+    text: str = RENDERING.get().charge("".join(pieces))
+    return text
+
+
+def _replace(text: Any, old: str, new: str) -> str:
+    """Replace every occurrence of a text."""
+    text = text if isinstance(text, str) else str(text)
+    if len(text) + (text.count(old) if old else len(text) + 1) * len(new) > MAX_BYTES:
+        raise BoundExceeded(TOO_LARGE)
+    replaced: str = text.replace(old, new)
+    return replaced
+
+
+def _round(value: float, precision: int = 0, method: Any = "common") -> float:
+    # Jinja's filter multiplies the value, which may be a text, by 10**precision.
+    if not isinstance(value, int | float) or not isinstance(precision, int) or abs(precision) > MAX_PRECISION:
+        raise BoundExceeded(f"rounds a value that is not a number, or to more than {MAX_PRECISION} digits")
+    return jinja_filters.do_round(value, precision, method)
+
+
+@pass_environment
+def _sum(environment: Environment, values: Iterable[Any], attribute: str | None = None, start: float = 0) -> Any:
+    # Adding n lists takes n² time.
+    if not isinstance(start, int | float):
+        raise BoundExceeded("sums values that are not numbers")
+    return jinja_filters.sync_do_sum(environment, values, attribute, start)
+
+
+@pass_eval_context
+def _tojson(context: Any, value: Any, indent: int | None = None) -> str:
+    if indent is not None and (not isinstance(indent, int) or indent > MAX_INDENT):
+        raise BoundExceeded(f"indents by a value that is not a number of at most {MAX_INDENT} spaces")
+    return jinja_filters.do_tojson(context, value, indent)
+
+
+def _trim(value: str, chars: str | None = None) -> str:
+    if chars is not None and len(chars) > MAX_TRIMMED_CHARACTERS:
+        raise BoundExceeded(f"trims more than {MAX_TRIMMED_CHARACTERS} different characters")
+    return jinja_filters.do_trim(value, chars)
+
+
+def _striptags(value: Any) -> str:
+    # Jinja's filter takes quadratic time.
+    text = _without(_without(str(value), "<!--", "-->"), "<", ">")
+    return unescape(" ".join(text.split()))
+
+
+def _without(text: str, start: str, end: str) -> str:
+    """Remove every part between these delimiters, and the delimiters."""
+    pieces: list[str] = []
+    position = 0
+    while (first := text.find(start, position)) != -1 and (last := text.find(end, first)) != -1:
+        pieces.append(text[position:first])
+        position = last + len(end)
+    pieces.append(text[position:])
+    return "".join(pieces)
+
+
+OWN_FILTERS: dict[str, Callable[..., Any]] = {
+    "join": _join,
+    "replace": _replace,
+    "round": _round,
+    "striptags": _striptags,
+    "sum": _sum,
+    "tojson": _tojson,
+    "trim": _trim,
+}

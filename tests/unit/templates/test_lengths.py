@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.templates.lengths import SmsLength, sms
+from bellcast.templates.types import SmsLength, sms_length
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from bellcast.templates.lengths import SmsLength, sms
     ],
 )
 def test_length_of_a_text_message(text: str, length: SmsLength) -> None:
-    assert sms(text) == length
+    assert sms_length(text) == length

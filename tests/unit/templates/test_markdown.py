@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from bellcast.templates import markdown
+from bellcast.templates import html
 
 APP = "https://app.example"
 
 
 def inner(text: str, app_url: str | None = APP) -> str:
-    return markdown.to_html(text, app_url).removeprefix('<p style="margin:0 0 16px">').removesuffix("</p>")
+    return html.from_markdown(text, app_url).removeprefix('<p style="margin:0 0 16px">').removesuffix("</p>")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_link_that_does_not_work_outside_the_app_shows_its_label(address: str) -
 
 def test_text_has_no_marks_and_keeps_urls() -> None:
     body = "**bold** [l](https://x.example)\n- one\n- `two`\n\nEnd"
-    assert markdown.to_text(body, None) == "bold l (https://x.example)\n• one\n• two\n\nEnd"
+    assert html.markdown_to_text(body, None) == "bold l (https://x.example)\n• one\n• two\n\nEnd"
 
 
 def test_nested_marks_end() -> None:

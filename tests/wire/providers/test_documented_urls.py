@@ -22,9 +22,9 @@ from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.outbound.transport import trusted
 from bellcast.providers import apns, fcm, smtp, twilio, urls, vonage
+from bellcast.providers.directory import VENDORS, new_provider
 from bellcast.providers.types import OutgoingMessage, Provider, Setup
 from bellcast.providers.urls import VENDOR_HOST
-from bellcast.providers.vendors import VENDORS, create
 from bellcast.settings import parsers
 from tests.certificates import self_signed
 from tests.clock import FakeClock
@@ -174,7 +174,7 @@ async def provider_of(url: str) -> AsyncIterator[Provider]:
     http, http2 = HttpxClient(), HttpxClient(http2=True)
     (secret,) = parsers.secrets(url)
     setup = Setup(url=secret, http=http, http2=lambda: http2, clock=FakeClock(), timeout=60, may_read_files=True)
-    provider = create(channel_of(url), setup)
+    provider = new_provider(channel_of(url), setup)
     yield provider
     await provider.close()
     await http.close()

@@ -6,7 +6,7 @@ from itertools import compress
 
 import msgspec
 
-from bellcast.channels.suppressions import store as suppressions
+from bellcast.channels.store import suppressions
 from bellcast.channels.types import (
     MAX_OF_REFERENCE,
     OPEN_STATES,

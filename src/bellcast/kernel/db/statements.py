@@ -49,7 +49,6 @@ FOLDERS = (
     "audit",
     "auth",
     "channels/store",
-    "channels/suppressions",
     "console",
     "documents",
     "exports",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from bellcast.channels.types import State
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import types, urls, vendor_api
-from bellcast.templates import lengths
+from bellcast.templates.types import GSM, GSM_DOUBLE
 
 API = "https://rest.nexmo.com"
 OPTIONS = frozenset({"from", urls.SIGNATURE})
@@ -25,7 +25,7 @@ STATES: Mapping[str, State] = {
 # Replaces the separators in values when a receipt is signed.
 SIGNED = str.maketrans("&=", "__")
 # Any other character needs `type=unicode`, with 70 characters per part.
-GSM = lengths.GSM | lengths.GSM_DOUBLE
+GSM_TEXT = GSM | GSM_DOUBLE
 
 
 def from_url(setup: types.Setup) -> "VonageProvider":
@@ -50,7 +50,7 @@ class VonageProvider(vendor_api.VendorProvider):
             "from": self._url.options["from"].lstrip("+"),
             "to": message.to.lstrip("+"),
             "text": text,
-            "type": "text" if GSM.issuperset(text) else "unicode",
+            "type": "text" if GSM_TEXT.issuperset(text) else "unicode",
             "client-ref": message.id,
         }
         if self._setup.receipts_url is not None:

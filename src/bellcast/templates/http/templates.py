@@ -28,9 +28,9 @@ from bellcast.rest.editor_access import EditorClaims
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
-from bellcast.templates import compilation, content_checks, email_imports, lengths, rendering, tenant_budget, variables
+from bellcast.templates import compilation, content_checks, email_imports, rendering, tenant_budget, variables
 from bellcast.templates.email_checks import Finding
-from bellcast.templates.types import BASE_LAYOUT, MAX_LOCALE, Parts, Template, TemplateEmail
+from bellcast.templates.types import BASE_LAYOUT, MAX_LOCALE, PUSH_CUT, Parts, Template, TemplateEmail, sms_length
 from bellcast.templates.variables import TemplateVariable
 from bellcast.workflows import references, template_checks
 from bellcast.workflows.template_checks import Sample
@@ -248,9 +248,9 @@ async def preview(call: ResourceCall[bytes]) -> Any:
         prefix = f"translations.{one.locale}." if one.locale else ""
         warnings.append(f"{prefix}email.{place}:{line} {one.message}")
     if "sms" in parts:
-        parts["sms"] |= msgspec.structs.asdict(lengths.sms(parts["sms"]["text"]))
+        parts["sms"] |= msgspec.structs.asdict(sms_length(parts["sms"]["text"]))
     if "push" in parts:
-        parts["push"] |= {"cut_at": lengths.PUSH_CUT}
+        parts["push"] |= {"cut_at": PUSH_CUT}
     return {"missing": missing} | ({"warnings": warnings} if warnings else {}) | parts
 
 

@@ -3,8 +3,8 @@
 from msgspec.structs import replace
 
 from bellcast.channels import addresses
-from bellcast.channels.suppressions import store
-from bellcast.channels.suppressions.store import Suppressions
+from bellcast.channels.store import suppressions
+from bellcast.channels.store.suppressions import Suppressions
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel, SuppressedAddress, SuppressionReason
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage, containing
@@ -33,7 +33,7 @@ SUPPRESSIONS = Resource(
 )
 
 
-@SUPPRESSIONS.page(store.LIST, SuppressedAddress, query=ObjectSearchQuery)
+@SUPPRESSIONS.page(suppressions.LIST, SuppressedAddress, query=ObjectSearchQuery)
 async def page(listing: Listing[ObjectSearchQuery]) -> ListPage[SuppressedAddress]:
     """List suppressed addresses.
 

@@ -1,1 +1,0 @@
-"""Suppressed addresses, to which nothing is sent: after hard bounces, complaints and STOP, or by request."""
