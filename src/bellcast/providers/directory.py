@@ -101,10 +101,9 @@ class ProviderDirectory(Struct, eq=False):
     rates: TokenBuckets
     destinations: Destinations
     _settings: list[Entry] = field(default_factory=list)
-    # By tenant: until when it is cached, until when it is not read again early, and the providers by key.
-    _stored: dict[str, tuple[int, int, dict[str, Entry]]] = field(default_factory=dict)
+    # By tenant: until when they are cached, and the providers by key.
+    _stored: dict[str, tuple[int, dict[str, Entry]]] = field(default_factory=dict)
     _changes: int = 0
-    _closing: list[Provider] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Create the providers from the settings. Raises SettingsError."""
@@ -120,8 +119,8 @@ class ProviderDirectory(Struct, eq=False):
     # --- delivery
 
     async def providers(self, tenant: str, channel: ExternalChannel, since: int = 0) -> Sequence[NamedProvider]:
-        """Return the active providers of a channel in failover order: the tenant's own, else the project's. They are read at
-        `since` or later, unless they were read early for another call within CACHE_SECONDS."""
+        """Return the active providers of a channel in failover order: the tenant's own, else the project's, read at `since` or
+        later."""
         own = [] if tenant == DEFAULT_TENANT else _active(await self._entries(tenant, since), channel)
         if own:
             return own
@@ -199,12 +198,8 @@ class ProviderDirectory(Struct, eq=False):
 
     async def close(self) -> None:
         """Close the providers' connections."""
-        stored = [entry for _, _, entries in self._stored.values() for entry in entries.values()]
-        for entry in [*self._settings, *stored]:
-            if entry.named is not None:
-                await entry.named.provider.close()
-        for provider in self._closing:
-            await provider.close()
+        stored = [entry for _, entries in self._stored.values() for entry in entries.values()]
+        await _close([*self._settings, *stored])
 
     # --- for operators
 
@@ -343,28 +338,21 @@ class ProviderDirectory(Struct, eq=False):
 
     async def _entries(self, tenant: str, since: int = 0) -> Sequence[Entry]:
         """Return the stored providers of a tenant, as `providers` does. Unchanged ones keep their connections."""
-        until, early_until, known = self._stored.get(tenant, (0, 0, {}))
-        now = self.clock.now()
-        next_until = now + int(CACHE_SECONDS * 1000)
-        if is_cached(until, now) and until - CACHE_SECONDS * 1000 <= since and not is_cached(early_until, now):
-            until, early_until = 0, next_until  # else each message without a provider would read them
-        if not is_cached(until, now):
-            changes = self._changes
-            documents = await Documents(self.db).page(KIND, tenant, "", MAX_OF_KIND)
-            # Another call may have created them in the meantime. There must be only one, because its limit of
-            # concurrent messages is per instance.
-            *_, known = self._stored.get(tenant, (0, 0, {}))
-            entries = {one.key: self._entry(tenant, one, known.get(one.key)) for one in documents}
-            kept = {id(entry) for entry in entries.values()}
-            self._closing += [
-                entry.named.provider for entry in known.values() if id(entry) not in kept and entry.named is not None
-            ]
-            known = entries
-            if len(self._stored) >= MAX_CACHED:  # most tenants have no own providers
-                self._stored = {owner: stored for owner, stored in self._stored.items() if stored[2]}
-            # A change during the read may not be in it.
-            self._stored[tenant] = next_until if changes == self._changes else 0, early_until, known
-        return list(known.values())
+        (until, known), now, cached_ms = self._stored.get(tenant, (0, {})), self.clock.now(), int(CACHE_SECONDS * 1000)
+        if is_cached(until, now) and until - cached_ms > since:
+            return list(known.values())
+        changes = self._changes
+        documents = await Documents(self.db).page(KIND, tenant, "", MAX_OF_KIND)
+        # Another call may have created them in the meantime. There must be only one, because its limit of
+        # concurrent messages is per instance.
+        _, known = self._stored.get(tenant, (0, {}))
+        entries = {one.key: self._entry(tenant, one, known.get(one.key)) for one in documents}
+        if len(self._stored) >= MAX_CACHED:  # most tenants have no own providers
+            self._stored = {owner: stored for owner, stored in self._stored.items() if stored[1]}
+        # A change during the read may not be in it.
+        self._stored[tenant] = now + cached_ms if changes == self._changes else 0, entries
+        await _close([entry for entry in known.values() if entries.get(entry.configured.key) is not entry])
+        return list(entries.values())
 
     def _entry(self, tenant: str, document: Document, known: Entry | None) -> Entry:
         if known is not None and known.body == document.body:
@@ -421,8 +409,8 @@ class ProviderDirectory(Struct, eq=False):
 
     def forget(self, tenant: str) -> None:
         """Read a tenant's providers again when they are next used, after this process changed one."""
-        *_, known = self._stored.get(tenant, (0, 0, {}))
-        self._stored[tenant] = (0, 0, known)
+        _, known = self._stored.get(tenant, (0, {}))
+        self._stored[tenant] = (0, known)
         self._changes += 1
 
 
@@ -434,6 +422,12 @@ def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedPro
     ]
     ordered = sorted(active, key=lambda entry: entry.configured.fields.priority)
     return [named for entry in ordered for named in entry.deliverers]
+
+
+async def _close(entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        if entry.named is not None:
+            await entry.named.provider.close()
 
 
 def _without_secret(tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:

@@ -18,7 +18,8 @@ from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers import directory as provider_directory
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.providers.types import ProviderFields
+from bellcast.providers.smtp import SMTPProvider
+from bellcast.providers.types import Provider, ProviderFields
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
@@ -55,14 +56,15 @@ async def test_provider_that_another_process_created_is_found_from_then_on(
     store: Store, clock: FakeClock, clients: HttpClients
 ) -> None:
     here, there = directory_of(store, clock, clients), directory_of(store, clock, clients)
-    assert await there.providers("acme", "email") == []
+    for since in (0, clock.now()):  # as MessageDelivery, for a message that is due now
+        assert await there.providers("acme", "email", since) == []
     await here.put("", "mail", ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com"))
     assert [one.key for one in await there.providers("acme", "email", clock.now())] == ["mail"]
     await here.close()
     await there.close()
 
 
-async def test_messages_without_a_provider_read_the_providers_twice_a_second(
+async def test_messages_that_were_due_before_the_providers_were_read_share_them(
     store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: Counter[str] = Counter()
@@ -73,19 +75,39 @@ async def test_messages_without_a_provider_read_the_providers_twice_a_second(
         return await page(kind, tenant, *rest)
 
     monkeypatch.setattr(type(store.documents), "page", staticmethod(counted))
-    here, directory = directory_of(store, clock, clients), directory_of(store, clock, clients)
+    directory = directory_of(store, clock, clients)
+    assert await directory.providers("acme", "email") == []
+    due_at = clock.now()
+    clock.advance(0.01)
     for _ in range(100):
-        due_at = clock.now()
-        clock.advance(0.01)
-        for since in (0, due_at):  # as MessageDelivery
+        for since in (0, due_at):
             assert await directory.providers("acme", "email", since) == []
     assert reads == {"acme": 2, "": 2}
-    clock.advance(CACHE_SECONDS)
-    assert await directory.providers("acme", "email") == []
-    await here.put("", "mail", ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com"))
-    assert [one.key for one in await directory.providers("acme", "email", clock.now())] == ["mail"]
-    await here.close()
     await directory.close()
+
+
+async def test_replaced_and_deleted_providers_are_closed(
+    store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[Provider] = []
+
+    async def close(provider: SMTPProvider) -> None:
+        closed.append(provider)
+
+    monkeypatch.setattr(SMTPProvider, "close", close)
+    directory = directory_of(store, clock, clients)
+    fields = ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com")
+    await directory.put("", "mail", fields)
+    await directory.put("", "other", fields)
+    first, other = await directory.providers("", "email")
+    await directory.put("", "mail", msgspec.structs.replace(fields, priority=1))
+    assert await directory.providers("", "email") != [first, other]
+    assert closed == [first.provider]
+    await directory.delete("", "other")
+    (second,) = await directory.providers("", "email")
+    assert closed == [first.provider, other.provider]
+    await directory.close()
+    assert closed == [first.provider, other.provider, second.provider]
 
 
 async def test_tenants_without_providers_do_not_fill_memory(

@@ -280,6 +280,16 @@ async def test_concurrent_mails_use_separate_connections() -> None:
         await smtp.close()
 
 
+async def test_mail_of_a_provider_that_was_replaced_leaves_no_connection_open() -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox)
+        await smtp.close()
+        await smtp.send(mail())
+        async with asyncio.timeout(5):
+            await mailbox.disconnected.wait()
+        assert len(mailbox.received) == 1
+
+
 async def test_idle_connection_closed_by_the_server_is_replaced() -> None:
     async with smtp_server() as mailbox:
         smtp = provider(mailbox)

@@ -98,6 +98,7 @@ class SMTPProvider:
         self._connect = connect
         self._sender = email.wire_address(sender[0])
         self._idle: list[_SMTPConnection] = []
+        self._is_closed = False
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Deliver one e-mail; its content is a channels.email.Email."""
@@ -116,7 +117,7 @@ class SMTPProvider:
                     raise asyncio.CancelledError
                 code, response = await connection.client.data(body, timeout=self._timeout)
                 failing.pop_all()
-        if connection.messages >= MESSAGES_PER_CONNECTION:
+        if self._is_closed or connection.messages >= MESSAGES_PER_CONNECTION:
             await self._quit(connection)
         else:
             connection.used_at = asyncio.get_running_loop().time()
@@ -137,7 +138,8 @@ class SMTPProvider:
         return has_tls
 
     async def close(self) -> None:
-        """Close idle connections; those in use close with their message."""
+        """Close idle connections; those in use close with their message. Later messages use connections of their own."""
+        self._is_closed = True
         idle, self._idle = self._idle, []
         await asyncio.gather(*map(self._quit, idle))
 
