@@ -59,13 +59,14 @@ NOT_RENDERED = "has no content, because its template could not be rendered: send
 
 async def with_events(webhooks: WebhookSink, update: MessageUpdate) -> MessageUpdate:
     """Add the webhook events for the end of a message and of the messages that it combines. Another round of attempts
-    is not an end."""
+    is not an end, unless a digest is withdrawn then."""
     message = update.message
-    if message.state in OPEN_STATES:
+    is_open, is_digest = message.state in OPEN_STATES, message.digest == message.id
+    if is_open and not is_digest:
         return update
-    type = f"message.{message.state}"
-    events = await webhooks.events(message.tenant, type, [as_change(message)])
-    report = await webhooks.report(message.tenant, [type]) if message.digest == message.id else no_report
+    type = "message.cancelled" if is_open else f"message.{message.state}"
+    events = () if is_open else await webhooks.events(message.tenant, type, [as_change(message)])
+    report = await webhooks.report(message.tenant, [type]) if is_digest else no_report
     return msgspec.structs.replace(update, events=events, report=report)
 
 

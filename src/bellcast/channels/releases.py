@@ -90,9 +90,8 @@ class Release(Struct, eq=False):
 
 async def retry(engines: Engines, message: StoredMessage, *, is_dry_run: bool) -> None:
     """Queue a message that failed or bounced again, or its digest. Raises Conflict."""
-    conflict = Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
     if message.state not in RETRYABLE_STATES:
-        raise conflict
+        raise Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
     if message.content == NO_CONTENT:
         raise Conflict(
             "This message has no content, because its template could not be rendered: correct the template or the data, "
@@ -108,15 +107,14 @@ async def retry(engines: Engines, message: StoredMessage, *, is_dry_run: bool) -
 
 async def release(engines: Engines, message: StoredMessage, *, is_dry_run: bool) -> None:
     """Queue a simulated message, or its digest, for its channel's providers. Raises Conflict."""
-    conflict = Conflict(f"Only simulated messages can be released; this one is {message.state}.")
     if message.state != "simulated":
-        raise conflict
+        raise Conflict(f"Only simulated messages can be released; this one is {message.state}.")
     if message.reason is not None:
         raise Conflict("The notification of this message was recalled.")
     if is_dry_run:
         return
     if not await Messages(engines.db).release(message.tenant, message.digest or message.id, engines.clock.now()):
-        raise conflict
+        raise Conflict("This message was released in the meantime, or its notification was recalled.")
     engines.router.messages_added()
 
 

@@ -470,6 +470,47 @@ async def test_recall_withdraws_a_digest_that_waits_for_another_attempt(app: App
     assert [job.kind for job in await app.lease(now, now + 1000, 10)].count("digest") == 2
 
 
+@pytest.mark.parametrize("state", ["queued", "failed", "bounced", "simulated"])
+@pytest.mark.parametrize("recalled", [1, 2])
+async def test_digest_that_shows_what_was_recalled_is_not_sent_again(app: App, state: State, recalled: int) -> None:
+    """The first notification is recalled while the digest is sent, the second after that."""
+    store, report = app.store.messages, ReportedChanges()
+    for number in (1, 2, 3):
+        decision = NewDecision(
+            tenant="", notification=f"n{number}", recipient="alice", channel="email", outcome="hold", decided_at=NOW
+        )
+        request = replace(app.send_request("alice"), recipients=(), ids=(), decisions=(decision,))
+        request = replace(request, messages=(waiting(number, notification=f"n{number}"),))
+        async for _ in app.store.sends.add([request]):
+            pass
+    members = await store.digest_members("", "alice", NOW + 1000, 10, MAX_BYTES)
+    digest = message(9, digest=message(9).id, due_at=NOW + 1000, notification=None)
+    await store.add_digest(digest, [one.id for one in members], [], NOW + 1000)
+    (begun,) = await begin(app, 9, NOW + 1000)
+    now = NOW + 2000
+    await app.store.sent.recall("", "n1", now, report)
+    report.changes.clear()
+    outcome = replace(begun, state=state, rounds=1)
+    await store.finish([MessageUpdate(message=outcome, report=report)], now)
+    if state == "queued":
+        assert ("message.cancelled", digest.id) in report.changes
+        left = [message(2).id, message(3).id]
+    else:
+        left = [message(3).id]
+        if recalled == 2:
+            await app.store.sent.recall("", "n2", now, report)
+        else:
+            left.insert(0, message(2).id)
+        again = store.release("", digest.id, now) if state == "simulated" else store.retry("", [digest.id], now)
+        assert await again
+        again = store.release("", digest.id, now) if state == "simulated" else store.retry("", [digest.id], now)
+        assert not await again
+    assert await begin(app, 9, now) == []
+    assert [one.id for one in await store.digest_members("", "alice", now, 10, MAX_BYTES)] == left
+    # The first digest's job, and one for the other messages.
+    assert [job.kind for job in await app.lease(now, now + 1000, 10)].count("digest") == 2
+
+
 async def test_message_that_expires_before_it_is_due_is_begun_when_it_expires(app: App) -> None:
     await add(app, waiting(1, expires_at=NOW + 10))
     jobs = {group.kind: group.run_at for group in await app.store.jobs.due(NOW + 1000)}

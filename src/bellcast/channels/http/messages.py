@@ -152,10 +152,11 @@ async def html(call: ResourceCall[None]) -> Any:
 async def retry(call: ResourceCall[None]) -> Retried:
     """Retry a message that failed or bounced.
 
-    The message gets a new series of attempts, an e-mail or SMS to the address that the recipient has now. A message whose template could not be rendered has no content and cannot
-    be retried: correct the template or the data, then send the notification again. Messages of recalled notifications are
-    refused, which a dry run does not check. For a message of a digest, the digest is sent again as a whole, also with what was recalled since. A message to a suppressed address becomes `suppressed` without an attempt: an address that bounced is
-    suppressed until you allow it again."""
+    The message gets a new series of attempts, an e-mail or SMS to the address that the recipient has now. A message whose template
+    could not be rendered has no content and cannot be retried: correct the template or the data, then send the notification again.
+    Messages of recalled notifications are refused, which a dry run does not check. For a message of a digest, the digest is sent
+    again as a whole; if it shows what was recalled since, a new digest of its other messages is sent instead. A message to a
+    suppressed address becomes `suppressed` without an attempt: an address that bounced is suppressed until you allow it again."""
     await releases.retry(call.ctx.engines, await _find(call), is_dry_run=call.is_dry_run)
     return Retried(1)
 
@@ -165,7 +166,7 @@ async def release(call: ResourceCall[None]) -> Retried:
     """Send a simulated message for real.
 
     The channel's providers send it to the recipient's current address, if preferences and suppressions still permit it.
-    For a message of a digest, the digest is sent. Messages of recalled notifications are refused."""
+    For a message of a digest, the digest is sent, or a new one without what was recalled. Messages of recalled notifications are refused."""
     ctx, message = call.ctx, await _find(call)
     if not await ctx[ProviderDirectory].can_deliver(message.tenant, message.channel):
         raise Conflict(

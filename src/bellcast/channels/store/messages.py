@@ -75,10 +75,7 @@ def _find(ids: Sequence[str]) -> Script[list[StoredMessage]]:
 
 def requeue(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
     """Queue failed and bounced messages again; return their ids."""
-    if not ids:
-        return []
-    requeued = yield Statement("messages_requeue", {"ids": columns.to_json(ids), "tenant": tenant, "now": now})
-    return (yield from _deliver_again(tenant, requeued, now))
+    return (yield from _deliver_again("messages_requeue", tenant, ids, now)) if ids else []
 
 
 class Messages(StoreTable):
@@ -189,8 +186,7 @@ class Messages(StoreTable):
     @write()
     def release(self, tenant: str, id: str, now: int) -> Script[bool]:
         """Queue a simulated message; return False if it is not simulated."""
-        released = yield Statement("message_release", {"id": id, "tenant": tenant, "now": now})
-        return bool((yield from _deliver_again(tenant, released, now)))
+        return bool((yield from _deliver_again("messages_release", tenant, [id], now)))
 
     @read
     def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> Script[list[NewDecision]]:
@@ -239,6 +235,9 @@ class FinishMessages(ListCommand[tuple[MessageUpdate, int], bool]):
                 # Set the state of a digest's messages to the digest's state.
                 members = [of_row(row) for row in (yield Statement("digest_update", update_params(update.message)))]
                 yield from _wake_runs(members)
+                params = {"ids": columns.to_json([update.message.id]), "tenant": update.message.tenant}
+                if update.message.state == "queued" and (yield Statement("digests_outdated", params)):
+                    members += yield from _withdraw_digest(update.message.id, now)
                 yield from webhook_events.add(_state_events(members, update.report), now)
         suppressed = [suppressions.of_update(update, now) for update in updates if update.suppress is not None]
         if suppressed:
@@ -280,12 +279,24 @@ def withdraw(cancelled: Sequence[Row], report: EventReport, now: int) -> Script[
     messages of these digests wait for a new digest. Simulated messages are not cancelled."""
     found = [message for message in map(of_row, cancelled) if message.state == "cancelled"]
     for digest in sorted({message.digest for message in found if message.digest is not None}):
-        withdrawn = yield Statement("digest_withdraw", {"digest": digest})
-        if withdrawn:
-            found += map(of_row, withdrawn)
-            waiting = yield Statement("digest_leave", {"digest": digest, "now": now})
-            yield Statement("job_add", many=[_digest_job(of_row(row)) for row in waiting[:1]])
+        found += yield from _withdraw_digest(digest, now)
     yield from webhook_events.add(_state_events(found, report), now)
+
+
+def _withdraw_digest(id: str, now: int) -> Script[list[StoredMessage]]:
+    """Cancel a digest that waits for another attempt, and return it."""
+    withdrawn = [of_row(row) for row in (yield Statement("digest_withdraw", {"digest": id}))]
+    if withdrawn:
+        yield from _leave_digests([id], now)
+    return withdrawn
+
+
+def _leave_digests(ids: Sequence[str], now: int) -> Script[bool]:
+    """Let the messages of these digests, without those that were recalled, wait for others. Return whether there are any."""
+    waiting = yield Statement("digests_leave", {"ids": columns.to_json(ids), "now": now})
+    jobs = {str(job["id"]): job for job in (_digest_job(of_row(row)) for row in waiting)}
+    yield Statement("job_add", many=list(jobs.values()))
+    return bool(waiting)
 
 
 def new_message_params(message: NewMessage) -> dict[str, object]:
@@ -377,12 +388,18 @@ def update_params(message: StoredMessage) -> dict[str, object]:
     return {name: getattr(message, name) for name in UPDATED} | {"attempts": columns.to_json(message.attempts)}
 
 
-def _deliver_again(tenant: str, requeued: Sequence[Row], now: int) -> Script[list[str]]:
+def _deliver_again(statement: str, tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
+    """Queue messages again with a statement; return their ids. In place of a digest that shows what was recalled since, its
+    other messages wait for a new one."""
+    outdated = [id for (id,) in (yield Statement("digests_outdated", {"ids": columns.to_json(ids), "tenant": tenant}))]
+    left = outdated if outdated and (yield from _leave_digests(outdated, now)) else []
+    params = {"ids": columns.to_json([id for id in ids if id not in outdated]), "tenant": tenant, "now": now}
+    requeued = yield Statement(statement, params)
     retried = [id for id, _ in requeued]
     if retried:
         yield Statement("digests_requeue", {"ids": columns.to_json(retried)})
         yield Statement("job_add", many=[_delivery(id, tenant, priority, now, now) for id, priority in requeued])
-    return retried
+    return [*left, *retried]
 
 
 def wake(runs: Sequence[str]) -> Script[None]:

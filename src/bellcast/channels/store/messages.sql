@@ -158,10 +158,22 @@ RETURNING {{message_columns}}
 UPDATE messages SET state = 'cancelled', reason = 'recalled' WHERE id = :digest AND state = 'queued'
 RETURNING {{message_columns}}
 
--- name: digest_leave
--- The other messages of a withdrawn digest wait for another one.
+-- fragment: is_recalled
+-- Whether the notification of a message was recalled.
+EXISTS (
+    SELECT 1 FROM decisions d
+    WHERE d.tenant = messages.tenant AND d.notification = messages.notification AND d.outcome = 'recalled'
+  )
+
+-- name: digests_outdated
+-- Those of these digests that show what was recalled since they were made.
+SELECT DISTINCT digest FROM messages
+WHERE digest {{in_ids}} AND id <> digest AND tenant = :tenant AND (state = 'cancelled' OR {{is_recalled}})
+
+-- name: digests_leave
+-- The messages of digests that are not sent again wait for another one, unless they were recalled.
 UPDATE messages SET state = 'held', reason = 'digest', digest = NULL, due_at = :now, rounds = 0
-WHERE digest = :digest AND id <> :digest AND state = 'queued'
+WHERE digest {{in_ids}} AND id <> digest AND state IN ('queued', 'failed', 'bounced', 'simulated') AND NOT {{is_recalled}}
 RETURNING {{message_columns}}
 
 -- list: messages
@@ -231,10 +243,10 @@ UPDATE messages SET state = CASE WHEN state IN ('simulated', 'sending') THEN sta
 WHERE tenant = :tenant AND notification = :notification AND state IN ('held', 'queued', 'sending', 'simulated')
 RETURNING {{message_columns}}
 
--- name: message_release
--- Make a simulated message due that was not recalled.
+-- name: messages_release
+-- Make simulated messages due that were not recalled.
 UPDATE messages SET state = 'queued', reason = 'released', due_at = :now, rounds = 0
-WHERE id = :id AND tenant = :tenant AND state = 'simulated' AND reason IS NULL AND (digest IS NULL OR digest = id)
+WHERE id {{in_ids}} AND tenant = :tenant AND state = 'simulated' AND reason IS NULL AND (digest IS NULL OR digest = id)
 RETURNING id, priority
 
 -- name: messages_requeue
@@ -242,10 +254,7 @@ RETURNING id, priority
 -- notifications.
 UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
 WHERE id {{in_ids}} AND tenant = :tenant AND state IN ('failed', 'bounced') AND content <> '{}'
-  AND (digest IS NULL OR digest = id) AND NOT EXISTS (
-    SELECT 1 FROM decisions d
-    WHERE d.tenant = messages.tenant AND d.notification = messages.notification AND d.outcome = 'recalled'
-  )
+  AND (digest IS NULL OR digest = id) AND NOT {{is_recalled}}
 RETURNING id, priority
 
 -- name: digests_requeue
