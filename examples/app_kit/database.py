@@ -13,7 +13,7 @@ from typing import Any
 
 from bellcast.client import Bellcast, BellcastError
 from bellcast.contrib import outbox
-from bellcast.contrib.outbox_rows import OutboxRows
+from bellcast.contrib.outbox import OutboxRows
 from bellcast.contrib.relay import LONGEST_BACKOFF, Relay, RelayThread, Round
 
 log = logging.getLogger(__name__)

@@ -133,7 +133,7 @@ def test_relay_command_retries_and_discards_refused_rows(shop, relay):
 
 def test_refused_row_that_is_discarded_at_once_does_not_end_the_round(shop, relay, monkeypatch):
     from bellcast.contrib.django.models import OutboxEntry
-    from bellcast.contrib.outbox_rows import OutboxRows
+    from bellcast.contrib.outbox import OutboxRows
 
     refuse = OutboxRows.refuse
 

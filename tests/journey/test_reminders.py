@@ -13,7 +13,7 @@ import pytest
 
 from bellcast.client import Bellcast, Retries, Unavailable
 from bellcast.contrib import dbapi
-from bellcast.contrib.outbox_rows import OutboxRows
+from bellcast.contrib.outbox import OutboxRows
 from bellcast.contrib.relay import Relay
 from bellcast.examples import photo_studio, service_marketplace
 from bellcast.examples.app_kit import Database, Outbox, Reminder, Reminders, reminders

@@ -19,8 +19,8 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
 from bellcast.client import Bellcast
-from bellcast.contrib import dbapi, outbox, outbox_rows, relay_thread, sqlalchemy
-from bellcast.contrib.outbox_rows import OutboxRows
+from bellcast.contrib import dbapi, outbox, relay_thread, sqlalchemy
+from bellcast.contrib.outbox import OutboxRows
 from bellcast.contrib.relay import RelayThread, Round
 from tests.faults.nodes import titles
 from tests.faults.raw_sockets import eventually
@@ -239,7 +239,7 @@ class MySQL:
 def test_relay_on_mysql_does_not_wait_for_rows_that_are_not_committed(monkeypatch):
     driver = MySQL()
     monkeypatch.setitem(sys.modules, "pymysql", driver)
-    rows = outbox_rows.connect("mysql://db/shop")
+    rows = outbox.connect("mysql://db/shop")
     assert driver.statements == ["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"]
     rows.release_ahead()
     rows.lease(2)

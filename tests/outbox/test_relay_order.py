@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from bellcast import cli
 from bellcast.client import Bellcast, Retries, Unreadable
-from bellcast.contrib import dbapi, outbox, outbox_rows, relay
-from bellcast.contrib.outbox_rows import HELD_POLL, LEASE, OutboxRows, Row
+from bellcast.contrib import dbapi, outbox, relay
+from bellcast.contrib.outbox import HELD_POLL, LEASE, OutboxRows, Row
 from bellcast.contrib.relay import FIRST_BACKOFF, LONGEST_BACKOFF, Relay
 from tests.outbox.conftest import Database
 
@@ -253,7 +253,7 @@ def test_row_that_python_cannot_decode_holds_no_other_on_postgresql(shop: Shop, 
     for payload in (f'{{"title": {"9" * 5000}}}', '{"title": "b"}'):
         insert = outbox.insert_sql("postgresql", ["gen_random_uuid()", "'notify'", "%s"])
         empty_database.run(insert, payload)
-    rows = outbox_rows.connect(empty_database.url)
+    rows = outbox.connect(empty_database.url)
     assert len(Relay(rows, shop.bell).run().refused) == 1
     rows.close()
     assert shop.sent == ["b"]
@@ -264,7 +264,7 @@ def test_refused_row_is_replaced_by_a_send_with_its_key_on_postgresql(shop: Shop
         empty_database.run(statement)
     insert = outbox.insert_sql("postgresql", [f"'{outbox.row_key('booking-7')}'", "'notify'", "%s"])
     empty_database.run(insert, f'{{"title": {"9" * 5000}}}')  # Python cannot decode it
-    rows = outbox_rows.connect(empty_database.url)
+    rows = outbox.connect(empty_database.url)
     assert len(Relay(rows, shop.bell).run().refused) == 1
     for title in ("b", "c"):
         empty_database.run(insert, f'{{"to": "alice", "title": "{title}"}}')
@@ -281,7 +281,7 @@ def test_row_that_a_clock_ahead_planned_is_sent_on_postgresql(shop: Shop, empty_
     empty_database.run(
         "UPDATE bellcast_outbox SET created_at = now() + interval '1 day', next_attempt_at = now() + interval '1 day'"
     )
-    rows = outbox_rows.connect(empty_database.url)
+    rows = outbox.connect(empty_database.url)
     Relay(rows, shop.bell).run()
     rows.close()
     assert shop.sent == ["a"]

@@ -12,7 +12,7 @@ from bellcast.cli.output import CommandError
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     import asyncpg
 
-    from bellcast.contrib.outbox_rows import OutboxRows
+    from bellcast.contrib.outbox import OutboxRows
     from bellcast.contrib.relay import Round
     from bellcast.outbox.table_watch import TableWatch
 
@@ -351,10 +351,10 @@ def relay(
 
 
 def _connect(database: str) -> "OutboxRows":
-    from bellcast.contrib import outbox_rows
+    from bellcast.contrib import outbox
 
     try:
-        return outbox_rows.connect(database)
+        return outbox.connect(database)
     except (ImportError, ValueError) as error:
         raise CommandError(str(error), "see bellcast relay --help", 2 if isinstance(error, ValueError) else 1) from None
     except Exception as error:  # every driver has its own error classes

@@ -23,7 +23,7 @@ from bellcast.client import Bellcast, BellcastError, InvalidArgument, Problem, R
 from bellcast.client.notifications import BULK_TIMEOUT, once
 from bellcast.client.request import Body, call
 from bellcast.client.responses import BulkResult, BulkResults
-from bellcast.contrib.outbox_rows import HOLD_WINDOW, OutboxRows, Row
+from bellcast.contrib.outbox import HOLD_WINDOW, OutboxRows, Row
 
 log = logging.getLogger("bellcast.relay")
 

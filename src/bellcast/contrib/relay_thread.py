@@ -9,8 +9,7 @@ import contextlib
 import logging
 
 from bellcast.client import Bellcast, Retries
-from bellcast.contrib import outbox_rows
-from bellcast.contrib.outbox_rows import OutboxRows
+from bellcast.contrib import outbox
 from bellcast.contrib.relay import Relay, RelayThread, Round
 
 log = logging.getLogger("bellcast.relay")
@@ -25,14 +24,14 @@ class DatabaseRelay:
     def __init__(self, database_url: str, bell: Bellcast) -> None:
         self._url = database_url
         self._bell = bell
-        self._rows: OutboxRows | None = None
+        self._rows: outbox.OutboxRows | None = None
         self._relay: Relay | None = None
 
     def run(self) -> Round:
         """Do one round. Never raises: an unavailable database is retried after POLL_INTERVAL."""
         try:
             if self._relay is None:
-                self._rows = outbox_rows.connect(self._url)
+                self._rows = outbox.connect(self._url)
                 self._relay = Relay(self._rows, self._bell)
             done = self._relay.run()
         except Exception as error:  # noqa: BLE001  each driver has its own errors
@@ -56,7 +55,7 @@ def start(database_url: str, bell: Bellcast | None = None) -> RelayThread:
     process that sends, after a fork. Several relays are safe. Raises ImportError without the driver, ValueError for a
     wrong URL, and the driver's errors. `bell` is closed at the end. It should not retry, because the relay has its own
     backoff."""
-    outbox_rows.connect(database_url).close()
+    outbox.connect(database_url).close()
     client = bell or Bellcast(retries=Retries(tries=1))
     relay = DatabaseRelay(database_url, client)
 

@@ -13,8 +13,7 @@ from django.utils import timezone
 
 from bellcast.client import BellcastError
 from bellcast.contrib.django import conf, signals
-from bellcast.contrib.outbox import TABLE
-from bellcast.contrib.outbox_rows import OutboxRows
+from bellcast.contrib.outbox import TABLE, OutboxRows
 from bellcast.contrib.relay import AHEAD_POLL, LONGEST_BACKOFF, Relay, RelayThread, Round
 
 log = logging.getLogger("bellcast.relay")
