@@ -16,7 +16,7 @@ from rich.text import Text
 from bellcast.cli import objects, options, output
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.cli.sse_follower import SseFollower, SseFrame
+    from bellcast.cli.remote import SseFollower, SseFrame
 
 API_EPILOG = """\
 [dim]Examples[/]
@@ -112,7 +112,7 @@ def feed(
     """Watch requests, sends, events and connections of the server live."""
     import msgspec
 
-    from bellcast.cli import sse_follower
+    from bellcast.cli import remote
     from bellcast.client.request import drop_none
 
     params = drop_none(tenant=tenant, recipient=recipient, topic=topic, connection=connection, text=text, last=last)
@@ -120,9 +120,9 @@ def feed(
     with (
         contextlib.suppress(KeyboardInterrupt),
         options.server(ctx) as client,
-        sse_follower.stream(client, "GET", "/v1/feed", params) as response,
+        remote.stream(client, "GET", "/v1/feed", params) as response,
     ):
-        for name, fields, _ in sse_follower.frames(response.iter_raw()):
+        for name, fields, _ in remote.frames(response.iter_raw()):
             if json:
                 print(msgspec.json.encode({"event": name, **fields}).decode(), flush=True)
             elif name == "skipped":
@@ -189,7 +189,7 @@ def tail(
     json: output.JsonFlag = False,
 ) -> None:
     """Follow an inbox live in the terminal."""
-    from bellcast.cli.sse_follower import SseFollower
+    from bellcast.cli.remote import SseFollower
 
     view = TailOutput(recipient, json=json)
     with (
@@ -211,7 +211,7 @@ def tail(
 
 def _newest(client: "options.Bellcast", follower: "SseFollower", last: int) -> Iterator["SseFrame"]:
     """Yield the newest notifications as frames, oldest first, and set the stream's position after them."""
-    from bellcast.cli.sse_follower import SseFrame
+    from bellcast.cli.remote import SseFrame
     from bellcast.client.request import call
 
     request = call("GET", "/v1/inbox", dict[str, Any], limit=max(last, 1))

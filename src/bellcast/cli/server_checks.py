@@ -12,7 +12,7 @@ import httpx
 from bellcast import build
 from bellcast import settings as effective
 from bellcast.auth.browser_request import FOREIGN
-from bellcast.cli import remote, sse_follower
+from bellcast.cli import remote
 from bellcast.cli.output import CommandError
 from bellcast.console import diagnoses
 from bellcast.console.types import FindingItem
@@ -104,7 +104,7 @@ def _sse(http: httpx.Client, token: str) -> tuple[FindingItem, float]:
         with http.stream("GET", "/v1/stream", headers={"Authorization": f"Bearer {token}"}) as response:
             if response.status_code != 200:
                 return diagnoses.finding("stream_status", status=response.status_code), 0
-            ready = next(sse_follower.frames(response.iter_raw()))
+            ready = next(remote.frames(response.iter_raw()))
     except (httpx.TransportError, StopIteration):
         return diagnoses.finding("no_event", seconds=f"{TIMEOUT.read:.0f}"), 0
     delay = time.monotonic() - started
@@ -115,7 +115,7 @@ def _sse(http: httpx.Client, token: str) -> tuple[FindingItem, float]:
 
 def _websocket(http: httpx.Client, token: str) -> FindingItem:
     try:
-        with http.stream("GET", "/v1/ws", headers=sse_follower.upgrade(token)) as response:
+        with http.stream("GET", "/v1/ws", headers=remote.upgrade(token)) as response:
             status = response.status_code
     except httpx.TransportError as error:
         return diagnoses.finding("upgrade_failed", error=error)
@@ -154,7 +154,7 @@ def _lifetime(http: httpx.Client, token: str, transport: str) -> float | None:
     """Return the lifetime in seconds of a connection that ends before its first heartbeat, which is searched in the raw bytes."""
     started, received = time.monotonic(), b""
     is_websocket = transport == "WebSocket"
-    headers = sse_follower.upgrade(token) if is_websocket else {"Authorization": f"Bearer {token}"}
+    headers = remote.upgrade(token) if is_websocket else {"Authorization": f"Bearer {token}"}
     try:
         with http.stream("GET", "/v1/ws" if is_websocket else "/v1/stream", headers=headers) as response:
             network = response.extensions["network_stream"]

@@ -293,13 +293,13 @@ def rotate(ctx: typer.Context, json: output.JsonFlag = False) -> None:
     """Encrypt all stored secrets with the server's first key. Safe to interrupt and to repeat."""
     import msgspec
 
-    from bellcast.cli import sse_follower
+    from bellcast.cli import remote
 
     changed: dict[str, int] = {}
     with (
         (output.err() if json else output.out()).status("Reading the secrets") as status,
         options.server(ctx) as client,
-        sse_follower.stream(client, "POST", "/v1/secrets/rotation") as response,
+        remote.stream(client, "POST", "/v1/secrets/rotation") as response,
     ):
         for line in response.iter_lines():
             one = msgspec.json.decode(line)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellcast.cli.output import CommandError
-from bellcast.cli.sse_follower import SseFrame, frames
+from bellcast.cli.remote import SseFrame, frames
 from bellcast.live.framing import sse
 
 STREAM = (

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from bellcast.cli.remote import SseFrame
 from bellcast.cli.requests import TailOutput
-from bellcast.cli.sse_follower import SseFrame
 
 NOTIFICATION = {
     "id": "n1",
