@@ -1,12 +1,12 @@
 """The Python client of a Bellcast server, blocking and async.
 
 It uses only the public HTTP interface. `api` has the public classes; `notifications`, `recipients`, `topics`, `inbox`, `messages`, `objects` and
-others build requests of checked `arguments` (pure); `retries` decides on retries (pure); `http_senders` does the I/O on the `connections` of the
-process or event loop; `credentials` finds the server and its secret; `signing` signs session tokens.
+`workflows` build each `request` of checked `arguments` (pure); `retries` decides on retries (pure); `http_senders` does the I/O on the connections
+of the process or event loop; `credentials` finds the server and its secret; `server_rules` are checked before signing and before writing to an outbox.
 """
 
 from bellcast.channels.types import ChannelExplanation, Explanation, Fact, Message, Retried, SuggestedAction
-from bellcast.client.api import AsyncBellcast, Bellcast, InboxApi
+from bellcast.client.api import AsyncBellcast, Bellcast, InboxApi, NotificationManager
 from bellcast.client.credentials import Credentials
 from bellcast.client.errors import (
     BellcastError,
@@ -41,7 +41,6 @@ from bellcast.client.responses import (
     SessionToken,
 )
 from bellcast.client.retries import Retries
-from bellcast.client.socketio_compat import NotificationManager
 
 __all__ = [
     "Actor",

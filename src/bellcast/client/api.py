@@ -1,7 +1,7 @@
 """The public classes of the client, with all their methods."""
 
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from types import CoroutineType, TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
@@ -12,14 +12,12 @@ from bellcast.client import (
     messages,
     notifications,
     objects,
-    preferences,
     recipients,
-    replays,
     topics,
-    webhooks,
     workflows,
 )
 from bellcast.client.credentials import Credentials, find_credentials, find_url
+from bellcast.client.errors import InvalidArgument
 from bellcast.client.http_senders import AsyncSender, SyncSender, connection, loop_connections, process_connections
 from bellcast.client.request import Plan
 from bellcast.client.retries import TIMEOUT, Peer, Retries
@@ -47,6 +45,9 @@ class Method(Generic[P, T]):
         self.build = build
         self.__doc__ = build.__doc__
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
     @overload
     def __get__(self, instance: None, owner: type) -> "Method[P, T]": ...
     @overload
@@ -62,7 +63,7 @@ class Method(Generic[P, T]):
         def method(*args: P.args, **kwargs: P.kwargs) -> Any:
             sent = instance.sender.send(self.build(*args, **kwargs))
             if isinstance(sent, CoroutineType):  # Python names it if it is never awaited
-                sent.__qualname__ = f"{type(instance).__name__}.{self.build.__name__}"
+                sent.__qualname__ = f"{type(instance).__name__}.{self._name}"
             return sent
 
         return method
@@ -148,34 +149,34 @@ class MessagesApi(Surface[S]):
 class FailuresApi(Surface[S]):
     """Messages that failed or bounced, failed runs and dead jobs."""
 
-    list = Method(replays.failures)
-    causes = Method(replays.causes)
+    list = Method(messages.failures)
+    causes = Method(messages.causes)
 
 
 class ReplaysApi(Surface[S]):
     """Retries of failures in the background."""
 
-    start = Method(replays.start)
-    list = Method(replays.page)
-    get = Method(replays.get)
-    cancel = Method(replays.cancel)
+    start = Method(messages.start_replay)
+    list = Method(messages.replays_page)
+    get = Method(messages.replay)
+    cancel = Method(messages.cancel_replay)
 
 
 class PreferencesApi(Surface[S]):
     """Recipients' channels and times: what they switch off, and when they want to be reached."""
 
-    get = Method(preferences.get)
-    put = Method(preferences.put)
-    change = Method(preferences.change)
-    link = Method(preferences.link)
+    get = Method(recipients.preferences)
+    put = Method(recipients.put_preferences)
+    change = Method(recipients.change_preferences)
+    link = Method(recipients.preferences_link)
 
 
 class SuppressionsApi(Surface[S]):
     """Addresses to which nothing is sent: those that bounced, and your own."""
 
-    list = Method(preferences.suppressions)
-    put = Method(preferences.suppress)
-    delete = Method(preferences.allow)
+    list = Method(messages.suppressions)
+    put = Method(messages.suppress)
+    delete = Method(messages.allow)
 
 
 class ProvidersApi(Surface[S]):
@@ -191,15 +192,15 @@ class ProvidersApi(Surface[S]):
 class WebhooksApi(Surface[S]):
     """Your URLs to which events are sent."""
 
-    list = Method(webhooks.page)
-    create = Method(webhooks.create)
-    get = Method(webhooks.get)
-    change = Method(webhooks.change)
-    delete = Method(webhooks.delete)
-    rotate = Method(webhooks.rotate)
-    attempts = Method(webhooks.attempts)
-    resend = Method(webhooks.resend)
-    replay = Method(webhooks.replay)
+    list = Method(objects.webhooks.page)
+    create = Method(objects.create_webhook)
+    get = Method(objects.webhook)
+    change = Method(objects.change_webhook)
+    delete = Method(objects.delete_webhook)
+    rotate = Method(objects.rotate_webhook)
+    attempts = Method(objects.webhook_attempts)
+    resend = Method(objects.resend_event)
+    replay = Method(objects.replay_events)
 
 
 class WorkflowsApi(Surface[S]):
@@ -226,9 +227,9 @@ class RunsApi(Surface[S]):
 class JobsApi(Surface[S]):
     """Jobs that failed several times in a row, until you retry or delete them."""
 
-    list = Method(replays.dead_jobs)
-    retry = Method(replays.retry_job)
-    delete = Method(replays.delete_job)
+    list = Method(messages.dead_jobs)
+    retry = Method(messages.retry_job)
+    delete = Method(messages.delete_job)
 
 
 class SchedulesApi(Surface[S]):
@@ -384,3 +385,57 @@ class AsyncBellcast(ServerApi[AsyncSender]):
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await self.close()
+
+
+# --- a replacement for the notification manager that Socket.IO apps usually write themselves
+
+ADMIN_ROLE = "admin"
+# The topic every signed-in Socket.IO client follows.
+EVERYONE = "everyone"
+NOTIFICATION_FIELDS = ("title", "body", "action_url", "action_text", "priority", "icon")
+
+
+class NotificationManager:
+    """Notify users, admins or all recipients. Each call is one live event and one notification; with `durable=False` it is
+    the event alone, as in plain Socket.IO.
+
+    >>> notifications = NotificationManager(Bellcast(url, secret))
+    >>> notifications.notify_user("alice", "order_shipped", {"title": "Your order has shipped", "order": 7})
+
+    `title`, `body`, `action_url`, `action_text`, `priority` and `icon` of the data become fields of the notification; the
+    default title is the event's name with spaces.
+    """
+
+    def __init__(self, bell: Bellcast, *, admin_role: str = ADMIN_ROLE, everyone: str = EVERYONE) -> None:
+        self._bell = bell
+        self._admin_role = admin_role
+        self._everyone = everyone
+
+    def notify_user(self, user_id: str | int, event: str, data: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Notify one user on all of their connections."""
+        if user_id is None:  # all users without an id would share an inbox
+            raise InvalidArgument("user_id", "must be a string or a number")
+        key = str(user_id)
+        if durable:
+            self._bell.notify(key, **_notification(event, data))
+        self._bell.publish({"recipient": key}, event, dict(data))
+
+    def notify_admins(self, event: str, data: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Notify all recipients with the admin role."""
+        if durable:
+            self._bell.notify({"role": self._admin_role}, **_notification(event, data))
+        self._bell.publish(f"role.{self._admin_role}", event, dict(data))
+
+    def broadcast(self, event: str, data: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Notify all recipients. The live event is published to the `everyone` topic; the notification is one announcement."""
+        if durable:
+            self._bell.notify({"all": True}, **_notification(event, data))
+        self._bell.publish(self._everyone, event, dict(data))
+
+
+def _notification(event: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Build a notification from an event: known fields become the notification's, all others its data."""
+    fields = {name: data[name] for name in NOTIFICATION_FIELDS if data.get(name) is not None}
+    fields.setdefault("title", event.replace("_", " ").replace("-", " ").capitalize())
+    rest = {name: value for name, value in data.items() if name not in NOTIFICATION_FIELDS}
+    return {**fields, "type": event, "data": rest}

@@ -1,11 +1,16 @@
-"""Requests for messages through channels other than the inbox, and for explanations of deliveries."""
+"""Requests for messages through channels other than the inbox, for suppressed addresses, for failures of messages, runs and jobs and
+their replays, and for explanations of deliveries."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from types import NoneType
 from typing import Any, TypedDict, Unpack
 
 from bellcast.channels.types import Explanation, Message, Retried
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
+from bellcast.client.errors import InvalidArgument
+from bellcast.client.objects import Objects
 from bellcast.client.request import HttpRequest, call, drop_none, path
 from bellcast.client.responses import MessagePage
 
@@ -87,3 +92,110 @@ def explain(
     subject = drop_none(notification=notification, run=run, type=type, channel=channel, since=since)
     key = arguments.name("recipient", recipient)
     return call("GET", "/v1/explain", Explanation, recipient=key, **subject, tenant=tenant)
+
+
+# --- suppressed addresses
+
+suppressions = Objects("suppressions").page
+
+
+def suppress(
+    channel: Text, address: Text, *, reason: str = "manual", tenant: Text | None = None, dry_run: bool = False
+) -> HttpRequest[dict[str, Any]]:
+    """Suppress an address: nothing more is sent to it. A dry run only validates it."""
+    where = path("suppressions", channel=channel, address=address)
+    return call("PUT", where, dict[str, Any], {"reason": reason}, tenant=tenant, dry_run=dry_run)
+
+
+def allow(channel: Text, address: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+    """Allow an address again."""
+    return call("DELETE", path("suppressions", channel=channel, address=address), NoneType, tenant=tenant)
+
+
+# --- failures
+
+replays_page = Objects("replays").page
+dead_jobs = Objects("jobs").page
+
+
+class FailureFilter(TypedDict, total=False):
+    """Selects failures. `channel` and `provider` apply to messages, `workflow` to runs, `job` and `webhook` to dead
+    jobs. `since` and `until` filter by creation time."""
+
+    kind: Text
+    channel: Text
+    provider: Text
+    workflow: Text
+    job: Text
+    webhook: Text
+    cause: Text
+    since: datetime | str
+    until: datetime | str
+
+
+_FAILURE_FILTER: dict[str, arguments.Convert] = {
+    **dict.fromkeys(("kind", "channel", "provider", "workflow", "job", "webhook", "cause"), arguments.name),
+    "since": arguments.past_moment,
+    "until": arguments.past_moment,
+}
+# The names of times in the API; `from` is a keyword of Python.
+_TIMES = {"since": "from", "until": "to"}
+
+
+def failures(
+    *,
+    limit: int | None = None,
+    after: str | None = None,
+    tenant: Text | None = None,
+    **of: Unpack[FailureFilter],
+) -> HttpRequest[dict[str, Any]]:
+    """Return a page of failed messages, failed runs and dead jobs, newest first, as a dict with a list and `next`, the
+    value of `after` for the next page. If it has `scanned_until` instead of `next`, the search stopped early: continue
+    with this value."""
+    return call("GET", "/v1/failures", dict[str, Any], limit=limit, after=after, tenant=tenant, **_failures(of))
+
+
+def causes(*, tenant: Text | None = None, **of: Unpack[FailureFilter]) -> HttpRequest[dict[str, Any]]:
+    """Return the causes of failures, the most frequent first: `{"causes": […], "total": {"value", "exact"}}`."""
+    return call("GET", "/v1/failures/causes", dict[str, Any], tenant=tenant, **_failures(of))
+
+
+def start_replay(
+    ids: Sequence[Text] | None = None,
+    *,
+    all: bool = False,
+    tenant: Text | None = None,
+    dry_run: bool = False,
+    **of: Unpack[FailureFilter],
+) -> HttpRequest[dict[str, Any]]:
+    """Retry failures in the background: those with these ids, those that match a filter, or `all`. The result has the
+    replay's `id`, how many failures `matched`, and its `effects`. A dry run only counts."""
+    if [ids is not None, bool(of), all].count(True) != 1:
+        raise InvalidArgument("ids", "expected either ids, a filter or all=True")
+    body = {"ids": arguments.names("ids", ids)} if ids is not None else {"filter": _failures(of)}
+    return call("POST", "/v1/replays", dict[str, Any], body, tenant=tenant, dry_run=dry_run)
+
+
+def replay(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Return the progress of a replay."""
+    return call("GET", path("replays", id=id), dict[str, Any], tenant=tenant)
+
+
+def cancel_replay(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+    """Cancel a replay. Its retries are not undone."""
+    return call("DELETE", path("replays", id=id), NoneType, tenant=tenant)
+
+
+def retry_job(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
+    """Run a dead job again."""
+    return call("POST", f"{path('jobs', id=id)}/retry", dict[str, Any], tenant=tenant, dry_run=dry_run)
+
+
+def delete_job(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
+    """Delete a dead job."""
+    return call("DELETE", path("jobs", id=id), NoneType, tenant=tenant)
+
+
+def _failures(of: FailureFilter) -> dict[str, Any]:
+    given = arguments.fields_without_none("", of, _FAILURE_FILTER)
+    return {_TIMES.get(name, name): value for name, value in given.items()}

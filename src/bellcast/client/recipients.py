@@ -1,4 +1,4 @@
-"""Requests for recipient records, their push endpoints and their sessions."""
+"""Requests for recipient records, their push endpoints, sessions and preferences."""
 
 import hmac
 import time
@@ -205,3 +205,36 @@ def endpoint_key(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[
 
 def _endpoints(recipient: Text) -> str:
     return f"{path('recipients', recipient=recipient)}/push-endpoints"
+
+
+def preferences(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+    """Return a recipient's preferences. `updated_at` is the time of the last change; `effective` are the resulting
+    switches."""
+    return call("GET", _preferences(recipient), dict[str, Any], tenant=tenant)
+
+
+def put_preferences(
+    recipient: Text, body: Mapping[str, Any], *, tenant: Text | None = None, dry_run: bool = False
+) -> HttpRequest[dict[str, Any]]:
+    """Replace a recipient's preferences. A dry run only validates them."""
+    value = arguments.document("body", body)
+    return call("PUT", _preferences(recipient), dict[str, Any], value, tenant=tenant, dry_run=dry_run)
+
+
+def change_preferences(
+    recipient: Text, body: Mapping[str, Any], *, tenant: Text | None = None
+) -> HttpRequest[dict[str, Any]]:
+    """Change a recipient's preferences with a merge patch: None removes a field."""
+    return call("PATCH", _preferences(recipient), dict[str, Any], arguments.document("body", body), tenant=tenant)
+
+
+def preferences_link(
+    recipient: Text, *, ttl: Duration = "30d", tenant: Text | None = None
+) -> HttpRequest[dict[str, Any]]:
+    """Create a link to a page on which the recipient changes preferences without a login: `{"url": …}`."""
+    address = f"{path('recipients', recipient=recipient)}/preferences-link"
+    return call("POST", address, dict[str, Any], {"ttl": arguments.seconds("ttl", ttl)}, tenant=tenant)
+
+
+def _preferences(recipient: Text) -> str:
+    return f"{path('recipients', recipient=recipient)}/preferences"

@@ -111,3 +111,5 @@ async def test_forgotten_await_names_the_method() -> None:
     async with AsyncBellcast("http://127.0.0.1:1", SECRET) as bell:
         with pytest.warns(RuntimeWarning, match=r"'AsyncBellcast\.notify' was never awaited"):
             bell.notify("alice", title="Hello")  # type: ignore[unused-coroutine]  # the mistake under test
+        with pytest.warns(RuntimeWarning, match=r"'PushEndpointsApi\.list' was never awaited"):
+            bell.push_endpoints.list("alice")  # type: ignore[unused-coroutine]

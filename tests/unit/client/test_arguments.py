@@ -19,7 +19,6 @@ from bellcast.client import (
     inbox,
     messages,
     notifications,
-    preferences,
     recipients,
     topics,
     workflows,
@@ -120,7 +119,7 @@ def test_text_of_every_accepted_type_becomes_a_plain_string(value, text):
         (lambda: messages.retry_all(since=None), "since"),
         (lambda: workflows.cancel("welcome", "order-7", None), "to"),
         (lambda: workflows.cancel("welcome", "order-7", to={"role": None, "tenant": "acme"}), "to.role"),
-        (lambda: preferences.change("alice", {"muted": {"news": float("inf")}}), "body"),
+        (lambda: recipients.change_preferences("alice", {"muted": {"news": float("inf")}}), "body"),
         (lambda: inbox.page(since=datetime(2026, 1, 1)), "since"),  # noqa: DTZ001  the refused value
         (lambda: inbox.page(since=timedelta(hours=2)), "since"),
         (lambda: inbox.mark("n1"), "mark"),

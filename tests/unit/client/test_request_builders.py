@@ -11,12 +11,10 @@ from bellcast.client import (
     inbox,
     messages,
     notifications,
-    preferences,
+    objects,
     recipients,
-    replays,
     responses,
     topics,
-    webhooks,
     workflows,
 )
 from bellcast.client.request import HttpResponse
@@ -33,7 +31,7 @@ def body(request):
 
 @pytest.mark.parametrize("ttl", [timedelta(hours=2), "2h", 7200])
 def test_lifetime_of_a_link_is_any_duration(ttl):
-    for request in (messages.mailbox(ttl=ttl), preferences.link("alice", ttl=ttl)):
+    for request in (messages.mailbox(ttl=ttl), recipients.preferences_link("alice", ttl=ttl)):
         assert body(request) == {"ttl": 7200}
     with pytest.raises(InvalidArgument, match="ttl: expected a duration"):
         messages.mailbox(ttl="soon")
@@ -41,14 +39,14 @@ def test_lifetime_of_a_link_is_any_duration(ttl):
 
 def test_failures_are_filtered_by_every_field():
     fields = dict.fromkeys(("kind", "channel", "provider", "workflow", "job", "webhook", "cause"), "x")
-    for request in (replays.failures(**fields), replays.causes(**fields)):
+    for request in (messages.failures(**fields), messages.causes(**fields)):
         assert fields.items() <= request.params.items()
 
 
 def test_webhook_is_replayed_since_a_datetime():
-    assert body(webhooks.replay("w", datetime(2030, 1, 2, tzinfo=UTC))) == {"since": "2030-01-02T00:00:00Z"}
-    assert body(webhooks.resend("w", "e")) == {"event": "e"}
-    assert body(webhooks.replay("w", "2030-01-02T00:00:00Z")) == {"since": "2030-01-02T00:00:00Z"}
+    assert body(objects.replay_events("w", datetime(2030, 1, 2, tzinfo=UTC))) == {"since": "2030-01-02T00:00:00Z"}
+    assert body(objects.resend_event("w", "e")) == {"event": "e"}
+    assert body(objects.replay_events("w", "2030-01-02T00:00:00Z")) == {"since": "2030-01-02T00:00:00Z"}
 
 
 def test_notification_is_posted_with_its_fields():
