@@ -3,7 +3,7 @@ compared with the default limits. Every error names the argument."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.limits import Limits
 from bellcast.topics.types import EventDraft, check
+
+T = TypeVar("T")
 
 LIMITS = Limits()
 # The longest session token that the server reads.
@@ -47,41 +49,29 @@ def check_token_length(token: str, claims: Mapping[str, Any]) -> None:
 
 def check_notification(body: bytes) -> None:
     """Raise InvalidArgument if the outbox would refuse the body of a notification."""
-    draft = _read(_draft, body)
-    _check(lambda: notifications.check_draft(draft, LIMITS, arguments.now()))
-    _check_nul(body)
+    _check(_draft, body, lambda draft: notifications.check_draft(draft, LIMITS, arguments.now()))
 
 
 def check_event(body: bytes) -> None:
     """Raise InvalidArgument if the outbox would refuse the body of a live event."""
-    draft = _read(_event, body)
-    _check(lambda: check(draft, LIMITS))
-    _check_nul(body)
+    _check(_event, body, lambda draft: check(draft, LIMITS))
 
 
-def _read(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+def _check(decoder: msgspec.json.Decoder[T], body: bytes, rule: Callable[[T], None]) -> None:
     try:
-        return decoder.decode(body)
+        rule(decoder.decode(body))
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         raise InvalidArgument(path.rstrip("`") or "to", message[:1].lower() + message[1:]) from None
-
-
-def _check(rule: Callable[[], None]) -> None:
-    try:
-        rule()
     except Invalid as invalid:
         _refuse(invalid.errors)
+    if NUL.search(body):
+        for name, value in msgspec.json.decode(body, type=dict[str, msgspec.Raw]).items():
+            if NUL.search(value):
+                raise InvalidArgument(name, "must not contain the NUL character")
 
 
 def _refuse(errors: Iterable[FieldError]) -> None:
     """Raise the first error. Positions are written as in Python: `to[1]`, not `to.1`."""
     for error in errors:
         raise InvalidArgument(re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", error.field), error.message)
-
-
-def _check_nul(body: bytes) -> None:
-    if NUL.search(body):
-        for name, value in msgspec.json.decode(body, type=dict[str, msgspec.Raw]).items():
-            if NUL.search(value):
-                raise InvalidArgument(name, "must not contain the NUL character")
