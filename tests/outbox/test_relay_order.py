@@ -360,6 +360,17 @@ def test_response_without_a_result_for_each_row_is_a_failure_of_the_server(shop:
     assert shop.sent == ["a", "b"]
 
 
+def test_refused_row_is_kept_although_another_has_its_key_in_other_letters(shop: Shop) -> None:
+    """SQLite distinguishes the texts of one UUID."""
+    key = str(outbox.row_key("order 7"))
+    rows = [(key, '{"title": "a"}'), (key.upper(), '{"title": "b"}')]
+    shop.connection.executemany("INSERT INTO bellcast_outbox (key, kind, payload) VALUES (?, 'notify', ?)", rows)
+    shop.connection.commit()
+    shop.refused = {"b": 422}
+    shop.run()
+    assert (shop.sent, len(shop.errors())) == (["a"], 1)
+
+
 def test_row_with_a_text_key_is_sent_under_its_uuid(shop: Shop) -> None:
     row = ("order 7", '{"title": "a"}')
     shop.connection.execute("INSERT INTO bellcast_outbox (key, kind, payload) VALUES (?, 'notify', ?)", row)

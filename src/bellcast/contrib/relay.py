@@ -133,7 +133,7 @@ class Relay:
                 self._refuse(row, _reason(result.error), done)
             elif done.failure is None:
                 _stop(done, row, RequestRefused(result.error))
-        self._table.delete([row.id for row in batch if row.key in done.sent])
+        self._table.delete([row.id for row, result in zip(batch, results, strict=True) if result.error is None])
 
     def _at_once(self, row: Row, result: BulkResult) -> BulkResult:
         """Send a row without its `send_at`, which passed while the row waited and was refused by the server; return the
