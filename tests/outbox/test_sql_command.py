@@ -48,6 +48,14 @@ def test_unwatchable_tables_are_refused_with_the_reason(app, arguments, complain
     assert complaint in str(result.exception)
 
 
+@pytest.mark.parametrize(
+    "words", [["nine"], ["9" * 19], ["1", "2"], ["postgresql://a/b", "postgresql://a/c"]], ids=" ".join
+)
+def test_words_that_are_no_url_and_no_number_of_a_row_are_refused(words):
+    result = CliRunner().invoke(cli.app, ["sql", "retry", *words], standalone_mode=False)
+    assert "a row's number, or both" in str(result.exception)
+
+
 def test_uninstall_ends_watches_and_leaves_the_apps_tables_alone(app):
     app.sql("watch", "bookings")
     app.run(ADD, 1, "north", "ann", "new")

@@ -79,8 +79,8 @@ def _exchange(http: "httpx.Client", line: str) -> str | None:
 
     try:
         message: Any = json.loads(line)
-    except ValueError:
-        return _error(None, PARSE_ERROR, "this line is not JSON")
+    except (ValueError, RecursionError):
+        return _error(None, PARSE_ERROR, "this line is not JSON, or it is nested too deeply")
     id = message.get("id") if isinstance(message, dict) else None
     try:
         response = http.post(

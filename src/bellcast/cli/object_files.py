@@ -187,12 +187,15 @@ def _template(folder: Path, tenant: str | None) -> tuple[ObjectFile, int]:
         if rest or (locale and not locale.endswith(".")):
             raise CommandError(f"{file} is not read", f"name it {HTML} or LOCALE.{HTML}")
         parts = values
-        for name in ("translations", unquote(locale[:-1])) if locale else ():
-            parts = parts.setdefault(name, {})
-        email = parts.setdefault("email", {})
-        if not isinstance(email, dict) or "html" in email:
+        for name in (*(("translations", unquote(locale[:-1])) if locale else ()), "email"):
+            inner = parts.get(name) or {}  # a name without a value is None
+            if not isinstance(inner, dict):
+                raise CommandError(f"{path}: {name} has no fields", f"write fields with values, or delete {file}")
+            parts[name] = inner
+            parts = inner
+        if "html" in parts:
             raise CommandError(f"{path} and {file} both have the HTML", "delete one of them")
-        email["html"] = _bytes(file).decode()
+        parts["html"] = _bytes(file).decode()
     return ObjectFile((TEMPLATES, tenant, unquote(folder.name)), values, path), size
 
 

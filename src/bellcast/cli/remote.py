@@ -27,6 +27,7 @@ from bellcast.client import (
     Unavailable,
     WrongProject,
 )
+from bellcast.client.request import UNDECODABLE
 from bellcast.client.responses import Problem
 from bellcast.kernel.errors import certificate_fault
 from bellcast.settings import Settings
@@ -241,7 +242,7 @@ def error_of(response: httpx.Response) -> Exception:
     """Return the error of a rejected stream; Unavailable if a retry may succeed."""
     try:
         problem = msgspec.json.decode(response.read(), type=Problem)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         problem = Problem(status=response.status_code, code="unknown", title=f"status {response.status_code}")
     reason = problem.detail or problem.title
     if response.status_code in (429, 502, 503, 504):

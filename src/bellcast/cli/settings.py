@@ -210,6 +210,7 @@ def _require_own(where: str, key: str) -> None:
     import httpx
     import msgspec
 
+    from bellcast.client.request import UNDECODABLE
     from bellcast.client.responses import ServerHealth
 
     try:
@@ -219,7 +220,7 @@ def _require_own(where: str, key: str) -> None:
     except httpx.HTTPError:
         output.note(f"No server responds at {where} yet: start `bellcast serve`.")
         return
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         found = None
     if found != key:
         raise output.CommandError(

@@ -1,5 +1,6 @@
 """`bellcast sql` and `relay`: the outbox in the app's PostgreSQL, watched tables, and the outbox table of any database."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -272,7 +273,7 @@ def _end_refusals(ctx: typer.Context, which: list[str] | None, *, is_retry: bool
 
     words = which or []
     urls = [word for word in words if "://" in word]
-    rows = [word for word in words if word.isascii() and word.isdigit()]
+    rows = [word for word in words if re.fullmatch("[0-9]{1,18}", word)]  # within a bigint
     if len(urls) + len(rows) < len(words) or len(urls) > 1 or len(rows) > 1:
         raise typer.BadParameter("expected a postgresql:// URL, a row's number, or both", param_hint="[URL] [ROW]")
     row = int(rows[0]) if rows else None

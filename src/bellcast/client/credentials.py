@@ -41,7 +41,7 @@ def find_url(value: str | None, environ: Mapping[str, str] = os.environ) -> str:
             stored = msgspec.json.decode((_folder(environ) / "server.json").read_bytes(), type=dict[str, Any])
             found = stored.get("url")
             url = found if isinstance(found, str) else DEFAULT_URL
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError):
             url = DEFAULT_URL
     if not url.startswith(("http://", "https://")):
         raise InvalidArgument("url", f"expected an address that begins with http:// or https://, got {url!r}")
@@ -91,7 +91,7 @@ def _project(environ: Mapping[str, str]) -> Credentials:
         return msgspec.json.decode(file.read_bytes(), type=Credentials)
     except (FileNotFoundError, NotADirectoryError):
         raise NotConfigured(HELP.format(folder=folder)) from None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError) as error:
         raise NotConfigured(f"{file} cannot be read: {error}") from None
 
 

@@ -3,12 +3,13 @@
 import itertools
 from itertools import pairwise
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bellcast.cli.output import CommandError
-from bellcast.cli.remote import SseFrame, frames
+from bellcast.cli.remote import SseFrame, error_of, frames
 from bellcast.live.framing import sse
 
 STREAM = (
@@ -55,3 +56,10 @@ def test_frame_is_returned_as_soon_as_it_is_complete():
 
     parsed = frames(chunks())
     assert [next(parsed) for _ in FRAMES] == FRAMES
+
+
+@pytest.mark.parametrize("content", [b"<html>", b'{"detail": "\xff"}', b'{"status": ' + b"[" * 100_000])
+def test_refusal_that_is_not_of_a_bellcast_server_has_its_status(content: bytes) -> None:
+    error = error_of(httpx.Response(404, content=content))
+    assert isinstance(error, CommandError)
+    assert "status 404" in str(error)

@@ -46,3 +46,17 @@ def test_html_of_locales_that_differ_only_by_case_is_kept_in_separate_places(tmp
     object_files.write(files)
     (found,) = object_files.read(tmp_path, object_files.Config("shop", ("templates",), False, {}))
     assert found.values == values
+
+
+@pytest.mark.parametrize("text", ["translations:\n", "translations:\n  de:\n", "translations:\n  de:\n    email:\n"])
+def test_html_of_a_locale_is_read_beside_a_translation_without_a_value(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "templates" / "booked"
+    folder.mkdir(parents=True)
+    (folder / "template.yaml").write_text(text)
+    (folder / "de.email.html").write_text("<p>Hallo</p>")
+    config = object_files.Config("shop", ("templates",), False, {})
+    (found,) = object_files.read(tmp_path, config)
+    assert found.values == {"translations": {"de": {"email": {"html": "<p>Hallo</p>"}}}}
+    (folder / "template.yaml").write_text("translations: [de]\n")
+    with pytest.raises(CommandError, match=r"template\.yaml: translations has no fields"):
+        object_files.read(tmp_path, config)

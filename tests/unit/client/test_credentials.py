@@ -85,9 +85,14 @@ def test_unusable_variable_is_named(environ):
         find_credentials(None, environ)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"key": 1}'])
+def test_file_of_the_server_that_is_not_utf8_is_ignored(tmp_path):
+    (tmp_path / "server.json").write_bytes(b'{"url": "\xff"}')
+    assert find_url(None, {"BELLCAST_DATA": str(tmp_path)}) == DEFAULT_URL
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"key": 1}', b'{"key": "\xff"}'])
 def test_unreadable_project_file_is_named(tmp_path, content):
-    (tmp_path / "project.json").write_text(content)
+    (tmp_path / "project.json").write_bytes(content)
     with pytest.raises(NotConfigured, match=r"project\.json"):
         find_credentials(None, {"BELLCAST_DATA": str(tmp_path)})
 

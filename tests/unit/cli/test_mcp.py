@@ -1,0 +1,15 @@
+"""Messages that `bellcast mcp` receives from an agent."""
+
+import json
+
+import httpx
+import pytest
+
+from bellcast.cli import mcp
+
+
+@pytest.mark.parametrize("line", ["{", "[" * 100_000])
+def test_line_that_cannot_be_read_is_answered(line: str) -> None:
+    with httpx.Client() as http:
+        reply = json.loads(mcp._exchange(http, line) or "")
+    assert (reply["id"], reply["error"]["code"]) == (None, mcp.PARSE_ERROR)
