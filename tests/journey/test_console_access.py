@@ -468,7 +468,14 @@ async def test_no_response_contains_a_password_or_a_hash(rest: Rest) -> None:
 
 
 async def test_page_cannot_be_framed_and_runs_no_foreign_script(rest: Rest) -> None:
-    for path in ("/console", "/console/", "/console/setup", "/console/recipients/x%2Fy"):
+    for path in (
+        "/console",
+        "/console/",
+        "/console/setup",
+        "/console/recipients/x%2Fy",
+        "/console/recipients/50%",
+        "/console/%ff",
+    ):
         response = await rest.anonymous.get(path)
         assert response.status_code == 200
         policy = response.headers["content-security-policy"]

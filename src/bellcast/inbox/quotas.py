@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.errors import BellcastError, TooMany, tenant_is_erased
+from bellcast.kernel.errors import BellcastError, TenantErased, TooMany
 from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
@@ -41,7 +41,7 @@ class Quotas(Struct, eq=False):
 
     def take(self, tenant: str, sends: int) -> None:
         if self._rules.get(tenant, NO_RULES).is_being_erased:
-            raise tenant_is_erased()
+            raise TenantErased
         per_second, per_day = self._limits_of(tenant)
         if not per_day and not per_second:
             return

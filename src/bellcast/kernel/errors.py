@@ -10,6 +10,7 @@ BellcastError                 500 internal
 ├── NotFound                  404 not_found
 ├── MethodNotAllowed          405 method_not_allowed
 ├── Conflict                  409 conflict
+│   ├── TenantErased          409 conflict               the tenant is being erased
 │   └── Managed               409 managed                the object is written from files only
 ├── PreconditionFailed        412 precondition_failed    the object is not the one of `If-Match`
 ├── TooLarge                  413 too_large              the whole request is over a limit
@@ -144,8 +145,8 @@ class Conflict(BellcastError):
     code, title, status = "conflict", "Conflict", 409
 
 
-def tenant_is_erased() -> Conflict:
-    return Conflict("This tenant is being erased. Send again after that: the send creates a new tenant.")
+class TenantErased(Conflict):
+    """This tenant is being erased, or was since the request began. Send again after that: the send creates a new tenant."""
 
 
 class Managed(Conflict):
@@ -285,5 +286,5 @@ def every() -> list[type[BellcastError]]:
         error = queue.pop(0)
         found.append(error)
         queue += error.__subclasses__()
-    # Subclasses in other modules use the same codes.
-    return [error for error in found if error.__module__ == __name__ and error is not SettingsError]
+    # Other subclasses, also those in other modules, have the code of another error.
+    return [error for error in found if error.__module__ == __name__ and "code" in vars(error)]

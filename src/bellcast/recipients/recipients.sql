@@ -113,9 +113,11 @@ WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elem
 -- Create a tenant on first use.
 INSERT INTO tenants (key, created_at) VALUES (:tenant, :now) ON CONFLICT (key) DO NOTHING
 
--- name: tenant_erasing
--- A tenant that is being erased.
-SELECT key FROM tenants WHERE key = :tenant AND erasing_since IS NOT NULL
+-- name: tenant_erased
+-- A row if a tenant is being erased, or if its erasure ended between two times.
+SELECT 1 FROM tenants WHERE key = :tenant AND erasing_since IS NOT NULL
+UNION ALL
+SELECT 1 FROM erased WHERE digest = :digest AND sessions_before > :now AND sessions_before < :until
 
 -- name: export_kinds
 -- The kinds of which something is stored about a recipient, which may have no record.

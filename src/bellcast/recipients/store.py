@@ -25,7 +25,7 @@ from bellcast.kernel.db.table import (
     write,
     write_to_recipient,
 )
-from bellcast.kernel.errors import NotFound, PreconditionFailed, tenant_is_erased
+from bellcast.kernel.errors import NotFound, PreconditionFailed, TenantErased
 from bellcast.kernel.events import Event, role_topic
 from bellcast.recipients.types import (
     RECORD_FIELDS,
@@ -42,6 +42,8 @@ from bellcast.recipients.types import (
 )
 
 EPOCH_BITS = 48  # A recreated inbox gets another epoch, so positions of the earlier inbox are unknown.
+# No request takes longer. An erasure further ahead was made before the clock was set back.
+REQUEST_MS = 300_000
 
 
 def digest(tenant: str, key: str) -> str:
@@ -57,6 +59,11 @@ def digests(tenant: str, key: str) -> Params:
 def tenant_digest(tenant: str) -> str:
     """Return the digest stored for an erased tenant. No recipient has an empty key."""
     return digest(tenant, "")
+
+
+def erasure_digest(tenant: str) -> str:
+    """Return the digest under which the end of a tenant's erasure is stored. No recipient's key has a control character."""
+    return digest(tenant, "\x1f")
 
 
 def ensure_recipient(tenant: str, key: str, now: int) -> Script[tuple[int, bool]]:
@@ -81,11 +88,17 @@ def ensure_recipients(tenant: str, keys: Sequence[str], now: int) -> Script[None
 
 
 def ensure_tenant(key: str, now: int) -> Script[None]:
-    """Create the tenant if it is missing. Raises Conflict if it is being erased: an erasure would not end while recipients are
-    added."""
+    """Create the tenant if it is missing. Raises TenantErased if it is being erased, because an erasure would not end while recipients
+    are added, or was erased after `now`, the beginning of the request: what was sent before must not create it again."""
+    yield from add_tenant(key, now)
+    since = {"now": now, "until": now + REQUEST_MS}
+    if (yield Statement("tenant_erased", {"tenant": key, "digest": erasure_digest(key), **since})):
+        raise TenantErased
+
+
+def add_tenant(key: str, now: int) -> Script[None]:
+    """Create the tenant if it is missing."""
     yield Statement("tenant_first_seen", {"tenant": key, "now": now})
-    if (yield Statement("tenant_erasing", {"tenant": key})):
-        raise tenant_is_erased()
 
 
 def erased_before(tenant: str, key: str) -> Script[int]:

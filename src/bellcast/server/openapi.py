@@ -54,6 +54,8 @@ REF = "#/components/schemas/{name}"
 DESCRIPTION = """The REST surface of Bellcast: your server sends with the project secret or an API key, your pages read their
 own inbox with a session token.
 
+- **Tenants**: Without `tenant`, a request is about the default tenant: a list is empty, and an object is not found, if only other
+  tenants have some.
 - **Errors**: `application/problem+json`, which names each bad field.
 - **Times and lists**: Times are RFC 3339, absent is null, lists are newest first or in the order of their keys.
 - **Exports**: With `Accept: text/csv` or `application/x-ndjson`, lists that have these types respond with all their rows, at

@@ -237,7 +237,7 @@ def header_secret(value: str) -> Secret:
 
 
 def secrets(value: str) -> tuple[Secret, ...]:
-    """a list of provider URLs such as smtp://user:password@host:587, separated by commas"""
+    """a list of URLs of providers, each with its scheme, separated by commas"""
     urls = tuple(Secret(url) for url in setting_values.names(value))
     if not all("://" in url for url in urls):
         raise ValueError(value)

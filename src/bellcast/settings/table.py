@@ -297,7 +297,10 @@ ROWS: Mapping[str, Rows] = {
         "LIMIT_REPLAY": "Changes replayed to a resuming client. Beyond them, the client refetches its inbox.",
         "LIMIT_IDS": "Notifications named in one action.",
         "LIMIT_SENDS_PER_SECOND": "Notifications per second of one tenant, on all nodes. The tenant's own settings take precedence.",
-        "LIMIT_SENDS_PER_DAY": "Notifications per day (UTC) of one tenant, on all nodes. The tenant's own settings take precedence.",
+        "LIMIT_SENDS_PER_DAY": (
+            "Notifications per day (UTC) of one tenant, on all nodes. A node knows the sends of the others after up to 5 s, in which they can "
+            "exceed it. The tenant's own settings take precedence."
+        ),
         "LIMIT_REQUESTS_PER_SECOND": (
             "REST requests per second from one IP address, on all nodes; `BELLCAST_LIMIT_CONNECTIONS_PER_ADDRESS` limits live connections. "
             "0 means unlimited; a reverse proxy can limit them too."

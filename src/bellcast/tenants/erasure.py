@@ -54,7 +54,9 @@ async def _erase(engines: Engines, token_clock: Clock, key: str, until: int | No
     while erased:
         if until is not None and token_clock.now() >= until:
             return False
-        erased, events = await Tenants(engines.db).erase(key, token_clock.now() + 1, ERASE_BATCH_RECIPIENTS)
+        erased, events = await Tenants(engines.db).erase(
+            key, token_clock.now() + 1, engines.clock.now(), ERASE_BATCH_RECIPIENTS
+        )
         await engines.broker.publish(*events)
     engines.router.forget()
     await engines.quotas.load()

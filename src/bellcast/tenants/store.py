@@ -126,31 +126,32 @@ class Tenants(StoreTable):
         for known in (yield Statement("tenant_find", {"tenant": key})):
             check(tenant(known))
         if (yield Statement("tenant_has_documents", {"tenant": key})):
-            yield from recipients.ensure_tenant(key, now)  # it got objects, and no recipient yet
+            yield from recipients.add_tenant(key, now)  # it got objects, and no recipient yet
         found = yield Statement("tenant_erase_begin", {"tenant": key, "now": now})
         if not found:
             return None
         yield Statement("job_add", many=[new_job_params(job)])
         return tenant(found[0])
 
-    async def erase(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:
+    async def erase(self, key: str, sessions_before: int, now: int, limit: int) -> tuple[int, list[Event]]:
         """Erase at most `limit` recipients of a tenant; return their number and the events that close their connections.
         The step that finds no recipients erases the tenant."""
         recipients = Recipients(self._engine)
         found = await recipients.after(key, None, limit)
-        erased = await asyncio.gather(*(recipients.delete(key, one.key, now) for one in found))
+        erased = await asyncio.gather(*(recipients.delete(key, one.key, sessions_before) for one in found))
         if not found:
-            await self._erase_record(key, now)
+            await self._erase_record(key, sessions_before, now)
             self._engine.clear_log()
         return len(found), [event for events in erased for event in events or ()]
 
     @write()
-    def _erase_record(self, key: str, now: int) -> Script[None]:
-        """Erase a tenant without recipients. Its digest remains, so that sessions issued before now are refused, even for
-        recipients that never existed."""
+    def _erase_record(self, key: str, sessions_before: int, now: int) -> Script[None]:
+        """Erase a tenant without recipients. Its digests remain, so that sessions issued before are refused, even for recipients
+        that never existed, and requests that began before now."""
         for name in ERASE_STATEMENTS:
             yield Statement(name, {"tenant": key}, heavy=True)
-        yield Statement("erased_keep", {"digest": recipients.tenant_digest(key), "before": now})
+        yield Statement("erased_keep", {"digest": recipients.tenant_digest(key), "before": sessions_before})
+        yield Statement("erased_keep", {"digest": recipients.erasure_digest(key), "before": now})
 
 
 def tenant_rules(settings: str) -> TenantRules:

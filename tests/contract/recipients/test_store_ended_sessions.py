@@ -28,7 +28,7 @@ async def erase_recipient(app: App) -> None:
 
 
 async def erase_tenant(app: App) -> None:
-    while (await app.store.tenants.erase("acme", app.now, 10))[0]:
+    while (await app.store.tenants.erase("acme", app.now, app.now, 10))[0]:
         pass
 
 

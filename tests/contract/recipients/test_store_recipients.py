@@ -265,7 +265,7 @@ async def test_link_ends_with_its_tenant(app: App) -> None:
     await app.open("alice", "acme")
     link = RecipientOfLink("acme", "alice", app.now)
     app.clock.advance(1)
-    while (await app.store.tenants.erase("acme", app.now, 10))[0]:
+    while (await app.store.tenants.erase("acme", app.now, app.now, 10))[0]:
         pass
     assert await app.store.preferences.put("acme", "alice", b"{}", app.now, switches_inbox=False, link=link) is None
     assert await app.store.tenants.get("acme") is None

@@ -150,7 +150,7 @@ async def test_workflow_of_a_tenant_that_was_erased_is_read_again(store: Store, 
 
     await put("1h")
     assert (await there.definition("acme", "booking", 1)).steps[0].fields["for"] == "1h"
-    while (await store.tenants.erase("acme", clock.now(), 100))[0]:
+    while (await store.tenants.erase("acme", clock.now(), clock.now(), 100))[0]:
         pass
     await put("2h")
     clock.advance(CACHE_SECONDS)

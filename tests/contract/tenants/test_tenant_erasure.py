@@ -1,18 +1,25 @@
 """An erasure of a tenant that is interrupted is completed by a job; until then the tenant accepts no data."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from bellcast.engines import Engines
 from bellcast.inbox.quotas import Quotas
+from bellcast.inbox.sending import BulkSend
+from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.db.lists import ListQuery
-from bellcast.kernel.errors import Conflict, NotFound
+from bellcast.kernel.errors import Conflict, NotFound, TenantErased
+from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.recipients.types import RecipientFields
 from bellcast.tenants import erasure
+from tests.clock import FakeClock
 from tests.contexts import idle_context
 from tests.contract.app import App
+from tests.store import Store
+from tests.workflows import WorkflowWorld
 
 RECIPIENTS = erasure.ERASE_BATCH_RECIPIENTS + 1
 
@@ -67,6 +74,53 @@ async def test_tenant_under_erasure_accepts_no_sends_recipients_or_changes(app: 
         with pytest.raises(Conflict, match="being erased"):
             await refused()
     await app.send("other", tenant="globex")
+
+
+async def test_erasure_that_is_repeated_while_objects_of_the_tenant_remain_continues(
+    app: App, engines: Engines
+) -> None:
+    await interrupted(app, engines)
+    await app.store.documents.put("templates", "acme", "welcome", b"{}", app.now)
+    assert await erasure.delete_tenant(engines, app.clock, "acme") is None
+    assert await app.store.tenants.get("acme") is None
+    assert await app.store.documents.get("templates", "acme", "welcome") is None
+
+
+async def test_bulk_send_in_flight_does_not_create_its_erased_tenant_again(app: App, engines: Engines) -> None:
+    await app.send("alice", tenant="acme")
+    await engines.quotas.load()
+    bulk = BulkSend(engines, Limits())
+    assert isinstance((await bulk.send([Draft(to="alice", title="First", tenant="acme")]))[0], bytes)
+    app.clock.advance(1)
+    assert await erasure.delete_tenant(engines, app.clock, "acme") is None
+    drafts = [
+        Draft(to=to, title="Second", tenant="acme") for to in ("alice", "new", Audience(topic="room", tenant="acme"))
+    ]
+    refused = await bulk.send([*drafts, Draft(to="other", title="Second", tenant="globex")])
+    assert [isinstance(one, TenantErased) for one in refused] == [True, True, True, False]
+    assert await app.store.tenants.get("acme") is None
+    assert isinstance((await BulkSend(engines, Limits()).send(drafts[:1]))[0], bytes)
+    assert await app.titles("alice", tenant="acme") == ["Second"]
+
+
+async def test_job_of_a_tenant_under_erasure_waits_for_its_end_without_an_error_in_the_log(
+    store: Store, clock: FakeClock
+) -> None:
+    world = WorkflowWorld(store, clock)
+    await world.put("booking", {"key": "mail", "type": "email", "subject": "Booked", "text": "For you"})
+    for key in ("alice", "bob"):
+        await world.recipient(key, "acme", email=f"{key}@example.com")
+        await store.subscriptions.subscribe("acme", "room", key, clock.now())
+    trigger = await world.trigger("booking", Audience(topic="room", tenant="acme"), tenant="acme")
+    job = Job(id="erasure", kind=erasure.ERASURE_JOB_KIND, payload=b"acme", run_at=2**50, created_at=clock.now())
+    await store.tenants.begin_erasure("acme", clock.now(), job, lambda tenant: None)
+    with capture_logs() as logs:
+        await world.settle()
+        while (await store.tenants.erase("acme", clock.now(), clock.now(), 10))[0]:
+            pass
+        await world.advance(3600)
+    assert [(one["event"], one["job"]) for one in logs] == [("job_retried", trigger)]
+    assert {group.kind for group in await store.jobs.due(2**52)} == {erasure.ERASURE_JOB_KIND}
 
 
 async def test_complete_erasure_leaves_no_job(app: App, engines: Engines) -> None:

@@ -525,3 +525,10 @@ def test_allowed_hosts_are_names_addresses_and_networks() -> None:
 )
 def test_entry_that_allows_no_host_is_refused(value: str) -> None:
     assert refusal(BELLCAST_HTTP_ALLOW=f"localhost,{value}").startswith("BELLCAST_HTTP_ALLOW: expected")
+
+
+@pytest.mark.parametrize("name", ["SMS", "PUSH", "CHAT"])
+def test_format_of_a_list_of_providers_names_no_mail_server(name: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings.load({}, {f"BELLCAST_{name}": "vonage"})
+    assert "smtp" not in refused.value.detail

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.kernel.clock import Clock, TestClock
-from bellcast.kernel.errors import BellcastError, DiskFull, Unavailable
+from bellcast.kernel.errors import BellcastError, DiskFull, TenantErased, Unavailable
 from bellcast.kernel.jobs.slots import Destination, Destinations, Room, TenantShares
 from bellcast.kernel.jobs.store import DeadJobEffect, Jobs
 from bellcast.kernel.jobs.types import END_OF_TIME, FANOUT, NORMAL, URGENT, Job, JobGroup, in_line, kind_of, line_of
@@ -386,8 +386,8 @@ class JobRunner:
                 self._record(job, kind, outcome)
 
     def _record(self, job: Job, kind: JobKind, outcome: int | Again | Exception | None) -> None:
-        if isinstance(outcome, Unavailable | DiskFull):
-            # Retry while a dependency is unavailable, until the job's deadline.
+        if isinstance(outcome, Unavailable | DiskFull | TenantErased):
+            # Retry while a dependency is unavailable, until the job's deadline, or the erasure has deleted what the job is about.
             run_at = self._clock.now() + _retry_delay(job.attempts)
             about = {"kind": job.kind, "job": job.id, "attempts": job.attempts, "reason": outcome.detail}
             if kind.retry_deadline is not None and run_at > job.created_at + kind.retry_deadline:

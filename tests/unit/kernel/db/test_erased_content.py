@@ -57,7 +57,7 @@ async def test_content_of_an_erased_tenant_leaves_every_file(
 ) -> None:
     await app.store.tenants.put("acme", NAME, {"note": TITLE}, app.now)
     assert files_with(database, NAME, TITLE)
-    await app.store.tenants.erase("acme", app.now, 100)
+    await app.store.tenants.erase("acme", app.now, app.now, 100)
     await wait_and_clear(engine, clock)
     assert files_with(database, NAME, TITLE) == []
 

@@ -12,7 +12,7 @@ from string import Template
 from typing import Any, Literal
 
 from bellcast.auth import tokens
-from bellcast.kernel.errors import Forbidden, NotFound, Unauthenticated
+from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, Unauthenticated
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.responses import ServedFile
@@ -93,7 +93,10 @@ async def show(request: ApiRequest) -> ASGIApp:
 @public_file("/console/{name:path}", responses.HTML, Forbidden, NotFound)
 async def show_page(request: ApiRequest) -> ASGIApp:
     """Show a page of the console, or return one of its modules."""
-    name = request_body.path(request, "name")
+    try:
+        name = request_body.path(request, "name")
+    except BadRequest:  # the page shows that it does not exist
+        return _shown(request)
     if name not in responses.read_folder(FOLDER) and not name.startswith((VENDOR, "~")):
         return _shown(request)
     _check_enabled(request)
