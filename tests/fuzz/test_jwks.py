@@ -3,14 +3,14 @@
 import asyncio
 import json
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import strategies as st
 
 from bellcast.auth import tokens
-from bellcast.auth.authenticator import Jwks
+from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.permissions import AccessConfig
 from bellcast.auth.tokens import Jwt
 from bellcast.kernel.errors import Unauthenticated, Unavailable
@@ -18,7 +18,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Response
 from tests.clock import FakeClock
 from tests.fuzz.runner import fuzz
-from tests.unit.auth.fakes import FakeHttp
+from tests.unit.auth.fakes import PROJECT, FakeHttp
 
 URL = "https://issuer.example/keys"
 NOW = 1_800_000_000_000
@@ -70,10 +70,11 @@ SEEDS = [
 
 def verify(document: bytes, token: Jwt) -> str | None:
     """Return the recipient of a token verified with the keys of a document."""
-    jwks = Jwks(
-        URL, AccessConfig(jwks_url=URL), FakeHttp(lambda _: Response(200, {}, document)), FakeClock(NOW), Limits()
+    http = FakeHttp(lambda _: Response(200, {}, document))
+    authenticator = Authenticator(
+        PROJECT, AccessConfig(jwks_url=URL), Limits(), keys=cast("Any", None), http=http, clock=FakeClock(NOW)
     )
-    return asyncio.run(jwks.verify(token)).recipient
+    return asyncio.run(authenticator.issued(URL, token)).recipient
 
 
 def check(document: bytes) -> None:

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from bellcast.live.http import handshake_request
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.socketio import SocketIOConfig, engineio, packets
+from bellcast.live.socketio import SocketIOConfig, protocol
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession, EngineSessions
-from bellcast.live.socketio.engineio import InvalidPacket
-from bellcast.live.socketio.long_polling import PollingTransport
-from bellcast.live.socketio.packets import MAX_ATTACHMENTS, Packet, PacketReader
+from bellcast.live.socketio.protocol import MAX_ATTACHMENTS, InvalidPacket, Packet, PacketReader
+from bellcast.live.socketio.transports import PollingTransport
 from tests.clock import FakeClock
 from tests.fuzz.runner import fuzz
 
@@ -55,13 +54,13 @@ def check_messages(messages: Sequence[str | bytes]) -> None:
             return
         if packet is None:
             continue
-        assert packet.type in (packets.CONNECT, packets.DISCONNECT, packets.EVENT, packets.ACK)
+        assert packet.type in (protocol.CONNECT, protocol.DISCONNECT, protocol.EVENT, protocol.ACK)
         assert packet.attachments <= MAX_ATTACHMENTS
-        assert len(packet.namespace) <= packets.MAX_NAMESPACE_LENGTH
-        if packet.type == packets.CONNECT:
+        assert len(packet.namespace) <= protocol.MAX_NAMESPACE_LENGTH
+        if packet.type == protocol.CONNECT:
             assert packet.data is None or isinstance(packet.data, dict)
         assert encoded_size(packet) <= MAX_GROWTH * received + 16
-        packets.encode(packet)
+        protocol.encode(packet)
 
 
 def test_socketio_packets_are_parsed_within_bounds_or_refused() -> None:
@@ -82,9 +81,9 @@ def check_body(body: bytes) -> None:
     """A body yields its packets in order up to the first unreadable one, and no more bytes than it has."""
     parsed = []
     with suppress(InvalidPacket):
-        for packet in engineio.read_body(body):
+        for packet in protocol.read_body(body):
             parsed.append(packet)
-    assert all(packet.type in engineio.TYPES for packet in parsed)
+    assert all(packet.type in protocol.TYPES for packet in parsed)
     assert sum(len(packet.data.encode() if isinstance(packet.data, str) else packet.data) for packet in parsed) <= len(
         body
     )
@@ -111,8 +110,8 @@ class Recorder:
         except InvalidPacket:
             session.close(UNREADABLE)
             return
-        if packet is not None and packet.type == packets.EVENT:
-            session.send_packet(packets.encode(packet._replace(type=packets.ACK, id=0))[0])
+        if packet is not None and packet.type == protocol.EVENT:
+            session.send_packet(protocol.encode(packet._replace(type=protocol.ACK, id=0))[0])
 
     def on_transport_changed(self, session: EngineSession) -> None: ...
     def on_buffer_full(self, session: EngineSession) -> None: ...
@@ -148,7 +147,7 @@ async def run_session(steps: Sequence[bytes | str]) -> None:
         match step:
             case bytes():
                 try:
-                    for packet in engineio.read_body(step):
+                    for packet in protocol.read_body(step):
                         session.receive(packet)
                 except InvalidPacket:
                     session.close(UNREADABLE)

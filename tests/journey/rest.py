@@ -42,7 +42,7 @@ from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.pusher.connection_test import ConnectionTests
-from bellcast.live.pusher.types import PusherConfig
+from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.operators.oidc import OidcProvider, OidcSignIn
 from bellcast.operators.passkeys import Passkeys
 from bellcast.operators.sign_in import ConsoleSessions

@@ -18,8 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
-from bellcast.live.pusher.apps import PusherAppDirectory
-from bellcast.live.pusher.types import PusherApp
+from bellcast.live.pusher.apps import PusherApp, PusherAppDirectory
 from tests.journey.operators import keyed, set_up, signed_in
 from tests.journey.rest import PROJECT, Rest, fields, opened, refused
 from tests.journey.shell import bellcast

@@ -18,8 +18,7 @@ from bellcast.kernel.events import pattern_matches
 from bellcast.kernel.http import request_body, validation_errors
 from bellcast.kernel.limits import Limits
 from bellcast.live.pusher import signatures
-from bellcast.live.socketio.engineio import InvalidPacket
-from bellcast.live.socketio.packets import PacketReader
+from bellcast.live.socketio.protocol import InvalidPacket, PacketReader
 from bellcast.templates import content_checks, email_checks, html, variables
 from bellcast.templates.content_checks import DeclaredPaths
 

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 import bellcast
-from bellcast.auth.app_sessions import AppSessions
+from bellcast.auth.authenticator import AppSessions
 from bellcast.documents.store import Documents
 from bellcast.inbox.store.external_writes import ExternalWrites
 from bellcast.kernel.limits import Limits

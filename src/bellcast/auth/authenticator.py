@@ -1,21 +1,26 @@
-"""Authenticates requests of recipients and of servers."""
+"""Authenticates requests of recipients, by a session token or the cookie of the app's own session, and of servers."""
 
+import asyncio
+import hashlib
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from functools import lru_cache
+from typing import Annotated, Any
 from urllib.parse import unquote_plus
 
-from msgspec import Struct
+import msgspec
+from msgspec import Meta, Struct
 
 from bellcast.auth import keys, origins, tokens
-from bellcast.auth.app_sessions import AppSessions
 from bellcast.auth.browser_request import without_own_cookies
 from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin
 from bellcast.auth.permissions import AccessConfig
 from bellcast.auth.published_keys import ALGORITHMS, PublishedKeys
 from bellcast.auth.store import Keys
-from bellcast.auth.tokens import Jwt
+from bellcast.auth.tokens import Jwt, Seconds, SessionClaims
+from bellcast.kernel import times, validation
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.errors import Forbidden, Unauthenticated
+from bellcast.kernel.errors import BellcastError, FieldError, Forbidden, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Caller, Principal, Project
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Http
@@ -79,6 +84,124 @@ class AuthRequest(Struct, frozen=True, kw_only=True):
         return without_own_cookies(b"; ".join([value for name, value in self.headers if name == b"cookie"]))
 
 
+# --- sessions of the app
+
+# A page requests its inbox, counts and stream at the same time. These requests share one query to the app.
+CACHE_MS = 5_000
+MAX_CACHED = 10_000
+# A response is valid for CACHE_MS, and the inbox is then read within the same time. Cookies are stored for both, in
+# case the inbox shows that the session was revoked and the app must be queried again.
+COOKIES_SECONDS = 2 * CACHE_MS / 1000
+# Attempts after a revocation: a request that started before it, and one more.
+MAX_CONCURRENT_REQUESTS = 2
+
+
+class SessionResponse(SessionClaims, frozen=True, kw_only=True):
+    """The app's response about a session. A time is RFC 3339 or Unix seconds."""
+
+    recipient: str
+    expires_at: Annotated[datetime, Meta(tz=True)] | Seconds | None = None
+
+
+class AppSessions:
+    """Queries the app for sessions, by the cookies of a request, and caches its responses briefly. `issued_at` is the time of the query, so that a
+    response from before a revocation can be detected."""
+
+    # Not a struct, which would show the URL and the cookies in a traceback.
+    def __init__(self, url: str, http: Http, clock: Clock, limits: Limits) -> None:
+        self.url, self.http, self.clock, self.limits = url, http, clock, limits
+        self._cache: dict[bytes, Principal] = {}
+        # Cookies of recent responses. Each response is stored too, so that its id is not reused.
+        self._cookies_by_principal: dict[int, tuple[Principal, bytes]] = {}
+        self._pending: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
+
+    async def recipient(self, cookies: bytes) -> Principal:
+        """Return the principal of these cookies."""
+        digest = hashlib.sha256(cookies).digest()
+        principal = self._cache.get(digest)
+        if principal is None or not 0 <= self.clock.now() - principal.issued_at < CACHE_MS:
+            principal = await self._query(digest, cookies)
+        return self._current(principal)
+
+    async def refresh(self, principal: Principal, since: int) -> Principal | None:
+        """Query the app again for the cookies behind a cached response older than `since`. None if they now belong
+        to another recipient."""
+        _, cookies = self._cookies_by_principal.get(id(principal), (None, None))
+        if cookies is None:
+            return None
+        digest = hashlib.sha256(cookies).digest()
+        current, attempts = self._cache.get(digest), 0
+        while current is None or current.issued_at < since:
+            if attempts == MAX_CONCURRENT_REQUESTS:
+                return None
+            current, attempts = await self._query(digest, cookies), attempts + 1
+        is_same = (current.tenant, current.recipient) == (principal.tenant, principal.recipient)
+        return self._current(current) if is_same else None
+
+    def _current(self, principal: Principal) -> Principal:
+        if principal.expires_at is not None and self.clock.now() >= principal.expires_at:
+            raise Unauthenticated("This session has expired: sign in again.")
+        return principal
+
+    async def _query(self, digest: bytes, cookies: bytes) -> Principal:
+        """Return the app's response, or raise the error of the query. Concurrent requests with the same cookies share it."""
+        outcome: Principal | BellcastError | None = None
+        while (pending := self._pending.get(digest)) is not None:
+            outcome = await asyncio.shield(pending)
+            if isinstance(outcome, BellcastError):
+                raise outcome
+            if outcome is not None:  # None: the requester was cancelled before the response arrived
+                return outcome
+        pending = self._pending[digest] = asyncio.get_running_loop().create_future()
+        try:
+            now = self.clock.now()
+            headers = {"cookie": cookies.decode("latin-1"), "accept": "application/json"}
+            response = await self.http.request("GET", self.url, headers=headers)
+            if response.status in (401, 403):
+                raise Unauthenticated("The app has no session for these cookies: sign in again.")
+            if response.status != 200:
+                raise Unavailable(f"BELLCAST_SESSION_URL returned {response.status}, expected 200 or 401.")
+            principal = outcome = self._read(response.body, now)
+            self._cache.pop(digest, None)  # keeps the oldest response first
+            _make_room(self._cache)
+            _make_room(self._cookies_by_principal)
+            self._cache[digest] = principal
+            self._cookies_by_principal[id(principal)] = principal, cookies
+            asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._cookies_by_principal.pop, id(principal), None)
+        except BellcastError as refusal:
+            outcome = refusal
+            raise
+        finally:
+            del self._pending[digest]
+            pending.set_result(outcome)
+        return principal
+
+    def _read(self, body: bytes, now: int) -> Principal:
+        try:
+            response = msgspec.json.decode(body, type=SessionResponse)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Unavailable(f"BELLCAST_SESSION_URL returned an invalid session: {error}.") from None
+        wrong = [*validation.key("recipient", response.recipient, self.limits), *response.errors(self.limits)]
+        if isinstance(response.expires_at, datetime) and not times.is_storable(response.expires_at):
+            wrong.append(FieldError("expires_at", validation.OUT_OF_CALENDAR))
+        if wrong:
+            raise Unavailable(f"BELLCAST_SESSION_URL returned an invalid session: {tokens.claim_errors(wrong)}.")
+        end = response.expires_at
+        if isinstance(end, datetime):
+            expires_at: int | None = times.milliseconds(end)
+        else:
+            expires_at = None if end is None else round(end * 1000)
+        return response.principal(response.recipient, issued_at=now, expires_at=expires_at, by_cookie=True)
+
+
+def _make_room(cache: dict[Any, Any]) -> None:
+    if len(cache) >= MAX_CACHED:
+        del cache[next(iter(cache))]
+
+
+# --- requests
+
+
 class Authenticator:
     """Authenticates recipients (session tokens, cookies) and servers (project secret, API keys)."""
 
@@ -99,7 +222,9 @@ class Authenticator:
         self._clock = clock
         # Each of the setting's current value: the settings may change while the server runs.
         self._app_claims = lru_cache(1)(tokens.claim_names_of)
-        self._jwks = lru_cache(1)(lambda url: Jwks(url, access, http, clock, limits))
+        self._issuer_keys = lru_cache(1)(
+            lambda url: PublishedKeys(url, http, clock, source="BELLCAST_JWKS_URL", subject="session token")
+        )
         self._sessions_of = lru_cache(1)(lambda url: AppSessions(url, http, clock, limits))
 
     @property
@@ -139,7 +264,7 @@ class Authenticator:
         if access.jwks_url is not None:
             parts = tokens.parse(token)
             if parts.header.alg in ALGORITHMS.values():
-                return await self._jwks(access.jwks_url).verify(parts)
+                return await self.issued(access.jwks_url, parts)
         if access.jwt_secret is not None:
             app_claims = self._app_claims(access.jwt_claims)
             principal = tokens.verify_app_token(access.jwt_secret, app_claims, token, now, self._limits)
@@ -149,6 +274,18 @@ class Authenticator:
         if verified.key is not None and await keys.is_revoked(self._keys, verified.key):
             raise Unauthenticated("The API key that created this session token was revoked: get a fresh one.")
         return verified
+
+    async def issued(self, url: str, token: Jwt) -> Principal:
+        """Return the principal of a token that a key published at this URL signed. Raises Unauthenticated or Unavailable."""
+        await self._issuer_keys(url).verify(token)
+        token_claims = tokens.decode_claims(token.payload)
+        issuer, audience = self._access.jwks_issuer, self._access.jwks_audience
+        if issuer is not None and token_claims.iss != issuer:
+            raise Unauthenticated("The session token's iss is not the expected one (BELLCAST_JWKS_ISSUER).")
+        audiences = token_claims.aud if isinstance(token_claims.aud, list) else [token_claims.aud]
+        if audience is not None and audience not in audiences:
+            raise Unauthenticated("The session token's aud is not the expected one (BELLCAST_JWKS_AUDIENCE).")
+        return tokens.claimed_principal(token_claims, self._clock.now(), self._limits)
 
     async def caller(self, request: AuthRequest) -> Caller:
         """Authenticate a server. Credentials are accepted only in headers: URLs are logged, and the secret grants full
@@ -200,25 +337,3 @@ def _query_token(query: bytes) -> str | None:
         if token := part.partition(b"&")[0].decode("latin-1"):
             return unquote_plus(token) if "%" in token or "+" in token else token
     return None
-
-
-class Jwks:
-    """Verifies tokens under the keys of one issuer."""
-
-    def __init__(self, url: str, access: AccessConfig, http: Http, clock: Clock, limits: Limits) -> None:
-        self._keys = PublishedKeys(url, http, clock, source="BELLCAST_JWKS_URL", subject="session token")
-        self._access = access
-        self._clock = clock
-        self._limits = limits
-
-    async def verify(self, token: Jwt) -> Principal:
-        """Return the principal of a token that a key of the issuer signed. Raises Unauthenticated or Unavailable."""
-        await self._keys.verify(token)
-        token_claims = tokens.decode_claims(token.payload)
-        issuer, audience = self._access.jwks_issuer, self._access.jwks_audience
-        if issuer is not None and token_claims.iss != issuer:
-            raise Unauthenticated("The session token's iss is not the expected one (BELLCAST_JWKS_ISSUER).")
-        audiences = token_claims.aud if isinstance(token_claims.aud, list) else [token_claims.aud]
-        if audience is not None and audience not in audiences:
-            raise Unauthenticated("The session token's aud is not the expected one (BELLCAST_JWKS_AUDIENCE).")
-        return tokens.claimed_principal(token_claims, self._clock.now(), self._limits)

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from bellcast.auth import app_sessions
-from bellcast.auth.app_sessions import AppSessions
+from bellcast.auth import authenticator
+from bellcast.auth.authenticator import AppSessions
 from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
@@ -78,7 +78,7 @@ async def test_responses_are_cached_per_cookie() -> None:
 
 
 async def test_cache_evicts_the_oldest_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_sessions, "MAX_CACHED", 3)
+    monkeypatch.setattr(authenticator, "MAX_CACHED", 3)
     app = AppServer()
     for cookies in (b"1", b"2", b"3"):
         await app.recipient(cookies)

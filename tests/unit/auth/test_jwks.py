@@ -1,7 +1,7 @@
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import pytest
@@ -9,13 +9,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from bellcast.auth import tokens
-from bellcast.auth.authenticator import Jwks
+from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Response
-from tests.unit.auth.fakes import NOW, FakeHttp, clock, encoded, responding_with
+from tests.unit.auth.fakes import NOW, PROJECT, FakeHttp, clock, encoded, responding_with
 
 URL = "https://id.example/keys"
 RSA = rsa.generate_private_key(65537, 2048)
@@ -40,7 +40,14 @@ class Issuer:
     def __init__(self, *keys: dict[str, Any], **access: Any) -> None:
         self.clock = clock()
         self.web = FakeHttp(responding_with({"keys": list(keys)}))
-        self.jwks = Jwks(URL, AccessConfig(jwks_url=URL, **access), self.web, self.clock, Limits())
+        self.authenticator = Authenticator(
+            PROJECT,
+            AccessConfig(jwks_url=URL, **access),
+            Limits(),
+            keys=cast("Any", None),
+            http=self.web,
+            clock=self.clock,
+        )
 
     def publish(self, *keys: dict[str, Any]) -> None:
         self.web.respond = responding_with({"keys": list(keys)})
@@ -49,7 +56,7 @@ class Issuer:
         self.web.respond = lambda _: None
 
     async def verify(self, text: str) -> Principal:
-        return await self.jwks.verify(tokens.parse(text))
+        return await self.authenticator.issued(URL, tokens.parse(text))
 
     async def refusal(self, text: str) -> str:
         with pytest.raises(Unauthenticated) as caught:

@@ -12,13 +12,13 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import MAX_PENDING, PendingMessages, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.socketio import SocketIOConfig, engineio
+from bellcast.live.socketio import SocketIOConfig, protocol
 from bellcast.live.socketio.layer import MAX_NAMESPACES, SocketIOLayer, SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.packets import PacketReader, dialect_for
+from bellcast.live.socketio.protocol import PacketReader, dialect_for
 from tests.unit.live.fakes import ALICE, FakeConnection, FakeTransport, connect, new_hub
 
-FRAMES = dialect_for("/", engineio.FRAMES, resumable=False)
+FRAMES = dialect_for("/", protocol.FRAMES, resumable=False)
 
 
 class SlowHandler:

@@ -11,11 +11,10 @@ from bellcast.auth import link_tokens
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.live.connection.connection import Phase
-from bellcast.live.socketio import engineio, namespace_handshake
-from bellcast.live.socketio.joined_topics import SAVE_RETRY_SECONDS, ConnectionTopics
-from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.live.socketio import namespace_handshake, protocol
+from bellcast.live.socketio.namespace_connection import SAVE_RETRY_SECONDS, ConnectionTopics, NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import Pid
-from bellcast.live.socketio.packets import dialect_for
+from bellcast.live.socketio.protocol import dialect_for
 from bellcast.topics.store import JOINED_TOPICS_REFRESH_MS, JoinedBy, SavedTopics
 from tests import fake_stores
 from tests.clock import FakeClock
@@ -68,11 +67,11 @@ class Client:
 
     def __init__(self, failures: int) -> None:
         self.clock, self.store, self.hub, self.fake = FakeClock(), UnreliableStore(failures), new_hub(), FakeTransport()
-        transport = SimpleNamespace(transport=self.fake, open_socket=lambda: None, encoding=engineio.POLLING_BODY)
+        transport = SimpleNamespace(transport=self.fake, open_socket=lambda: None, encoding=protocol.POLLING_BODY)
         session: Any = SimpleNamespace(
             transport=transport, send=lambda head, _: self.fake.write(head), is_buffer_full=False
         )
-        dialect = dialect_for("/", engineio.POLLING_BODY, resumable=False)
+        dialect = dialect_for("/", protocol.POLLING_BODY, resumable=False)
         self.connection = NamespaceConnection("sid", dialect, ALICE, self.hub, 0, None, session=session, namespace="/")
         self.connection.inbox = self.connection.epoch = 1
         self.connection.activate(0, resumable=True)

@@ -5,14 +5,13 @@ import pytest
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.native import protocol
-from bellcast.live.socketio import engineio
-from bellcast.live.socketio.packets import SocketIODialect
+from bellcast.live.socketio.protocol import FRAMES, POLLING_BODY, SocketIODialect
 
 SOCKETIO = [
     SocketIODialect(namespace, encoding, resumable=True)
-    for encoding in (engineio.FRAMES, engineio.POLLING_BODY)
+    for encoding in (FRAMES, POLLING_BODY)
     for namespace in ("/", "/admin")
-] + [SocketIODialect("/", engineio.FRAMES, resumable=True, offset_prefix=prefix) for prefix in ("!", "+")]
+] + [SocketIODialect("/", FRAMES, resumable=True, offset_prefix=prefix) for prefix in ("!", "+")]
 
 
 def body(data: bytes) -> bytes:
@@ -41,4 +40,4 @@ def test_completed_frame_equals_a_marked_one(dialect: Dialect, size: int) -> Non
 
 def test_dialects_whose_clients_derive_the_position_have_no_mark() -> None:
     assert protocol.WEBSOCKET.mark is None
-    assert SocketIODialect("/", engineio.FRAMES, resumable=False).mark is None
+    assert SocketIODialect("/", FRAMES, resumable=False).mark is None

@@ -19,9 +19,9 @@ from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.protocol import WEBSOCKET
 from bellcast.live.pusher import protocol as pusher
 from bellcast.live.pusher.channels import PusherCallContext
-from bellcast.live.socketio import engineio
+from bellcast.live.socketio import protocol
 from bellcast.live.socketio.events import SocketIOCallContext
-from bellcast.live.socketio.packets import dialect_for
+from bellcast.live.socketio.protocol import dialect_for
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect
 
@@ -64,7 +64,7 @@ def pusher_client(hub: Hub, connection: FakeConnection) -> Awaitable[None]:
 
 DIALECTS: list[tuple[Join, Dialect]] = [
     (native, WEBSOCKET),
-    (socketio, dialect_for("/", engineio.FRAMES, resumable=True)),
+    (socketio, dialect_for("/", protocol.FRAMES, resumable=True)),
     (pusher_client, pusher.WEBSOCKET),
 ]
 each_dialect = pytest.mark.parametrize(("join", "dialect"), DIALECTS, ids=["native", "socketio", "pusher"])

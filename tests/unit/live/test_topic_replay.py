@@ -32,12 +32,12 @@ from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.native.endpoints import NativeHandshake, OpenedInbox
-from bellcast.live.socketio import SocketIOConfig, engineio, namespace_handshake
+from bellcast.live.socketio import SocketIOConfig, namespace_handshake
 from bellcast.live.socketio.events import SocketIOCallContext
 from bellcast.live.socketio.layer import SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandshake, Pid
-from bellcast.live.socketio.packets import PacketReader, dialect_for
+from bellcast.live.socketio.protocol import POLLING_BODY, PacketReader, dialect_for
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, FakeTransport, add, change, changes, connect, notification, state
@@ -262,7 +262,7 @@ async def test_event_received_during_the_read_is_not_sent_again_by_the_replay_of
 @pytest.mark.parametrize("number", [3, MANY], ids=["inline", "paced"])
 async def test_socketio_offset_never_returns_to_events_of_another_topic(server: Server, number: int) -> None:
     connection = server.connect()
-    connection.dialect = dialect_for("/", engineio.POLLING_BODY, resumable=True)
+    connection.dialect = dialect_for("/", POLLING_BODY, resumable=True)
     await server.subscribe(connection, "other")
     start = await server.publish("room", 0)
     for _ in range(number):
@@ -387,7 +387,7 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
     start = await server.publish_many(EVERYONE)
     fake = FakeTransport()
     fake.is_buffering = True
-    transport = SimpleNamespace(transport=fake, open_socket=lambda: None, encoding=engineio.POLLING_BODY)
+    transport = SimpleNamespace(transport=fake, open_socket=lambda: None, encoding=POLLING_BODY)
     session = SimpleNamespace(
         transport=transport,
         app_state=SocketIOState(PacketReader(0), 0, cast(Any, None)),
@@ -396,7 +396,7 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
         set_joined=lambda: None,
         request=None,
     )
-    dialect = dialect_for("/", engineio.POLLING_BODY, resumable=False)
+    dialect = dialect_for("/", POLLING_BODY, resumable=False)
     connection = FakeNamespaceConnection(
         "new", dialect, Principal(), server.hub, 0, None, session=cast(Any, session), namespace="/"
     )

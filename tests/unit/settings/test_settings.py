@@ -14,7 +14,7 @@ from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
-from bellcast.live.pusher.types import PusherConfig
+from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.operators.types import OidcConfig
 from bellcast.settings import credentials, parsers, table

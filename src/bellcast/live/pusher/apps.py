@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -18,21 +18,54 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, NotFound, Unavailable
-from bellcast.kernel.identities import Project
+from bellcast.kernel.identities import DEFAULT_TENANT, Project
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.pusher import protocol
-from bellcast.live.pusher.types import SECRET_BYTES, PusherApp
 
 log = structlog.get_logger(__name__)
 
 KIND = "pusher-apps"
+# A secret has the size of an HMAC-SHA256 key.
+SECRET_BYTES = 32
 # Maximum apps: every node keeps all of them in memory.
 MAX_APPS = 1_000
 # How long the previous secret is valid: the app's servers must get the new one within this time.
 ROTATION_MS = 86_400_000
 # Attempts of a change. Of concurrent changes of one app, one succeeds in each round.
 MAX_CHANGE_ROUNDS = 100
+
+
+class PusherApp(Struct, frozen=True, kw_only=True):
+    """An app with its credentials. Its connections and events belong to its tenant; apps of one tenant share their channels.
+    The `previous` credentials, with the secret before the last rotation, are valid until `previous_until` (UTC
+    milliseconds)."""
+
+    credentials: Project
+    name: str = ""
+    tenant: str = DEFAULT_TENANT
+    enabled: bool = True
+    origins: tuple[str, ...] = ()  # origins of pages that may connect; none: those of BELLCAST_ORIGINS
+    previous: Project | None = None
+    previous_until: int = 0
+    created_at: int = 0
+    # the only channel it may use, without sign-in: for credentials that are being tested, not stored
+    only_channel: str | None = None
+    # `overridden`: the project's app or an older app has the same id or key. `unreadable`: its secret was encrypted with a key
+    # that the server does not have.
+    state: Literal["active", "disabled", "overridden", "unreadable"] = "active"
+    is_project: bool = False
+
+    @property
+    def is_readable(self) -> bool:
+        """False if its secret was encrypted with a key that this node does not have: another node may have it."""
+        return bool(self.credentials.secret)
+
+    def valid_credentials(self, now: int) -> tuple[Project, ...]:
+        """Return the app's credentials that are valid at this time (UTC milliseconds)."""
+        if self.previous is not None and now < self.previous_until:
+            return self.credentials, self.previous
+        return (self.credentials,)
 
 
 class StoredApp(Struct, frozen=True, kw_only=True):

@@ -23,8 +23,8 @@ from bellcast.live.native.app_callbacks import NativeCallContext, accept, caller
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.hub_observer import PresenceCache
+from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.live.pusher.signed_in_users import PusherUsers
-from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.pusher.webhooks import PusherWebhooks
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing

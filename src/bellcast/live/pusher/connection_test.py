@@ -24,8 +24,8 @@ from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.outbound.port import Http
 from bellcast.live.framing import websocket
 from bellcast.live.pusher import signatures as pusher_signatures
-from bellcast.live.pusher.apps import PusherAppDirectory
-from bellcast.live.pusher.types import PusherApp, PusherConfig
+from bellcast.live.pusher.apps import PusherApp, PusherAppDirectory
+from bellcast.live.pusher.plugin import PusherConfig
 
 CHANNEL = "private-bellcast-test"
 EVENT = "bellcast-test"

@@ -16,12 +16,12 @@ from bellcast.live.http import asgi
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.http.websockets import WebSocketEndpoint
 from bellcast.live.pusher import protocol
-from bellcast.live.pusher.apps import ConnectedApps, PusherAppDirectory
+from bellcast.live.pusher.apps import ConnectedApps, PusherApp, PusherAppDirectory
 from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
+from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.live.pusher.signed_in_users import PusherUsers
-from bellcast.live.pusher.types import PusherApp, PusherConfig
 from bellcast.live.pusher.webhooks import PusherWebhooks
 from bellcast.live.wiring import LiveContext, WiredDialect
 from bellcast.topics.types import is_private

@@ -18,9 +18,9 @@ from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.apps import ConnectedApps
+from bellcast.live.pusher.plugin import PusherConfig, alias, aliased
 from bellcast.live.pusher.protocol import PusherDialect
 from bellcast.live.pusher.signed_in_users import PusherUsers
-from bellcast.live.pusher.types import PusherConfig, alias, aliased
 from bellcast.live.pusher.webhooks import PusherWebhooks
 from bellcast.live.types import PresenceChanged
 from bellcast.topics.types import is_presence

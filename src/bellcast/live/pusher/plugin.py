@@ -1,11 +1,46 @@
-"""What the Pusher dialect brings. Not in the package itself: `bellcast --help` imports the commands of the dialect, and needs none of
-this."""
+"""What the Pusher dialect brings, and its configuration. Not in the package itself: `bellcast --help` imports the commands of the
+dialect, and needs none of this."""
+
+from msgspec import Struct
 
 from bellcast.kernel import setting_values
 from bellcast.kernel.setting_values import NameList
-from bellcast.live.pusher.types import RECIPIENT, PusherConfig
 from bellcast.live.wiring import DialectPlugin
 from bellcast.topics.types import is_private
+
+RECIPIENT = "{recipient}"
+
+
+class PusherConfig(Struct, kw_only=True):
+    """Durations in seconds. The limits are Pusher's own; 0 means no limit. Operators can change some settings while the
+    server runs."""
+
+    enabled: bool = True
+    activity_timeout: float = 120.0
+    client_events: bool = True
+    client_events_per_second: int = 10
+    subscription_count: bool = True
+    watchlists: bool = True
+    watchlist: int = 100
+    authorized_within: float = 0.0
+    presence_members: int = 0
+    channels_per_event: int = 100
+    batch: int = 10
+    cache_ttl: float = 1_800.0
+    webhook_url: str | None = None
+    aliases: tuple[str, ...] = (f"private-App.Models.User.{RECIPIENT}",)
+
+
+def alias(pattern: str, recipient: str) -> str:
+    """Return the channel for a recipient's inbox changes under this alias."""
+    return pattern.replace(RECIPIENT, recipient)
+
+
+def aliased(pattern: str, channel: str) -> str | None:
+    """Return the recipient in a channel name that matches this alias, else None."""
+    before, _, after = pattern.partition(RECIPIENT)
+    fits = channel.startswith(before) and channel.endswith(after) and len(channel) > len(before) + len(after)
+    return channel[len(before) : len(channel) - len(after)] if fits else None
 
 
 def aliases(value: str) -> NameList:

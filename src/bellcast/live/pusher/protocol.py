@@ -17,7 +17,6 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.framing import websocket
 from bellcast.live.inbox_payloads import InboxReset, Payload
-from bellcast.live.pusher.types import MAX_DEVICE
 from bellcast.live.types import PresenceChanged
 from bellcast.topics.types import PUSHER_PREFIXES, TO_RECIPIENT, Member, is_presence
 
@@ -138,6 +137,8 @@ def receive(text: str) -> PusherCommand:
 
 
 MAX_USER_ID = 128
+# Maximum characters of the device in a signature.
+MAX_DEVICE = 64
 
 
 class _ChannelData(Struct, frozen=True):

@@ -24,7 +24,7 @@ from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.inbox_payloads import InboxReset
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps
-from bellcast.live.pusher.types import PusherConfig
+from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.live.wiring import LiveContext
 from bellcast.recipients.store import UNKNOWN_REVISION, DevicePosition, Devices
 from bellcast.topics.store import LastEvents

@@ -22,7 +22,7 @@ from bellcast.kernel.jobs.slots import Destination
 from bellcast.kernel.jobs.types import Job
 from bellcast.live.cluster.groups import KNOWN_MS
 from bellcast.live.pusher import protocol, signatures
-from bellcast.live.pusher.types import PusherConfig
+from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.live.wiring import LiveContext
 
 log = structlog.get_logger(__name__)

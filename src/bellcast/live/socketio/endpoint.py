@@ -22,15 +22,14 @@ from bellcast.live.http import asgi, handshake_request, socket_handoff
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.native.commands import Commands
-from bellcast.live.socketio import SocketIOConfig, engine_session, engineio, long_polling
+from bellcast.live.socketio import SocketIOConfig, engine_session, protocol, transports
 from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSession, EngineSessions
-from bellcast.live.socketio.engineio import EngineError
-from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.events import EventDispatcher
-from bellcast.live.socketio.joined_topics import ConnectionTopics
 from bellcast.live.socketio.layer import SocketIOLayer
-from bellcast.live.socketio.long_polling import PollingTransport
+from bellcast.live.socketio.namespace_connection import ConnectionTopics
 from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
+from bellcast.live.socketio.protocol import EngineError
+from bellcast.live.socketio.transports import EngineWebSocket, PollingTransport
 from bellcast.live.wiring import LiveContext, WiredDialect
 
 log = structlog.get_logger(__name__)
@@ -54,15 +53,15 @@ PREFLIGHT_METHODS = (b"access-control-allow-methods", b"GET, POST")
 CLIENT_FILES = ("socket.io.js", "socket.io.min.js", "socket.io.esm.min.js")
 
 TOO_MANY_UNJOINED = EngineError(
-    engineio.FORBIDDEN.code, "Too many sessions have not joined a namespace yet: try again in a few seconds.", 503
+    protocol.FORBIDDEN.code, "Too many sessions have not joined a namespace yet: try again in a few seconds.", 503
 )
 TOO_MANY_UNJOINED_HERE = EngineError(
-    engineio.FORBIDDEN.code,
+    protocol.FORBIDDEN.code,
     "Too many sessions from this address have not joined a namespace yet: try again in a few seconds.",
     429,
 )
 TOO_LARGE_HEADERS = EngineError(
-    engineio.BAD_REQUEST.code,
+    protocol.BAD_REQUEST.code,
     f"The authorization, cookie and origin headers and the query may have at most {MAX_RETAINED_BYTES} bytes in total.",
     431,
 )
@@ -106,11 +105,11 @@ class SocketIOEndpoint(Struct, eq=False):
         if scope["method"] == "POST":
             try:
                 async with asyncio.timeout(self._upgrade_timeout):
-                    body = await long_polling.read_body(receive, self._settings.max_payload)
+                    body = await transports.read_body(receive, self._settings.max_payload)
             except (Disconnected, TimeoutError):
                 return False
         if body is None:
-            await long_polling.reject_body(send, [])
+            await transports.reject_body(send, [])
             return True
         return await socket_handoff.hand_off(socket_path, scope, body)
 
@@ -128,23 +127,23 @@ class SocketIOEndpoint(Struct, eq=False):
         sid = _session_id(query)
         error = self._refusal(request, query, upgrading=False)
         if error is not None:
-            final = self.sessions.final_packets.pop(sid, None) if error is engineio.UNKNOWN_SESSION else None
+            final = self.sessions.final_packets.pop(sid, None) if error is protocol.UNKNOWN_SESSION else None
             if isinstance(final, PollingTransport):
-                await long_polling.respond_body(send, request, cors, final.take_pending())
+                await transports.respond_body(send, request, cors, final.take_pending())
                 return
-            await long_polling.respond_engine_error(send, error, request.cors_headers(declared, error.status))
+            await transports.respond_engine_error(send, error, request.cors_headers(declared, error.status))
         elif not sid:
             session = EngineSession(self.sessions, self._retained_request(request))
             transport = PollingTransport(session)
             transport.set_write_buffer_limits(high=self.live.config.limits.unsent)
             session.begin(transport)
-            await asgi.respond(send, 200, [*long_polling.TEXT, *cors], transport.take_pending())
+            await asgi.respond(send, 200, [*transports.TEXT, *cors], transport.take_pending())
         elif (known := self.sessions.find(sid)) is None or not isinstance(known.transport, PollingTransport):
-            await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
+            await transports.respond_engine_error(send, protocol.BAD_REQUEST, cors)
         elif request.method == "GET":
             await known.transport.respond_poll(request, receive, send, cors)
         elif request.method != "POST" or (request.header(b"content-type") or "").startswith("application/octet-stream"):
-            await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
+            await transports.respond_engine_error(send, protocol.BAD_REQUEST, cors)
         else:
             limits = (self._settings.max_payload, self._upgrade_timeout)
             await known.transport.respond_post(receive, send, cors, limits)
@@ -158,10 +157,10 @@ class SocketIOEndpoint(Struct, eq=False):
         try:
             key = asgi.check_upgrade(scope)
         except BellcastError:
-            await long_polling.respond_engine_error(send, error or engineio.BAD_REQUEST, [])
+            await transports.respond_engine_error(send, error or protocol.BAD_REQUEST, [])
             return
         if error is not None:
-            await long_polling.respond_engine_error(send, error, [])
+            await transports.respond_engine_error(send, error, [])
             return
         session = self.sessions.find(_session_id(query))
         session = session or EngineSession(self.sessions, self._retained_request(request))
@@ -202,9 +201,9 @@ class SocketIOEndpoint(Struct, eq=False):
         """Return the error for an invalid request, checked in the order of the reference implementation."""
         transport, sid = query.get("transport"), _session_id(query)
         if transport not in ("polling", "websocket") or (upgrading and transport != "websocket"):
-            return engineio.UNKNOWN_TRANSPORT
+            return protocol.UNKNOWN_TRANSPORT
         if not request.may_use_token(self.live.config.access.origins):
-            return engineio.FORBIDDEN
+            return protocol.FORBIDDEN
         if sid:
             if self.sessions.find(sid) is None:
                 error, now = engine_session.unknown_session(sid), asyncio.get_running_loop().time()
@@ -212,13 +211,13 @@ class SocketIOEndpoint(Struct, eq=False):
                     self._warned_at = now
                     log.warning("session_on_other_machine", reason=error.message)
                 return error
-            return None if upgrading or transport == "polling" else engineio.BAD_REQUEST
+            return None if upgrading or transport == "polling" else protocol.BAD_REQUEST
         if request.method != "GET":
-            return engineio.BAD_METHOD
+            return protocol.BAD_METHOD
         if transport == "websocket" and not upgrading:
-            return engineio.BAD_REQUEST
-        if query.get("EIO") != engineio.VERSION:
-            return engineio.BAD_VERSION
+            return protocol.BAD_REQUEST
+        if query.get("EIO") != protocol.VERSION:
+            return protocol.BAD_VERSION
         return self._check_limits(request)
 
     def _check_limits(self, request: HandshakeRequest) -> EngineError | None:
@@ -228,9 +227,9 @@ class SocketIOEndpoint(Struct, eq=False):
             unjoined = self.sessions.unjoined_from(request.address, POLLING, WEBSOCKET)
             self.live.admission.check_address(request.address, unjoined)
         except BellcastError as error:
-            return EngineError(engineio.FORBIDDEN.code, error.detail, error.status)
+            return EngineError(protocol.FORBIDDEN.code, error.detail, error.status)
         if limit and len(self.sessions) >= limit:
-            return EngineError(engineio.FORBIDDEN.code, "This server has reached its connection limit.", 503)
+            return EngineError(protocol.FORBIDDEN.code, "This server has reached its connection limit.", 503)
         if self.sessions.unjoined >= MAX_UNJOINED_SESSIONS:
             return TOO_MANY_UNJOINED
         if self.sessions.unjoined_from(request.address, POLLING) >= MAX_UNJOINED_SESSIONS_PER_ADDRESS:

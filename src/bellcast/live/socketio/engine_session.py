@@ -24,8 +24,20 @@ from bellcast.live.connection.connection import CLOSE_TIMEOUT
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.socketio import SocketIOConfig, engineio
-from bellcast.live.socketio.engineio import UNKNOWN_SESSION, Encoding, EngineError, EnginePacket, OpenPayload
+from bellcast.live.socketio import SocketIOConfig
+from bellcast.live.socketio.protocol import (
+    CLOSE,
+    FRAMES,
+    NOOP,
+    OPEN,
+    PING,
+    POLLING_BODY,
+    UNKNOWN_SESSION,
+    Encoding,
+    EngineError,
+    EnginePacket,
+    reencode,
+)
 
 # The id alone authorizes access to the session: 144 random bits.
 SECRET_BYTES = 18
@@ -92,7 +104,7 @@ class EngineTransport(Protocol):
 
 
 class ClosedTransport:
-    encoding = engineio.FRAMES
+    encoding = FRAMES
     transport: OutboundTransport = NULL_TRANSPORT
 
     def open_socket(self) -> SocketType | None:
@@ -141,7 +153,7 @@ class EngineSession(Struct, eq=False):
 
     @property
     def transport_name(self) -> str:
-        return POLLING if self.transport.encoding is engineio.POLLING_BODY else WEBSOCKET
+        return POLLING if self.transport.encoding is POLLING_BODY else WEBSOCKET
 
     def set_joined(self) -> None:
         """Mark the session as joined to a namespace; the hub counts its connections from now on. Idempotent."""
@@ -180,7 +192,7 @@ class EngineSession(Struct, eq=False):
                     self._pong_due = False
                     self.deadline = asyncio.get_running_loop().time() + self.sessions.config.ping_interval
             case "1":
-                self.close(CLIENT_CLOSED, engineio.NOOP)
+                self.close(CLIENT_CLOSED, NOOP)
             case "2":
                 self.close(UNREADABLE)  # only the server sends pings
 
@@ -188,7 +200,7 @@ class EngineSession(Struct, eq=False):
         """Switch to another transport, starting with the packets pending on the previous one."""
         self.transport = transport
         for packet in pending:
-            transport.transport.write(engineio.reencode(packet, transport.encoding))
+            transport.transport.write(reencode(packet, transport.encoding))
         self.sessions.listener.on_transport_changed(self)
 
     def on_buffer_full(self) -> None:
@@ -209,7 +221,7 @@ class EngineSession(Struct, eq=False):
         while (drained := self.sessions.full.get(self)) is not None:
             await drained.wait()
 
-    def close(self, end: CloseReason, last: bytes = engineio.CLOSE) -> None:
+    def close(self, end: CloseReason, last: bytes = CLOSE) -> None:
         if not self.is_closed:
             transport = self.transport
             self.close_reason = end
@@ -220,7 +232,7 @@ class EngineSession(Struct, eq=False):
         """Close the session. A client between two polls receives the close with its next poll."""
         transport = self.transport
         self.close(end)
-        if transport.encoding is engineio.POLLING_BODY and transport.transport.get_write_buffer_size():
+        if transport.encoding is POLLING_BODY and transport.transport.get_write_buffer_size():
             final_packets = self.sessions.final_packets
             final_packets[self.sid] = transport
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, final_packets.pop, self.sid, None)
@@ -242,7 +254,7 @@ class EngineSession(Struct, eq=False):
         self._pong_due = True
         # Measured from the time when the ping was due, so that sweep delays do not extend the timeout.
         self.deadline += self.sessions.config.ping_timeout
-        self.send_packet(engineio.PING)
+        self.send_packet(PING)
 
 
 class EngineSessions:
@@ -288,14 +300,14 @@ class EngineSessions:
         session.deadline = asyncio.get_running_loop().time() + self.config.ping_interval
         self._by_sid[session.sid] = session
         self.callbacks.session_opened(session)
-        handshake = OpenPayload(
-            sid=session.sid,
-            upgrades=("websocket",) if session.transport.encoding is engineio.POLLING_BODY else (),
-            ping_interval=round(self.config.ping_interval * 1000),
-            ping_timeout=round(self.config.ping_timeout * 1000),
-            max_payload=self.config.max_payload,
-        )
-        session.send_packet(engineio.OPEN + msgspec.json.encode(handshake))
+        handshake = {
+            "sid": session.sid,
+            "upgrades": ("websocket",) if session.transport.encoding is POLLING_BODY else (),
+            "pingInterval": round(self.config.ping_interval * 1000),
+            "pingTimeout": round(self.config.ping_timeout * 1000),
+            "maxPayload": self.config.max_payload,
+        }
+        session.send_packet(OPEN + msgspec.json.encode(handshake))
         self.listener.on_open(session)
 
     def set_drained(self, session: EngineSession) -> None:

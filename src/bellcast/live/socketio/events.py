@@ -18,9 +18,8 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import CLOSED_BY_APP, RESTART_BY_APP, NativeCallContext, caller
 from bellcast.live.native.commands import Commands
-from bellcast.live.socketio.joined_topics import ConnectionTopics
-from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.packets import Packet
+from bellcast.live.socketio.namespace_connection import ConnectionTopics, NamespaceConnection
+from bellcast.live.socketio.protocol import Packet
 from bellcast.live.wiring import LiveContext
 
 log = structlog.get_logger(__name__)

@@ -13,13 +13,12 @@ from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import RejectedByApp
 from bellcast.live.connection.connection import Phase
-from bellcast.live.socketio import SocketIOConfig, packets
+from bellcast.live.socketio import SocketIOConfig, protocol
 from bellcast.live.socketio.engine_session import CLIENT_CLOSED, UNREADABLE, EngineSession
-from bellcast.live.socketio.engineio import InvalidPacket
 from bellcast.live.socketio.events import EventDispatcher
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
-from bellcast.live.socketio.packets import Packet, PacketReader
+from bellcast.live.socketio.protocol import InvalidPacket, Packet, PacketReader
 
 # Maximum namespaces per session; apps have a handful. A session that has not joined any may be refused as many times.
 MAX_NAMESPACES = 100
@@ -112,14 +111,14 @@ class SocketIOLayer(Struct, eq=False):
     def on_message(self, session: EngineSession, message: str | bytes) -> None:
         """Handle a message. An invalid one closes the session."""
         state: SocketIOState = session.app_state
-        if state.connect_timer is not None and message[:1] != str(packets.CONNECT):
+        if state.connect_timer is not None and message[:1] != str(protocol.CONNECT):
             session.close(UNREADABLE)
             return
         try:
             packet = state.reader.read(message)
             if packet is None:
                 return
-            if packet.type == packets.CONNECT:
+            if packet.type == protocol.CONNECT:
                 self._connect(session, packet, state.connections)
                 return
             connection = state.connections.get(packet.namespace)
@@ -127,11 +126,11 @@ class SocketIOLayer(Struct, eq=False):
                 session.close(UNREADABLE)
                 return
             match packet.type:
-                case packets.DISCONNECT:
+                case protocol.DISCONNECT:
                     state.remove(session, packet.namespace)
                     connection.close_reason = CLIENT_CLOSED
                     connection.disconnected()
-                case packets.ACK:
+                case protocol.ACK:
                     connection.on_ack(packet.id, packet.data)
                 case _:
                     self.dispatcher.receive(connection, packet, state.reader.size)
@@ -243,7 +242,7 @@ def _send_connect_error(
         return
     _log_refusal(session, namespace, message if code is None else code, principal)
     payload = {"message": message} if data is None else {"message": message, "data": data}
-    session.send_packet(packets.encode(Packet(packets.CONNECT_ERROR, namespace, payload))[0])
+    session.send_packet(protocol.encode(Packet(protocol.CONNECT_ERROR, namespace, payload))[0])
 
 
 def _log_refusal(session: EngineSession, namespace: str, reason: str, principal: Principal) -> None:

@@ -20,11 +20,11 @@ from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
 from bellcast.live.inbox_payloads import InboxReset
 from bellcast.live.native.app_callbacks import accept, caller
-from bellcast.live.socketio import SocketIOConfig, engineio, packets
+from bellcast.live.socketio import SocketIOConfig, protocol
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.events import EventDispatcher, SocketIOCallContext
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.packets import CONNECT, Packet
+from bellcast.live.socketio.protocol import CONNECT, Packet
 from bellcast.live.wiring import LiveContext
 
 PURPOSE = b"socketio recovery\0"
@@ -48,7 +48,7 @@ def read(project: Project, text: Any, offset: Any) -> Pid | None:
     """Decode a client's `pid`; None if it is invalid, or if the offset shows that the client must not be recovered."""
     if not isinstance(text, str) or len(text) > MAX_PID_LENGTH:
         return None
-    if isinstance(offset, str) and offset.startswith(packets.UNRECOVERABLE):
+    if isinstance(offset, str) and offset.startswith(protocol.UNRECOVERABLE):
         return None
     return link_tokens.read(project, PURPOSE, text, Pid)
 
@@ -66,7 +66,7 @@ def point_of(pid: Pid, offset: Any) -> RecoveryPoint | None:
     """Return the resume position in the client's offset or, if that is invalid, the one at its start."""
     for text in (offset, pid.position):
         if isinstance(text, str):
-            bare = text.removeprefix(packets.HAS_JOINED)
+            bare = text.removeprefix(protocol.HAS_JOINED)
             position = parse_position(history.split_position(bare)[0])
             if position is not None:
                 return RecoveryPoint(position, bare, has_joined=bare != text)
@@ -91,7 +91,7 @@ class NamespaceHandshake:
 
     def create_connection(self, session: EngineSession, namespace: str) -> NamespaceConnection:
         """Create the unregistered connection of a CONNECT, anonymous until `join` has authenticated it."""
-        unresumable = packets.dialect_for(namespace, session.transport.encoding, resumable=False)
+        unresumable = protocol.dialect_for(namespace, session.transport.encoding, resumable=False)
         return self._live.admission.create_connection(
             NamespaceConnection,
             unresumable,
@@ -192,7 +192,7 @@ class NamespaceHandshake:
             return Principal(), Unauthenticated("auth.token must be a string: a session token.")
         try:
             if token is None:
-                is_polling = session.transport.encoding is engineio.POLLING_BODY
+                is_polling = session.transport.encoding is protocol.POLLING_BODY
                 kind: ResponseKind = "stream" if is_polling else "websocket"
                 return await self._live.authenticator.recipient(session.request, kind), None
             return await self._live.authenticator.session(token.removeprefix("Bearer ")), None
@@ -264,5 +264,5 @@ class NamespaceHandshake:
             "topics": granted,
         }
         dialect_in_use = connection.dialect
-        if isinstance(dialect_in_use, packets.SocketIODialect):
+        if isinstance(dialect_in_use, protocol.SocketIODialect):
             connection.write_tracked(connection.marked(dialect_in_use.marked("ready", fields)))

@@ -14,9 +14,8 @@ from bellcast.documents.types import Document
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
 from bellcast.live.pusher import protocol
-from bellcast.live.pusher.apps import KIND, ConnectedApps, PusherAppDirectory, StoredApp
+from bellcast.live.pusher.apps import KIND, ConnectedApps, PusherApp, PusherAppDirectory, StoredApp
 from bellcast.live.pusher.connection_test import ConnectionTests
-from bellcast.live.pusher.types import PusherApp
 from bellcast.server.app import create_app
 from tests import fake_stores
 from tests.clock import FakeClock

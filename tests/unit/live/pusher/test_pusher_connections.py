@@ -23,11 +23,11 @@ from bellcast.live.hub.dispatch import Dispatcher
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol as native
 from bellcast.live.pusher import protocol, signatures
-from bellcast.live.pusher.apps import ConnectedApps
+from bellcast.live.pusher.apps import ConnectedApps, PusherApp
 from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
-from bellcast.live.pusher.types import PusherApp, PusherConfig
+from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.recipients.types import SessionsRevoked
 from tests.unit.live import fakes
 

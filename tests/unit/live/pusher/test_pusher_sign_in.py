@@ -15,8 +15,8 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.channels import PusherChannels
+from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.live.pusher.signed_in_users import PusherUsers
-from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.types import GroupState, GroupUpdate
 from tests import fake_stores
 from tests.clock import FakeClock

@@ -8,8 +8,9 @@ import pytest
 
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Response
+from bellcast.live.pusher.apps import PusherApp
 from bellcast.live.pusher.connection_test import PusherTest
-from bellcast.live.pusher.types import PusherApp, PusherConfig
+from bellcast.live.pusher.plugin import PusherConfig
 from tests.clock import FakeClock
 from tests.workflows import FakeHttp
 

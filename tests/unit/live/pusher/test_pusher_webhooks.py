@@ -19,7 +19,7 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.pusher import webhooks
-from bellcast.live.pusher.types import PusherConfig
+from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.live.pusher.webhooks import SEND, PusherWebhooks
 from bellcast.live.types import GroupAnswer, GroupState
 from tests.clock import FakeClock

@@ -11,11 +11,11 @@ from bellcast.live.connection.close_reasons import EVENTS_LOST, TOO_SLOW
 from bellcast.live.connection.connection import Phase
 from bellcast.live.http import handshake_request
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.socketio import SocketIOConfig, engineio, namespace_handshake
+from bellcast.live.socketio import SocketIOConfig, namespace_handshake, protocol
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
 from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.packets import dialect_for
+from bellcast.live.socketio.protocol import dialect_for
 from tests.clock import FakeClock
 from tests.unit.live.fakes import ALICE, FakeTransport, add, new_hub
 
@@ -36,7 +36,7 @@ class Client:
         self.session = EngineSession(EngineSessions(layer, SocketIOConfig(), FakeClock(), HubCallbacks()), request)
         self.fake, self.hub = FakeTransport(), new_hub()
         transport: Any = SimpleNamespace(
-            transport=self.fake, open_socket=lambda: None, encoding=engineio.FRAMES, close_with=lambda *_: None
+            transport=self.fake, open_socket=lambda: None, encoding=protocol.FRAMES, close_with=lambda *_: None
         )
         self.session.begin(transport)
         self.replaying, self.live = self._join("/"), self._join("/chat")
@@ -45,7 +45,7 @@ class Client:
         self.session.on_buffer_full()
 
     def _create(self, session: EngineSession, namespace: str) -> NamespaceConnection:
-        dialect = dialect_for(namespace, engineio.FRAMES, resumable=False)
+        dialect = dialect_for(namespace, protocol.FRAMES, resumable=False)
         return NamespaceConnection(namespace, dialect, ALICE, self.hub, 0, None, session=session, namespace=namespace)
 
     async def _start(self, connection: NamespaceConnection, auth: Any) -> None:
@@ -106,7 +106,7 @@ async def test_output_stays_limited_after_a_replay_that_ends_while_the_buffer_is
 
 async def test_namespace_is_joined_when_the_client_has_read_the_full_buffer() -> None:
     client = Client()
-    client.session.receive(engineio.read("40/new,"))
+    client.session.receive(protocol.read("40/new,"))
     for _ in range(10):
         await asyncio.sleep(0)
     assert client.started == []
@@ -118,5 +118,5 @@ async def test_namespace_is_joined_when_the_client_has_read_the_full_buffer() ->
 
 async def test_client_that_reads_nothing_and_is_refused_a_namespace_is_closed() -> None:
     client = Client()
-    client.session.receive(engineio.read("40/unknown,"))
+    client.session.receive(protocol.read("40/unknown,"))
     assert (client.session.is_closed, client.replaying.close_reason) == (True, TOO_SLOW)

@@ -13,15 +13,14 @@ from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.socketio import SocketIOConfig, engineio, engineio_websocket
+from bellcast.live.socketio import SocketIOConfig, protocol, transports
 from bellcast.live.socketio.engine_session import CLOSED_TRANSPORT, EngineSession, EngineSessions
-from bellcast.live.socketio.engineio_websocket import EngineWebSocket
-from bellcast.live.socketio.long_polling import PollingTransport
+from bellcast.live.socketio.transports import EngineWebSocket, PollingTransport
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeTransport
 
 REQUEST = handshake_request.read({"scheme": "http", "path": "/", "headers": [], "client": ("10.0.0.1", 1)})
-PROBED = websocket.text_frame(engineio.PROBED)
+PROBED = websocket.text_frame(protocol.PROBED)
 
 
 class Listener:
@@ -79,13 +78,21 @@ def text(packet: bytes) -> bytes:
     return websocket.text_frame(packet)
 
 
+async def test_handshake_has_exactly_five_keys_in_whole_milliseconds() -> None:
+    polling = Polling()
+    assert polling.opened == (
+        b'0{"sid":"%s","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}'
+        % polling.session.sid.encode()
+    )
+
+
 # --- polls
 
 
 async def test_poll_returns_pending_packets_together() -> None:
     polling = Polling()
     polling.session.send_packet(b"4a")
-    polling.transport.write(engineio.POLLING_BODY.binary(b"\x01"))
+    polling.transport.write(protocol.POLLING_BODY.binary(b"\x01"))
     assert await (await polling.poll()) == b"4a\x1ebAQ=="
 
 
@@ -128,8 +135,8 @@ async def test_aborted_poll_ends_a_post_that_waits_for_the_queue() -> None:
 async def test_close_answers_the_waiting_poll() -> None:
     polling = Polling()
     poll = await polling.poll()
-    polling.session.receive(engineio.read("1"))
-    assert await poll == engineio.NOOP
+    polling.session.receive(protocol.read("1"))
+    assert await poll == protocol.NOOP
     assert (polling.session.is_closed, polling.session.transport, len(polling.sessions)) == (True, CLOSED_TRANSPORT, 0)
 
 
@@ -161,14 +168,14 @@ async def test_probe_is_answered_and_releases_the_waiting_poll() -> None:
     polling = Polling()
     poll = await polling.poll()
     _, fake = polling.probe("2probe")
-    assert (fake.written, await poll) == ([PROBED], engineio.NOOP)
-    assert await polling.transport.poll(_never) == engineio.NOOP
+    assert (fake.written, await poll) == ([PROBED], protocol.NOOP)
+    assert await polling.transport.poll(_never) == protocol.NOOP
 
 
 async def test_upgrade_hands_pending_packets_over_in_order() -> None:
     polling = Polling()
     polling.session.send_packet(b"4a")
-    polling.transport.write(engineio.POLLING_BODY.binary(b"\x01"))
+    polling.transport.write(protocol.POLLING_BODY.binary(b"\x01"))
     socket, fake = polling.probe("2probe", "5")
     polling.session.send_packet(b"4b")
     assert fake.written == [PROBED, text(b"4a"), websocket.binary_frame(b"\x01"), text(b"4b")]
@@ -194,7 +201,7 @@ async def test_packets_between_probe_and_upgrade_stay_with_polling() -> None:
 
 async def test_messages_are_received_from_both_transports() -> None:
     polling = Polling()
-    polling.session.receive(engineio.read("4a"))
+    polling.session.receive(protocol.read("4a"))
     socket, _ = polling.probe("2probe", "5")
     socket.receive("4b")
     assert polling.listener.messages == ["a", "b"]
@@ -253,7 +260,7 @@ async def test_lost_websocket_ends_the_upgraded_session() -> None:
 async def test_session_closed_during_the_probe_closes_the_candidate() -> None:
     polling = Polling()
     socket, fake = polling.probe("2probe")
-    polling.session.receive(engineio.read("1"))
+    polling.session.receive(protocol.read("1"))
     socket.receive("5")
     assert fake.written[-1][0] == 0x88
 
@@ -262,8 +269,8 @@ async def test_missing_pong_closes_the_session_and_a_pong_keeps_it() -> None:
     polling = Polling()
     session = polling.session
     session.check_timeout(session.deadline)
-    assert polling.transport.take_pending() == engineio.PING
-    session.receive(engineio.read("3"))
+    assert polling.transport.take_pending() == protocol.PING
+    session.receive(protocol.read("3"))
     session.check_timeout(session.deadline - 1)
     assert not session.is_closed
     session.check_timeout(session.deadline)
@@ -280,11 +287,11 @@ async def test_session_whose_start_fails_is_closed_and_logged() -> None:
         polling = Polling(Failing())
     assert (polling.session.is_closed, len(polling.sessions), polling.sessions.unjoined) == (True, 0, 0)
     assert [entry["event"] for entry in logs] == ["session_start_failed"]
-    assert polling.opened.endswith(engineio.CLOSE)
+    assert polling.opened.endswith(protocol.CLOSE)
 
 
 async def test_reader_that_blocks_another_server_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engineio_websocket, "CLOSE_TIMEOUT", 0)
+    monkeypatch.setattr(transports, "CLOSE_TIMEOUT", 0)
     session = EngineSession(Polling().sessions, REQUEST)
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
@@ -311,9 +318,9 @@ async def test_session_that_cannot_be_checked_does_not_stop_the_others() -> None
     others = [EngineSession(sessions, REQUEST) for _ in range(5)]
     for session in others:
         session.begin(PollingTransport(session))
-    polling.session.transport = SimpleNamespace(encoding=engineio.POLLING_BODY, transport=None)
+    polling.session.transport = SimpleNamespace(encoding=protocol.POLLING_BODY, transport=None)
     due = max(session.deadline for session in others)
     with capture_logs() as logs:
         sessions.check_timeouts(due)
-    assert [session.transport.take_pending().rpartition(b"\x1e")[2] for session in others] == [engineio.PING] * 5
+    assert [session.transport.take_pending().rpartition(b"\x1e")[2] for session in others] == [protocol.PING] * 5
     assert [entry["event"] for entry in logs] == ["session_check_failed"]

@@ -10,7 +10,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.layer import MAX_NAMESPACES, MAX_REFUSED_EVENTS, SocketIOLayer, SocketIOState
-from bellcast.live.socketio.packets import PacketReader
+from bellcast.live.socketio.protocol import PacketReader
 from bellcast.live_feed import FeedEvent, FeedFilter
 from bellcast.server.request_log import RequestLog
 from tests.clock import FakeClock

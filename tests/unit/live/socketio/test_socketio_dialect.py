@@ -8,20 +8,20 @@ import pytest
 from bellcast.inbox.types.inboxes import InboxState
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.inbox_payloads import InboxReset
-from bellcast.live.socketio import packets
-from bellcast.live.socketio.engineio import FRAMES, POLLING_BODY
+from bellcast.live.socketio import protocol
+from bellcast.live.socketio.protocol import FRAMES, POLLING_BODY
 from bellcast.recipients.types import SessionsRevoked
 
 STATE = InboxState("", "alice", 1, 2, 3, 4)
 
 
 def test_namespace_and_encoding_share_a_dialect_while_it_is_in_use() -> None:
-    cached = packets.dialect_for("/room-1", FRAMES, resumable=True)
-    assert packets.dialect_for("/room-1", FRAMES, resumable=True) is cached
+    cached = protocol.dialect_for("/room-1", FRAMES, resumable=True)
+    assert protocol.dialect_for("/room-1", FRAMES, resumable=True) is cached
     others = [
-        packets.dialect_for("/room-2", FRAMES, resumable=True),
-        packets.dialect_for("/room-1", POLLING_BODY, resumable=True),
-        packets.dialect_for("/room-1", FRAMES, resumable=False),
+        protocol.dialect_for("/room-2", FRAMES, resumable=True),
+        protocol.dialect_for("/room-1", POLLING_BODY, resumable=True),
+        protocol.dialect_for("/room-1", FRAMES, resumable=False),
     ]
     assert cached not in others
 
@@ -38,19 +38,19 @@ def test_namespace_and_encoding_share_a_dialect_while_it_is_in_use() -> None:
 )
 def test_live_event_keeps_its_name(data: object, resumable: bool, packet: str) -> None:
     event = LiveEvent(tenant="", name="news", data=data, topic="t")
-    assert packets.dialect_for("/", POLLING_BODY, resumable=resumable).encode(event) == packet.encode()
-    named = packets.dialect_for("/a", POLLING_BODY, resumable=resumable).encode(event)
+    assert protocol.dialect_for("/", POLLING_BODY, resumable=resumable).encode(event) == packet.encode()
+    named = protocol.dialect_for("/a", POLLING_BODY, resumable=resumable).encode(event)
     assert named == packet.replace("42", "42/a,", 1).encode()
 
 
 def test_change_ends_with_the_position_if_the_dialect_is_resumable() -> None:
-    resumable = packets.dialect_for("/", POLLING_BODY, resumable=True)
+    resumable = protocol.dialect_for("/", POLLING_BODY, resumable=True)
     assert resumable.mark is not None
     name, fields, offset = json.loads(
         resumable.mark(resumable.replay(InboxReset(STATE), STATE.position), "1-2~3.4")[2:]
     )
     assert (name, fields["unread"], fields["position"], offset) == ("reset", 3, "1-2", "1-2~3.4")
-    plain = packets.dialect_for("/", POLLING_BODY, resumable=False)
+    plain = protocol.dialect_for("/", POLLING_BODY, resumable=False)
     assert plain.mark is None
     assert len(json.loads(plain.replay(InboxReset(STATE), STATE.position)[2:])) == 2
 
@@ -58,16 +58,16 @@ def test_change_ends_with_the_position_if_the_dialect_is_resumable() -> None:
 @pytest.mark.parametrize("encoding", [FRAMES, POLLING_BODY], ids=["frames", "polling"])
 def test_stored_event_is_completed_by_its_mark(encoding: Any) -> None:
     event = LiveEvent(tenant="", name="news", data="text", topic="t", id="3.4")
-    resumable = packets.dialect_for("/a", encoding, resumable=True)
+    resumable = protocol.dialect_for("/a", encoding, resumable=True)
     assert resumable.mark is not None
     packet = resumable.encode(event)
     assert packet is not None
     assert resumable.mark(packet, "1-2~3.4") == encoding.text(b'42/a,["news","text","1-2~3.4"]')
-    plain = packets.dialect_for("/a", encoding, resumable=False)
+    plain = protocol.dialect_for("/a", encoding, resumable=False)
     assert plain.encode(event) == encoding.text(b'42/a,["news","text"]')
 
 
 def test_internal_event_is_not_sent_to_clients() -> None:
-    cached = packets.dialect_for("/", FRAMES, resumable=True)
+    cached = protocol.dialect_for("/", FRAMES, resumable=True)
     assert cached.encode(SessionsRevoked("", "alice", 1)) is None
     assert cached.heartbeat(0) == b""

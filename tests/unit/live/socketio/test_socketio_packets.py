@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.live.socketio import packets
-from bellcast.live.socketio.engineio import InvalidPacket
-from bellcast.live.socketio.packets import (
+from bellcast.live.socketio import protocol
+from bellcast.live.socketio.protocol import (
     ACK,
     CONNECT,
     CONNECT_ERROR,
     DISCONNECT,
     EVENT,
+    InvalidPacket,
     Packet,
     PacketReader,
 )
@@ -139,13 +139,13 @@ WRITTEN: list[tuple[Packet, str, list[bytes]]] = [
 
 @pytest.mark.parametrize(("packet", "text", "attachments"), WRITTEN, ids=[text for _, text, _ in WRITTEN])
 def test_packet_is_encoded(packet: Packet, text: str, attachments: list[bytes]) -> None:
-    assert packets.encode(packet) == (text.encode(), attachments)
+    assert protocol.encode(packet) == (text.encode(), attachments)
 
 
 def test_more_than_ten_attachments_are_never_sent() -> None:
-    assert len(packets.encode(Packet(EVENT, "/", ["a", [b"x"] * 10]))[1]) == 10
+    assert len(protocol.encode(Packet(EVENT, "/", ["a", [b"x"] * 10]))[1]) == 10
     with pytest.raises(ValueError, match="10"):
-        packets.encode(Packet(EVENT, "/", ["a", [b"x"] * 11]))
+        protocol.encode(Packet(EVENT, "/", ["a", [b"x"] * 11]))
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -160,7 +160,7 @@ VALUES = st.recursive(
 def test_encoded_packet_is_read_unchanged(args: list[Any], namespace: str, id: int | None) -> None:
     packet = Packet(EVENT, namespace, ["name", *args], id)
     try:
-        head, attachments = packets.encode(packet)
+        head, attachments = protocol.encode(packet)
     except ValueError:
         return  # more than ten binary values
     reader = PacketReader(0)

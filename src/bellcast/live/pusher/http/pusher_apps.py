@@ -17,9 +17,9 @@ from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRan
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.connection_steps import TestReport
-from bellcast.live.pusher.apps import PusherAppDirectory
+from bellcast.live.pusher.apps import SECRET_BYTES, PusherApp, PusherAppDirectory
 from bellcast.live.pusher.connection_test import ConnectionTests
-from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherConfig
+from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.providers import http as providers
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
