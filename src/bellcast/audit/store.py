@@ -1,12 +1,11 @@
 """Scripts and rows of the audit log."""
 
 import itertools
-from collections.abc import Callable
 
 import msgspec
 from msgspec.structs import asdict, replace
 
-from bellcast.audit.types import AuditEntry, FieldChange
+from bellcast.audit.types import AuditEntry, FieldChange, SignEntry
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import LockKey, Script, Statement
@@ -17,7 +16,7 @@ LOCK: LockKey = ("", "\x01audit")
 _changes = msgspec.json.Decoder(tuple[FieldChange, ...])
 
 
-def append(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[bool]:
+def append(entry: AuditEntry, sign: SignEntry) -> Script[bool]:
     """Append to the audit chain. The command must hold LOCK. `sign` computes the `mac` of the entry from its number and
     the preceding `mac`. Entries of concurrent calls get consecutive numbers."""
     number, previous = yield from head()

@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -85,13 +85,18 @@ class IdClaims(Struct, frozen=True, kw_only=True):
     groups: list[str] = []
 
 
-class AuthorizationRequest(NamedTuple):
-    """The random values of a request, and the URL to which the provider redirects the browser."""
+class PendingSignIn(Struct, frozen=True):
+    """A sign-in on its way to the provider and back, stored in the cookie: the random values that the provider must return, the
+    URL to which it redirects the browser, and the page of the console that follows. With `reauthenticates`, the provider must
+    not use an existing session."""
 
     state: str
     nonce: str
     verifier: str
     redirect_uri: str
+    return_path: str
+    reauthenticates: bool
+    expires_at: int
 
 
 class OidcProvider(Struct, eq=False):
@@ -115,34 +120,33 @@ class OidcProvider(Struct, eq=False):
         """The provider's name on the sign-in page."""
         return self.config.name or urlsplit(self.issuer).hostname or ""
 
-    async def authorization_url(self, request: AuthorizationRequest, *, reauthenticates: bool) -> str:
-        """Return the URL to redirect the browser to. With `reauthenticates`, the provider must not use an existing
-        session. Raises Unavailable."""
+    async def authorization_url(self, pending: PendingSignIn) -> str:
+        """Return the URL to redirect the browser to. Raises Unavailable."""
         metadata = await self._discovered()
-        challenge = hashlib.sha256(request.verifier.encode()).digest()
+        challenge = hashlib.sha256(pending.verifier.encode()).digest()
         params = {
             "response_type": "code",
             "client_id": self.config.client_id or "",
-            "redirect_uri": request.redirect_uri,
+            "redirect_uri": pending.redirect_uri,
             "scope": " ".join(self.config.scopes),
-            "state": request.state,
-            "nonce": request.nonce,
+            "state": pending.state,
+            "nonce": pending.nonce,
             "code_challenge": base64url.encode(challenge),
             "code_challenge_method": "S256",
         }
-        if reauthenticates:
+        if pending.reauthenticates:
             params |= {"prompt": "login", "max_age": "0"}
         separator = "&" if urlsplit(metadata.authorization_endpoint).query else "?"
         return f"{metadata.authorization_endpoint}{separator}{urlencode(params)}"
 
-    async def claims(self, code: str, request: AuthorizationRequest) -> IdClaims:
+    async def claims(self, code: str, pending: PendingSignIn) -> IdClaims:
         """Exchange the code for an ID token, and return its verified claims. Raises Unauthenticated or Unavailable."""
         metadata = await self._discovered()
         form = {
             "grant_type": "authorization_code",
             "code": code,
-            "redirect_uri": request.redirect_uri,
-            "code_verifier": request.verifier,
+            "redirect_uri": pending.redirect_uri,
+            "code_verifier": pending.verifier,
         }
         headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
         client_id, secret = self.config.client_id or "", self.config.client_secret
@@ -175,7 +179,7 @@ class OidcProvider(Struct, eq=False):
             "audience (aud)": self.config.client_id not in audiences,
             "authorized party (azp)": found.azp not in (None, self.config.client_id)
             or (found.azp is None and len(audiences) > 1),
-            "nonce": found.nonce is None or found.nonce != request.nonce,
+            "nonce": found.nonce is None or found.nonce != pending.nonce,
             "time (exp)": now >= found.exp + LEEWAY_SECONDS,
             "time (nbf)": found.nbf > now + LEEWAY_SECONDS,
             "time (iat)": not -LEEWAY_SECONDS <= now - found.iat <= MAX_TOKEN_AGE_SECONDS,
@@ -265,15 +269,6 @@ LAST_OWNER = (
 )
 
 
-class PendingSignIn(Struct, frozen=True):
-    """The content of the cookie. `request` has the random values that the provider must return."""
-
-    request: AuthorizationRequest
-    return_path: str
-    reauthenticates: bool
-    expires_at: int
-
-
 class OidcSignIn(Struct, eq=False):
     """Begins and completes sign-ins."""
 
@@ -284,10 +279,6 @@ class OidcSignIn(Struct, eq=False):
     clock: Clock
     _waiting: int = 0
 
-    @property
-    def name(self) -> str:
-        return self.provider.name
-
     async def begin(
         self, request: BrowserRequest, redirect_uri: str, return_path: str, *, reauthenticates: bool
     ) -> tuple[str, str]:
@@ -297,15 +288,15 @@ class OidcSignIn(Struct, eq=False):
         if len(return_path) > MAX_RETURN_PATH or not RETURN_PATH.fullmatch(return_path):
             raise Invalid.of("return_path", "must be a page of the console")
         state, nonce, verifier = (secrets.token_urlsafe(RANDOM_BYTES) for _ in range(3))
-        values = AuthorizationRequest(state, nonce, verifier, redirect_uri)
-        url = await self.provider.authorization_url(values, reauthenticates=reauthenticates)
-        pending = PendingSignIn(values, return_path, reauthenticates, self.clock.now() + PENDING_MS)
+        expires_at = self.clock.now() + PENDING_MS
+        pending = PendingSignIn(state, nonce, verifier, redirect_uri, return_path, reauthenticates, expires_at)
+        url = await self.provider.authorization_url(pending)
         sealed = self.cipher.encrypt(msgspec.json.encode(pending).decode(), PLACE)
-        return url, self._cookie(request, sealed, PENDING_MS // 1000)
+        return url, self.cookie(request, sealed, PENDING_MS // 1000)
 
-    def end_cookie(self, request: BrowserRequest) -> str:
-        """Return the header that deletes the cookie."""
-        return self._cookie(request, "", 0)
+    def cookie(self, request: BrowserRequest, value: str = "", max_age: int = 0) -> str:
+        """Return the header that sets the cookie or, by default, deletes it."""
+        return browser_request.make_cookie(request, browser_request.cookie_name(request, PENDING), value, max_age)
 
     async def returned(self, request: BrowserRequest, params: Mapping[str, str]) -> PendingSignIn:
         """Return the sign-in that this browser began and that returns with these parameters. Its state is used up. Raises Forbidden
@@ -316,14 +307,12 @@ class OidcSignIn(Struct, eq=False):
             found = msgspec.json.decode(self.cipher.decrypt(sealed or "", PLACE), type=PendingSignIn)
         except (ValueError, msgspec.DecodeError):
             raise Unauthenticated(STALE) from None
-        is_same = hmac.compare_digest(
-            found.request.state.encode(), params.get("state", "").encode(errors="surrogatepass")
-        )
+        is_same = hmac.compare_digest(found.state.encode(), params.get("state", "").encode(errors="surrogatepass"))
         if not is_same or self.clock.now() >= found.expires_at or len(params.get("code", "")) > MAX_CODE:
             raise Unauthenticated(STALE)
         if params.get("iss", self.provider.issuer) != self.provider.issuer:  # RFC 9207
             raise Unauthenticated(STALE)
-        digest = hashlib.sha256(found.request.state.encode()).digest()
+        digest = hashlib.sha256(found.state.encode()).digest()
         if not await self.operators.use_sign_in(digest, found.expires_at, self.clock.now()):
             raise Unauthenticated(STALE)
         # A response with an error has no code (RFC 6749, 4.1.2.1).
@@ -342,7 +331,7 @@ class OidcSignIn(Struct, eq=False):
         self._waiting += 1
         try:
             attempt = await self.sessions.count_attempt("provider", request)
-            claims = await self.provider.claims(code, pending.request)
+            claims = await self.provider.claims(code, pending)
         finally:
             self._waiting -= 1
         # When the operator last authenticated at the provider; 0 if unknown, or in the future: it would not become old. Raises
@@ -387,6 +376,3 @@ class OidcSignIn(Struct, eq=False):
         if found.role != role and not await self.operators.change(found.id, role, None):
             raise Forbidden(LAST_OWNER)
         return msgspec.structs.replace(found, role=role), found.role
-
-    def _cookie(self, request: BrowserRequest, value: str, max_age: int) -> str:
-        return browser_request.make_cookie(request, browser_request.cookie_name(request, PENDING), value, max_age)

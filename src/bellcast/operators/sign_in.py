@@ -205,14 +205,15 @@ class ConsoleSessions:
         token = browser_request.session_token(request)
         session = None if token is None else await self._operators.session(keys.digest(token))
         now = self._clock.now()
-        if session is None or self._has_ended(session, now):
+        if (
+            session is None
+            or now >= session.created_at + self._longest(session.operator)
+            or now >= session.seen_at + IDLE_MS
+        ):
             raise Unauthenticated("Sign in: this session of the console has ended.")
         if now >= session.seen_at + TOUCH_MS:
             await self._operators.touch_session(session.digest, now)
         return session
-
-    def _has_ended(self, session: OperatorSession, now: int) -> bool:
-        return now >= session.created_at + self._longest(session.operator) or now >= session.seen_at + IDLE_MS
 
     def _longest(self, operator: Operator) -> int:
         return SESSION_MS if operator.subject is None else self._external_session_ms

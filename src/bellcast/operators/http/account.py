@@ -153,7 +153,9 @@ class SessionList(Struct, frozen=True):
 async def setup_state(request: ApiRequest) -> ASGIApp:
     """Read whether the console must be set up, and how operators sign in."""
     oidc = context.of(request).find(OidcSignIn)
-    return responses.json(SetupState(await sessions(request).is_setup_needed(), None if oidc is None else oidc.name))
+    return responses.json(
+        SetupState(await sessions(request).is_setup_needed(), None if oidc is None else oidc.provider.name)
+    )
 
 
 @public_operation(

@@ -98,7 +98,7 @@ async def finish(request: ApiRequest) -> ASGIApp:
         )
         # The cookie stays: it may be that of a newer sign-in in another tab, and one that is used up is refused.
         return responses.complete(refusal.status, page.encode(), responses.HTML, HEADERS)
-    cookies = (*signed_in.cookies, sign_in.end_cookie(browser))
+    cookies = (*signed_in.cookies, sign_in.cookie(browser))
     return responses.see_other(f"{_root(request)}{pending.return_path}", cookies)
 
 
