@@ -140,7 +140,7 @@ async def run_session(steps: Sequence[bytes | str]) -> None:
     sessions = EngineSessions(listener, SocketIOConfig(max_payload=MAX_PAYLOAD), FakeClock(), HubCallbacks())
     session = EngineSession(sessions, REQUEST)
     transport = PollingTransport(session)
-    session.begin(transport)
+    sessions.begin(session, transport)
     assert json.loads(transport.take_pending()[1:])["sid"] == session.sid
     assert (len(sessions), sessions.unjoined) == (1, 1)
     for step in steps:

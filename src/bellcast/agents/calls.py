@@ -209,7 +209,15 @@ class Agents(Struct, eq=False):
         confirm = arguments.pop("confirm", None)
         (would, _), condition = await self._exchange(authorization, preview(arguments)), dict[str, str]()
         if tool.replaced is not None:
-            would["replaces"], condition = await self._replaced(authorization, tool.replaced(arguments))
+            try:
+                found, tag = await self._exchange(authorization, tool.replaced(arguments))
+            except ToolError as missing:
+                if missing.status != NotFound.status:
+                    raise
+                would["replaces"], condition = None, {"if-none-match": "*"}
+            else:  # who saved what the write replaces, and when
+                would["replaces"] = {name: found[name] for name in ("by", "updated_at")}
+                condition = {"if-match": tag}
         if confirm is None:
             end = self.clock.now() + CONFIRM_MS
             text = self._confirmation(tool, caller, arguments, would, end, secrets.token_bytes(8))
@@ -229,16 +237,6 @@ class Agents(Struct, eq=False):
             raise Conflict("This confirmation was used: call without `confirm` again.")
         done, _ = await self._exchange(authorization, request(arguments), condition)
         return _encode({"done": marked(done)})
-
-    async def _replaced(self, authorization: str, current: ToolRequest) -> tuple[dict[str, Any] | None, dict[str, str]]:
-        """Return who saved what a write replaces, and when, and the condition of the write; None if it replaces nothing."""
-        try:
-            found, tag = await self._exchange(authorization, current)
-        except ToolError as missing:
-            if missing.status != NotFound.status:
-                raise
-            return None, {"if-none-match": "*"}
-        return {name: found[name] for name in ("by", "updated_at")}, {"if-match": tag}
 
     def _confirmation(
         self, tool: Tool, caller: Caller, arguments: Mapping[str, Any], would: Any, end: int, nonce: bytes

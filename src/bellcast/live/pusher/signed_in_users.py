@@ -144,7 +144,7 @@ class PusherUsers:
             try:
                 await self.save_acknowledged()
                 if rounds % EXPIRE_EVERY_ROUNDS == 0:
-                    db, now = self._live.engines.db, self._live.engines.clock.now()
+                    db, now = engines.db, engines.clock.now()
                     await Devices(db).delete_older(now - BROWSER_MEMORY_MS)
                     await LastEvents(db).delete_older(now - int(self._config.cache_ttl * 1000))
             except BellcastError as failure:

@@ -20,6 +20,7 @@ from bellcast.live.connection.outbound import CoalescingTransport
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request, socket_handoff
 from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.native.commands import Commands
 from bellcast.live.socketio import SocketIOConfig, engine_session, protocol, transports
@@ -84,7 +85,8 @@ class SocketIOEndpoint(Struct, eq=False):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = handshake_request.read(scope)
         query = request.parameter_values
-        if self.live.siblings is not None and await self._hand_off(scope, query, receive, send):
+        siblings = self.live.siblings
+        if siblings is not None and await self._hand_off(siblings, scope, query, receive, send):
             return
         if (request.header(b"upgrade") or "").lower() == "websocket":
             await self._serve_websocket(scope, request, query, send)
@@ -93,10 +95,12 @@ class SocketIOEndpoint(Struct, eq=False):
 
     # --- sessions of other processes
 
-    async def _hand_off(self, scope: Scope, query: Mapping[str, str], receive: Receive, send: Send) -> bool:
+    async def _hand_off(
+        self, siblings: SocketHandoff, scope: Scope, query: Mapping[str, str], receive: Receive, send: Send
+    ) -> bool:
         """Pass the request to the process that owns its session. Return True if it needs no response here."""
-        siblings, owner = self.live.siblings, engine_session.owner_of(_session_id(query))
-        if siblings is None or owner is None or owner[0] != engine_session.HOST:
+        owner = engine_session.owner_of(_session_id(query))
+        if owner is None or owner[0] != engine_session.HOST:
             return False
         socket_path = siblings.peer_path(owner[1])
         if socket_path is None or scope["method"] not in ("GET", "POST") or not asgi.can_take_over(scope):
@@ -136,7 +140,7 @@ class SocketIOEndpoint(Struct, eq=False):
             session = EngineSession(self.sessions, self._retained_request(request))
             transport = PollingTransport(session)
             transport.set_write_buffer_limits(high=self.live.config.limits.unsent)
-            session.begin(transport)
+            self.sessions.begin(session, transport)
             await asgi.respond(send, 200, [*transports.TEXT, *cors], transport.take_pending())
         elif (known := self.sessions.find(sid)) is None or not isinstance(known.transport, PollingTransport):
             await transports.respond_engine_error(send, protocol.BAD_REQUEST, cors)
@@ -177,7 +181,7 @@ class SocketIOEndpoint(Struct, eq=False):
         if _session_id(query):
             socket.probe(self._settings.upgrade_timeout)  # closes a second socket for the same session
         else:
-            session.begin(socket)
+            self.sessions.begin(session, socket)
         if early:
             socket.data_received(early)
 
@@ -218,10 +222,7 @@ class SocketIOEndpoint(Struct, eq=False):
             return protocol.BAD_REQUEST
         if query.get("EIO") != protocol.VERSION:
             return protocol.BAD_VERSION
-        return self._check_limits(request)
-
-    def _check_limits(self, request: HandshakeRequest) -> EngineError | None:
-        """Check the connection limit; refused clients retry the handshake."""
+        # The limits of connections; refused clients retry the handshake
         limit = self.live.config.max_connections
         try:
             unjoined = self.sessions.unjoined_from(request.address, POLLING, WEBSOCKET)

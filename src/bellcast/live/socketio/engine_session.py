@@ -168,15 +168,6 @@ class EngineSession(Struct, eq=False):
             self.unjoined_as = self.transport_name
             self.sessions.count_unjoined(self.request.address, self.unjoined_as, 1)
 
-    def begin(self, transport: EngineTransport) -> None:
-        """Send the open packet and start the heartbeat. A failed start is logged and closes the session."""
-        self.transport = transport
-        try:
-            self.sessions.begin(self)
-        except Exception:
-            log.exception("session_start_failed")
-            self.close(close_reasons.UNAVAILABLE)
-
     def send_packet(self, packet: bytes) -> None:
         transport = self.transport
         transport.transport.write(transport.encoding.text(packet))
@@ -294,21 +285,26 @@ class EngineSessions:
         if not self._unjoined_by_address[address, transport]:
             del self._unjoined_by_address[address, transport]
 
-    def begin(self, session: EngineSession) -> None:
-        """Register a session and open it on its first transport."""
-        session.set_unjoined()
-        session.deadline = asyncio.get_running_loop().time() + self.config.ping_interval
-        self._by_sid[session.sid] = session
-        self.callbacks.session_opened(session)
+    def begin(self, session: EngineSession, transport: EngineTransport) -> None:
+        """Register a session, and send the open packet on its first transport. A failed start is logged and closes the session."""
+        session.transport = transport
         handshake = {
             "sid": session.sid,
-            "upgrades": ("websocket",) if session.transport.encoding is POLLING_BODY else (),
+            "upgrades": ("websocket",) if transport.encoding is POLLING_BODY else (),
             "pingInterval": round(self.config.ping_interval * 1000),
             "pingTimeout": round(self.config.ping_timeout * 1000),
             "maxPayload": self.config.max_payload,
         }
-        session.send_packet(OPEN + msgspec.json.encode(handshake))
-        self.listener.on_open(session)
+        try:
+            session.set_unjoined()
+            session.deadline = asyncio.get_running_loop().time() + self.config.ping_interval
+            self._by_sid[session.sid] = session
+            self.callbacks.session_opened(session)
+            session.send_packet(OPEN + msgspec.json.encode(handshake))
+            self.listener.on_open(session)
+        except Exception:
+            log.exception("session_start_failed")
+            session.close(close_reasons.UNAVAILABLE)
 
     def set_drained(self, session: EngineSession) -> None:
         """Wake the tasks that wait until the client has read. Idempotent."""

@@ -65,7 +65,7 @@ def reencode(packet: bytes, encoding: Encoding) -> bytes:
     return encoding.binary(base64.b64decode(packet[1:])) if packet[:1] == b"b" else encoding.text(packet)
 
 
-def read(text: str) -> EnginePacket:
+def read_text(text: str) -> EnginePacket:
     """Decode a text frame. Raises InvalidPacket."""
     if text[:1] not in TYPES or not text:
         raise InvalidPacket("An Engine.IO packet begins with a digit from 0 to 6.")
@@ -86,7 +86,7 @@ def _read_part(part: bytes) -> EnginePacket:
         if part[:1] == b"b":
             # Java's client ends its base64 with a line feed.
             return EnginePacket("4", base64.b64decode(part[1:].translate(None, b"\r\n"), validate=True))
-        return read(part.decode())
+        return read_text(part.decode())
     except (UnicodeDecodeError, binascii.Error):
         raise InvalidPacket("A packet is UTF-8, or b and base64.") from None
 
@@ -272,13 +272,10 @@ def encode(packet: Packet) -> tuple[bytes, list[bytes]]:
         raise ValueError(f"A packet may have at most {MAX_ATTACHMENTS} binary values, got {len(attachments)}.")
     count = f"{len(attachments)}-" if attachments else ""
     kind = type + BINARY_EVENT - EVENT if attachments else type
+    namespace = "" if packet.namespace == ROOT else f"{packet.namespace},"
     id = "" if packet.id is None else packet.id
-    head = f"4{kind}{count}{prefix(packet.namespace)}{id}".encode()
+    head = f"4{kind}{count}{namespace}{id}".encode()
     return head + (b"" if data is None else _encode(data)), attachments
-
-
-def prefix(namespace: str) -> str:
-    return "" if namespace == ROOT else f"{namespace},"
 
 
 def _extract_attachments(value: Any, attachments: list[bytes]) -> Any:

@@ -316,7 +316,7 @@ class EngineWebSocket(asyncio.Protocol):
 
     def receive(self, message: str | bytes) -> None:
         try:
-            packet = protocol.read(message) if isinstance(message, str) else protocol.EnginePacket("4", message)
+            packet = protocol.read_text(message) if isinstance(message, str) else protocol.EnginePacket("4", message)
         except InvalidPacket:
             self._close_with_error(UNREADABLE)
             return

@@ -38,7 +38,7 @@ class Client:
         transport: Any = SimpleNamespace(
             transport=self.fake, open_socket=lambda: None, encoding=protocol.FRAMES, close_with=lambda *_: None
         )
-        self.session.begin(transport)
+        self.session.sessions.begin(self.session, transport)
         self.replaying, self.live = self._join("/"), self._join("/chat")
         self.live.transition(Phase.LIVE)
         self.replaying.transition(Phase.REPLAYING)
@@ -106,7 +106,7 @@ async def test_output_stays_limited_after_a_replay_that_ends_while_the_buffer_is
 
 async def test_namespace_is_joined_when_the_client_has_read_the_full_buffer() -> None:
     client = Client()
-    client.session.receive(protocol.read("40/new,"))
+    client.session.receive(protocol.read_text("40/new,"))
     for _ in range(10):
         await asyncio.sleep(0)
     assert client.started == []
@@ -118,5 +118,5 @@ async def test_namespace_is_joined_when_the_client_has_read_the_full_buffer() ->
 
 async def test_client_that_reads_nothing_and_is_refused_a_namespace_is_closed() -> None:
     client = Client()
-    client.session.receive(protocol.read("40/unknown,"))
+    client.session.receive(protocol.read_text("40/unknown,"))
     assert (client.session.is_closed, client.replaying.close_reason) == (True, TOO_SLOW)

@@ -45,7 +45,7 @@ class Polling:
         self.sessions = EngineSessions(self.listener, SocketIOConfig(), FakeClock(), HubCallbacks())
         self.session = EngineSession(self.sessions, REQUEST)
         self.transport = PollingTransport(self.session)
-        self.session.begin(self.transport)
+        self.sessions.begin(self.session, self.transport)
         self.opened = self.transport.take_pending()
 
     def probe(self, *messages: str) -> tuple[EngineWebSocket, FakeTransport]:
@@ -135,7 +135,7 @@ async def test_aborted_poll_ends_a_post_that_waits_for_the_queue() -> None:
 async def test_close_answers_the_waiting_poll() -> None:
     polling = Polling()
     poll = await polling.poll()
-    polling.session.receive(protocol.read("1"))
+    polling.session.receive(protocol.read_text("1"))
     assert await poll == protocol.NOOP
     assert (polling.session.is_closed, polling.session.transport, len(polling.sessions)) == (True, CLOSED_TRANSPORT, 0)
 
@@ -201,7 +201,7 @@ async def test_packets_between_probe_and_upgrade_stay_with_polling() -> None:
 
 async def test_messages_are_received_from_both_transports() -> None:
     polling = Polling()
-    polling.session.receive(protocol.read("4a"))
+    polling.session.receive(protocol.read_text("4a"))
     socket, _ = polling.probe("2probe", "5")
     socket.receive("4b")
     assert polling.listener.messages == ["a", "b"]
@@ -260,7 +260,7 @@ async def test_lost_websocket_ends_the_upgraded_session() -> None:
 async def test_session_closed_during_the_probe_closes_the_candidate() -> None:
     polling = Polling()
     socket, fake = polling.probe("2probe")
-    polling.session.receive(protocol.read("1"))
+    polling.session.receive(protocol.read_text("1"))
     socket.receive("5")
     assert fake.written[-1][0] == 0x88
 
@@ -270,7 +270,7 @@ async def test_missing_pong_closes_the_session_and_a_pong_keeps_it() -> None:
     session = polling.session
     session.check_timeout(session.deadline)
     assert polling.transport.take_pending() == protocol.PING
-    session.receive(protocol.read("3"))
+    session.receive(protocol.read_text("3"))
     session.check_timeout(session.deadline - 1)
     assert not session.is_closed
     session.check_timeout(session.deadline)
@@ -298,7 +298,7 @@ async def test_reader_that_blocks_another_server_is_disconnected(monkeypatch: py
         socket = EngineWebSocket(session, 1_000, 100)
         socket.transport, _ = scope["extensions"][EXTENSION](socket)
         socket.transport.write(websocket.response(b"key"))
-        session.begin(socket)
+        session.sessions.begin(session, socket)
 
     received = iter([{"type": "websocket.connect"}])
     scope = {"type": "websocket", "scheme": "ws", "headers": []}
@@ -317,7 +317,7 @@ async def test_session_that_cannot_be_checked_does_not_stop_the_others() -> None
     sessions = polling.sessions
     others = [EngineSession(sessions, REQUEST) for _ in range(5)]
     for session in others:
-        session.begin(PollingTransport(session))
+        sessions.begin(session, PollingTransport(session))
     polling.session.transport = SimpleNamespace(encoding=protocol.POLLING_BODY, transport=None)
     due = max(session.deadline for session in others)
     with capture_logs() as logs:

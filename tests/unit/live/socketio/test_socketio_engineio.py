@@ -15,13 +15,13 @@ from bellcast.live.socketio.protocol import (
 
 @pytest.mark.parametrize(("text", "packet"), [("2probe", ("2", "probe")), ("4", ("4", "")), ("4é\n", ("4", "é\n"))])
 def test_text_packet_is_a_digit_and_its_data(text: str, packet: tuple[str, str]) -> None:
-    assert protocol.read(text) == packet
+    assert protocol.read_text(text) == packet
 
 
 @pytest.mark.parametrize("text", ["", "7", "a", "²", " 4"])
 def test_text_packet_without_a_digit_is_invalid(text: str) -> None:
     with pytest.raises(InvalidPacket):
-        protocol.read(text)
+        protocol.read_text(text)
 
 
 @pytest.mark.thorough

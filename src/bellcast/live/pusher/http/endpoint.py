@@ -33,7 +33,7 @@ from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.validation_errors import sentence
 from bellcast.kernel.identities import Principal, Project
 from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
-from bellcast.live.pusher import signatures
+from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import PusherApp, PusherAppDirectory
 from bellcast.live.pusher.plugin import PusherConfig, aliased
 from bellcast.live.pusher.protocol import MAX_DEVICE
@@ -286,7 +286,7 @@ async def authorize_channel(request: PusherRequest) -> object:
             raise Forbidden(f"{name}: {permissions.refusal_of(principal, name)}")
     if not is_presence(name):
         return {"auth": signatures.sign(project, signatures.channel_string(requested.socket_id, name))}
-    data = _text({"user_id": principal.recipient, "user_info": _info(inbox)})
+    data = protocol.text({"user_id": principal.recipient, "user_info": _info(inbox)})
     return {
         "auth": signatures.sign(project, signatures.channel_string(requested.socket_id, name, data)),
         "channel_data": data,
@@ -301,7 +301,7 @@ async def authorize_user(request: PusherRequest) -> object:
     if requested.device is not None:
         validation.check(validation.text("device", requested.device, MAX_DEVICE))
         user_data["device"] = requested.device
-    data = _text(user_data)
+    data = protocol.text(user_data)
     signed = signatures.user_string(requested.socket_id, data)
     return {"auth": signatures.sign(project, signed), "user_data": data}
 
@@ -334,10 +334,6 @@ async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal,
 
 def _info(inbox: Inbox) -> dict[str, str]:
     return {} if inbox.name is None else {"name": inbox.name}
-
-
-def _text(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 PREFIXES = ("/apps/", "/users/", "/pusher/")
