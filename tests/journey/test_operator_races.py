@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from bellcast.operators.store import Operators
+from bellcast.operators.types import Operator
 from tests.journey.conftest import hashed
 from tests.journey.operators import PASSWORD, browser, keyed, set_up, signed_in
 from tests.journey.rest import Rest, refused
@@ -56,6 +58,26 @@ async def test_key_cannot_set_the_password_of_a_viewer_who_becomes_an_owner(
     response = await during_hashing(monkeypatch, change, promote)
     assert refused(response, 403, "forbidden")
     assert (await rest.store.operators.find("vera") or ("", ""))[1] == hashed(PASSWORD)
+
+
+@pytest.mark.parametrize("path", ["", "/sessions", "/mfa"])
+async def test_key_cannot_lock_out_a_viewer_who_becomes_an_owner(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    await set_up(rest)
+    await signed_in(rest, "vera", "viewer")
+    key, vera = await keyed(rest, "admin", "read", "observe"), await id_of(rest, "vera")
+    read, sessions = Operators.get, await rest.store.operators.count_sessions(0)
+
+    async def promoted_after_the_read(self: Operators, id: str) -> Operator | None:
+        found = await read(self, id)
+        assert await rest.store.operators.change(id, "owner", None)
+        return found
+
+    monkeypatch.setattr(Operators, "get", promoted_after_the_read)
+    assert refused(await key.delete(f"/v1/operators/{vera}{path}"), 409, "conflict")
+    assert [one.name for one in await rest.store.operators.all()] == ["owner", "vera"]
+    assert await rest.store.operators.count_sessions(0) == sessions
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])

@@ -100,13 +100,10 @@ class Operators(StoreTable):
         always has all tenants. Return None for an unknown operator, False if the last owner would lose the role; then
         nothing changes. Raises Conflict if the stored role or password hash differs from the one given: the caller's
         checks were made for another state."""
-        current = yield Statement("operator_role", {"id": id})
-        if not current:
+        current = yield from _current(id, role_before, password_before)
+        if current is None:
             return None
-        stored_role, stored_password = current[0]
-        if role_before not in (None, stored_role) or password_before not in (None, stored_password):
-            raise Conflict("The operator was changed in the meantime: try again.")
-        if role is not None and not (yield from _may_have_role(stored_role, role)):
+        if role is not None and not (yield from _may_have_role(current[0], role)):
             return False
         if role is not None:
             yield Statement("operator_change_role", {"id": id, "role": role})
@@ -118,12 +115,13 @@ class Operators(StoreTable):
         return True
 
     @write(LOCK)
-    def delete(self, id: str) -> Script[bool | None]:
-        """Delete an operator and its sessions. None for an unknown operator, False for the last owner."""
-        current = yield Statement("operator_role", {"id": id})
-        if not current:
+    def delete(self, id: str, *, role_before: Role | None = None) -> Script[bool | None]:
+        """Delete an operator and its sessions. None for an unknown operator, False for the last owner. Raises Conflict as
+        `change`."""
+        current = yield from _current(id, role_before)
+        if current is None:
             return None
-        if not (yield from _may_have_role(current[0][0], None)):
+        if not (yield from _may_have_role(current[0], None)):
             return False
         yield Statement("operator_delete", {"id": id})
         yield Statement("recovery_codes_end", {"operator": id})
@@ -156,10 +154,11 @@ class Operators(StoreTable):
         """Return the number of sessions used after this time, by the id of the operator."""
         return dict((yield Statement("operator_sessions_count", {"since": since})))
 
-    @write()
-    def end_sessions(self, operator: str) -> Script[None]:
-        """Delete all sessions of an operator."""
-        yield Statement("operator_sessions_end", {"id": operator})
+    @write(LOCK)
+    def end_sessions(self, id: str, *, role_before: Role | None = None) -> Script[None]:
+        """Delete all sessions of an operator. Raises Conflict as `change`."""
+        yield from _current(id, role_before)
+        yield Statement("operator_sessions_end", {"id": id})
 
     @read
     def session(self, digest: bytes) -> Script[OperatorSession | None]:
@@ -239,8 +238,9 @@ class Operators(StoreTable):
     replace_recovery_codes = write(LOCK)(on_table(_replace_recovery_codes))
 
     @write(LOCK)
-    def end_mfa(self, id: str, *, with_passkeys: bool) -> Script[bool]:
-        """Delete the secrets, recovery codes and passkeys; return whether the operator exists."""
+    def end_mfa(self, id: str, *, with_passkeys: bool, role_before: Role | None = None) -> Script[bool]:
+        """Delete the secrets, recovery codes and passkeys; return whether the operator exists. Raises Conflict as `change`."""
+        yield from _current(id, role_before)
         if with_passkeys:
             yield Statement("passkeys_end", {"operator": id})
         yield Statement("recovery_codes_end", {"operator": id})
@@ -317,6 +317,15 @@ def _insert(operator: Operator, password: str) -> Statement:
 
 def _tenants(tenants: tuple[str, ...] | None) -> str | None:
     return None if tenants is None else columns.to_json(tenants)
+
+
+def _current(id: str, role_before: Role | None, password_before: str | None = None) -> Script[Row | None]:
+    """Return the role and the password hash of an operator, None for an unknown one. Raises Conflict if the role or the hash is
+    not the one before, for which the caller's rights were checked."""
+    found = yield Statement("operator_role", {"id": id})
+    if found and (role_before not in (None, found[0][0]) or password_before not in (None, found[0][1])):
+        raise Conflict("The operator was changed in the meantime: try again.")
+    return found[0] if found else None
 
 
 def _may_have_role(current: str, role: Role | None) -> Script[bool]:

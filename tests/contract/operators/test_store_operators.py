@@ -317,6 +317,14 @@ async def test_operator_changes_only_from_the_role_and_password_that_were_checke
     with pytest.raises(Conflict):
         await operators.change("1", "owner", "y", password_before="z")
     assert await operators.session(b"a") is not None
+    for refused in (
+        operators.delete("1", role_before="developer"),
+        operators.end_sessions("1", role_before="developer"),
+        operators.end_mfa("1", with_passkeys=True, role_before="developer"),
+    ):
+        with pytest.raises(Conflict):
+            await refused
+    assert await operators.session(b"a") is not None
     assert await operators.change("1", "developer", "y", role_before="viewer", password_before="x")
     assert [(one.role, (await operators.find("1") or ("", ""))[1]) for one in await operators.all()] == [
         ("developer", "y")

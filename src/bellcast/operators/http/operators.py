@@ -144,27 +144,27 @@ async def delete(call: ResourceCall[None]) -> bool:
 
     The last owner cannot be deleted."""
     operator = await _manageable(call.request)
-    _check_changed(await Operators(call.ctx.engines.db).delete(operator.id))
+    _check_changed(await Operators(call.ctx.engines.db).delete(operator.id, role_before=operator.role))
     audit.note_changes(call.request, {"name": operator.name, "role": operator.role}, {})
     return True
 
 
-@OPERATORS.delete("/sessions")
+@OPERATORS.delete("/sessions", refusals=(NotFound, Conflict))
 async def end_sessions(call: ResourceCall[None]) -> bool:
     """End all sessions of an operator.
 
     The operator can sign in again. After the loss of a device, change the password too."""
     operator = await _manageable(call.request)
-    await Operators(call.ctx.engines.db).end_sessions(operator.id)
+    await Operators(call.ctx.engines.db).end_sessions(operator.id, role_before=operator.role)
     audit.note_change(call.request, "sessions", None, "ended")
     return True
 
 
-@OPERATORS.delete("/mfa")
+@OPERATORS.delete("/mfa", refusals=(NotFound, Conflict))
 async def reset_mfa(call: ResourceCall[None]) -> bool:
     """Remove the authenticator app, the recovery codes and the passkeys of an operator."""
     operator = await _manageable(call.request)
-    await Operators(call.ctx.engines.db).end_mfa(operator.id, with_passkeys=True)
+    await Operators(call.ctx.engines.db).end_mfa(operator.id, with_passkeys=True, role_before=operator.role)
     audit.note_change(call.request, "has_mfa", operator.has_mfa, after=False)
     return True
 
