@@ -331,7 +331,11 @@ class OidcSignIn(Struct, eq=False):
         self._waiting += 1
         try:
             attempt = await self.sessions.count_attempt("provider", request)
-            claims = await self.provider.claims(code, pending)
+            try:
+                claims = await self.provider.claims(code, pending)
+            except Unavailable:  # says nothing about the caller
+                await self.operators.clear_failures(attempt)
+                raise
         finally:
             self._waiting -= 1
         # When the operator last authenticated at the provider; 0 if unknown, or in the future: it would not become old. Raises

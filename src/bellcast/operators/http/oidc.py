@@ -84,8 +84,8 @@ async def finish(request: ApiRequest) -> ASGIApp:
         try:
             signed_in, role_before = await sign_in.complete(browser, pending, params["code"])
         except BellcastError as refusal:
-            # The limit of failed attempts also bounds the number of these entries.
-            if not isinstance(refusal, TooMany):
+            # The limit of failed attempts also bounds the number of these entries. An outage of the provider does not count.
+            if not isinstance(refusal, TooMany | Unavailable):
                 await audit.record(request, UNKNOWN, refusal.code)
             raise
         audit.note_change(request, "role", role_before, signed_in.operator.role)
