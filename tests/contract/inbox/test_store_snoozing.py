@@ -10,6 +10,7 @@ from bellcast.channels.types import NewDecision
 from bellcast.inbox.store.marking import MAX_SNOOZES
 from bellcast.inbox.types.inboxes import NotificationAdded, NotificationUpdated, Query
 from bellcast.inbox.types.notifications import ActionButton, Edit
+from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.script import Statement
 from bellcast.kernel.errors import Conflict, NotFound
 from tests.contract.app import App
@@ -145,6 +146,29 @@ async def test_only_rows_snoozed_until_back_say_that_they_await_the_return(app: 
     (corrected,) = (await app.open("alice")).events
     updates = [event for event in (read, *edited[1], corrected) if isinstance(event, NotificationUpdated)]
     assert [update.notification.awaits_return for update in updates] == [True] * 3
+
+
+async def test_lists_of_sent_notifications_say_which_await_the_return(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id, timed = await app.send("alice"), await app.send("alice")
+    await app.mark("alice", "snooze", ids=(id,), until=app.now + 60_000, until_back=True)
+    await snoozed(app, timed)
+    single = [await app.store.sent.find("", one) for one in (id, timed)]
+    assert [one.notification.awaits_return for one in single if one is not None] == [True, UNSET]
+
+    async def listed(query: ListQuery) -> dict[str, object]:
+        return {
+            one.notification.id: one.notification.awaits_return
+            for one in (await app.store.sent.notifications(query)).items
+        }
+
+    awaits = {id: True, timed: UNSET}
+    assert await listed(ListQuery()) == await listed(ListQuery(tenants=[""])) == awaits
+    assert await listed(ListQuery(tenants=[""], filters={"recipient": "alice"})) == awaits
+    # Those of a tenant that has few rows among many of others.
+    monkeypatch.setattr("bellcast.kernel.db.lists.FIRST_SCANNED_ROWS", 1)
+    assert await listed(ListQuery(tenants=[""])) == awaits
 
 
 async def test_corrections_of_many_inboxes_read_once_which_rows_await_the_return(

@@ -75,7 +75,7 @@ INSERT INTO notification_tags (recipient, tag, id) VALUES (:inbox, :tag, :id)
 
 -- name: direct_find
 -- A notification sent to a recipient of one tenant.
-SELECT e.*, r.key FROM notifications n
+SELECT e.*, r.key, r.tenant, n.return_by FROM notifications n
 JOIN recipients r ON r.id = n.recipient AND r.tenant = :tenant
 JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
 WHERE n.id = :id AND n.announcement IS NULL
@@ -98,9 +98,13 @@ ORDER BY id DESC LIMIT 1 OFFSET :skipped
     SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
   ))
 
+-- fragment: sent_entry
+-- A row of a list: `return_by` is read by its id, because no index of the lists has it.
+e.*, n.key, n.tenant, (SELECT f.return_by FROM notifications f WHERE f.recipient = e.recipient AND f.id = e.id)
+
 -- name: sent_page
 -- Notifications to named recipients, newest first. The inner query reads the index in order and stops at the limit.
-SELECT e.*, n.key, n.tenant FROM (
+SELECT {{sent_entry}} FROM (
   SELECT n.recipient, n.id, r.key, r.tenant
   FROM notifications n JOIN recipients r ON r.id = n.recipient
   WHERE n.announcement IS NULL AND n.id < :before AND n.id >= :since
@@ -145,7 +149,7 @@ WHERE r.tenant = :tenant AND n.id < :before AND n.id >= :since AND {{sent_filter
 
 -- name: sent_of_tenant_page
 -- Notifications to the recipients of a tenant that has few rows, newest first.
-SELECT e.*, n.key, n.tenant FROM (
+SELECT {{sent_entry}} FROM (
   SELECT n.recipient, n.id, r.key, r.tenant FROM {{sent_of_tenant}}
   ORDER BY n.id DESC LIMIT :limit
 ) n JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
@@ -164,7 +168,7 @@ ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- name: sent_of_recipient_page
 -- Notifications to one recipient, newest first.
-SELECT e.*, n.key, n.tenant FROM (
+SELECT {{sent_entry}} FROM (
   SELECT n.recipient, n.id, CAST(:recipient AS TEXT) AS key, CAST(:tenant AS TEXT) AS tenant
   FROM notifications n
   WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)

@@ -40,9 +40,7 @@ def find(tenant: str, id: str) -> Script[SentItem | None]:
     """Return a notification or announcement of the tenant."""
     direct = yield from _find_direct(tenant, id)
     if direct is not None:
-        item = _direct_item(tenant, direct)
-        (notification,) = yield from marking.with_awaited_returns(direct[rows.RECIPIENT], [item.notification])
-        return replace(item, notification=notification)
+        return _direct_item(direct)
     announced = yield from _find_announcement(tenant, id)
     return (yield from find_outside(tenant, id)) if announced is None else _announced_item(announced)
 
@@ -242,9 +240,12 @@ def existing(match: T | None) -> T:
     return match
 
 
-def _direct_item(tenant: str, row: Row) -> SentItem:
-    *_, edited_at, key = row
-    return SentItem(notification=rows.notification(row), tenant=tenant, recipient=key, edited_at=edited_at)
+def _direct_item(row: Row) -> SentItem:
+    *_, edited_at, key, tenant, return_by = row
+    notification = rows.notification(row)
+    if return_by is not None:
+        notification = replace(notification, awaits_return=True)
+    return SentItem(notification=notification, tenant=tenant, recipient=key, edited_at=edited_at)
 
 
 def _announced_item(row: Row) -> SentItem:
@@ -302,7 +303,7 @@ def outside_notification(row: Row) -> Notification:
     return Notification(id=id, type=type, title=title, created_at=times.to_rfc3339(created_at))
 
 
-IN_INBOXES = SentSource("sent", lambda row: _direct_item(row[-1], row[:-1]))
+IN_INBOXES = SentSource("sent", _direct_item)
 OUTSIDE = SentSource("outside", outside_item)
 ANNOUNCED = SentSource("announced", _announced_item, by_owner=False)
 # The index of notifications has no tenant: these have a search of their own.
