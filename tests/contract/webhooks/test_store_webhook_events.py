@@ -127,6 +127,24 @@ async def test_reading_all_reports_the_rows_that_are_seen_with_it(
     ]
 
 
+@pytest.mark.parametrize("is_bulk", [False, True])
+async def test_reading_the_archive_reports_the_rows_that_are_seen_with_it(
+    app: App, is_bulk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_bulk:
+        monkeypatch.setattr("bellcast.inbox.store.marking.MAX_ROW_EVENTS", 1)
+    ids = tuple([await app.send("alice", title=title) for title in ("1", "2", "3")])
+    await app.mark("alice", "seen", ids=ids[:1])
+    await app.mark("alice", "archive", ids=ids)
+    report, number = Report(), (await app.inbox("alice")).number
+    await app.store.inboxes.mark(number, Marking(actions=("read",), view="archived"), app.now, report)
+    every = {"recipient": "alice", "id": None, "all": True}
+    assert report.changes == [
+        ("notification.seen", {**every, "changed": 2}),
+        ("notification.read", {**every, "changed": 3}),
+    ]
+
+
 async def test_button_commits_with_its_event_once(app: App) -> None:
     report, buttons = Report(), (ActionButton(key="accept", label="Accept"),)
     sent = await app.send("alice", actions=buttons)

@@ -198,14 +198,14 @@ def _mark_bulk(
     word = EVENT_NAMES[marking.actions[0]]  # only several actions, or a snooze, name notifications
     where = {**where, **wanted._asdict(), "now": now}
     tally = "deletion_tally" if wanted.deleted else "marking_tally"
-    ((changed, unread, unseen),) = yield Statement(tally, where, heavy=True)
+    ((changed, unread, unseen, never_seen),) = yield Statement(tally, where, heavy=True)
     if not changed:
         return Marked(0, (yield from _state(where["inbox"])))
     state = yield from advance_revision(where["inbox"], unread, unseen)
     where["revision"] = state.revision
     for name in ("tombstones_of_parts", "delete_parts", "untag_deleted") if wanted.deleted else ("mark_parts",):
         yield Statement(name, where, heavy=True)
-    events = [*_reported_all(state, "seen", -unseen, report)] if wanted.seen > 0 else []
+    events = [*_reported_all(state, "seen", never_seen, report)] if wanted.seen > 0 else []
     events += _reported_all(state, "read", changed, report) if wanted.read > 0 else ()
     yield from webhook_events.add(events, now)
     return Marked(changed, state, (InboxBulkChanged(state, word, now, None, marking.type, marking.view, marking.tag),))

@@ -49,7 +49,7 @@ WHERE recipient = :inbox AND id = :id
     OR (:archived <> 0 AND snoozed_until IS NOT NULL))
 
 -- name: marking_tally
--- How many rows a marking of whole parts changes, and by how much the counters change.
+-- How many rows a marking of whole parts changes, by how much the counters change, and how many of the rows were never seen.
 -- Each of :seen, :read and :archived is 1 to set it, -1 to clear it, 0 to leave it.
 SELECT count(*),
   count(*) FILTER (WHERE
@@ -59,7 +59,8 @@ SELECT count(*),
   count(*) FILTER (WHERE
     (CASE WHEN :seen = 0 THEN seen_at IS NULL ELSE :seen < 0 END)
     AND (CASE WHEN :archived = 0 THEN archived_at IS NULL ELSE :archived < 0 END)
-  ) - count(*) FILTER (WHERE seen_at IS NULL AND archived_at IS NULL)
+  ) - count(*) FILTER (WHERE seen_at IS NULL AND archived_at IS NULL),
+  count(*) FILTER (WHERE seen_at IS NULL)
 FROM notifications
 WHERE {{marking_changes}}
 
@@ -83,10 +84,11 @@ UPDATE notifications SET
 WHERE {{marking_changes}}
 
 -- name: deletion_tally
--- How many rows a deletion of whole parts removes, and by how much the counters change.
+-- How many rows a deletion of whole parts removes, and by how much the counters change; it sees no row.
 SELECT count(*),
   -count(*) FILTER (WHERE read_at IS NULL AND archived_at IS NULL),
-  -count(*) FILTER (WHERE seen_at IS NULL AND archived_at IS NULL)
+  -count(*) FILTER (WHERE seen_at IS NULL AND archived_at IS NULL),
+  0
 FROM notifications
 WHERE {{in_parts}}
 
