@@ -467,9 +467,10 @@ class PushEndpoints(StoreTable):
         params = {**msgspec.structs.asdict(endpoint), "public_key": endpoint.p256dh, "tenant": tenant, "inbox": inbox}
         is_new = not (yield Statement("push_endpoint_find", params))
         ((id,),) = yield Statement("push_endpoint_write", params)
-        name = {"tenant": tenant, "key": recipient}
-        for one in (yield from _push_endpoints(tenant, recipient))[limit:]:
-            yield Statement("push_endpoint_delete", {**name, "id": one.id})
+        # Not this one, even if it seems the oldest, because the clock was set back.
+        others = [one.id for one in (yield from _push_endpoints(tenant, recipient)) if one.id != id]
+        for other in others[limit - 1 :]:
+            yield Statement("push_endpoint_delete", {"tenant": tenant, "key": recipient, "id": other})
         return id, is_new
 
     page = read(on_table(_push_endpoints))

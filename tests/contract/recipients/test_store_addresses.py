@@ -42,6 +42,15 @@ async def test_known_endpoint_moves_with_its_id_and_the_oldest_are_deleted(app: 
     assert await endpoints.page("acme", "alice") == []
 
 
+async def test_new_endpoint_stays_if_the_clock_was_set_back(app: App) -> None:
+    endpoints = app.store.push_endpoints
+    for number in (1, 2):
+        await endpoints.put("", "alice", endpoint(number), 2)
+    new = endpoint(3, registered_at=NOW - 1)
+    assert await endpoints.put("", "alice", new, 2) == (new.id, True)
+    assert [one.id for one in await endpoints.page("", "alice")] == [endpoint(2).id, new.id]
+
+
 async def test_chat_addresses_are_replaced_as_a_whole(app: App) -> None:
     recipients = app.store.recipients
     chat = ChatAddresses(slack="https://hooks.slack.com/x", telegram=-100)
