@@ -261,6 +261,13 @@ def test_audit_log_says_what_a_failure_of_the_server_leaves_open(
     expect(state).to_contain_text("Failed: internalA part of it may have been done.")
 
 
+@pytest.mark.parametrize("id", ["missing", "01890a5d-ac96-774b-bcce-b302099a8057"])
+def test_audit_log_has_no_entry_of_an_unknown_id(open_console: Callable[..., Page], id: str) -> None:
+    page = open_console(f"/audit/{id}")
+    expect(page.get_by_text("The audit log has no such entry.")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Audit")
+
+
 def test_audit_log_counts_no_fields_of_what_was_created(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/")
     change = {"field": "url", "from": None, "to": "https://example.com"}

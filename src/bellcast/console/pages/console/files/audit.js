@@ -10,7 +10,7 @@ import { Loaded, useLoad } from './load.js';
 import { Headline } from './object-parts.js';
 import { Card, Facts, Heading, Moment, Opening, State, Time } from './parts.js';
 import { nameOf as nameOfRecipient, readNames } from './recipient-names.js';
-import { get, path, withQuery } from './server.js';
+import { get, path, Problem, withQuery } from './server.js';
 
 /** The names of keys and operators by their ids. */
 const names = new Map();
@@ -94,9 +94,9 @@ export function LatestActions({ page, of }) {
 async function entryOf(id, tenant, signal) {
   const at = parseInt(id.replace('-', '').slice(0, 12), 16);
   const iso = (ms) => new Date(ms).toISOString();
-  const { entries } = await get(withQuery('/v1/audit', { tenant, from: iso(at - 1000), to: iso(at + 1000), limit: 200 }), signal);
+  const { entries } = at >= 0 ? await get(withQuery('/v1/audit', { tenant, from: iso(at - 1000), to: iso(at + 1000), limit: 200 }), signal) : { entries: [] };
   const found = entries.find((one) => one.id === id);
-  if (!found) throw new Error('The audit log has no such entry.');
+  if (!found) throw new Problem(404, { detail: 'The audit log has no such entry.' }, null);
   await readMore([found]);
   return found;
 }
