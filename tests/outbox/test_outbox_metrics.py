@@ -1,11 +1,14 @@
 """/metrics of the outbox: waiting rows and their age, refused rows, and whether rows are being sent."""
 
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from bellcast.outbox import tables
+from bellcast.outbox.consumer import OutboxConsumer
+from tests.clock import FakeClock
 from tests.faults.proxy import Proxy
 from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
@@ -18,6 +21,22 @@ def outbox_metrics(server: ServerProcess) -> dict[str, float]:
     lines = httpx.get(f"{server.url}/metrics", timeout=30).text.splitlines()
     values = dict(line.split() for line in lines if line.startswith("bellcast_outbox_"))
     return {name.removeprefix("bellcast_outbox_"): float(value) for name, value in values.items()}
+
+
+async def test_backlog_is_counted_after_the_clock_was_set_back(monkeypatch):
+    waiting = 1
+
+    async def backlog(_: object) -> tables.Backlog:
+        return tables.Backlog(waiting, None, 0, 0)
+
+    monkeypatch.setattr(tables, "backlog", backlog)
+    clock, unused = FakeClock(), cast(Any, None)
+    consumer = OutboxConsumer("", unused, clock)
+    await consumer._count(unused)
+    clock.advance(-86_400)
+    waiting = 2
+    await consumer._count(unused)
+    assert consumer.numbers()["outbox_waiting"] == 2
 
 
 @pytest.mark.thorough

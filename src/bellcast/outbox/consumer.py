@@ -250,7 +250,7 @@ class OutboxConsumer:
 
     async def _count(self, connection: asyncpg.Connection) -> None:
         """Update the gauges, at most once per COUNT_INTERVAL_MS."""
-        if self._clock.now() - self._counted_at < COUNT_INTERVAL_MS:
+        if 0 <= self._clock.now() - self._counted_at < COUNT_INTERVAL_MS:
             return
         self._counted_at = self._clock.now()
         backlog = await tables.backlog(connection)

@@ -175,6 +175,18 @@ async def test_idle_stream_is_deleted(start: Start, monkeypatch: pytest.MonkeyPa
     await node.publish("a", 2)
 
 
+async def test_idle_stream_that_another_node_has_deleted_is_passed_over(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, other = await start(), await start()
+    for number, one in enumerate((node, other)):
+        await one.publish("a", number)
+    monkeypatch.setattr("bellcast.kernel.brokers.nats_log.IDLE_SECONDS", 0)
+    assert not await node.log.sweep("", node.clock.now())
+    assert not await other.log.sweep("", other.clock.now())
+    assert (await other.publish("a", 2)).id is not None
+
+
 async def test_stream_of_a_build_that_did_not_store_its_tenant_is_passed_over(start: Start) -> None:
     node, earlier = await start(), await start()
     await node.publish("a", 1)
@@ -239,6 +251,42 @@ async def test_tenants_beyond_the_limit_have_no_history(start: Start) -> None:
     assert [entry["event"] for entry in logs] == ["topic_history_full"]
     assert await node.history.count_logs() == 1
     assert node.data == [0, 1]
+
+
+async def test_tenant_beyond_the_limit_has_a_history_when_the_clock_has_been_set_back(start: Start) -> None:
+    node = await start(f"{engines.nats().url}?streams=1")
+    await node.publish("a", 1)
+    (refused,) = await node.history.append(LiveEvent("acme", "n", 1, topic="a"))
+    await node.log._delete("", (await node.config())["name"])
+    node.clock.advance(-86_400)
+    (kept,) = await node.history.append(LiveEvent("acme", "n", 2, topic="a"))
+    assert refused.id is None
+    assert kept.id is not None
+
+
+async def test_events_are_recovered_after_the_clock_was_ahead(start: Start) -> None:
+    node = await start()
+    await node.follow(A)
+    node.clock.advance(86_400)
+    await node.follow(A)
+    node.clock.advance(-86_400)
+    before = (await node.publish("a", 1)).id or ""
+    await node.publish("a", 2)
+    assert await data(node.history, before, A) == ([2], True)
+
+
+async def test_event_whose_connection_ends_while_it_is_written_is_unavailable(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start()
+    await node.publish("a", 1)
+
+    async def lost() -> None:
+        raise ConnectionResetError("Connection lost")
+
+    monkeypatch.setattr(node.transport._writer, "drain", lost)
+    with pytest.raises(Unavailable):
+        await node.publish("a", 2)
 
 
 @pytest.mark.parametrize("reason", ["off", "no right", "version"])

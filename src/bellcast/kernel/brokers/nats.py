@@ -240,6 +240,8 @@ class NatsTransport:
                 await writer.drain()
         except TimeoutError:
             raise Unavailable("NATS does not respond.") from None
+        except OSError as failure:
+            raise Unavailable("The connection to NATS was lost.") from failure
 
     async def fence(self, data: bytes = b"") -> None:
         """Write operations. Returns once the server has processed them, and every message that it had before has been received."""

@@ -42,6 +42,8 @@ IDLE_SECONDS = 86_400
 BATCH_MESSAGES, BATCH_BYTES, MAX_BATCHES = 1_000, 1_048_576, 32
 # After a refusal, a tenant's stream is not requested again for this time (milliseconds).
 FULL_MS = 60_000
+# A clock that goes back by more than this was wrong before.
+STEP_MS = 10_000
 # Seconds between attempts while a stream has no leader, or while the replica that answers is behind the leader.
 RETRY_SECONDS = 0.02
 # A server that shuts down answers as if JetStream was off, before it closes the connections.
@@ -94,7 +96,7 @@ class NatsLog(TopicLog):
         self._rules = rules
         self._streams: dict[str, TenantStream] = {}
         self._lookups: dict[str, asyncio.Task[TenantStream | None]] = {}
-        self._full: dict[str, int] = {}  # until when, by tenant
+        self._full: dict[str, int] = {}  # when a stream was refused, by tenant
         self._batches = asyncio.Semaphore(MAX_BATCHES)
         self._now = 0
 
@@ -128,14 +130,15 @@ class NatsLog(TopicLog):
     async def read(
         self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int
     ) -> LogRead:
-        self._now = now = max(self._now, now)  # what has expired stays so
+        # What has expired stays so, unless the clock was wrong.
+        self._now = now if now < self._now - STEP_MS else max(self._now, now)
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT):
                 while True:
                     stream = await self._find(tenant)
                     if stream is None:
                         # The epoch 0 and the Unix time, by which a later read knows that the first log has begun after it.
-                        end = EventId(0, now // 1000)
+                        end = EventId(0, self._now // 1000)
                         is_known = (
                             after is not None and not after.epoch and 0 <= end.offset - after.offset < IDLE_SECONDS
                         )
@@ -167,7 +170,11 @@ class NatsLog(TopicLog):
         found = await self._find(tenant)
         if found is None:
             return False
-        info = await self._api("STREAM.INFO", found.name)
+        try:
+            info = await self._api("STREAM.INFO", found.name)
+        except StreamGone:  # another node has deleted it
+            self._streams.pop(tenant, None)
+            return False
         last = max(info["state"]["last_ts"], info["created"])
         if (datetime.fromisoformat(info["ts"]) - datetime.fromisoformat(last)).total_seconds() < IDLE_SECONDS:
             return True
@@ -420,7 +427,8 @@ class NatsLog(TopicLog):
 
     async def _create(self, tenant: str, now: int) -> TenantStream:
         """Create a tenant's first stream. Raises LogFull."""
-        if now < self._full.get(tenant, 0):
+        refused_at = self._full.get(tenant)
+        if refused_at is not None and 0 <= now - refused_at < FULL_MS:
             raise LogFull
         total = await self.count_logs()
         reason = f"{total} tenants have a history"
@@ -429,7 +437,7 @@ class NatsLog(TopicLog):
                 return await self._begin(tenant, now // 1000)
             except LogFull as failure:
                 reason = str(failure)
-        self._full[tenant] = now + FULL_MS
+        self._full[tenant] = now
         log.warning("topic_history_full", tenant=tenant, reason=reason)
         raise LogFull
 

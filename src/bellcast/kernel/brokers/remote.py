@@ -338,7 +338,7 @@ class RemoteBroker(Broker):
         if kind not in self._unknown and len(self._unknown) >= MAX_UNKNOWN_KINDS:
             kind = "other"
         now = self._clock.now()
-        if now - self._unknown.get(kind, -UNKNOWN_INTERVAL_MS) >= UNKNOWN_INTERVAL_MS:
+        if not 0 <= now - self._unknown.get(kind, -UNKNOWN_INTERVAL_MS) < UNKNOWN_INTERVAL_MS:
             self._unknown[kind] = now
             log.warning("event_not_decodable", kind=kind, reason=str(failure))
 

@@ -146,6 +146,10 @@ async def test_messages_of_an_older_node_warn_once_a_minute_for_each_kind_and_it
             clock.advance(2)
         assert Counter(line["kind"] for line in logs) == {"node": 3, "nodes-asked": 3, "spent": 3, "malformed": 3}
         logs.clear()
+        clock.advance(-86_400)
+        broker._receive(origin + b"\xc1")
+        assert [line["kind"] for line in logs] == ["malformed"]
+        logs.clear()
         for number in range(1_000):
             broker._receive(origin + msgspec.msgpack.encode({"kind": f"newer{number}"}))
         assert len(logs) == remote.MAX_UNKNOWN_KINDS - 4 + 1
