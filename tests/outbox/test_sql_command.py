@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 from bellcast import cli
 from bellcast.cli.output import CommandError
 from bellcast.kernel.errors import BellcastError
+from bellcast.outbox import tables
 from tests.faults.raw_sockets import eventually
 from tests.journey.shell import bellcast
 
@@ -66,6 +67,17 @@ def test_uninstall_ends_watches_and_leaves_the_apps_tables_alone(app):
     assert app.run("SELECT 1 FROM pg_namespace WHERE nspname = 'bellcast'") == []
     status = bellcast("sql", "status", app.url)
     assert (status.status, "bellcast sql install" in status.err) == (1, True)
+
+
+@pytest.mark.parametrize(("installed", "command"), [(2, ["install"]), (3, ["uninstall", "--force"])])
+def test_open_transaction_of_the_app_delays_the_others_for_seconds_only(app, monkeypatch, installed, command):
+    """While a command waits for its lock, all later writers of the outbox wait behind it."""
+    monkeypatch.setattr(tables, "SET_LOCK_TIMEOUT", "SET LOCAL lock_timeout = '100ms'")
+    app.run("UPDATE bellcast.outbox_version SET version = %s", installed)
+    with app.connect() as writing:
+        writing.execute("SELECT bellcast.notify('alice', '{}')")
+        result = CliRunner().invoke(cli.app, ["sql", *command], env={"BELLCAST_DATABASE_URL": app.url})
+    assert "lock timeout" in str(result.exception)
 
 
 def test_printed_installation_equals_the_command(empty_database):

@@ -20,8 +20,8 @@ COLUMN = re.compile(r"\{([^{}]*)\}")
 # The row trigger, and the trigger for TRUNCATE.
 TRIGGER, TRUNCATE_TRIGGER = "bellcast_watch", "bellcast_watch_truncate"
 OWN_SCHEMA = "bellcast"
-# How long `watch` waits for the app's writers, and delays them.
-LOCK_TIMEOUT = "5s"
+# How long a change of the app's tables or of the outbox waits for open transactions, and delays all later writers.
+SET_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '5s'"
 
 
 class TableWatch(Struct, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ async def watch(connection: asyncpg.Connection, request: WatchRequest) -> TableW
     watched = plan(request, table)
     argument = await connection.fetchval("SELECT quote_literal($1)", msgspec.json.encode(watched).decode())
     async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        await connection.execute(SET_LOCK_TIMEOUT)
         await _drop(connection, table.name)
         rows = [kind.upper() for kind in KINDS if kind in watched.names and kind != "truncate"]
         if rows:
@@ -99,7 +99,7 @@ async def unwatch(connection: asyncpg.Connection, table: str) -> str:
     """Drop the triggers of a table and return its name. Raises NotFound for a table without them."""
     info = await _find(connection, table)
     async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        await connection.execute(SET_LOCK_TIMEOUT)
         if not await _drop(connection, info.name):
             raise NotFound(f"{table} is not watched.")
     return info.name
@@ -126,8 +126,7 @@ async def _find(connection: asyncpg.Connection, table: str) -> TableInfo:
         row = None  # not a valid name
     if row is None:
         raise NotFound(f"The table {table} does not exist in this database.")
-    name, schema, short, kind, columns, key = row
-    info = TableInfo(name, schema, short, kind, tuple(columns), tuple(key))
+    info = TableInfo(*row[:4], *map(tuple, row[4:]))
     if info.schema == OWN_SCHEMA:
         raise Conflict(f"{table} belongs to Bellcast and cannot be watched: connect to a stream for its changes.")
     if info.kind not in ("r", "p"):

@@ -10,13 +10,12 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.db.migrations import load
-from bellcast.kernel.db.postgres_connection import POSTGRES_ERRORS, UNAVAILABLE_ERRORS
+from bellcast.kernel.db.postgres_connection import CONNECT_TIMEOUT, POSTGRES_ERRORS, UNAVAILABLE_ERRORS
 from bellcast.kernel.errors import Conflict, NotFound, Unavailable
 from bellcast.outbox import SQL, table_watch
-from bellcast.outbox.table_watch import TableWatch
+from bellcast.outbox.table_watch import SET_LOCK_TIMEOUT, TableWatch
 
 MIN_VERSION = 15
-CONNECT_TIMEOUT = 5.0
 # A query on the outbox takes milliseconds; one that takes this long waits for a lock held by the app.
 COMMAND_TIMEOUT = 15.0
 # Advisory lock: one `bellcast sql` at a time ("Bell", "outb").
@@ -101,6 +100,7 @@ async def install(
                 f"The outbox has version {installed}, newer than this Bellcast supports ({current}): upgrade Bellcast."
             )
         if installed < current:
+            await connection.execute(SET_LOCK_TIMEOUT)
             await connection.execute(script(installed))
         for role in senders:
             # Sending needs no privilege on the tables, since the functions are SECURITY DEFINER.
@@ -125,6 +125,7 @@ async def uninstall(connection: asyncpg.Connection, *, force: bool) -> int:
     async with connection.transaction():
         await check_installed(connection)
         # Locked, so that no row is added between the count and the drop.
+        await connection.execute(SET_LOCK_TIMEOUT)
         await connection.execute("LOCK TABLE bellcast.outbox IN ACCESS EXCLUSIVE MODE")
         waiting = int(await connection.fetchval("SELECT count(*) FROM bellcast.outbox"))
         if waiting and not force:
