@@ -17,25 +17,23 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 from asyncpg import exceptions
-from asyncpg.pool import PoolConnectionProxy
 
 from bellcast.kernel.brokers.history import EventId, ids_up_to
 from bellcast.kernel.brokers.memory import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
 from bellcast.kernel.brokers.port import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers.remote import PubSubMessage
 from bellcast.kernel.db import postgres_connection, statements
-from bellcast.kernel.db.postgres_connection import POSTGRES_ERRORS, PooledConnection, identity_of
+from bellcast.kernel.db.postgres_connection import CONNECT_TIMEOUT, POSTGRES_ERRORS, PooledConnection, Raw, identity_of
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream
 
 CHANNELS = 64
 # Bytes of text per notification: PostgreSQL's limit is 8,000, less the prefix.
 MAX_NOTIFY_BYTES = 7_800
-CONNECT_TIMEOUT = 5.0
 COMMAND_TIMEOUT = 5.0
 NOTIFY = "SELECT count(pg_notify(channel, part)) FROM unnest($1::text[], $2::text[]) notice (channel, part)"
 
@@ -220,9 +218,6 @@ SQL = statements.of_file(
 )
 
 
-LogConnection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
-
-
 class PostgresLog(TopicLog):
     """A log in the database of a transport. It survives a restart of PostgreSQL."""
 
@@ -311,7 +306,7 @@ class PostgresLog(TopicLog):
             pool.terminate()
 
     @asynccontextmanager
-    async def _locked(self, tenant: str) -> AsyncIterator[tuple[LogConnection, int]]:
+    async def _locked(self, tenant: str) -> AsyncIterator[tuple[Raw, int]]:
         """Yield a transaction that has locked the tenant's log, and the log's size."""
         async with self._connection() as connection, connection.transaction():
             key = (self._project, tenant)
@@ -324,7 +319,7 @@ class PostgresLog(TopicLog):
             yield connection, row["size"]
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[LogConnection]:
+    async def _connection(self) -> AsyncIterator[Raw]:
         try:
             pool = self._pool or await self._open()
             async with pool.acquire(timeout=COMMAND_TIMEOUT) as connection:
@@ -366,6 +361,6 @@ class PostgresLog(TopicLog):
             return self._pool
 
 
-async def _begin_session(connection: LogConnection) -> None:
+async def _begin_session(connection: Raw) -> None:
     # An acknowledged event must not be lost in a crash, because the next one would get its id.
     await connection.execute("SET synchronous_commit = on")

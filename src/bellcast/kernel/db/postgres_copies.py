@@ -21,7 +21,12 @@ from bellcast.kernel.errors import BellcastError, Conflict, NotFound
 COPY_BATCH_ROWS = 5_000  # a step: about 100 ms; then `progress` is called
 # PostgreSQL texts cannot contain NUL; it is replaced.
 NUL, INSTEAD = "\x00", "\N{REPLACEMENT CHARACTER}"
-NON_TABLE_ENTRIES = """
+# The highest numbers of recipients, also of deleted ones.
+RECIPIENT_NUMBERS = """
+SELECT max(seq) FROM sqlite_sequence WHERE name = 'recipients' AND typeof(seq) = 'integer'
+UNION SELECT max(id) FROM recipients
+"""
+CONNECTED_SERVERS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'bellcast' AND pid <> pg_backend_pid()
 """
@@ -71,7 +76,31 @@ async def _fill(
     async with target.transaction():
         if replace:
             await target.execute(f"TRUNCATE {', '.join(migrations.tables())}")
-        counts = await _fill_tables(source, target, progress)
+        source.execute("BEGIN")  # one snapshot of all tables
+        counts: dict[str, int] = {}
+        await target.execute("DELETE FROM counters WHERE value = 0")  # the migration created them
+        for table in migrations.tables():
+            ((counts[table],),) = source.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
+            if await target.fetchval(f"SELECT EXISTS (SELECT 1 FROM {table})"):  # noqa: S608  our own tables
+                raise Conflict(f"The database already contains rows (in {table}): use an empty database.")
+        done, total = 0, sum(counts.values())
+        for table, columns in migrations.tables().items():
+            cursor = source.execute(f"SELECT {_quoted_names(columns)} FROM {table}")  # noqa: S608  our own tables
+            while rows := cursor.fetchmany(COPY_BATCH_ROWS):
+                records = [
+                    tuple([one.replace(NUL, INSTEAD) if isinstance(one, str) and NUL in one else one for one in row])
+                    for row in rows
+                ]
+                await target.copy_records_to_table(table, records=records, columns=columns)
+                done += len(rows)
+                progress(done, total)
+        # Continue after the highest number ever used.
+        last = max(1, *(number or 0 for (number,) in source.execute(RECIPIENT_NUMBERS)))
+        await target.execute("SELECT setval(pg_get_serial_sequence('recipients', 'id'), $1)", last)
+        for table, expected in counts.items():
+            found = await target.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
+            if found != expected:
+                raise BellcastError(f"{table}: expected {expected} rows, found {found}. Nothing was changed.")
         if after is not None:
             await target.execute(after)
         return counts
@@ -104,7 +133,7 @@ async def restore(file: Path, url: str, progress: Progress, *, replace: bool) ->
                     "`bellcast migrate --from FOLDER`."
                 )
             async with _connected(url) as target:
-                if await target.fetchval(NON_TABLE_ENTRIES):
+                if await target.fetchval(CONNECTED_SERVERS):
                     raise Conflict("Servers are connected to this database: stop them first.")
                 renew = statements.load("postgres")["epochs_renew"]
                 return await _fill(copy, target, progress, replace=replace, after=renew)
@@ -142,39 +171,6 @@ async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
     finally:
         if target is not None:
             await target.close()
-
-
-async def _fill_tables(source: sqlite3.Connection, target: asyncpg.Connection, progress: Progress) -> dict[str, int]:
-    source.execute("BEGIN")  # one snapshot of all tables
-    counts: dict[str, int] = {}
-    await target.execute("DELETE FROM counters WHERE value = 0")  # the migration created them
-    for table in migrations.tables():
-        ((counts[table],),) = source.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
-        if await target.fetchval(f"SELECT EXISTS (SELECT 1 FROM {table})"):  # noqa: S608  our own tables
-            raise Conflict(f"The database already contains rows (in {table}): use an empty database.")
-    done, total = 0, sum(counts.values())
-    for table, columns in migrations.tables().items():
-        cursor = source.execute(f"SELECT {_quoted_names(columns)} FROM {table}")  # noqa: S608  our own tables
-        while rows := cursor.fetchmany(COPY_BATCH_ROWS):
-            records = [
-                tuple([one.replace(NUL, INSTEAD) if isinstance(one, str) and NUL in one else one for one in row])
-                for row in rows
-            ]
-            await target.copy_records_to_table(table, records=records, columns=columns)
-            done += len(rows)
-            progress(done, total)
-    # Continue after the highest number ever used.
-    numbers = """
-    SELECT max(seq) FROM sqlite_sequence WHERE name = 'recipients' AND typeof(seq) = 'integer'
-    UNION SELECT max(id) FROM recipients
-    """
-    last = max(1, *(number or 0 for (number,) in source.execute(numbers)))
-    await target.execute("SELECT setval(pg_get_serial_sequence('recipients', 'id'), $1)", last)
-    for table, expected in counts.items():
-        found = await target.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
-        if found != expected:
-            raise BellcastError(f"{table}: expected {expected} rows, found {found}. Nothing was changed.")
-    return counts
 
 
 async def _dump_tables(source: asyncpg.Connection, copy: sqlite3.Connection, progress: Progress) -> dict[str, int]:

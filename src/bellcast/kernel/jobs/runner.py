@@ -111,9 +111,9 @@ class RunningJob(Struct, frozen=True):
 class Outcomes(Struct):
     """Outcomes of ended jobs that are not stored yet, in the form for the store."""
 
-    done: list[Job]
-    retry: list[Job]
-    dead: list[Job]
+    done: list[Job] = []
+    retry: list[Job] = []
+    dead: list[Job] = []
 
 
 class JobRunner:
@@ -134,14 +134,13 @@ class JobRunner:
         self._shares = {priority: TenantShares(weight_of) for priority in (URGENT, NORMAL, FANOUT)}
         self._running: dict[tuple[str, str | None], RunningJob] = {}
         self._lines: dict[tuple[str, str], Destination] = {}  # by tenant and kind with line
-        self._outcomes = Outcomes([], [], [])
+        self._outcomes = Outcomes()
         self._renewed_at = 0
         self._last_turn_at = END_OF_TIME
         self._changed = asyncio.Event()  # a job was added, or a slot is free
         self._turns = 0  # iterations of `run` that have begun
         self._settled_turn = 0  # the last one that found nothing to do
         self._turn_ended = asyncio.Event()
-        self._effects: dict[str, DeadJobEffect] = {}
 
     def register(
         self,
@@ -161,8 +160,6 @@ class JobRunner:
 
     def register_pages(self, kind: JobKind) -> None:
         self._kinds[kind.name] = kind
-        if kind.when_dead is not None:
-            self._effects[kind.name] = kind.when_dead
 
     async def add(self, kind: str, payload: bytes) -> None:
         """Run a job soon, in any process."""
@@ -206,7 +203,7 @@ class JobRunner:
                     log.warning("jobs_delayed", reason=failure.detail)
                     await asyncio.sleep(POLL_INTERVAL_SECONDS)
                 else:
-                    if not (has_started or self._running or self._outcomes != Outcomes([], [], [])):
+                    if not (has_started or self._running or self._outcomes != Outcomes()):
                         self._settled_turn = self._turns
                     ended, self._turn_ended = self._turn_ended, asyncio.Event()
                     ended.set()
@@ -244,38 +241,33 @@ class JobRunner:
     # --- leases
 
     async def _start_due(self) -> int:
-        """Lease jobs for the free slots, urgent ones first, and start them; return their number."""
+        """Lease jobs for the free slots, urgent ones first, and start them; return their number. Of each priority, jobs start until
+        its slots are full or its groups are empty."""
         if not self._free_slots(URGENT):
             return 0
         due = await self._known_groups(self._clock.now())
         started = 0
-        for priority, groups in itertools.groupby(due, lambda group: group.priority):
-            started += await self._start_groups(priority, list(groups))
-        return started
-
-    async def _start_groups(self, priority: int, groups: list[JobGroup]) -> int:
-        """Start jobs of one priority, until its slots are full or its groups are empty."""
-        started = 0
-        while groups:
-            free = self._free_slots(priority)
-            # Count the slots that tenants use. For urgent jobs, slots of other jobs do not count.
-            shares = self._shares[priority].allocate(
-                groups,
-                free,
-                Counter(job.tenant for job in self._in_slots() if priority != URGENT or job.priority == URGENT),
-                self._rooms(groups),
-            )
-            if not shares:
-                break
-            leased = await self._lease(shares)
-            self._shares[priority].charge(leased)
-            self._start(leased)
-            started += len(leased)
-            found = Counter((job.tenant, job.kind) for job in leased)
-            empty = {group for group, limit in shares.items() if found[group.tenant, group.kind] < limit}
-            if not empty:
-                break  # due jobs may have changed: urgent jobs are first again
-            groups = [group for group in groups if group not in empty]
+        for priority, equals in itertools.groupby(due, lambda group: group.priority):
+            groups = list(equals)
+            while groups:
+                # Count the slots that tenants use. For urgent jobs, slots of other jobs do not count.
+                shares = self._shares[priority].allocate(
+                    groups,
+                    self._free_slots(priority),
+                    Counter(job.tenant for job in self._in_slots() if priority != URGENT or job.priority == URGENT),
+                    self._rooms(groups),
+                )
+                if not shares:
+                    break
+                leased = await self._lease(shares)
+                self._shares[priority].charge(leased)
+                self._start(leased)
+                started += len(leased)
+                found = Counter((job.tenant, job.kind) for job in leased)
+                empty = {group for group, limit in shares.items() if found[group.tenant, group.kind] < limit}
+                if not empty:
+                    break  # due jobs may have changed: urgent jobs are first again
+                groups = [group for group in groups if group not in empty]
         return started
 
     async def _lease(self, shares: Mapping[JobGroup, int]) -> list[Job]:
@@ -425,12 +417,13 @@ class JobRunner:
 
     async def _save_outcomes(self) -> None:
         """Save new outcomes. If the store is unavailable, the next call saves them."""
-        ended, self._outcomes = self._outcomes, Outcomes([], [], [])
+        ended, self._outcomes = self._outcomes, Outcomes()
+        effects = {kind.name: kind.when_dead for kind in self._kinds.values() if kind.when_dead is not None}
         try:
             for jobs, save in (
                 (ended.done, self._db.done),
                 (ended.retry, partial(self._db.retry, now=self._clock.now())),
-                (ended.dead, partial(self._db.set_dead, effects=self._effects)),
+                (ended.dead, partial(self._db.set_dead, effects=effects)),
             ):
                 if jobs:
                     await save(jobs)

@@ -42,7 +42,8 @@ def check_schema(connection: sqlite3.Connection) -> None:
     """Raise Conflict unless all tables, indexes, views and triggers are exactly those of the migrations.
 
     The file may be hostile: its triggers and views do not run before this check, and its names are not used."""
-    known, found = _schema(min(version(connection), max(steps()))), _objects(connection)
+    with closing(_new_store(min(version(connection), max(steps())))) as store:
+        known, found = _objects(store), _objects(connection)
     for kind, name in sorted({*known, *found}):
         if known.get((kind, name)) != found.get((kind, name)):
             raise Conflict(
@@ -57,13 +58,6 @@ def tables() -> Mapping[str, tuple[str, ...]]:
     with closing(_new_store(max(steps()))) as store:
         names = sorted(name for kind, name in _objects(store) if kind == "table")
         return {name: tuple(row[1] for row in store.execute(f'PRAGMA table_info("{name}")')) for name in names}
-
-
-@cache
-def _schema(number: int) -> Mapping[tuple[str, str], str | None]:
-    """Return the objects of a store of that version."""
-    with closing(_new_store(number)) as store:
-        return _objects(store)
 
 
 def _new_store(number: int) -> sqlite3.Connection:
