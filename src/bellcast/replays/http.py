@@ -22,15 +22,20 @@ from bellcast.replays import replays, store
 from bellcast.replays.replays import (
     MAX_REPLAY_IDS,
     CauseKey,
-    Replay,
     ReplayEffect,
     ReplayRunner,
-    ReplayState,
     cause_of,
-    decode,
     webhook_of,
 )
-from bellcast.replays.store import FailureFields, FailureFilter, FailureKind, Replays, StoredFailure
+from bellcast.replays.store import (
+    FailureFields,
+    FailureFilter,
+    FailureKind,
+    Replay,
+    Replays,
+    ReplayState,
+    StoredFailure,
+)
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall, listing
@@ -339,7 +344,7 @@ async def page(listing: Listing[ReplaysQuery]) -> ListPage[ReplayObject]:
 
     The last 100 of a tenant, newest first. With `?tenant=*`, those of all tenants."""
     found = await Replays(listing.ctx.engines.db).page(listing.list_query)
-    return found.of([_shown(tenant, id, decode(body)) for tenant, id, body in found.items])
+    return found.of([_shown(*one) for one in found.items])
 
 
 @REPLAYS.get(ReplayObject, other_scope="manage")

@@ -4,9 +4,8 @@ by filter or by id, in batches, each in one transaction with the replay's progre
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Literal
 
 import msgspec
 import structlog
@@ -16,11 +15,19 @@ from bellcast.documents.store import Documents
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListPage, ListTotal
-from bellcast.kernel.errors import Conflict
 from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import FANOUT, Job
-from bellcast.replays.store import REPLAYS, FailureFilter, FailureGroup, FailureKind, Replays, StoredFailure
+from bellcast.replays.store import (
+    REPLAYS,
+    FailureFilter,
+    FailureGroup,
+    FailureKind,
+    Replay,
+    Replays,
+    StoredFailure,
+    decode,
+)
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.types import WebhookDelivery
 from bellcast.workflows.store.runs import Runs
@@ -33,12 +40,8 @@ JOB_KIND = "replay"
 MAX_REPLAY_IDS = 1_000
 # Failures that one transaction retries: 24 ms on PostgreSQL and 35 ms on SQLite, on two busy cores (2026-11-21).
 REPLAY_BATCH_ROWS = 200
-# Stored replays of a tenant, and how many of them may run at a time: more would retry the same failures.
-KEPT_REPLAYS, MAX_RUNNING_REPLAYS = 100, 10
 # Concurrent steps: more would only wait for each other's commits.
 REPLAY_SLOTS = 2
-
-ReplayState = Literal["running", "done", "cancelled"]
 
 UNKNOWN = "unknown"
 # Maximum characters of a cause. Longer reports usually contain a page of the other server.
@@ -65,23 +68,6 @@ MIN_GROUPED_ROWS = 1_000
 MAX_CAUSES = 200
 
 
-class Replay(Struct, frozen=True, kw_only=True):
-    """A replay as it is stored. `matched` is a lower bound unless `is_exact`. `examined` counts the matches so far, and
-    `retried` the retries; failures that changed since the search are skipped. Failures down to the id `before` were
-    examined."""
-
-    wanted: FailureFilter | None = None
-    ids: tuple[str, ...] = ()
-    state: ReplayState = "running"
-    matched: int
-    is_exact: bool
-    examined: int = 0
-    retried: int = 0
-    before: str | None = None
-    created_at: int
-    ended_at: int | None = None
-
-
 class ReplayEffect(Struct, frozen=True):
     """A side effect of a replay: it sends `count` messages of a channel, continues runs of a workflow or repeats jobs of a kind."""
 
@@ -100,8 +86,6 @@ class ReplayRunner:
         self._clock = clock
         self._new_id = new_id
         self._jobs = jobs
-        # Held between the count of running replays and the write of the new one.
-        self._starting = asyncio.Lock()
         jobs.register(JOB_KIND, self.run, concurrency=REPLAY_SLOTS)
 
     async def plan(
@@ -122,38 +106,24 @@ class ReplayRunner:
     async def start(self, tenant: str, planned: Replay) -> tuple[str, Replay]:
         """Start a planned replay, and return it with its id. It covers existing failures only. Raises Conflict while too many
         replays are running."""
-        async with self._starting:
-            now = self._clock.now()
-            known = await self.page(tenant)
-            running = [id for id, replay in known if replay.state == "running"]
-            if len(running) >= MAX_RUNNING_REPLAYS:
-                raise Conflict(f"{len(running)} replays are already running: wait for one of them, or cancel it.")
-            wanted = planned.wanted
-            if wanted is not None:
-                until = now + 1 if wanted.until is None else min(wanted.until, now + 1)
-                wanted = msgspec.structs.replace(wanted, until=until)
-            replay = msgspec.structs.replace(planned, wanted=wanted, created_at=now)
-            id = self._new_id(now)
-            job = Job(
-                id=f"{JOB_KIND}:{id}",
-                kind=JOB_KIND,
-                payload=msgspec.json.encode((tenant, id)),
-                run_at=now,
-                created_at=now,
-                tenant=tenant,
-                priority=FANOUT,
-            )
-            ended = [old for old, replay in known if replay.state != "running"]
-            surplus = len(known) + 1 - KEPT_REPLAYS
-            removed = ended[-surplus:] if surplus > 0 else []
-            await Replays(self._db).add(tenant, id, msgspec.json.encode(replay), job, removed, now)
-            self._jobs.wake()
-            return id, replay
-
-    async def page(self, tenant: str) -> list[tuple[str, Replay]]:
-        """Return the replays of a tenant, the newest first."""
-        found = await Documents(self._db).page(REPLAYS, tenant, "", 2 * KEPT_REPLAYS)
-        return [(one.key, decode(one.body)) for one in reversed(found)]
+        now, wanted = self._clock.now(), planned.wanted
+        if wanted is not None:
+            until = now + 1 if wanted.until is None else min(wanted.until, now + 1)
+            wanted = msgspec.structs.replace(wanted, until=until)
+        replay = msgspec.structs.replace(planned, wanted=wanted, created_at=now)
+        id = self._new_id(now)
+        job = Job(
+            id=f"{JOB_KIND}:{id}",
+            kind=JOB_KIND,
+            payload=msgspec.json.encode((tenant, id)),
+            run_at=now,
+            created_at=now,
+            tenant=tenant,
+            priority=FANOUT,
+        )
+        await Replays(self._db).add(tenant, id, replay, job)
+        self._jobs.wake()
+        return id, replay
 
     async def get(self, tenant: str, id: str) -> Replay | None:
         """Return a replay."""
@@ -205,13 +175,10 @@ class ReplayRunner:
             waiting = [id for id in replay.ids if replay.before is None or id < replay.before]
             batch = waiting[:REPLAY_BATCH_ROWS]
             return await Replays(self._db).find(tenant, batch), batch[-1] if len(waiting) > len(batch) else None
-        async for page in scan_failures(self._db, (tenant,), replay.wanted, replay.before, REPLAY_BATCH_ROWS):
-            is_last = len(page) < REPLAY_BATCH_ROWS
-            return matching_failures(page, replay.wanted), None if is_last else page[-1].id
-        return [], None
-
-
-decode = msgspec.json.Decoder(Replay).decode
+        before = replay.before or NEWEST
+        page = await Replays(self._db).failures((tenant,), replay.wanted, before, REPLAY_BATCH_ROWS)
+        is_last = len(page) < REPLAY_BATCH_ROWS
+        return matching_failures(page, replay.wanted), None if is_last else page[-1].id
 
 
 def _effects(failures: Sequence[StoredFailure]) -> list[ReplayEffect]:
@@ -237,17 +204,20 @@ async def failure_page(
 ) -> ListPage[StoredFailure]:
     """Return at most `limit` failures by descending id, plus any others with the last one's id."""
     found: list[StoredFailure] = []
-    scanned = 0
-    async for page in scan_failures(db, tenants, wanted, before):
+    scanned, last = 0, before or NEWEST
+    while True:
+        page = await Replays(db).failures(tenants, wanted, last, SCAN_BATCH_ROWS)
         scanned += len(page)
         # In a thread: comparing causes of a page takes milliseconds.
         found += await asyncio.to_thread(matching_failures, page, wanted) if wanted.compares_fields else page
         if len(found) > limit:
             ends_at = found[limit - 1].id
             return ListPage([failure for failure in found if failure.id >= ends_at], (ends_at,))
+        if len(page) < SCAN_BATCH_ROWS:
+            return ListPage(found)
+        last = page[-1].id
         if scanned >= MAX_SCANNED_ROWS:
-            return ListPage(found, scanned_until=(page[-1].id,))
-    return ListPage(found)
+            return ListPage(found, scanned_until=(last,))
 
 
 async def failure_causes(
@@ -259,23 +229,6 @@ async def failure_causes(
     groups, is_exact = await Replays(db).group_failures(tenants, wanted, limit)
     # Computing the causes of 20,000 different reasons takes time, so other requests run in between.
     return await asyncio.to_thread(_by_cause, groups, wanted, is_exact=is_exact)
-
-
-async def scan_failures(
-    db: Engine,
-    tenants: Sequence[str],
-    wanted: FailureFilter,
-    before: str | None = None,
-    batch: int = SCAN_BATCH_ROWS,
-) -> AsyncIterator[list[StoredFailure]]:
-    """Yield non-empty pages of the failures of the filter's kinds and times, by descending id. Other fields are not
-    compared."""
-    last = before or NEWEST
-    while page := await Replays(db).failures(tenants, wanted, last, batch):
-        yield page
-        if len(page) < batch:
-            break
-        last = page[-1].id
 
 
 def matching_failures(failures: Sequence[StoredFailure], wanted: FailureFilter) -> list[StoredFailure]:

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, get_args
 
+import msgspec
 from msgspec import Struct
 
 from bellcast.channels.store import messages
@@ -11,9 +12,10 @@ from bellcast.channels.types import RETRYABLE_STATES, ExternalChannel
 from bellcast.documents import store as documents
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.lists import KeysetList
+from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
+from bellcast.kernel.errors import Conflict
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs.types import END_OF_TIME, Job, kind_of, new_job_params
@@ -91,15 +93,39 @@ class FailureGroup(Struct, frozen=True):
 
 # The kind of the documents.
 REPLAYS = "replays"
+# Stored replays of a tenant, and how many of them may run at a time: more would retry the same failures.
+KEPT_REPLAYS, MAX_RUNNING_REPLAYS = 100, 10
+
+ReplayState = Literal["running", "done", "cancelled"]
+
+
+class Replay(Struct, frozen=True, kw_only=True):
+    """A replay as it is stored. `matched` is a lower bound unless `is_exact`. `examined` counts the matches so far, and
+    `retried` the retries; failures that changed since the search are skipped. Failures down to the id `before` were
+    examined."""
+
+    wanted: FailureFilter | None = None
+    ids: tuple[str, ...] = ()
+    state: ReplayState = "running"
+    matched: int
+    is_exact: bool
+    examined: int = 0
+    retried: int = 0
+    before: str | None = None
+    created_at: int
+    ended_at: int | None = None
+
+
+decode = msgspec.json.Decoder(Replay).decode
 
 
 # Maximum rows decoded on the event loop, which takes 1 ms.
 MAX_INLINE_ROWS = 200
 
 
-# Each replay is its tenant, id and body.
-LIST: KeysetList[tuple[str, str, bytes]] = KeysetList(
-    "replays", ("key",), lambda row: (row[1], row[0], row[2].encode()), is_newest_first=True
+# Each replay with its tenant and id.
+LIST: KeysetList[tuple[str, str, Replay]] = KeysetList(
+    "replays", ("key",), lambda row: (row[1], row[0], decode(row[2])), is_newest_first=True
 )
 
 
@@ -149,14 +175,19 @@ class Replays(StoreTable):
             found += [_failure(kind, row) for row in (yield Statement(f"{name}_find", params))]
         return sorted(found, key=lambda failure: failure.id, reverse=True)
 
-    @write()
-    def add(self, tenant: str, id: str, body: bytes, job: Job, removed: Sequence[str], now: int) -> Script[None]:
-        """Add a replay with its job, and remove those with the ids `removed`, in one transaction."""
+    @write(locks=lambda tenant, *_: [documents.lock_of(REPLAYS, tenant, "")])
+    def add(self, tenant: str, id: str, replay: Replay, job: Job) -> Script[None]:
+        """Add a replay with its job, and remove the oldest ended ones beyond KEPT_REPLAYS. Raises Conflict while
+        MAX_RUNNING_REPLAYS are running."""
+        known = (yield from LIST.page(ListQuery(tenants=[tenant], limit=2 * KEPT_REPLAYS))).items
+        ended = [old for _, old, one in known if one.state != "running"]
+        if (running := len(known) - len(ended)) >= MAX_RUNNING_REPLAYS:
+            raise Conflict(f"{running} replays are already running: wait for one of them, or cancel it.")
         name = {"kind": REPLAYS, "tenant": tenant}
-        yield from documents.put({**name, "key": id}, body, now)
+        yield from documents.put({**name, "key": id}, msgspec.json.encode(replay), replay.created_at)
         yield Statement("job_add", many=[new_job_params(job)])
-        for key in removed:
-            yield from documents.delete({**name, "key": key})
+        for old in ended[KEPT_REPLAYS - 1 - running :]:
+            yield from documents.delete({**name, "key": old})
 
     @write(locks=lambda runs, *_: [(run.tenant, run.recipient) for run in runs])
     def retry(

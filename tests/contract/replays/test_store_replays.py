@@ -1,5 +1,6 @@
 """Failures and replays on every engine."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,13 +9,15 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.channels.types import MessageUpdate, NewMessage
+from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.types import Job
 from bellcast.replays import replays as replay_batches
-from bellcast.replays.replays import MAX_RUNNING_REPLAYS, ReplayRunner
-from bellcast.replays.store import FailureFilter
+from bellcast.replays import store as replay_store
+from bellcast.replays.replays import ReplayRunner
+from bellcast.replays.store import MAX_RUNNING_REPLAYS, FailureFilter
 from bellcast.webhooks.types import WebhookDelivery, WebhookEvent
 from bellcast.webhooks.webhooks import JOB_KIND
 from bellcast.workflows.types import runs
@@ -243,10 +246,10 @@ async def test_replay_continues_runs_and_revives_jobs(app: App) -> None:
     run = await add_run(app, 1)
     await set_dead(app, "broken-1")
     await start(app, None, [run.id, "broken-1", "unknown"])
-    process, runner = replays(app)
+    _, runner = replays(app)
     while await run_due(runner):
         pass
-    ((_, replay),) = await process.page("")
+    ((_, _, replay),) = (await app.store.replays.page(ListQuery(tenants=[""]))).items
     assert (replay.state, replay.matched, replay.retried) == ("done", 2, 2)
     retried = await app.store.runs.get(run.id)
     assert retried is not None
@@ -296,8 +299,8 @@ async def test_cancelled_replay_retries_nothing_further(app: App, monkeypatch: p
 
 
 async def test_running_and_kept_replays_of_a_tenant_are_bounded(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay_batches, "KEPT_REPLAYS", MAX_RUNNING_REPLAYS + 1)
-    process, runner = replays(app)
+    monkeypatch.setattr(replay_store, "KEPT_REPLAYS", MAX_RUNNING_REPLAYS + 1)
+    _, runner = replays(app)
     first = await start(app, FailureFilter())
     for _ in range(MAX_RUNNING_REPLAYS - 1):
         await start(app, FailureFilter())
@@ -307,8 +310,16 @@ async def test_running_and_kept_replays_of_a_tenant_are_bounded(app: App, monkey
     while await run_due(runner):
         pass
     newest = [await start(app, FailureFilter()) for _ in range(2)]
-    known = [id for id, _ in await process.page("")]
+    known = [id for _, id, _ in (await app.store.replays.page(ListQuery(tenants=[""]))).items]
     assert (len(known), known[:2], first in known) == (MAX_RUNNING_REPLAYS + 1, newest[::-1], False)
+
+
+async def test_replays_that_several_nodes_start_at_once_are_bounded(app: App) -> None:
+    planned, _ = await replays(app)[0].plan("", FailureFilter(), ())
+    nodes = [replays(app)[0] for _ in range(MAX_RUNNING_REPLAYS + 2)]
+    started = await asyncio.gather(*(node.start("", planned) for node in nodes), return_exceptions=True)
+    assert [type(one) for one in started].count(Conflict) == 2
+    assert len((await app.store.replays.page(ListQuery(tenants=[""]))).items) == MAX_RUNNING_REPLAYS
 
 
 async def test_dead_delivery_is_deleted_with_its_event(app: App) -> None:
