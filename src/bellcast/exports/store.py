@@ -112,16 +112,6 @@ class ExportedTopics(Struct, frozen=True, kw_only=True):
     saved_at: datetime
 
 
-class ExportedObject(Struct, frozen=True, kw_only=True):
-    """An object that the tenant defines: its current version, or a draft with the version that it changes as `base`."""
-
-    key: str
-    version: int
-    content: dict[str, Any]
-    created_at: datetime
-    updated_at: datetime
-
-
 class RecipientTable(NamedTuple):
     """A table whose rows are exported as a kind. The columns of the statement begin with those of `cursor`, which has
     the parameters of the position before the first row."""
@@ -226,7 +216,7 @@ class Exports(StoreTable):
         recipient = await recipients.Recipients(self._engine).get(tenant, key)
         if recipient is None and not await self._engine.read(recipients.stored_kinds, tenant, key):
             return None
-        return _with_record(recipient, self._items(tenant, key, recipient))
+        return self._items(tenant, key, recipient)
 
     async def tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         """Export all data of a tenant: the record, its objects, announcements, last events of topics, then every recipient with its
@@ -234,7 +224,10 @@ class Exports(StoreTable):
         tenant = await Tenants(self._engine).get(key)
         return None if tenant is None else self._tenant_pairs(key, tenant)
 
-    async def _items(self, tenant: str, key: str, recipient: Recipient | None) -> AsyncIterator[tuple[str, Any]]:
+    async def _items(
+        self, tenant: str, key: str, record: Recipient | dict[str, str] | None
+    ) -> AsyncIterator[tuple[str, Any]]:
+        yield "recipient", record
         own = await self._engine.read(preferences.find, tenant, key)
         if own.document is not None:
             updated_at = times.to_rfc3339_or_null(own.updated_at)
@@ -243,8 +236,8 @@ class Exports(StoreTable):
         for table in (one for one in RECIPIENT_TABLES if one.kind in kinds):
             async for value in self._values(table, {**UNFILTERED, "tenant": tenant, "key": key, "recipient": key}):
                 yield table.kind, value
-        if recipient is not None:
-            for suppression in await self._engine.read(suppressions.of_recipient, tenant, recipient):
+        if isinstance(record, Recipient):
+            for suppression in await self._engine.read(suppressions.of_recipient, tenant, record):
                 yield "suppression", suppression
 
     async def _values(self, table: RecipientTable, params: Params) -> AsyncIterator[Any]:
@@ -273,41 +266,32 @@ class Exports(StoreTable):
         while events := await self._engine.read(fetch, _page("export_last_events", key, topic)):
             for topic, name, data, at in events:
                 yield "event", {"topic": topic, "name": name, "data": data, "told_at": times.to_rfc3339(at)}
-        async for record, items in self._each_recipient(key):
-            async for pair in _with_record(record, items):
-                yield pair
+        after = None
+        while page := await recipients.Recipients(self._engine).after(key, after, EXPORT_BATCH_ROWS):
+            for recipient in page:
+                async for pair in self._items(key, recipient.key, recipient):
+                    yield pair
+            after = page[-1].key
+        named = ""  # of those that only other data names
+        while found := await self._engine.read(fetch, Statement("export_next_key", {"tenant": key, "after": named})):
+            ((named, has_record),) = found
+            if not has_record:
+                async for pair in self._items(key, named, {"key": named}):
+                    yield pair
 
-    async def _objects(self, kind: str, tenant: str) -> AsyncIterator[ExportedObject]:
+    async def _objects(self, kind: str, tenant: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield the current versions of objects, or drafts, each with the version that it changes as `base`."""
         documents = Documents(self._engine)
         after = ""
         unnamed = await documents.get(kind, tenant, "")  # defaults, of which a tenant has one
         page = [] if unnamed is None else [unnamed]
         while page := page or await documents.page(kind, tenant, after, EXPORT_BATCH_LARGE_ROWS):
             for one in page:
-                yield ExportedObject(
-                    key=one.key,
-                    version=one.version,
-                    content=msgspec.json.decode(one.body),
-                    created_at=times.to_rfc3339(one.created_at),
-                    updated_at=times.to_rfc3339(one.updated_at),
-                )
+                yield {
+                    "key": one.key,
+                    "version": one.version,
+                    "content": msgspec.json.decode(one.body),
+                    "created_at": times.to_rfc3339(one.created_at),
+                    "updated_at": times.to_rfc3339(one.updated_at),
+                }
             after, page = page[-1].key, []
-
-    async def _each_recipient(self, tenant: str) -> AsyncIterator[tuple[object, AsyncIterator[tuple[str, Any]]]]:
-        """Yield the record and the items of each recipient; of those that only other data names, the key as the record."""
-        after = None
-        while page := await recipients.Recipients(self._engine).after(tenant, after, EXPORT_BATCH_ROWS):
-            for recipient in page:
-                yield recipient, self._items(tenant, recipient.key, recipient)
-            after = page[-1].key
-        named = ""
-        while found := await self._engine.read(fetch, Statement("export_next_key", {"tenant": tenant, "after": named})):
-            ((named, has_record),) = found
-            if not has_record:
-                yield {"key": named}, self._items(tenant, named, None)
-
-
-async def _with_record(record: object, items: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[tuple[str, Any]]:
-    yield "recipient", record
-    async for pair in items:
-        yield pair
