@@ -59,7 +59,18 @@ async def of_recipient(ctx: ApiContext, tenant: str, recipient: str, since: date
     inputs = await decision_inputs.read(engines.db, ctx[Catalog], tenant, "", [recipient], ())
     if recipient not in inputs.profiles:
         text = f"No recipient of this tenant has the key {recipient}: nothing was sent to it, and no page opened its inbox."
-        return Explanation(verdict="unknown_recipient", text=f"{text} {await _of_unknown(ctx, tenant, recipient)}")
+        found = await _last_runs(ctx, tenant, recipient)
+        # An open run, if there is one
+        run = next((one for one in found if one.state not in runs.ENDED), found[0] if found else None)
+        if run is None:
+            text += " Check the key and the tenant. A send at a later time creates the recipient when it is sent."
+        else:
+            text += f" The run {run.id} of the workflow {run.workflow} is {run.state}"
+            has_ended = run.state in runs.ENDED
+            text += (
+                " and has sent it no notification." if has_ended else ": its first notification creates the recipient."
+            )
+        return Explanation(verdict="unknown_recipient", text=text)
     items, explained, connections, facts = await _recent(ctx, tenant, recipient, start)
     presence = _presence(connections)
     run = await _last_run(ctx, tenant, recipient, items[0] if items else None, start)
@@ -84,25 +95,16 @@ def _utc(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-async def _of_unknown(ctx: ApiContext, tenant: str, recipient: str) -> str:
-    """Return what is known about a key that is not a recipient's yet: the newest run that names it, an open one if any is."""
+async def _last_runs(ctx: ApiContext, tenant: str, recipient: str) -> Sequence[StoredRun]:
     query = ListQuery(tenants=[tenant], limit=MAX_NOTIFICATIONS, filters={"recipient": recipient})
-    found = (await Runs(ctx.engines.db).page(query)).items
-    if not found:
-        return "Check the key and the tenant. A send at a later time creates the recipient when it is sent."
-    run = next((one for one in found if one.state not in runs.ENDED), found[0])
-    about = f"The run {run.id} of the workflow {run.workflow} is {run.state}"
-    if run.state in runs.ENDED:
-        return f"{about} and has sent it no notification."
-    return f"{about}: its first notification creates the recipient."
+    return (await Runs(ctx.engines.db).page(query)).items
 
 
 async def _last_run(
     ctx: ApiContext, tenant: str, recipient: str, last: SentItem | None, start: int
 ) -> StoredRun | None:
     """Return the newest run that failed or goes on, of the one that sent the last notification and those since."""
-    query = ListQuery(tenants=[tenant], limit=MAX_NOTIFICATIONS, filters={"recipient": recipient})
-    found = (await Runs(ctx.engines.db).page(query)).items
+    found = await _last_runs(ctx, tenant, recipient)
     since = start if last is None else times.milliseconds(last.notification.created_at)
     open_or_failed = (one for one in found if one.state == "failed" or one.state not in runs.ENDED)
     for run in open_or_failed:
@@ -208,7 +210,17 @@ async def of_notification(ctx: ApiContext, tenant: str, recipient: str, id: str,
     item = await SentItems(ctx.engines.db).find(tenant, id)
     if item is None or item.announcement or item.recipient != recipient:
         announced = await SentItems(ctx.engines.db).announced_to(tenant, recipient, id)
-        item = announced or await _without_row(ctx, tenant, recipient, id, item)
+        if announced is None:
+            # Without an inbox row of the recipient: outside the inbox, or as a member of an audience
+            if not await Messages(ctx.engines.db).decisions(tenant, id, recipient, 1):
+                text = "This recipient has no notification with this id."
+                if item is not None:
+                    text += " It has not opened its inbox since the announcement, or was not addressed."
+                raise NotFound(text)
+            if item is None or not item.announcement:
+                item = await sent_items.find_outside(ctx.engines, tenant, id)
+            announced = replace(item, recipient=recipient, has_row=False)
+        item = announced
     writes = await ctx[ConnectionSurvey].writes(tenant, item.notification.id, recipient)
     explained = await _explain(ctx, tenant, recipient, item, writes)
     return explained if since is None else replace(explained, facts=_ordered(explained.facts, since))
@@ -230,21 +242,6 @@ async def of_type(
         explained = replace(explained, facts=facts)
     causes = await simulation_causes(ctx, tenant)
     return explanations.with_actions(explained, recipient, type, simulated=causes)
-
-
-async def _without_row(
-    ctx: ApiContext, tenant: str, recipient: str, notification: str, announced: SentItem | None
-) -> SentItem:
-    """Explain deliveries without an inbox row of the recipient: outside the inbox, or as a member of an audience.
-    Raises NotFound."""
-    if not await Messages(ctx.engines.db).decisions(tenant, notification, recipient, 1):
-        unopened = (
-            "" if announced is None else " It has not opened its inbox since the announcement, or was not addressed."
-        )
-        raise NotFound(f"This recipient has no notification with this id.{unopened}")
-    item = announced if announced is not None and announced.announcement else None
-    item = item or await sent_items.find_outside(ctx.engines, tenant, notification)
-    return replace(item, recipient=recipient, has_row=False)
 
 
 async def of_run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explanation:
