@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from bellcast.channels import contents
@@ -23,6 +24,8 @@ from bellcast.workflows.step_fields import INBOX_EVENTS, MAX_WAIT_SECONDS, STEP_
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.run_details import RunStatus, StepStatus
 from bellcast.workflows.types.runs import NewWait, RunState, StepFacts, StepResult, StoredRun
+
+log = structlog.get_logger(__name__)
 
 # Types of steps that the caller executes.
 IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "digest", "trigger", "http", "python"})
@@ -58,14 +61,6 @@ class StepOutcome(StepResult, frozen=True, kw_only=True):
 
 class InvalidValue(Exception):
     """A value used by a step has the wrong type: the step fails."""
-
-
-class StepCrashed(Exception):
-    """A step without I/O raised an unexpected error (the exception's cause). `run` is the run whose step has failed."""
-
-    def __init__(self, run: RunState) -> None:
-        super().__init__()
-        self.run = run
 
 
 def values_of(run: RunState, context: RunContext) -> dict[str, Any]:
@@ -104,8 +99,8 @@ def _rfc3339(moment: int | None) -> str | None:
 
 
 def advance(definition: Definition, run: RunState, context: RunContext) -> tuple[RunState, Step | None]:
-    """Advance to the next step that needs I/O, and return it; None if the run waits or has ended. Raises StepCrashed
-    and RecursionError."""
+    """Advance to the next step that needs I/O, and return it; None if the run waits or has ended. A step that raises fails
+    the run."""
     while run.status not in runs.ENDED:
         step = next((one for one in definition.ordered if run.step(one.key).state not in runs.ENDED_STEPS), None)
         if step is None:
@@ -114,10 +109,11 @@ def advance(definition: Definition, run: RunState, context: RunContext) -> tuple
             run, needs_io = _enter(step, run, context)
         except InvalidValue as error:
             run, needs_io = fail(run, step, str(error)), False
-        except RecursionError:
-            raise
+        except RecursionError:  # a value nested deeper than Python's stack allows
+            return run.ended("failed", "too_large"), None
         except Exception as error:
-            raise StepCrashed(fail(run, step, described(error))) from error
+            log.exception("step_failed", run=context.id, step=step.key)
+            return fail(run, step, described(error)), None
         if needs_io:
             return run, step
         if run.status == "waiting":

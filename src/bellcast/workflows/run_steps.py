@@ -22,7 +22,7 @@ from bellcast.templates.types import Template
 from bellcast.workflows import calls as step_calls
 from bellcast.workflows import cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import InvalidValue, RunContext, StepCrashed, StepOutcome
+from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
 from bellcast.workflows.triggers import TriggerDraft, Triggers
 from bellcast.workflows.types import runs, step_counters
 from bellcast.workflows.types.runs import CounterKey, CounterUpdate, Digest, NewWait, RunState, StoredRun, StoredWait
@@ -90,20 +90,16 @@ class RunSteps(Struct, eq=False):
         current = await self.find_current(stored.owner, stored.workflow)
         if not (current is None or current.active):
             # Pause before the next step. A run that waits for a time or an event keeps waiting, and pauses afterwards.
-            state = execution.state
-            if state.status == "waiting" and _waits_on(execution):
+            is_waiting = execution.state.status == "waiting"
+            if is_waiting:
+                state, step = engine.advance(execution.definition, execution.state, execution.context)
+                is_waiting = step is None and state.status == "waiting"
+            if is_waiting:
                 execution.is_unchanged = True
             else:
-                execution.state = msgspec.structs.replace(state, status="paused")
+                execution.state = msgspec.structs.replace(execution.state, status="paused")
             return False
-        try:
-            execution.state, step = engine.advance(execution.definition, execution.state, execution.context)
-        except RecursionError:  # a value nested deeper than Python's stack allows
-            step = None
-            execution.state = execution.state.ended("failed", "too_large")
-        except StepCrashed as crash:
-            log.exception("step_failed", run=stored.id)
-            execution.state, step = crash.run, None
+        execution.state, step = engine.advance(execution.definition, execution.state, execution.context)
         if step is None:
             return False
         if step.type in step_calls.TYPES:
@@ -252,7 +248,7 @@ def _collect(counter: StepCounter, execution: Execution, step: Step) -> tuple[St
         window = next(cron.after(step.fields["cron"], zone or times.UTC_ZONE, now)) - now
     else:
         window = engine.duration(step, "window", run, context)
-    most = engine.duration(step, "max_window", run, execution.context) if "max_window" in step.fields else None
+    most = engine.duration(step, "max_window", run, context) if "max_window" in step.fields else None
     if counter.run == id:
         if counter.closes_at > now:
             closes_at = min(counter.closes_at, now + window)  # longer if the clock was ahead when it opened
@@ -261,13 +257,12 @@ def _collect(counter: StepCounter, execution: Execution, step: Step) -> tuple[St
         after = StepCounter(opened_at=now, closes_at=now + window) if mode == "repeats" else None
         collected = step_counters.in_order(counter)
         return after, StepOutcome(digest=None if collected is None else _fitting(collected, run))
-    if counter.run is not None and counter.digest is not None:
+    if counter.run is not None:
         closes_at = counter.closes_at
         if mode == "sliding":
             closes_at = max(closes_at, now + window if most is None else min(now + window, counter.opened_at + most))
-        changed = step_counters.with_run(counter, counter.digest, id, run)
-        changed = msgspec.structs.replace(changed, closes_at=closes_at)
-        return changed, StepOutcome(ends_run="merged", reason=counter.run)
+        changed = step_counters.with_run(counter, id, run)
+        return msgspec.structs.replace(changed, closes_at=closes_at), StepOutcome(ends_run="merged", reason=counter.run)
     own = step_counters.own_digest(run)
     if mode == "repeats" and counter.closes_at <= now:
         return StepCounter(opened_at=now, closes_at=now + window), StepOutcome(digest=_fitting(own, run))
@@ -282,15 +277,6 @@ def _fitting(digest: Digest, run: RunState) -> Digest:
     # the earlier runs have left the digest; its item had exceeded the limit together with theirs
     items = digest.items or (run.data,)
     return msgspec.structs.replace(digest, items=step_counters.within(items, free_bytes))
-
-
-def _waits_on(execution: Execution) -> bool:
-    """True if the event that the run waits for has not happened."""
-    try:
-        state, step = engine.advance(execution.definition, execution.state, execution.context)
-    except (StepCrashed, RecursionError):
-        return False
-    return step is None and state.status == "waiting"
 
 
 def execution_of(

@@ -312,8 +312,7 @@ class RunSimulation:
             counter = step_counters.decode(update.body)
             is_new = update.key not in self._counters and counter.run == RUN
             for number, data in enumerate(self._request.digest.get(update.key.step, ()) if is_new else ()):
-                if counter.digest is not None:
-                    counter = step_counters.with_run(counter, counter.digest, f"{RUN}-{number}", RunState(data=data))
+                counter = step_counters.with_run(counter, f"{RUN}-{number}", RunState(data=data))
             self._counters[update.key] = counter
         execution.counters.clear()
 
@@ -344,33 +343,31 @@ class RunSimulation:
 
     def _trace(self, before: RunState, execution: Execution) -> None:
         """Add the steps whose state has changed to the path."""
+        now = times.to_rfc3339(self._clock.now())
+        changes: dict[str, Any]
         for step in execution.definition.ordered:
             old, new = before.step(step.key), execution.state.step(step.key)
             if new == old:
                 continue
-            entry = self._entry(step, new, execution)
+            entry, changes = self._path.get(step.key), {"state": new.state, "reason": new.reason}
+            if new.state == "waiting":
+                changes["until"] = times.to_rfc3339_or_null(new.due_at)
+            elif entry is not None:
+                changes["until"] = now
+            if entry is None:
+                if step.type == "branch" and new.state == "done":
+                    changes["branch"] = new.result
+                if step.type in ("http", "python"):
+                    changes["assumed"] = new.state != "skipped" and step.key not in self._request.results
+                if step.type in CHANNELS:
+                    changes |= self._sent(step, new, execution)
+                conditions = self._conditions(step, new, execution)
+                entry = SimulatedStep(step=step.key, type=step.type, at=now, conditions=conditions, **changes)
+            else:
+                entry = msgspec.structs.replace(entry, **changes)
             if not self._allowance.charge(entry):
                 return
             self._path[step.key] = entry
-
-    def _entry(self, step: Step, new: StepState, execution: Execution) -> SimulatedStep:
-        now, request = times.to_rfc3339(self._clock.now()), self._request
-        waited = self._path.get(step.key)
-        changes: dict[str, Any] = {"state": new.state, "reason": new.reason}
-        if new.state == "waiting":
-            changes["until"] = times.to_rfc3339_or_null(new.due_at)
-        elif waited is not None:
-            changes["until"] = now
-        if waited is not None:
-            return msgspec.structs.replace(waited, **changes)
-        if step.type == "branch" and new.state == "done":
-            changes["branch"] = new.result
-        if step.type in ("http", "python"):
-            changes["assumed"] = new.state != "skipped" and step.key not in request.results
-        if step.type in CHANNELS:
-            changes |= self._sent(step, new, execution)
-        results = self._conditions(step, new, execution)
-        return SimulatedStep(step=step.key, type=step.type, at=now, conditions=results, **changes)
 
     def _conditions(self, step: Step, new: StepState, execution: Execution) -> list[SimulatedCondition]:
         """Return the conditions that were evaluated for a step. Those of steps in branches that were not chosen were not."""
@@ -414,17 +411,13 @@ class RunSimulation:
         about = route.inputs.subject(self._stored.recipient)
         explained = explanations.explain_now([(made.channel, decision)], about, self._zone).channels[0]
         shown = ChannelDecision(**{name: getattr(explained, name) for name in ChannelDecision.__struct_fields__})
-        return {"decision": shown, "content": _content(request)}
-
-
-def _content(request: SendRequest) -> dict[str, Any] | None:
-    """Return what the recipient of a send gets, as previews show it."""
-    if request.contents:
-        fields = {name: getattr(request.contents[0], name) for name in InboxContent.__struct_fields__}
-        shown = {name: value for name, value in fields.items() if value and (name, value) != PLAIN}
-        content: dict[str, Any] = msgspec.to_builtins(shown)
-        return content
-    if not request.messages:
-        return None
-    part: dict[str, Any] = msgspec.json.decode(request.messages[0].content)
-    return {name: value for name, value in part.items() if name not in ADDED}
+        # What the recipient gets, as previews show it
+        sent: dict[str, Any] | None = None
+        if request.contents:
+            fields = {name: getattr(request.contents[0], name) for name in InboxContent.__struct_fields__}
+            given = {name: value for name, value in fields.items() if value and (name, value) != PLAIN}
+            sent = msgspec.to_builtins(given)
+        elif request.messages:
+            part: dict[str, Any] = msgspec.json.decode(request.messages[0].content)
+            sent = {name: value for name, value in part.items() if name not in ADDED}
+        return {"decision": shown, "content": sent}

@@ -47,7 +47,7 @@ def test_items_are_in_the_order_of_the_triggers_whichever_run_reached_the_digest
     counter = StepCounter(run="run-2", digest=step_counters.own_digest(states[2]), runs=("run-2",))
     for number in (10, 1):
         assert counter.digest is not None
-        counter = step_counters.with_run(counter, counter.digest, f"run-{number}", states[number])
+        counter = step_counters.with_run(counter, f"run-{number}", states[number])
     collected = step_counters.in_order(counter)
     assert collected is not None
     assert ([item["n"] for item in collected.items], collected.count) == ([1, 2, 10], 3)

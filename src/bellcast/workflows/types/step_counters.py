@@ -44,9 +44,9 @@ def own_digest(run: RunState) -> Digest:
     return Digest(items=(run.data,), actors=() if run.actor is None else (run.actor,))
 
 
-def with_run(counter: StepCounter, before: Digest, id: str, run: RunState) -> StepCounter:
+def with_run(counter: StepCounter, id: str, run: RunState) -> StepCounter:
     """Add a run to an open digest."""
-    own = own_digest(run)
+    before, own = counter.digest or Digest(count=0), own_digest(run)
     actors = before.actors + tuple(actor for actor in own.actors if actor not in before.actors)
     # The items are those of the first runs: after the first item that exceeds the limit, none is added.
     is_cut = len(before.items) < before.count
