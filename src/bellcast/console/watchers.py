@@ -21,8 +21,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import UNENCODABLE
 from bellcast.live.cluster.members import Members
-from bellcast.live.config import Spawn
-from bellcast.live.types import FeedBatch, FeedWatch, FeedWatches
+from bellcast.live.types import FeedBatch, FeedWatch, FeedWatches, Spawn
 from bellcast.live_feed import (
     FEED_KINDS,
     KEPT_EVENTS,

@@ -22,12 +22,12 @@ from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.token_bucket import Pace
 from bellcast.live import resume
-from bellcast.live.config import LiveConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.subscriptions import ADDRESS
+from bellcast.live.types import LiveConfig
 
 INBOX = f"inbox{SEPARATOR}"
 # Maximum characters stored of a connection's origin: a scheme, a host name of at most 253 characters and a port.

@@ -11,7 +11,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import FieldError, Forbidden, Invalid
 from bellcast.kernel.identities import Principal
-from bellcast.live.config import LiveConfig
+from bellcast.live.types import LiveConfig
 from bellcast.recipients.store import StoredSubscriptions
 
 # Grants that do not come from a session, so a new session does not remove them.

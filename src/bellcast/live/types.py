@@ -1,9 +1,11 @@
-"""The events that servers exchange, and what they say about connections and nodes."""
+"""The events that servers exchange, what they say about connections and nodes, and the settings of the live edge."""
 
-from typing import ClassVar, Literal
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from bellcast.auth.permissions import AccessConfig
 from bellcast.inbox.types.inboxes import (
     AnnouncementChanged,
     InboxBulkChanged,
@@ -12,10 +14,28 @@ from bellcast.inbox.types.inboxes import (
     NotificationUpdated,
 )
 from bellcast.kernel.events import NODES, LiveEvent, Stream, node_stream, topic_stream
+from bellcast.kernel.limits import Limits
 from bellcast.live_feed import FeedFilter
 from bellcast.preferences.types import PreferencesChanged
 from bellcast.recipients.types import SessionsRevoked, SubscriptionEnded
 from bellcast.topics.types import Member
+
+# Starts a background task. The server owns it, logs its failure and cancels it at shutdown.
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class LiveConfig(Struct, frozen=True, kw_only=True):
+    """Durations in seconds."""
+
+    limits: Limits
+    default_connections: int = 0  # if the limits have none; 0: unlimited
+    heartbeat: float = 25
+    access: AccessConfig = field(default_factory=AccessConfig)
+
+    @property
+    def max_connections(self) -> int:
+        """Live connections of this process; 0: unlimited."""
+        return self.limits.connections or self.default_connections
 
 
 class TopicChange(Struct, frozen=True):

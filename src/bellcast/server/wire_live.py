@@ -14,12 +14,10 @@ from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http import ASGIApp
 from bellcast.live import dialects, resume
 from bellcast.live.admission import Admission
-from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.heartbeats import HeartbeatWheel, SilenceLimit
-from bellcast.live.hub.hub import Hub, drain
+from bellcast.live.hub.hub import HeartbeatWheel, Hub, SilenceLimit, drain
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.reconciler import Reconciler
@@ -27,10 +25,12 @@ from bellcast.live.types import (
     CloseRequest,
     FeedBatch,
     FeedWatches,
+    LiveConfig,
     NodeReport,
     RatesUsed,
     RateUsage,
     SettingsChanged,
+    Spawn,
     SurveyReply,
     SurveyRequest,
 )

@@ -12,10 +12,10 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import admission
 from bellcast.live.admission import Admission
-from bellcast.live.config import LiveConfig
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
+from bellcast.live.types import LiveConfig
 from tests.clock import FakeClock
 from tests.unit.live.fakes import connect, new_hub
 

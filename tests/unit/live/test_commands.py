@@ -14,12 +14,12 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.native.commands import Commands
+from bellcast.live.types import LiveConfig
 from tests.clock import FakeClock
 from tests.contexts import idle_context
 from tests.store import FreshSqliteEngine, Store

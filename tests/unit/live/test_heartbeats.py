@@ -9,15 +9,14 @@ from structlog.testing import capture_logs
 
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.live.config import LiveConfig
 from bellcast.live.connection.close_reasons import EXPIRED, NO_PONG
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.heartbeats import TICKS_PER_INTERVAL, HeartbeatWheel
-from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.hub import TICKS_PER_INTERVAL, HeartbeatWheel, Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
 from bellcast.live.pusher.handshake import PONG_TIMEOUT
+from bellcast.live.types import LiveConfig
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect, new_hub
 

@@ -10,7 +10,7 @@ from bellcast.auth.permissions import AccessConfig, Grant
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import topic_access
-from bellcast.live.config import LiveConfig
+from bellcast.live.types import LiveConfig
 from tests import fake_stores
 
 ALICE = Principal(recipient="alice", topics=("room-1", "team-*"), roles=("admin",))

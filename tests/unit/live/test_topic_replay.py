@@ -21,7 +21,6 @@ from bellcast.kernel.events import LiveEvent, Stream, topic_stream
 from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.limits import Limits
 from bellcast.live import resume
-from bellcast.live.config import LiveConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
@@ -38,6 +37,7 @@ from bellcast.live.socketio.layer import SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandshake, Pid
 from bellcast.live.socketio.protocol import POLLING_BODY, PacketReader, dialect_for
+from bellcast.live.types import LiveConfig
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, FakeTransport, add, change, changes, connect, notification, state

@@ -8,10 +8,10 @@ from msgspec import Struct, field
 
 from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.token_bucket import Pace, TokenBucket
-from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, PendingMessages, Phase
 from bellcast.live.framing.websocket import CloseReceived, ControlReceived, FrameReader, ReaderEvent, ReaderSignal
+from bellcast.live.types import Spawn
 
 # Following or leaving this many topics takes as much CPU time as another message, about 0.1 ms.
 TOPICS_PER_MESSAGE = 10

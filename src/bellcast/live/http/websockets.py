@@ -14,7 +14,6 @@ from bellcast.kernel.http import ASGIApp, AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.admission import Admission, close_refused, guarded_start
-from bellcast.live.config import LiveConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Listener, OnReady, Phase
@@ -24,6 +23,7 @@ from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.http.takeover import EXTENSION, MAX_EARLY_BYTES
+from bellcast.live.types import LiveConfig
 from bellcast.live_feed import IS_WEBSOCKET, STATE
 
 

@@ -13,11 +13,10 @@ from bellcast.kernel.events import SEPARATOR, TOPIC, Stream, inbox_stream, topic
 from bellcast.kernel.identities import EVERY_TENANT, Principal
 from bellcast.live import topic_access
 from bellcast.live.cluster.groups import Groups
-from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker
-from bellcast.live.types import PresenceChanged
+from bellcast.live.types import LiveConfig, PresenceChanged
 from bellcast.topics.types import Member
 
 ADDRESS = "address" + SEPARATOR + SEPARATOR

@@ -20,7 +20,6 @@ from bellcast.kernel.db.lists import ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import inbox_stream, topic_stream
 from bellcast.kernel.http.responses import INCOMPLETE
-from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection
 from bellcast.live.hub.hub import Hub
@@ -34,6 +33,7 @@ from bellcast.live.types import (
     FollowedTopic,
     LiveNode,
     NotificationWrite,
+    Spawn,
     SurveyReply,
     SurveyRequest,
 )

@@ -9,7 +9,6 @@ from msgspec import Struct
 from bellcast.kernel.errors import BellcastError, HandlerFailed
 from bellcast.kernel.identities import Principal
 from bellcast.live.admission import guarded_start
-from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import RejectedByApp
 from bellcast.live.connection.connection import Phase
@@ -19,6 +18,7 @@ from bellcast.live.socketio.events import EventDispatcher
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
 from bellcast.live.socketio.protocol import InvalidPacket, Packet, PacketReader
+from bellcast.live.types import Spawn
 
 # Maximum namespaces per session; apps have a handful. A session that has not joined any may be refused as many times.
 MAX_NAMESPACES = 100

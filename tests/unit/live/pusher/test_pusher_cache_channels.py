@@ -10,10 +10,10 @@ from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.live.config import LiveConfig
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.channels import DELIVERY_SECONDS, MAX_CACHE_QUERIES, PusherChannels
 from bellcast.live.pusher.plugin import PusherConfig
+from bellcast.live.types import LiveConfig
 from bellcast.topics.store import LastEvent
 from tests import fake_stores
 from tests.clock import FakeClock

@@ -15,7 +15,6 @@ from bellcast.kernel.events import topic_stream
 from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.admission import close_refused, guarded_start
-from bellcast.live.config import LiveConfig
 from bellcast.live.connection.close_reasons import RESTARTING
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
@@ -28,6 +27,7 @@ from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
 from bellcast.live.pusher.plugin import PusherConfig
+from bellcast.live.types import LiveConfig
 from bellcast.recipients.types import SessionsRevoked
 from tests.unit.live import fakes
 
