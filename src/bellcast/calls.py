@@ -7,6 +7,7 @@ import asyncio
 import hmac
 import inspect
 import re
+import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -36,6 +37,7 @@ class Refused(Exception):
 
     def __init__(self, message: str, *, data: Any = None) -> None:
         super().__init__(message)
+        msgspec.json.encode((message, data))  # raised in the handler: a refusal that cannot be sent would be no reply
         self.message = message
         self.data = data
 
@@ -128,7 +130,7 @@ class Call:
         self.handshake = handshake  # of `connect`
         self.accepted: ConnectAccepted | None = None
         self._context = context
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
 
     @property
     def data(self) -> Any:
@@ -178,11 +180,15 @@ class Call:
 
     def wait(self, operation: Awaitable[T]) -> T:
         """Wait for an operation in a plain function, which runs in a thread: `call.wait(call.emit("done"))`."""
-        return asyncio.run_coroutine_threadsafe(_wait_for(operation), self._loop).result()
 
+        async def wait() -> T:
+            return await operation
 
-async def _wait_for(operation: Awaitable[T]) -> T:
-    return await operation
+        if threading.get_ident() == self._thread:
+            if inspect.iscoroutine(operation):
+                operation.close()
+            raise RuntimeError("call.wait() is for plain functions, and would block the server: use `await`.")
+        return asyncio.run_coroutine_threadsafe(wait(), self._loop).result()
 
 
 def admit_by_session(call: Call) -> None:

@@ -215,6 +215,30 @@ async def test_refusal_reaches_the_caller_with_its_data() -> None:
     assert (caught.value.message, caught.value.data, str(caught.value)) == ("not today", {"retry": False}, "not today")
 
 
+@pytest.mark.parametrize("refusal", [("no", object()), ("\udce9", None)], ids=["data", "message"])
+async def test_refusal_that_cannot_be_encoded_is_a_failure_of_the_handler(refusal: tuple[str, Any]) -> None:
+    handlers = Handlers()
+
+    @handlers.on("move")
+    async def move(call: Call) -> None:
+        raise Refused(refusal[0], data=refusal[1])
+
+    with pytest.raises(HandlerFailed):  # the caller would get no reply
+        await handlers.dispatch(call("move"))
+
+
+async def test_wait_in_an_async_handler_is_an_error_instead_of_a_deadlock() -> None:
+    handlers, recorder = Handlers(), Recorder()
+
+    @handlers.on("report")
+    async def report(call: Call) -> None:
+        call.wait(call.emit("working"))
+
+    with pytest.raises(HandlerFailed):
+        await handlers.dispatch(call("report", recorder=recorder))
+    assert recorder.actions == []
+
+
 @pytest.mark.parametrize("moment", ["9" * 400, "9" * 5000, "1e3", ""])
 def test_callback_with_an_unreadable_time_is_refused(moment):
     headers = {"webhook-id": "call_1", "webhook-timestamp": moment, "webhook-signature": "v1,x"}
