@@ -78,7 +78,7 @@ class Lingering(asyncio.Protocol):
         self._read_timeout.cancel()
 
 
-def linger(transport: asyncio.Transport, max_bytes: int = MAX_DISCARDED_BYTES) -> None:
+def linger(transport: asyncio.Transport, max_bytes: int) -> None:
     """Close a socket while the peer may still send, without losing the written response."""
     if transport.is_closing():
         return
