@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from bellcast import calls
 from bellcast.engines import Engines
@@ -18,7 +17,6 @@ from bellcast.inbox.types.inboxes import (
     Marked,
     Marking,
     OpenInbox,
-    Query,
     ResumeFrom,
     SelectionFilter,
     SessionRevoked,
@@ -31,18 +29,6 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.topics import publishing as events
 from bellcast.webhooks.types import no_report
-
-
-class InboxListing(Struct, frozen=True, kw_only=True):
-    """A page in the response. `awaits_return`: notifications are snoozed until the recipient is back."""
-
-    notifications: list[Notification]
-    next: str | None
-    unread: int
-    unseen: int
-    position: str
-    awaits_return: bool
-
 
 # Refreshes a session that was issued before a time (UTC milliseconds); None if it has ended.
 Renew = Callable[[Principal, int], Awaitable[Principal | None]]
@@ -71,27 +57,6 @@ async def reopen(engines: Engines, principal: Principal, since: ResumeFrom | Non
     if opened.events:
         await engines.broker.publish(*opened.events)
     return opened
-
-
-async def listing(engines: Engines, inbox: Inbox, query: Query) -> InboxListing:
-    """Return one page; `next` is the cursor of the next one. One extra row shows whether it exists."""
-    one_more = replace(query, limit=query.limit + 1)
-    found = await Inboxes(engines.db).page(inbox.number, one_more)
-    page, state = found.notifications[: query.limit], found.state
-    return InboxListing(
-        notifications=page,
-        next=place(page[-1]) if len(found.notifications) > query.limit else None,
-        unread=state.unread,
-        unseen=state.unseen,
-        position=state.position,
-        awaits_return=found.awaits_return,
-    )
-
-
-def place(notification: Notification) -> str:
-    """Return the cursor of a notification: its id, or for a woken one its place since then."""
-    woken_at = notification.woken_at
-    return notification.id if woken_at is None else ids.place(notification.id, times.milliseconds(woken_at))
 
 
 async def get(engines: Engines, inbox: Inbox, id: str) -> Notification:

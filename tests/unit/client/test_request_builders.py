@@ -19,9 +19,9 @@ from bellcast.client import (
 )
 from bellcast.client.request import HttpResponse
 from bellcast.contrib import sqlalchemy
-from bellcast.inbox.inboxes import InboxListing
 from bellcast.inbox.types import inboxes
 from bellcast.inbox.types import notifications as notification_types
+from bellcast.inbox.types.inboxes import InboxListing
 from bellcast.recipients.types import Recipient
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 from bellcast import calls
 from bellcast.inbox import inboxes
 from bellcast.inbox.store.inboxes import Inboxes
-from bellcast.inbox.types.inboxes import Action, Counts, Inbox, Marked, Marking, Query, SelectionFilter
+from bellcast.inbox.types.inboxes import Action, Counts, Inbox, InboxListing, Marked, Marking, Query, SelectionFilter
 from bellcast.inbox.types.notifications import Notification, View
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
@@ -152,14 +152,12 @@ INBOX = Resource("inbox", tag="Inbox", required_scope="recipient", query=None, r
 ONE = Resource("inbox", "/{id:str}", tag="Inbox", required_scope="recipient", query=None)
 
 
-async def _if_changed(
-    request: ApiRequest, read: Callable[[Inbox], Awaitable[inboxes.InboxListing | Counts]]
-) -> ASGIApp:
+async def _if_changed(request: ApiRequest, read: Callable[[Inboxes, int], Awaitable[InboxListing | Counts]]) -> ASGIApp:
     """Return what `read` finds in the inbox; 304 if it has not changed since the client's ETag, which is its position."""
     inbox, result = await inbox_of(request), None
     etag = f'"{inbox.state.position}"'
     if not entity_tags.unchanged(request, etag):
-        result = await read(inbox)
+        result = await read(Inboxes(context.of(request).engines.db), inbox.number)
         etag = f'"{result.position}"'
     headers = {"etag": etag, "cache-control": "private, no-cache"}
     return responses.empty(304, headers) if result is None else responses.json(result, headers=headers)
@@ -170,7 +168,7 @@ async def _if_changed(
     "/v1/inbox",
     query=InboxParameters,
     headers=("If-None-Match",),
-    response_types={200: inboxes.InboxListing, 304: None},
+    response_types={200: InboxListing, 304: None},
     response_headers=("ETag",),
     refusals=(BadRequest,),
 )
@@ -193,7 +191,7 @@ async def listing(request: ApiRequest) -> ASGIApp:
         limit=params.limit,
         before=params.before,
     )
-    return await _if_changed(request, lambda inbox: inboxes.listing(context.of(request).engines, inbox, query))
+    return await _if_changed(request, lambda stored, inbox: stored.page(inbox, query))
 
 
 @own_operation(
@@ -211,8 +209,7 @@ async def counts(request: ApiRequest) -> ASGIApp:
     filter, all three numbers count only matching notifications."""
     params = request_body.query(request, CountsQuery)
     query = Query(types=tuple(params.type), tags=tuple(params.tag), priorities=tuple(params.priority))
-    inboxes = Inboxes(context.of(request).engines.db)
-    return await _if_changed(request, lambda inbox: inboxes.unread_by_type(inbox.number, query))
+    return await _if_changed(request, lambda stored, inbox: stored.unread_by_type(inbox, query))
 
 
 @ONE.get(Notification)

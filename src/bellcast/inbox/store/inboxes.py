@@ -12,7 +12,7 @@ from bellcast.inbox.types.inboxes import (
     Changes,
     Counts,
     Inbox,
-    InboxPage,
+    InboxListing,
     InboxState,
     InboxStatus,
     OpenInbox,
@@ -66,14 +66,23 @@ class Inboxes(StoreTable):
         return replace(opened, inbox=replace(inbox, opened=True))
 
     @read
-    def page(self, inbox: int, query: Query) -> Script[InboxPage]:
-        """Return one page, newest first, and the state in the same snapshot."""
+    def page(self, inbox: int, query: Query) -> Script[InboxListing]:
+        """Return one page, newest first, and the state in the same snapshot; `next` is the cursor of the next page: the place of
+        the last row if it woke, else its id."""
         state, _, awaits_return = yield from _status(inbox)
-        found = yield _page_statement(inbox, query)
-        # By the place of a woken row, else the id; all are distinct.
-        found.sort(key=lambda row: row[rows.PLACE] or row[0], reverse=True)
-        page = [rows.notification(row) for row in found]
-        return InboxPage(state, (yield from marking.with_awaited_returns(inbox, page)), awaits_return)
+        found = yield _page_statement(
+            inbox, replace(query, limit=query.limit + 1)
+        )  # shows whether there is a next page
+        found.sort(key=_place, reverse=True)  # all are distinct
+        page = [rows.notification(row) for row in found[: query.limit]]
+        return InboxListing(
+            notifications=(yield from marking.with_awaited_returns(inbox, page)),
+            next=_place(found[query.limit - 1]) if len(found) > query.limit else None,
+            unread=state.unread,
+            unseen=state.unseen,
+            position=state.position,
+            awaits_return=awaits_return,
+        )
 
     @read
     def unread_by_type(self, inbox: int, query: Query = ALL) -> Script[Counts]:
@@ -115,6 +124,11 @@ class Inboxes(StoreTable):
             InboxStatus(number, epoch, revision, revoked, bool(behind))
             for number, epoch, revision, revoked, behind in found
         ]
+
+
+def _place(row: Row) -> str:
+    place: str = row[rows.PLACE] or row[0]
+    return place
 
 
 def _check_standing(session: Principal, ended_before: int) -> None:

@@ -207,12 +207,14 @@ class Query(Struct, frozen=True, kw_only=True):
 ALL = Query()
 
 
-class InboxPage(Struct, frozen=True):
-    """A page, and the state of the inbox in the same snapshot. `awaits_return`: notifications are snoozed until the recipient
-    is back."""
+class InboxListing(Struct, frozen=True, kw_only=True):
+    """A page in the response. `awaits_return`: notifications are snoozed until the recipient is back."""
 
-    state: InboxState
     notifications: list[Notification]
+    next: str | None
+    unread: int
+    unseen: int
+    position: str
     awaits_return: bool
 
 
