@@ -113,7 +113,7 @@ async def send(request: ApiRequest) -> ASGIApp:
             # Plan items, of which the first has this number, for at most `limit` recipients
             limit = sending.PLANNED - planned
             plans: list[Result] = []
-            async for number, draft in context.of(request).engines.pace.each(enumerate(drafts, results.count)):
+            async for number, draft in ctx.engines.pace.each(enumerate(drafts, results.count)):
                 plans.append(await _plan_item(request, number, draft, limit))
                 limit -= _recipients_of(plans[-1])
             planned += sum(map(_recipients_of, plans))

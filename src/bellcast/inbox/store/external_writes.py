@@ -75,8 +75,5 @@ class ExternalWrites:
         store."""
         waiting = self._waiting.setdefault(delay, set())
         if not waiting:
-            asyncio.get_running_loop().call_later(delay, self._report, delay)
+            asyncio.get_running_loop().call_later(delay, lambda: self.on_gap(self._waiting.pop(delay)))
         waiting.add(stream)
-
-    def _report(self, delay: float) -> None:
-        self.on_gap(self._waiting.pop(delay))

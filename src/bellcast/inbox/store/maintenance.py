@@ -74,7 +74,11 @@ class Maintenance(StoreTable):
             for some in chunks(found, limit):
                 yield await self._engine.write(ScriptCommand(partial(_remove, some, now), [inbox for inbox, _ in some]))
         statement = _old("announcements", older_than, limit, tenant, but)
-        while events := await self._engine.write(ScriptCommand(partial(_end_found, statement, now), [])):
+
+        def end_old() -> Script[list[Event]]:
+            return (yield from _end((yield statement), now))
+
+        while events := await self._engine.write(ScriptCommand(end_old, [])):
             yield events
 
     @write()
@@ -158,11 +162,6 @@ def _old(kind: str, older_than: int, limit: int, tenant: str | None, but: Sequen
     if but:
         return Statement(f"old_{kind}_but", {**params, "but": columns.to_json(but)}, heavy=True)
     return Statement(f"old_{kind}", params)
-
-
-def _end_found(statement: Statement, now: int) -> Script[list[Event]]:
-    """Recall the announcements that a statement finds."""
-    return (yield from _end((yield statement), now))
 
 
 def _remove(old_rows: Sequence[Row], now: int) -> Script[list[Event]]:

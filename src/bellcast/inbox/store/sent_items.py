@@ -1,7 +1,7 @@
 """Sent items as the server API sees them: find, edit and recall. Those that are not in their recipient's inbox were sent to other
 channels only, or excluded by its preferences."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -42,7 +42,9 @@ def find(tenant: str, id: str) -> Script[SentItem | None]:
     if direct is not None:
         return _direct_item(direct)
     announced = yield from _find_announcement(tenant, id)
-    return (yield from find_outside(tenant, id)) if announced is None else _announced_item(announced)
+    if announced is not None:
+        return _announced_item(announced)
+    return (yield from first(Statement("outside_find", {"tenant": tenant, "id": id}), outside_item))
 
 
 class SentItems(StoreTable):
@@ -262,33 +264,27 @@ def _announced_item(row: Row) -> SentItem:
 
 def add_outside(requests: Sequence[SendRequest]) -> Script[None]:
     """Add the notifications of requests that are not in an inbox, and create their missing recipients."""
-    for some in chunks([params for request in requests for params in _outside(request)], STATEMENT_ROWS):
+    outside: list[Params] = []
+    for request in requests:
+        recipient_of = {one.notification: one.recipient for one in request.decisions}
+        for id in recipient_of.keys() - set(request.ids):
+            contents = (title_of(message.content) for message in request.messages if message.notification == id)
+            outside.append(
+                {
+                    "id": id,
+                    "tenant": request.tenant,
+                    "key": recipient_of[id],
+                    "type": request.content.type,
+                    "title": request.content.title or next(contents, ""),
+                    "created_at": request.created_at,
+                }
+            )
+    for some in chunks(outside, STATEMENT_ROWS):
         created_at = {(one["tenant"], one["key"]): one["created_at"] for one in some}
         for tenant in sorted({tenant for tenant, _ in created_at}):
             keys = sorted(key for owner, key in created_at if owner == tenant)
             yield from recipients.ensure_recipients(tenant, keys, some[0]["created_at"])
         yield Statement("outside_insert", many=some)
-
-
-def _outside(request: SendRequest) -> Iterator[Params]:
-    if not request.decisions:  # only the inbox
-        return
-    recipients = {one.notification: one.recipient for one in request.decisions}
-    for id in recipients.keys() - set(request.ids):
-        contents = (title_of(message.content) for message in request.messages if message.notification == id)
-        yield {
-            "id": id,
-            "tenant": request.tenant,
-            "key": recipients[id],
-            "type": request.content.type,
-            "title": request.content.title or next(contents, ""),
-            "created_at": request.created_at,
-        }
-
-
-def find_outside(tenant: str, id: str) -> Script[SentItem | None]:
-    """Return a notification that was not recalled."""
-    return first(Statement("outside_find", {"tenant": tenant, "id": id}), outside_item)
 
 
 def outside_item(row: Row) -> SentItem:

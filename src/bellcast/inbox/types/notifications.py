@@ -211,15 +211,6 @@ def addressees(field: str, to: str | list[str] | Audience, limits: Limits) -> Fi
     return chain.from_iterable(key(f"{field}.{number}", one, limits) for number, one in enumerate(to))
 
 
-def _addressees_schema(limits: Limits) -> Schema:
-    one = KEY.schema(limits)
-    return one | list_of(limits.to, one, least=1)
-
-
-def _actor(field: str, value: Actor | str, limits: Limits) -> FieldErrors:
-    return ACTOR_NAME.check(field, value, limits) if isinstance(value, str) else INNER.check(field, value, limits)
-
-
 def _channels(field: str, value: list[str | ChannelRequest], limits: Limits) -> FieldErrors:
     """Check channels of a send or a type: each at most once, and `unless` only together with the inbox."""
     if not 1 <= len(value) <= len(CHANNELS):
@@ -248,9 +239,12 @@ def _message_texts(field: str, value: Struct, limits: Limits) -> FieldErrors:
 
 
 # Rules of fields.
-TO = ValueRule(addressees, _addressees_schema)
+TO = ValueRule(addressees, lambda limits: KEY.schema(limits) | list_of(limits.to, KEY.schema(limits), least=1))
 ACTOR_NAME = Limit("title")
-ACTOR = ValueRule(_actor, ACTOR_NAME.schema)
+ACTOR = ValueRule(
+    lambda field, value, limits: (ACTOR_NAME if isinstance(value, str) else INNER).check(field, value, limits),
+    ACTOR_NAME.schema,
+)
 ACTIONS = ValueRule(actions, lambda _: {"maxItems": MAX_ACTIONS})
 TAGS = field_limits.each("tags", Limit("tag", 1), "tags")
 CHANNEL_LIST = ValueRule(
@@ -411,7 +405,26 @@ def check_draft(draft: Draft, limits: Limits, now: datetime) -> None:
 
 def check_import(draft: ImportedDraft, limits: Limits, now: datetime) -> None:
     """Raise Invalid with every bad field of an imported notification."""
-    check([*draft_errors(draft, limits, now), *_import_errors(draft, now)])
+    errors = draft_errors(draft, limits, now)
+    if isinstance(draft.to, Audience):
+        errors.append(FieldError("to", "must name recipients: an audience cannot be imported"))
+    if draft.title is UNSET and draft.type != GENERAL:  # no template supplies it
+        errors.append(FieldError("title", "is required"))
+    for field in NOT_IMPORTED:
+        if getattr(draft, field) is not None:
+            errors.append(FieldError(field, "must be absent: imported notifications are only for the inbox"))
+    created_at = draft.created_at
+    for field in IMPORTED_TIMES:
+        value: datetime | None = getattr(draft, field)
+        if value is None:
+            continue
+        wrong = list(moment(field, value))
+        errors += wrong
+        if not wrong and value > now:
+            errors.append(FieldError(field, "must not be in the future"))
+        elif not wrong and created_at is not None and not list(moment(field, created_at)) and value < created_at:
+            errors.append(FieldError(field, "must not be before created_at"))
+    check(errors)
 
 
 def check_edit(edit: Edit, limits: Limits, now: datetime) -> None:
@@ -434,27 +447,3 @@ def draft_errors(draft: Draft, limits: Limits, now: datetime) -> list[FieldError
     if draft.expires_at is not None:
         errors += expiry("expires_at", draft.expires_at, now)
     return errors
-
-
-def _import_errors(draft: ImportedDraft, now: datetime) -> FieldErrors:
-    if isinstance(draft.to, Audience):
-        yield FieldError("to", "must name recipients: an audience cannot be imported")
-    if draft.title is UNSET and draft.type != GENERAL:  # no template supplies it
-        yield FieldError("title", "is required")
-    for field in NOT_IMPORTED:
-        if getattr(draft, field) is not None:
-            yield FieldError(field, "must be absent: imported notifications are only for the inbox")
-    for field in IMPORTED_TIMES:
-        yield from _past_time(field, getattr(draft, field), draft.created_at, now)
-
-
-def _past_time(field: str, value: datetime | None, created_at: datetime | None, now: datetime) -> FieldErrors:
-    """Check a time with a UTC offset that is neither in the future nor before the creation."""
-    if value is None:
-        return
-    wrong = list(moment(field, value))
-    if not wrong and value > now:
-        yield FieldError(field, "must not be in the future")
-    elif not wrong and created_at is not None and not list(moment(field, created_at)) and value < created_at:
-        yield FieldError(field, "must not be before created_at")
-    yield from wrong
