@@ -92,7 +92,8 @@ class StatsPoints(StoreTable):
 
 def _points_of(tenant: str, stored: Sequence[Row]) -> list[tuple[int, StatsPoint]]:
     rows_of = ((at, _decode_tenants(body).get(tenant)) for at, body in stored)
-    return [(at, _tenant_point(row)) for at, row in rows_of if row is not None]
+    numbers_of = ((at, zip(TENANT_METRICS, _decode_tenant(row), strict=True)) for at, row in rows_of if row is not None)
+    return [(at, msgspec.convert(dict(numbers), StatsPoint)) for at, numbers in numbers_of]
 
 
 def _sends_of(tenants: frozenset[str], stored: Sequence[Row]) -> dict[str, int]:
@@ -100,12 +101,8 @@ def _sends_of(tenants: frozenset[str], stored: Sequence[Row]) -> dict[str, int]:
     for _, body in stored:
         numbers = _decode_tenants(body)
         for tenant in tenants & numbers.keys():
-            sends[tenant] += _tenant_point(numbers[tenant]).sends
+            sends[tenant] += _decode_tenant(numbers[tenant])[TENANT_METRICS.index("sends")]
     return dict(sends)
-
-
-def _tenant_point(row: msgspec.Raw) -> StatsPoint:
-    return msgspec.convert(dict(zip(TENANT_METRICS, _decode_tenant(row), strict=True)), StatsPoint)
 
 
 def tenants_body(tenants: Mapping[str, StatsPoint]) -> str:

@@ -368,18 +368,16 @@ class ClusterFeed(Struct, eq=False):
     async def _publish(
         self, node: str, watch: str, batch: Sequence[FeedEvent | SkippedEvents], *, is_first: bool = False
     ) -> None:
-        events = tuple(_encoded(one) for one in batch if isinstance(one, FeedEvent))
+        events: list[bytes] = []
         skipped: Counter[str] = Counter()
         for one in batch:
             if isinstance(one, SkippedEvents):
                 skipped.update(one.by)
-        await self.broker.publish(FeedBatch(node, self.node, watch, events, skipped, is_first))
-
-
-def _encoded(event: FeedEvent) -> bytes:
-    """Encode an event. If it is too large or cannot be encoded, its fields are omitted."""
-    with contextlib.suppress(*UNENCODABLE):
-        encoded = _encode(event)
-        if len(encoded) <= MAX_EVENT_BYTES:
-            return encoded
-    return _encode(structs.replace(event, fields={}))
+                continue
+            encoded = b""
+            with contextlib.suppress(*UNENCODABLE):
+                encoded = _encode(one)
+            # Without its fields if it cannot be encoded, or is too large.
+            is_sent_whole = 0 < len(encoded) <= MAX_EVENT_BYTES
+            events.append(encoded if is_sent_whole else _encode(structs.replace(one, fields={})))
+        await self.broker.publish(FeedBatch(node, self.node, watch, tuple(events), skipped, is_first))

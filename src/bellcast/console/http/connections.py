@@ -89,19 +89,6 @@ class ConnectionsQuery(PageQuery, frozen=True, kw_only=True):
     start: Moment | None = msgspec.field(default=None, name="from")
     end: Moment | None = msgspec.field(default=None, name="to")
 
-    @property
-    def wanted(self) -> ConnectionFilter:
-        return ConnectionFilter(
-            id=self.id,
-            recipient=self.recipient,
-            topic=self.topic,
-            protocol=self.protocol,
-            node=self.node,
-            is_closed=self.state == "closed",
-            since=0 if self.start is None else max(0, times.milliseconds(self.start)),
-            until=None if self.end is None else max(0, times.milliseconds(self.end)),
-        )
-
 
 CONNECTIONS = Resource(
     "connections",
@@ -132,7 +119,17 @@ async def page(request: ApiRequest, params: ConnectionsQuery) -> ConnectionPage:
 
     Open connections, or with `state=closed` the last 1,000 closed ones of each node, with the reason. Open connections
     are ordered by their start and closed ones by their end, newest first."""
-    wanted, connections, limit = params.wanted, context.of(request)[ConnectionSurvey], params.limit + 1
+    connections, limit = context.of(request)[ConnectionSurvey], params.limit + 1
+    wanted = ConnectionFilter(
+        id=params.id,
+        recipient=params.recipient,
+        topic=params.topic,
+        protocol=params.protocol,
+        node=params.node,
+        is_closed=params.state == "closed",
+        since=0 if params.start is None else max(0, times.milliseconds(params.start)),
+        until=None if params.end is None else max(0, times.milliseconds(params.end)),
+    )
     named = _tenants(request, params)
     before = list_parameters.moment(params.after) if params.after else None
     listed = [one for tenant in named for one in await connections.page(tenant, before, limit, wanted)]

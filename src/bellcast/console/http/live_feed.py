@@ -126,7 +126,13 @@ async def watch(request: ApiRequest) -> ASGIApp:
     `operator` and `warning`. A publish is one event with `delivered`, the number of connections. Secrets are redacted,
     and IP addresses shortened to their network. A node accepts at most 10 watchers and sends each the first 200
     events of a second; `skipped` counts the others. With `last`, the stream begins with recent events."""
-    _check_page(request)
+    state = request.scope["state"]
+    if state.get(guards.HAS_SESSION):
+        # The session of an operator needs a proof that a page of this server sent the request. Browsers send `Origin` with every
+        # WebSocket; to their own server, an EventSource sends `Sec-Fetch-Site` only.
+        browser = guards.browser_request(request)
+        if browser.origin is None and (state.get(IS_WEBSOCKET) or browser.site != "same-origin"):
+            raise Forbidden(FOREIGN)
     query = request_body.query(request, FeedQuery)
     wanted = filter_of(
         query.kind,
@@ -140,7 +146,6 @@ async def watch(request: ApiRequest) -> ASGIApp:
     )
     if not (wanted.kinds or frozenset()) <= set(FEED_KINDS):
         raise Invalid.of("kind", f"must be one of: {', '.join(FEED_KINDS)}")
-    state = request.scope["state"]
     write = _write_messages if state.get(IS_WEBSOCKET) else _write_events
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,17 +163,6 @@ async def watch(request: ApiRequest) -> ASGIApp:
             disconnected.cancel()
 
     return respond
-
-
-def _check_page(request: ApiRequest) -> None:
-    """Raise Forbidden for an operator's session without proof that a page of this server sent the request. Browsers send
-    `Origin` with every WebSocket; to their own server, an EventSource sends `Sec-Fetch-Site` only."""
-    state = request.scope["state"]
-    if not state.get(guards.HAS_SESSION):
-        return
-    browser = guards.browser_request(request)
-    if browser.origin is None and (state.get(IS_WEBSOCKET) or browser.site != "same-origin"):
-        raise Forbidden(FOREIGN)
 
 
 def _shows_content(request: ApiRequest) -> bool:

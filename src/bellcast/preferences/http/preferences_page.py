@@ -126,6 +126,12 @@ def form_html(
     end = texts["until_off"]
     if is_muted and until is not True:
         end = texts["until"].format(time=times.describe(times.milliseconds(until), zone))
+
+    def digest_of(type: str) -> tuple[str, Frequency] | None:
+        """Return the field with the frequency of a type's digests, and its value."""
+        chosen = (found for _, one in layers.documents() if (found := one.digest.get(type)) is not None)
+        return None if type == ALL_TYPES else (_digest_field(type), next(chosen, FREQUENCIES[0]))
+
     return shell.template(FORM).render(
         texts=texts,
         channels=channels,
@@ -140,20 +146,14 @@ def form_html(
         ],
         is_on=partial(_is_on, layers),
         value_of=_switch_value,
-        digest_of=lambda type: None if type == ALL_TYPES else (_digest_field(type), _digest(layers, type)),
+        digest_of=digest_of,
         frequencies=FREQUENCIES,
         is_muted=is_muted,
         muted_until=end,
-        digest_at=next((one for one in digests if one is not None), "08:00"),
+        digest_at=next((one for one in digests if one is not None), decision.DIGEST_AT),
         is_quiet=is_quiet,
         hours=quiet if is_quiet else QuietHours("22:00", "07:00"),
     )
-
-
-def _digest(layers: Layers, type: str) -> Frequency:
-    """Return how often the digests of a type are sent."""
-    chosen = (found for _, one in layers.documents() if (found := one.digest.get(type)) is not None)
-    return next(chosen, FREQUENCIES[0])
 
 
 # Maximum fields of the form: two per switch and two per frequency, for the types of the project and the tenant, and the

@@ -127,7 +127,19 @@ async def answer(request: ApiRequest) -> ASGIApp:
         origins=ctx.access.origins,
     )
     now = ctx.token_clock.now()
-    found = await _token(request, token)
+    found: dict[str, Any] = {"token": "absent"}
+    if token:
+        try:
+            principal = await ctx.authenticator.session(token)
+            expires_at = None if principal.expires_at is None else times.to_rfc3339(principal.expires_at)
+            found = {
+                "token": "ok",
+                "recipient": principal.recipient,
+                "tenant": principal.tenant or None,
+                "expires_at": expires_at,
+            }
+        except (Unauthenticated, Forbidden) as refusal:
+            found = {"token": "refused", "reason": refusal.detail}
     result = CheckResult(
         time=times.to_rfc3339(now), key=ctx.project.key, origin=origin, origin_allowed=is_allowed, **found
     )
@@ -157,21 +169,6 @@ async def ring(request: ApiRequest) -> ASGIApp:
     event = LiveEvent(tenant=tenant, name=TEST_EVENT, data={"id": id}, recipient=recipient, keep=False)
     await publishing.deliver(engines, event)
     return responses.json(SelfTest(id=id), 202, {"cache-control": "no-store"})
-
-
-async def _token(request: ApiRequest, token: str) -> dict[str, Any]:
-    if not token:
-        return {"token": "absent"}
-    try:
-        principal = await context.of(request).authenticator.session(token)
-    except (Unauthenticated, Forbidden) as refusal:
-        return {"token": "refused", "reason": refusal.detail}
-    return {
-        "token": "ok",
-        "recipient": principal.recipient,
-        "tenant": principal.tenant or None,
-        "expires_at": None if principal.expires_at is None else times.to_rfc3339(principal.expires_at),
-    }
 
 
 def _file(request: ApiRequest, name: str, headers: Mapping[str, str]) -> ASGIApp:
