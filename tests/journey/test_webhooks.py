@@ -451,7 +451,7 @@ async def test_failing_delivery_keeps_a_change_made_meanwhile(
         changes: dict[str, Callable[[], Awaitable[Any]]] = {
             "delete": lambda: other.delete("", one.id),
             "rotate": lambda: other.rotate("", one.id),
-            "switch off": lambda: other.change("", one.id, active=False),
+            "switch off": lambda: other.change("", one.id, lambda _: {"active": False}),
         }
         changed: list[Any] = []
 
@@ -502,11 +502,27 @@ async def test_change_of_a_webhook_is_repeated_on_its_newest_version(
 
         before = await one.webhooks.get("", one.id)
         monkeypatch.setattr(type(documents), "change", staticmethod(change))
-        await one.webhooks.change("", one.id, active=False)
+        await one.webhooks.change("", one.id, lambda _: {"active": False})
         found = await one.webhooks.get("", one.id)
         assert before is not None
         assert found is not None
         assert (found.active, found.previous) == (False, before.secret)
+
+
+async def test_webhook_that_was_changed_since_it_was_read_is_not_changed_with_if_match(rest: Rest) -> None:
+    made = await rest.app.post("/v1/webhooks", json={"url": "https://app.example.com/a", "events": ["*"]})
+    path = f"/v1/webhooks/{made.json()['id']}"
+    tag = (await rest.app.get(path)).headers["etag"]
+    first = await rest.app.patch(path, json={"events": ["message.*"]}, headers={"if-match": tag})
+    assert (first.status_code, first.json()["events"]) == (200, ["message.*"])
+    late = await rest.app.patch(path, json={"url": "https://app.example.com/b"}, headers={"if-match": tag})
+    assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
+    assert (await rest.app.get(path)).json() == first.json()
+    current = (await rest.app.get(path)).headers["etag"]
+    assert current == first.headers["etag"]
+    again = await rest.app.patch(path, json={"active": False}, headers={"if-match": current})
+    assert (again.status_code, again.json()["active"]) == (200, False)
+    assert (await rest.app.patch(f"{path}0", json={}, headers={"if-match": "*"})).status_code == 404
 
 
 def test_every_state_of_a_run_and_of_a_message_is_a_type() -> None:
@@ -540,7 +556,7 @@ async def test_webhook_that_only_fails_for_five_days_is_disabled(tmp_path: Path)
 async def test_webhook_that_was_disabled_manually_leaves_no_failures(tmp_path: Path) -> None:
     async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
         job = await one.job()
-        await one.webhooks.change("", one.id, active=False)
+        await one.webhooks.change("", one.id, lambda _: {"active": False})
         assert await one.deliver(job) is None
         assert vendor.requests == []
 

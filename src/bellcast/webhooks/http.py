@@ -1,6 +1,5 @@
 """Webhooks over HTTP: write them, rotate their secrets, and deliver past events again."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,9 +10,9 @@ from bellcast.documents import store as documents
 from bellcast.documents.store import Documents
 from bellcast.kernel import ids, times
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import Limit, ValueRule, list_of
-from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.validation_errors import Suggestions, unknown
 from bellcast.kernel.identities import EVERY_TENANT
@@ -21,12 +20,12 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 from bellcast.kernel.validation import FieldErrors
 from bellcast.live_feed import redact_url
-from bellcast.rest import audit, resource, tenants
+from bellcast.rest import audit, objects, resource, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Listing, ObjectsQuery, Recent, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.webhooks.store import WebhookEvents
-from bellcast.webhooks.types import RecentEvent, Webhook
+from bellcast.webhooks.types import Webhook
 from bellcast.webhooks.webhooks import KIND, TYPES, Webhooks
 
 MAX_PATTERNS = 100
@@ -190,47 +189,55 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
     newest, is_exact = await resource.read_recent(listing.ctx, "events", tenants, events.recent)
     for owner, one in found.items:
         webhook = msgspec.json.decode(one.body, type=Webhook)
-        item = structs.asdict(_item(owner, one.key, webhook))
-        listed.append(ListedWebhook(**item, recent_events=_recent(owner, webhook, newest, is_exact=is_exact)))
+        first = ids.uuid7_floor(webhook.created_at)
+        own = [
+            id for id, tenant, type in newest if owner in (EVERY_TENANT, tenant) and webhook.wants(type) and id >= first
+        ]
+        recent = Recent(len(own), is_exact, times.to_rfc3339(ids.made_at(max(own))) if own else None)
+        listed.append(ListedWebhook(**structs.asdict(_item(owner, one.key, webhook)), recent_events=recent))
     return found.of(listed)
 
 
-def _recent(owner: str, webhook: Webhook, events: Sequence[RecentEvent], *, is_exact: bool) -> Recent:
-    """Return how many of the newest events of a day are for a webhook."""
-    first = ids.uuid7_floor(webhook.created_at)
-    own = [
-        one.id for one in events if owner in (EVERY_TENANT, one.tenant) and webhook.wants(one.type) and one.id >= first
-    ]
-    return Recent(len(own), is_exact, times.to_rfc3339(ids.made_at(max(own))) if own else None)
-
-
-@WEBHOOKS.get(WebhookObject)
-async def read(call: ResourceCall[None]) -> WebhookObject | None:
+@WEBHOOKS.get(WebhookObject, response_headers=("ETag",))
+async def read(call: ResourceCall[None]) -> Any:
     """Read a webhook."""
-    (id,) = call.key
-    found = await call.ctx[Webhooks].get(call.tenant, id)
-    return None if found is None else _item(call.tenant, id, found)
+    found = await call.ctx[Webhooks].get(call.tenant, *call.key)
+    return None if found is None else _tagged(call, found)
 
 
-@WEBHOOKS.patch(request_body.Shape(WebhookPatch, _check), WebhookObject, is_sensitive=True, example={"active": True})
-async def change(call: ResourceCall[WebhookPatch]) -> WebhookObject | None:
+@WEBHOOKS.patch(
+    request_body.Shape(WebhookPatch, _check),
+    WebhookObject,
+    is_sensitive=True,
+    headers=objects.CONDITION_OF_DELETION,
+    refusals=(NotFound, PreconditionFailed),
+    example={"active": True},
+)
+async def change(call: ResourceCall[WebhookPatch]) -> Any:
     """Change a webhook.
 
-    Absent fields do not change. Bellcast sets `active` to false after five days without a successful delivery, or after
+    Absent fields do not change. With `If-Match`, a webhook whose URL, events or state changed since it was read is not changed.
+    Bellcast sets `active` to false after five days without a successful delivery, or after
     a 410."""
-    webhooks, body, (id,) = call.ctx[Webhooks], call.body, call.key
-    changes: dict[str, Any] = {
-        name: value for name in body.__struct_fields__ if (value := getattr(body, name)) != UNSET
-    }
+    changes = {name: value for name, value in structs.asdict(call.body).items() if value is not UNSET}
     if "events" in changes:
         changes["events"] = tuple(changes["events"])
-    before = await webhooks.get(call.tenant, id)
-    changed = await webhooks.change(call.tenant, id, **changes)
+    if changes.get("active"):
+        changes |= {"failing_since": None, "last_error": None}
+    before: list[Webhook] = []
+
+    def changes_of(webhook: Webhook) -> dict[str, Any]:
+        entity_tags.check(call.request, entity_tags.tag_of(_content(webhook)))
+        before[:] = [webhook]
+        return changes
+
+    (id,) = call.key
+    changed = await call.ctx[Webhooks].change(call.tenant, id, changes_of)
     if changed is None:
         return None
     call.ctx.engines.router.forget()
-    audit.note_changes(call.request, {} if before is None else _audited(before), _audited(changed))
-    return _item(call.tenant, id, changed)
+    audit.note_changes(call.request, _audited(before[0]), _audited(changed))
+    return _tagged(call, changed)
 
 
 @WEBHOOKS.delete(is_sensitive=True)
@@ -317,6 +324,17 @@ async def resend(call: ResourceCall[ResendRequest]) -> Resent | None:
 def _audited(webhook: Webhook) -> dict[str, Any]:
     """Return the fields for the audit log, without parts of the URL that may be secret."""
     return {"url": redact_url(webhook.url), "events": webhook.events, "active": webhook.active}
+
+
+def _content(webhook: Webhook) -> list[Any]:
+    """Return what a change can replace; deliveries change the rest."""
+    return [webhook.url, webhook.events, webhook.active]
+
+
+def _tagged(call: ResourceCall[Any], webhook: Webhook) -> ASGIApp:
+    (id,) = call.key
+    shown = _item(call.tenant, id, webhook)
+    return responses.json(shown, headers=entity_tags.tagged(_content(webhook), shown))
 
 
 def _item(owner: str, id: str, webhook: Webhook) -> WebhookObject:

@@ -8,7 +8,7 @@ from bellcast.kernel.db import columns, lists
 from bellcast.kernel.db.script import Params, Script, Statement, first
 from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write
 from bellcast.kernel.jobs.types import NORMAL, Job, new_job_params
-from bellcast.webhooks.types import RecentEvent, WebhookEvent
+from bellcast.webhooks.types import WebhookEvent
 
 # The job that finds the webhooks of an event; its payload is the event's id.
 JOB_KIND = "webhook-event"
@@ -58,10 +58,11 @@ class WebhookEvents(StoreTable):
         return list(map(_event, (yield Statement(name, params))))
 
     @read_in_background
-    def recent(self, since: int, tenants: Sequence[str] | None) -> Script[tuple[list[RecentEvent], bool]]:
-        """Return the newest events of all tenants, or of these, since a time, and whether these are all."""
+    def recent(self, since: int, tenants: Sequence[str] | None) -> Script[tuple[list[tuple[str, str, str]], bool]]:
+        """Return the ids, tenants and types of the newest events of all tenants, or of these, since a time, and whether these are
+        all."""
         rows, is_exact = yield from lists.recent("webhook_events_recent", since, tenants, MAX_RECENT)
-        return [RecentEvent(*row) for _, *row in rows], is_exact
+        return [(id, tenant, type) for _, id, tenant, type in rows], is_exact
 
 
 def delivery_ids(event: str) -> Params:

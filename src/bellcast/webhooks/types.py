@@ -1,7 +1,7 @@
 """Webhooks as they are stored, and the events for them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import Struct
 
@@ -69,14 +69,6 @@ class Attempts(Struct, frozen=True):
         return Attempts(
             tuple(sorted({*self.last, *later.last}, key=lambda one: (one.at, one.event, one.number)))[-MAX_ATTEMPTS:]
         )
-
-
-class RecentEvent(NamedTuple):
-    """An event without its body."""
-
-    id: str
-    tenant: str
-    type: str
 
 
 class WebhookEvent(Struct, frozen=True, kw_only=True):

@@ -200,12 +200,23 @@ class Webhooks(WebhookSink):
         is_active = response.status != GONE and now - since < FAILING_MS
         is_last = error is None or not is_active or attempt > len(RETRIES_MS)
         next_at = None if is_last else now + RETRIES_MS[attempt - 1]
-        self._record(delivery, event, response, next_at)
+        if response.ms is not None:
+            made = StoredAttempt(
+                event=event.id,
+                type=event.type,
+                at=now,
+                ms=response.ms,
+                number=attempt,
+                status=response.status,
+                error=None if error is None else error[:MAX_ATTEMPT_ERROR],
+                next_at=next_at,
+            )
+            self.recorder.add(delivery.tenant, delivery.webhook, Attempts((made,)))
         if error is None:
             if webhook.failing_since is not None:
                 # Also if another delivery has failed in the meantime; not if it was switched off.
                 recovered = {"failing_since": None, "last_error": None}
-                await self._change(delivery.tenant, document.key, lambda one: recovered if one.active else {})
+                await self.change(delivery.tenant, document.key, lambda one: recovered if one.active else {})
             return None
         log.info("webhook_attempt_failed", webhook=delivery.webhook, attempt=attempt, error=error)
         if not is_active or (webhook.failing_since, webhook.last_error) != (since, error):
@@ -215,23 +226,6 @@ class Webhooks(WebhookSink):
             raise SetAside(error)
         failed = msgspec.structs.replace(delivery, failures=attempt)
         return Again(next_at, msgspec.json.encode(failed), delivery.webhook)
-
-    def _record(
-        self, delivery: WebhookDelivery, event: WebhookEvent, response: EndpointResponse, next_at: int | None
-    ) -> None:
-        if response.ms is None:
-            return
-        attempt = StoredAttempt(
-            event=event.id,
-            type=event.type,
-            at=self._clock.now(),
-            ms=response.ms,
-            number=delivery.failures + 1,
-            status=response.status,
-            error=None if response.error is None else response.error[:MAX_ATTEMPT_ERROR],
-            next_at=next_at,
-        )
-        self.recorder.add(delivery.tenant, delivery.webhook, Attempts((attempt,)))
 
     async def _attempt(
         self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent, destination: Destination
@@ -291,18 +285,21 @@ class Webhooks(WebhookSink):
         document = await Documents(self._db).get(KIND, tenant, id)
         return None if document is None else msgspec.json.decode(document.body, type=Webhook)
 
-    async def change(self, tenant: str, id: str, **changes: Any) -> Webhook | None:
-        """Change fields; None if there is no such webhook."""
-        if changes.get("active"):
-            changes |= {"failing_since": None, "last_error": None}
-        return await self._change(tenant, id, lambda _: changes)
+    async def change(self, tenant: str, id: str, changes_of: Callable[[Webhook], dict[str, Any]]) -> Webhook | None:
+        """Change fields of the current state of a webhook; None if it does not exist."""
+        while (document := await Documents(self._db).get(KIND, tenant, id)) is not None:
+            webhook = msgspec.json.decode(document.body, type=Webhook)
+            webhook = msgspec.structs.replace(webhook, **changes_of(webhook))
+            if await self._replace(tenant, document, webhook):
+                return webhook
+        return None
 
     async def rotate(self, tenant: str, id: str) -> str | None:
         """Replace the secret and return the new one; both sign for ROTATION_MS."""
         secret = _new_secret()
         encrypted = self._encryption.encrypt(secret, _place(tenant, id))
         until = self._clock.now() + ROTATION_MS
-        rotated = await self._change(
+        rotated = await self.change(
             tenant,
             id,
             lambda webhook: {"secret": encrypted, "previous": webhook.secret, "previous_until": until},
@@ -366,15 +363,6 @@ class Webhooks(WebhookSink):
             return [(one.key, msgspec.json.decode(one.body, type=Webhook)) for one in found]
 
         return await self._known.get(owner, read)
-
-    async def _change(self, tenant: str, id: str, changes_of: Callable[[Webhook], dict[str, Any]]) -> Webhook | None:
-        """Apply a change to the current state of a webhook; None if it does not exist."""
-        while (document := await Documents(self._db).get(KIND, tenant, id)) is not None:
-            webhook = msgspec.json.decode(document.body, type=Webhook)
-            webhook = msgspec.structs.replace(webhook, **changes_of(webhook))
-            if await self._replace(tenant, document, webhook):
-                return webhook
-        return None
 
     async def _replace(self, tenant: str, document: Document, webhook: Webhook) -> bool:
         """Write a webhook unless it has changed since it was read; return whether it was written."""

@@ -11,7 +11,7 @@ from bellcast.inbox.types.notifications import ActionButton
 from bellcast.kernel.ids import Ids
 from bellcast.recipients.types import RecipientOfLink
 from bellcast.webhooks import store
-from bellcast.webhooks.types import RecentEvent, WebhookEvent
+from bellcast.webhooks.types import WebhookEvent
 from tests.contract.app import App
 from tests.contract.channels.test_store_messages import NOW, add, begin, message
 
@@ -36,13 +36,13 @@ async def test_events_are_added_with_their_jobs_and_read_in_order(app: App, monk
     assert [one.id for one in await events.page("acme", "", 10)] == [event(2).id]
     newest = event(3, id=Ids().new(NOW))
     await events.add([newest], NOW)
-    assert await events.recent(NOW, None) == ([RecentEvent(newest.id, "", "message.sent")], True)
-    assert await events.recent(0, ["acme"]) == ([RecentEvent(event(2).id, "acme", "message.sent")], True)
+    assert await events.recent(NOW, None) == ([(newest.id, "", "message.sent")], True)
+    assert await events.recent(0, ["acme"]) == ([(event(2).id, "acme", "message.sent")], True)
     monkeypatch.setattr(store, "MAX_RECENT", 2)
     found, is_exact = await events.recent(0, None)
-    assert ([one.id for one in found], is_exact) == ([newest.id, event(2).id], False)
+    assert ([id for id, *_ in found], is_exact) == ([newest.id, event(2).id], False)
     # Each tenant has its share.
-    assert await events.recent(0, ["globex", "acme"]) == ([RecentEvent(event(2).id, "acme", "message.sent")], False)
+    assert await events.recent(0, ["globex", "acme"]) == ([(event(2).id, "acme", "message.sent")], False)
 
 
 async def test_receipt_changes_a_sent_message_once_and_adds_its_event_then(app: App) -> None:
