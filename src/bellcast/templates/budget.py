@@ -43,13 +43,15 @@ class Rendering:
         self.missing: dict[str, None] = {}  # a set in order
         self._ends = thread_time() + seconds
         self._deadline = monotonic() + seconds
-        self._work = 0
+        self.work = 0  # the total size of the values so far
+        # The last key that was found, with its object and the work then.
+        self.last: tuple[Mapping[str, Any], str, int] = {}, "", 0
 
     def charge(self, value: Any = None) -> Any:
         """Charge the size of a value, and return it. Raises BoundExceeded if the value is too large or the budget is spent, and
         TimeExceeded."""
-        self._work += size_of(value)
-        if self._work > MAX_WORK:
+        self.work += size_of(value)
+        if self.work > MAX_WORK:
             raise BoundExceeded(TOO_MUCH_WORK)
         if monotonic() > self._deadline:  # takes a tenth of the time of `thread_time`
             left = self.seconds_left()
@@ -64,6 +66,9 @@ class Rendering:
 
     def path_of(self, value: object, name: str) -> str:
         """Return the path of the missing key `name` of `value`, as written in the template."""
+        if value is None or isinstance(value, int | float):  # the same object stands in many places
+            roots = [root for root, one in self.variables.items() if one is value]
+            return (f"{roots[0]}.{name}" if len(roots) == 1 else name)[:MAX_PATH]
         # Paths are truncated: each part below a long name would repeat it, and 1 MiB of data would take 100 GB.
         queue: deque[tuple[str, object]] = deque(self.variables.items())
         while queue:

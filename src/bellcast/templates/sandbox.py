@@ -125,6 +125,7 @@ class Environment(SandboxedEnvironment):
             check_json(argument)
         if isinstance(obj, Mapping):
             if argument in obj:
+                rendering.last = obj, argument, rendering.work
                 return obj[argument]
         elif isinstance(obj, str | Sequence) and not isinstance(argument, str):
             try:
@@ -133,7 +134,11 @@ class Environment(SandboxedEnvironment):
                 pass
         elif isinstance(obj, Missing):
             return obj
-        return Missing(obj=obj, name=str(rendering.charge(argument)))
+        owner, key, work = rendering.last
+        # `b` of `data.a.b`, if `data.a` was found immediately before and is null or no object.
+        is_below = work + VALUE_SIZE == rendering.work and not isinstance(obj, Mapping) and owner.get(key) is obj
+        name = str(rendering.charge(argument))
+        return Missing(obj=owner, name=f"{key}.{name}") if is_below else Missing(obj=obj, name=name)
 
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Charge a call. Every call in a template passes through here."""

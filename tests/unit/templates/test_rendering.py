@@ -125,6 +125,26 @@ def test_missing_variable_is_named_by_its_path(source: str, variable: str) -> No
     assert caught.value.variable == variable
 
 
+@pytest.mark.parametrize(
+    ("source", "variable"),
+    [
+        ("{{ data.b.c }}", "data.b.c"),
+        ("{{ data.b.c.d }}", "data.b.c"),
+        ("{{ data['b'].c }}", "data.b.c"),
+        ("{{ data.two.c }}", "data.two.c"),
+        ("{{ data.inner.b.c }}", "data.inner.b.c"),
+        ("{{ data.a }}{{ actor.name }}", "actor.name"),
+        ("{{ 'x' if data.a is none else 'y' }}{{ actor.name }}", "actor.name"),
+        ("{% for one in data.items %}{{ one.c }}{% endfor %}", "c"),
+    ],
+)
+def test_variable_below_a_value_that_stands_in_several_places_is_named_by_its_path(source: str, variable: str) -> None:
+    data = {"a": None, "b": None, "one": 2, "two": 2, "items": [True, None], "inner": {"b": None}, "is": True}
+    with pytest.raises(TemplateError) as caught:
+        Renderer(Variables(values={"data": data, "actor": None})).render(source)
+    assert caught.value.variable == variable
+
+
 def test_preview_lists_missing_variables_and_renders_the_rest() -> None:
     renderer = Renderer(Variables(values={"data": {"a": 1}}), is_strict=False)
     assert renderer.render("{{ data.a }}{{ data.b }}{{ data.c.d }}{{ data.b }}") == "1"

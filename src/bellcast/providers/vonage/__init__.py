@@ -44,7 +44,8 @@ class VonageProvider(vendor_api.VendorProvider):
     kind: types.AddressKind = "sms"
 
     async def send(self, message: types.OutgoingMessage) -> types.AcceptedMessage:
-        """Send one message. The API responds with 200 and a status for each part of a long text."""
+        """Send one message. The API responds with 200 and a status for each part of a long text. If a part is refused, all are sent
+        again: a phone shows a text only when it has all parts of one request."""
         text = message.content["text"]
         fields = {
             "from": self._url.options["from"].lstrip("+"),
