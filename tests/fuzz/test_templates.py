@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from jinja2 import tests
 
-from bellcast.templates import budget, filters
+from bellcast.templates import budget, sandbox
 from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.templates.types import Variables
 from tests.fuzz.runner import fuzz
@@ -24,7 +24,7 @@ OPERANDS = st.sampled_from(
 ARGUMENTS = st.sampled_from(
     ["", "()", "(2)", "('a')", "(attribute='a')", "('upper')", "(x, x)", "(0, 'b', 99999)", "(none)"]
 )
-FILTERS = st.builds(lambda name, arguments: f"|{name}{arguments}", st.sampled_from([*filters.PLAIN_FILTERS, *filters.OWN_FILTERS, "date", "time", "datetime", "number", "money", "_loop", "_charge"]), ARGUMENTS)  # fmt: skip
+FILTERS = st.builds(lambda name, arguments: f"|{name}{arguments}", st.sampled_from([*sandbox.PLAIN_FILTERS, *sandbox.OWN_FILTERS, "date", "time", "datetime", "number", "money", "_loop", "_charge"]), ARGUMENTS)  # fmt: skip
 TESTS = sorted(name for name in tests.TESTS if name.isidentifier())
 OPERATORS = st.sampled_from(
     [
