@@ -114,7 +114,10 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         if name is None:
             whole = self._bare(inner, subject)
         elif name is UNSET or name == BASE_LAYOUT:
-            written, brand = self._written(), self.tenant.brand
+            # What the author wrote, empty if the server makes the HTML of texts. A step has texts of its own.
+            part, brand = self._part("email"), self.tenant.brand
+            source = part.source if isinstance(part, TemplateEmail) else part and part.html
+            written = (self.draft.email and self.draft.email.html) or source or ""
             whole = html.page(
                 inner, subject=subject, language=self._email_locale, brand=brand, links=shown, written=written
             )
@@ -135,12 +138,6 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
             to_name=self.profile.name,
             unsubscribe_url=self.links.get("unsubscribe_url") or None,
         )
-
-    def _written(self) -> str:
-        """Return the HTML of the send, else of the template; it is empty if the server makes the HTML of texts."""
-        part = self._part("email")
-        source = part.source if isinstance(part, TemplateEmail) else part and part.html  # a step has texts of its own
-        return (self.draft.email and self.draft.email.html) or source or ""
 
     def _complete_email(self) -> EmailContent:
         """Return the e-mail without layout and footer."""

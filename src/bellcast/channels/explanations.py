@@ -131,8 +131,12 @@ def explain_sent(
     by_id = {message.id: message for message in messages}
     # A held message is decided again at its release: the last decision counts.
     last = {decision.channel: decision for decision in decisions}
-    return joined(
-        [
+    explained = []
+    for decision in sorted(last.values(), key=lambda decision: CHANNELS.index(decision.channel)):
+        message, reason = by_id.get(decision.message or ""), None
+        if decision.outcome == "skip":
+            reason = _reason(decision.channel, decision.rule, decision.source, about)
+        explained.append(
             ChannelExplanation(
                 channel=decision.channel,
                 outcome=decision.outcome,
@@ -145,11 +149,8 @@ def explain_sent(
                 provider=message.attempts[-1].provider if message is not None and message.attempts else None,
                 reason=reason,
             )
-            for decision in sorted(last.values(), key=lambda decision: CHANNELS.index(decision.channel))
-            for message in [by_id.get(decision.message or "")]
-            for reason in [_reason_of_skip(decision, about)]
-        ]
-    )
+        )
+    return joined(explained)
 
 
 # Why a run skipped a step before any rule was applied.
@@ -245,8 +246,7 @@ def _did(decision: NewDecision, message: StoredMessage | None, reason: str | Non
         return "The notification was put into the inbox."
     if decision.outcome == "hold":
         held = f"The {name} was held {_hold(decision.rule, decision.source, decision.due_at, zone)}"
-        is_waiting = message is None or message.state == "held"
-        return f"{held}." if is_waiting else f"{held}. It {_ending(message, zone)}."
+        return f"{held}." if message is None or message.state == "held" else f"{held}. It {_ending(message, zone)}."
     return f"The {name} was routed." if message is None else f"The {name} {_ending(message, zone)}."
 
 
@@ -263,11 +263,6 @@ def _reason(channel: Channel, rule: str | None, by: str | None, about: SubjectNa
     return f"{OWNERS.get(by or '', 'a preference switches off')} {what}"
 
 
-def _reason_of_skip(decision: NewDecision, about: SubjectNames) -> str | None:
-    is_skipped = decision.outcome == "skip"
-    return _reason(decision.channel, decision.rule, decision.source, about) if is_skipped else None
-
-
 def _hold(rule: str | None, by: str | None, at: int | None, zone: ZoneInfo) -> str:
     what = "digest" if rule == "digest" else "quiet hours"
     verb = "for" if rule == "digest" else "for the end of"
@@ -275,9 +270,7 @@ def _hold(rule: str | None, by: str | None, at: int | None, zone: ZoneInfo) -> s
     return f"{verb} {HOLDERS.get(by or '', 'the')} {what}{until}"
 
 
-def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
-    if message is None:
-        return "was routed"
+def _ending(message: StoredMessage, zone: ZoneInfo) -> str:
     last = message.attempts[-1] if message.attempts else None
     if last is not None and message.state == "queued":
         # The provider's own words; without a response, the kind of failure.
@@ -355,10 +348,7 @@ def timeline(
             if one.message not in released or one.due_at
         ),
         *(_inbox_entries(item, now) if item.has_row else ()),
-        *(
-            TimelineEntry(at=times.to_rfc3339(one.at), what="written", detail=_written(one), channel="inbox")
-            for one in writes
-        ),
+        *(_write_entry(one) for one in writes),
         *(entry for message in messages for entry in _message_entries(message, released.get(message.id))),
         *(
             TimelineEntry(
@@ -392,10 +382,11 @@ def _inbox_entries(item: SentItem, now: int) -> Iterator[TimelineEntry]:
         yield TimelineEntry(at=notification.acted.at, what="acted", detail=notification.acted.key, channel="inbox")
 
 
-def _written(write: NotificationWrite) -> str:
+def _write_entry(write: NotificationWrite) -> TimelineEntry:
     recipients = f" of {write.recipients:,} recipients" if write.recipients > 1 else ""
     connections = "1 connection" if write.connections == 1 else f"{write.connections:,} connections"
-    return f"to {connections}{recipients} on node {write.node}"
+    detail = f"to {connections}{recipients} on node {write.node}"
+    return TimelineEntry(at=times.to_rfc3339(write.at), what="written", detail=detail, channel="inbox")
 
 
 def _message_entries(message: StoredMessage, skipped: NewDecision | None) -> Iterator[TimelineEntry]:

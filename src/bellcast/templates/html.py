@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from bellcast.templates import html_tokens
-from bellcast.templates.html_tokens import HtmlToken, StartTag
+from bellcast.templates.html_tokens import StartTag
 from bellcast.templates.types import Brand
 
 DEFAULT_COLOR = "#4f56d9"
@@ -45,6 +45,9 @@ BLOCKS = frozenset(
         "ul",
     ]
 )
+# What a tag begins or ends in text.
+STARTS = {**dict.fromkeys(BLOCKS, "\n\n"), "br": "\n", "li": "\n- "}
+ENDS = {**dict.fromkeys(BLOCKS - {"li"}, "\n\n"), "td": " ", "th": " "}
 HIDDEN = frozenset({"head", "script", "style", "title", "template"})
 BLANK_LINES = re.compile(r"\n{3,}")
 SPACES = re.compile(r"\s+")
@@ -137,7 +140,12 @@ NEUTRAL = frozenset({"", "inherit", "none", "transparent"})
 def _dark_rules(color: str, text_color: str, *, is_card_dark: bool) -> str:
     """Return the style rules of a dark color scheme. A card whose content has colors of its own stays light, because their
     contrast is that with white."""
-    accent = _accent_in_the_dark(color)
+    # Mixed with as much white as texts on the dark card need.
+    least = READABLE * (luminance(DARK_CARD) + 0.05) - 0.05
+    mixes = (
+        "#" + "".join(f"{round(part + (255 - part) * step / 20):02x}" for part in _parts(color)) for step in range(21)
+    )
+    accent = next(mixed for mixed in mixes if luminance(mixed) >= least)
     rules = [
         f".bc-page{{background:{DARK_PAGE}!important}}",
         f".bc-accent{{color:{accent}!important}}",
@@ -192,15 +200,6 @@ def _has_own_color(tag: StartTag, brand_color: str, text_color: str) -> bool:
 
 def _plain(value: str) -> str:
     return value.lower().replace("!important", "").strip()
-
-
-def _accent_in_the_dark(color: str) -> str:
-    """Return a color, mixed with as much white as texts on the dark card need."""
-    least = READABLE * (luminance(DARK_CARD) + 0.05) - 0.05
-    mixes = (
-        "#" + "".join(f"{round(part + (255 - part) * step / 20):02x}" for part in _parts(color)) for step in range(21)
-    )
-    return next(mixed for mixed in mixes if luminance(mixed) >= least)
 
 
 # The style rules of an e-mail made of blocks precede its sections.
@@ -329,57 +328,37 @@ def _color(text: str | None, default: str) -> str:
 @lru_cache(maxsize=8)
 def to_text(html: str) -> str:
     """Return the text of an HTML document: blocks become lines, links keep their URL."""
-    writer = _TextWriter()
-    for token in html_tokens.tokens(html):
-        writer.write(token)
-    writer.end_link()
-    lines = [" ".join(line.split()) for line in "".join(writer.parts).split("\n")]
-    return BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+    parts: list[str] = []
+    hidden = 0
+    link: tuple[str, int] | None = None  # the URL of the open link, and where its label begins
 
-
-class _TextWriter:
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self._hidden = 0
-        self._link: tuple[str, int] | None = None  # the URL of the open link, and where its label begins
-
-    def write(self, token: HtmlToken) -> None:
-        if isinstance(token, str):
-            if not self._hidden:
-                self.parts.append(SPACES.sub(" ", token))
-        elif isinstance(token, StartTag):
-            if token.name in HIDDEN:
-                self._hidden += 1
-            elif token.name == "br":
-                self.parts.append("\n")
-            elif token.name == "li":
-                self.parts.append("\n- ")
-            elif token.name in BLOCKS:
-                self.parts.append("\n\n")
-            elif token.name == "a":
-                self.end_link()  # links cannot be nested: an inner link ends the outer one
-                self._link = token.attributes.get("href", ""), len(self.parts)
-            elif token.name == "img":
-                self.parts.append(token.attributes.get("alt", ""))
-        else:
-            name = token.name
-            if name in HIDDEN:
-                self._hidden = max(0, self._hidden - 1)
-            elif name in BLOCKS and name != "li":
-                self.parts.append("\n\n")
-            elif name in ("td", "th"):
-                self.parts.append(" ")
-            elif name == "a":
-                self.end_link()
-
-    def end_link(self) -> None:
+    def end_link() -> None:
         """Write the URL of the open link after its label."""
-        if self._link is None:
+        if link is None:
             return
-        (url, start), self._link = self._link, None
-        label = "".join(self.parts[start:]).strip()
+        url, start = link
+        label = "".join(parts[start:]).strip()
         if url.startswith(("http://", "https://")) and url != label:
-            self.parts.append(f" ({url})")
+            parts.append(f" ({url})")
+
+    for token in html_tokens.tokens(html):
+        if isinstance(token, str):
+            if not hidden:
+                parts.append(SPACES.sub(" ", token))
+            continue
+        name, is_start = token.name, isinstance(token, StartTag)
+        if name in HIDDEN:
+            hidden = max(0, hidden + (1 if is_start else -1))
+        elif name == "a":
+            end_link()  # links cannot be nested: an inner link ends the outer one
+            link = (token.attributes.get("href", ""), len(parts)) if isinstance(token, StartTag) else None
+        elif isinstance(token, StartTag) and name == "img":
+            parts.append(token.attributes.get("alt", ""))
+        else:
+            parts.append((STARTS if is_start else ENDS).get(name, ""))
+    end_link()
+    lines = [" ".join(line.split()) for line in "".join(parts).split("\n")]
+    return BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
 
 
 def absolute_url(url: str | None, app_url: str | None) -> str | None:

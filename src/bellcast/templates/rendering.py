@@ -303,7 +303,17 @@ class BackgroundCompiler:
     async def compile(self, body: bytes, *, has_html: bool = True) -> None:
         """Compile the large texts of an object, given as JSON. With `has_html`, those named `html` or `compiled` are HTML. Texts that
         cannot be compiled raise their errors when they are rendered."""
-        texts = [] if len(body) <= MAX_INLINE_CHARACTERS else _not_compiled(body, has_html=has_html)
+        found: dict[TemplateText, None] = {}
+        waiting = [("", msgspec.json.decode(body))] if len(body) > MAX_INLINE_CHARACTERS else []
+        while waiting:
+            name, one = waiting.pop()
+            if isinstance(one, dict):
+                waiting += one.items()
+            elif isinstance(one, list):
+                waiting += [(name, item) for item in one]
+            elif isinstance(one, str) and len(one) > MAX_INLINE_CHARACTERS and "{" in one:
+                found[text_of(one, is_html=has_html and name in ("html", "compiled"))] = None
+        texts = [text for text in found if not text.is_compiled]
         if not texts:
             return
 
@@ -315,21 +325,6 @@ class BackgroundCompiler:
 
         async with self._lock:
             await asyncio.to_thread(compile_all)  # those that waited for the same object find its texts compiled
-
-
-def _not_compiled(body: bytes, *, has_html: bool) -> list[TemplateText]:
-    """Return the large texts in a JSON value that are not compiled."""
-    found: dict[TemplateText, None] = {}
-    waiting = [("", msgspec.json.decode(body))]
-    while waiting:
-        name, one = waiting.pop()
-        if isinstance(one, dict):
-            waiting += one.items()
-        elif isinstance(one, list):
-            waiting += [(name, item) for item in one]
-        elif isinstance(one, str) and len(one) > MAX_INLINE_CHARACTERS and "{" in one:
-            found[text_of(one, is_html=has_html and name in ("html", "compiled"))] = None
-    return [text for text in found if not text.is_compiled]
 
 
 def source_errors(field: str, source: str, roots: AbstractSet[str], *, is_html: bool) -> Iterator[FieldError]:

@@ -72,22 +72,20 @@ async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: 
         name = None if parts.email is None else parts.email.layout
         if not isinstance(name, str) or name == BASE_LAYOUT:
             continue
-        if name not in problems:
-            problems[name] = await _layout_problem(ctx, tenant, key, name)
+        if name == key:
+            problems[name] = "must not be the template itself"
+        elif name not in problems:
+            found = await kinds.find(KIND, ctx, tenant, name)
+            if found is None:
+                missing = await no_template(ctx.engines.db, tenant, name)
+                problems[name] = f"{missing} (expected {BASE_LAYOUT}, null or a template)"
+            else:
+                problems[name] = rendering.layout_problem(await _decoded(ctx, found[0].body), name)
         if (problem := problems[name]) is not None:
             errors.append(FieldError(f"{prefix}email.layout", problem))
         if len(errors) == MAX_LAYOUT_ERRORS:
             break
     return errors
-
-
-async def _layout_problem(ctx: ApiContext, tenant: str, key: str, name: str) -> str | None:
-    if name == key:
-        return "must not be the template itself"
-    found = await kinds.find(KIND, ctx, tenant, name)
-    if found is None:
-        return f"{await no_template(ctx.engines.db, tenant, name)} (expected {BASE_LAYOUT}, null or a template)"
-    return rendering.layout_problem(await _decoded(ctx, found[0].body), name)
 
 
 async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> kinds.BrokenUses | None:
