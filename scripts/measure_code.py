@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_255),
+    "lines": (0, 90_225),
     "modules": (0, 482),
-    "classes": (0, 1_249),
-    "functions": (0, 5_743),
-    "private functions used once": (0, 633),
+    "classes": (0, 1_247),
+    "functions": (0, 5_736),
+    "private functions used once": (0, 626),
     "functions that only pass their parameters on": (0, 21),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
