@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from bellcast.documents.store import Documents, Owned
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.concurrency import shared
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import EVERY_TENANT
@@ -114,7 +115,8 @@ class Recorder(Struct, Generic[R], eq=False):
         """Add to what is stored; return whether it was possible."""
         changes = {place: partial(_total, record) for place, record in records.items()}
         try:
-            await Documents(self.db).combine(self.kind, self.about, changes, self.clock.now())
+            # A stop of the server that interrupts the wait does not interrupt the write.
+            await asyncio.shield(shared(Documents(self.db).combine(self.kind, self.about, changes, self.clock.now())))
         except BellcastError as error:
             log.warning("records_not_stored", kind=self.kind, reason=error.detail)
             return False

@@ -149,6 +149,32 @@ async def test_record_that_cannot_be_stored_waits(store: Store, clock: FakeClock
     assert await last(node(store, clock)) == [1, 2]
 
 
+async def test_record_of_an_interrupted_flush_is_stored(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is stopped in the moment of a flush."""
+    await make(store, PLACE)
+    here, combine = node(store, clock), Documents.combine
+    has_begun, may_end, is_stored = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def held(*given: Any) -> None:
+        has_begun.set()
+        await may_end.wait()
+        await combine(*given)
+        is_stored.set()
+
+    monkeypatch.setattr(Documents, "combine", held)
+    here.add(*PLACE, attempts(1))
+    flushing = asyncio.create_task(here.flush())
+    await has_begun.wait()
+    flushing.cancel()
+    await asyncio.wait([flushing])
+    may_end.set()
+    async with asyncio.timeout(10):
+        await is_stored.wait()
+    assert await last(node(store, clock)) == [1]
+
+
 async def test_record_of_an_object_that_was_deleted_is_not_stored(store: Store, clock: FakeClock) -> None:
     here = node(store, clock)
     here.add(*PLACE, attempts(1))
