@@ -103,30 +103,24 @@ class Schedules(Struct, eq=False):
         )
         has_job = schedule.active and (bool(following) or world is not None)
         body, state = msgspec.json.encode(schedule), msgspec.json.encode(progress)
-        cancel_name = None if schedule.cancel_key is None else f"{_cancel_prefix(schedule)}{key}"
-        return NewSchedule(key, body, state, job if has_job else None, cancel_name)
+        return NewSchedule(key, body, state, job if has_job else None, _cancel_name(schedule, key))
 
     async def delete(self, tenant: str, key: str, replaces: bytes | UnsetType | None = None) -> bool:
         """Delete a schedule; return whether there was one. Raises PreconditionFailed if its stored body is not `replaces`."""
-        engines = self.engines()
-        documents = Documents(engines.db)
-        found = await self.find(tenant, key)
-        # First: without its progress, a schedule would fire again.
-        if not replaces:
-            is_deleted = await documents.delete(SCHEDULES, tenant, key)
-        elif not (is_deleted := await documents.change(SCHEDULES, tenant, key, replaces, None, engines.clock.now())):
+        table = Runs(self.engines().db)
+        while (found := await self.find(tenant, key)) is not None and (not replaces or found.body == replaces):
+            if await table.delete_schedule(tenant, key, found.body, _cancel_name(found.schedule, key)):
+                return True
+        if replaces:
             raise PreconditionFailed
-        await documents.delete(PROGRESS, tenant, key)
-        if found is not None and found.schedule.cancel_key is not None:
-            await documents.delete(CANCEL_NAMES, tenant, f"{_cancel_prefix(found.schedule)}{key}")
-        return is_deleted
+        return False
 
     async def find(self, tenant: str, key: str) -> FoundSchedule | None:
         """Return a schedule and its progress as they are stored."""
         documents = Documents(self.engines().db)
         found = await documents.get(SCHEDULES, tenant, key)
         progress = await documents.get(PROGRESS, tenant, key)
-        if progress is None:  # `delete` deletes it after the schedule
+        if progress is None:  # perhaps deleted after the schedule was read
             found = await documents.get(SCHEDULES, tenant, key)
         if found is None:
             return None
@@ -288,11 +282,13 @@ class Schedules(Struct, eq=False):
                 return 0
             if is_dry_run:
                 return waiting
-            after = None if left is None else msgspec.json.encode(left)
-            if await documents.change(SCHEDULES, tenant, key, found.body, after, self.engines().clock.now()):
-                if left is None:
-                    await documents.delete(PROGRESS, tenant, key)
-                    await documents.delete(CANCEL_NAMES, tenant, f"{_cancel_prefix(schedule)}{key}")
+            if left is None:
+                name = _cancel_name(schedule, key)
+                is_changed = await Runs(self.engines().db).delete_schedule(tenant, key, found.body, name)
+            else:
+                now, after = self.engines().clock.now(), msgspec.json.encode(left)
+                is_changed = await documents.change(SCHEDULES, tenant, key, found.body, after, now)
+            if is_changed:
                 return waiting
 
     async def _without(
@@ -368,6 +364,11 @@ def _cancel_prefix(schedule: StoredSchedule) -> str:
     """Return the prefix of the cancel names of a workflow's triggers with one key, which may be any text."""
     text = msgspec.json.encode([schedule.workflow, schedule.cancel_key])
     return f"{hashlib.sha256(text).hexdigest()}:"
+
+
+def _cancel_name(schedule: StoredSchedule, key: str) -> str | None:
+    """Return the cancel name of a schedule; None without a cancel key."""
+    return None if schedule.cancel_key is None else f"{_cancel_prefix(schedule)}{key}"
 
 
 def claim_name(key: str, local: str) -> str:

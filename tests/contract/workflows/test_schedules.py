@@ -1,5 +1,6 @@
 """Schedules on every store: weeks of the fake clock in a second."""
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -119,14 +120,16 @@ async def test_interrupted_deletion_of_a_fired_schedule_sends_nothing_again(
     await sending.send(world.engines, Limits(), Draft(to="alice", title="Later", send_at="2025-03-29T20:00:00Z"))
     await world.advance(DAY)
     assert await app.titles("alice") == ["Later"]
-    delete, failures = world.store.documents.delete, [1, 2]
+    delete, failures = world.store.runs.delete_schedule, [1]
 
-    async def fail(*name: str) -> bool:
-        if failures.pop() == 1 if failures else False:  # the second deletion
+    async def fail(*schedule: Any) -> bool:
+        is_deleted = await delete(*schedule)
+        if failures:  # the answer of the first deletion is lost
+            failures.pop()
             raise Unavailable
-        return await delete(*name)
+        return is_deleted
 
-    monkeypatch.setattr(type(world.store.documents), "delete", staticmethod(fail))
+    monkeypatch.setattr(type(world.store.runs), "delete_schedule", staticmethod(fail))
     await world.advance(32 * DAY)
     assert failures == []
     assert await app.titles("alice") == ["Later"]
@@ -185,6 +188,31 @@ async def hello(world: WorkflowWorld) -> None:
 
 
 HOUR = {"key": "pause", "type": "delay", "for": "1h"}
+
+
+@pytest.mark.usefixtures("hello")
+@pytest.mark.parametrize("by", ["key", "cancel_key"])
+async def test_schedule_is_deleted_with_all_that_is_stored_of_it(
+    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """The process ends after the first write."""
+    key = await wait_for_noon(world, "alice")
+    write, written = world.store.engine.write, list[object]()
+
+    async def once(command: Any) -> Any:
+        if written:
+            raise Unavailable
+        written.append(command)
+        return await write(command)
+
+    monkeypatch.setattr(world.store.engine, "write", once)
+    with contextlib.suppress(Unavailable):
+        if by == "key":
+            assert await world.workflows.schedules.delete("", key)
+        else:
+            assert await world.workflows.schedules.cancel("", "hello", "c", None) == 1
+    kinds = schedules.SCHEDULES, schedules.PROGRESS, schedules.CANCEL_NAMES
+    assert [await world.store.documents.page(kind, "", "", 1) for kind in kinds] == [[], [], []]
 
 
 @pytest.mark.usefixtures("hello")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.channels.store import fanouts, messages
+from bellcast.documents import store as documents
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList, ListQuery
@@ -51,6 +52,19 @@ class Runs(StoreTable):
         ClaimTaken and ScheduleChanged."""
         (response,) = await self._engine.write(run_commits.StartTriggers([request]))
         return response
+
+    @write(locks=lambda tenant, key, *_: [documents.lock_of(run_state.SCHEDULES, tenant, key)])
+    def delete_schedule(self, tenant: str, key: str, body: bytes, cancel_name: str | None) -> Script[bool]:
+        """Delete a schedule with its progress and its cancel name. Return False, and write nothing, if its stored body is not
+        `body`."""
+        if not (yield from documents.hold(run_state.SCHEDULES, tenant, key, body)):
+            return False
+        deleted = [(run_state.SCHEDULES, key), (run_state.PROGRESS, key)]
+        if cancel_name is not None:
+            deleted.append((run_state.CANCEL_NAMES, cancel_name))
+        for kind, name in deleted:
+            yield from documents.delete({"kind": kind, "tenant": tenant, "key": name})
+        return True
 
     @read
     def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> Script[list[str]]:
