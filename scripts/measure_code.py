@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_225),
+    "lines": (0, 90_242),
     "modules": (0, 482),
     "classes": (0, 1_247),
-    "functions": (0, 5_736),
+    "functions": (0, 5_738),
     "private functions used once": (0, 626),
     "functions that only pass their parameters on": (0, 21),
     "median lines of a function": (5, 6),
