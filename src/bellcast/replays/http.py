@@ -232,7 +232,7 @@ async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
     return CausePage(
         causes=[
             Cause(
-                **msgspec.structs.asdict(key) | {"tenant": tenants.shown(key.tenant or "")},
+                **msgspec.structs.asdict(key) | {"tenant": key.tenant or None},
                 count=group.number,
                 oldest_at=times.to_rfc3339(group.oldest_at),
                 newest=_failure(group.newest),

@@ -198,7 +198,7 @@ async def publish(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     if request_body.is_dry_run(request):
         return responses.json(await kind.plan(ctx, tenant, key, value))
     await kinds.check_managed(ctx, kind.plural, tenant, key)
-    planned = kinds.overlaid(ctx, kind.plural, tenant, key, msgspec.json.encode(value))
+    planned = kinds.overlaid(kind, ctx, tenant, key, msgspec.json.encode(value))
     await kinds.check_uses(kind, ctx, planned, [(tenant, key)])
     before, by = await Documents(ctx.engines.db).get(kind.plural, tenant, key), audit.actor(request)
     if (None if before is None else kind.item(before, tenant)["version"]) != draft.base:

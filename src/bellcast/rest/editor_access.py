@@ -219,28 +219,28 @@ async def limit(ctx: ApiContext, request: ApiRequest, claims: EditorClaims) -> N
 async def _check_texts(ctx: ApiContext, claims: EditorClaims, key: str, bodies: list[Any]) -> None:
     """Raise Invalid for HTML and layouts in template values that the token does not permit, unless the template has the same
     already: an e-mail shows its layout."""
+
+    def is_permitted(kind: str, text: str) -> bool:
+        return "html" in claims.can if kind == "html" else text == BASE_LAYOUT or claims.covers(text)
+
     # In a thread: parsing long texts takes tens of milliseconds.
     written = await asyncio.to_thread(
-        lambda: [found for body in bodies for found in _texts("", body) if not _is_permitted(claims, *found[1:])]
+        lambda: [found for body in bodies for found in _texts(body) if not is_permitted(*found[1:])]
     )
     if not written:
         return
     documents = Documents(ctx.engines.db)
     stored = [await documents.get(TEMPLATES, tenant, key) for tenant in dict.fromkeys((claims.tenant, PROJECT))]
-    known = {found[1:] for one in stored if one is not None for found in _texts("", msgspec.json.decode(one.body))}
+    known = {found[1:] for one in stored if one is not None for found in _texts(msgspec.json.decode(one.body))}
     errors = [FieldError(field, REFUSED[kind]) for field, kind, text in written if (kind, text) not in known]
     if errors:
         raise Invalid.fields(errors)
 
 
-def _is_permitted(claims: EditorClaims, kind: str, text: str) -> bool:
-    return "html" in claims.can if kind == "html" else text == BASE_LAYOUT or claims.covers(text)
-
-
-def _texts(path: str, value: Any) -> Iterator[tuple[str, str, str]]:
+def _texts(value: Any) -> Iterator[tuple[str, str, str]]:
     """Yield the fields with HTML and layouts in template values, at any depth, each with its kind and text. HTML are fields of
     that name, and texts that switch escaping off."""
-    waiting = [(path, value)]
+    waiting = [("", value)]
     while waiting:
         where, one = waiting.pop()
         if isinstance(one, dict):

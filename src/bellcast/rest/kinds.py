@@ -300,9 +300,9 @@ def applied(kind: Kind[Any], base: Document | None, own: Document | None, tenant
     return msgspec.structs.replace(own, body=msgspec.json.encode(merged)), tenant
 
 
-def overlaid(ctx: ApiContext, plural: str, tenant: str, key: str, body: bytes | None) -> ApiContext:
+def overlaid(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str, body: bytes | None) -> ApiContext:
     """Return the context in which this object is written; None deletes it."""
-    reads: Any = OverlaidReads(ctx.engines.db, {(plural, tenant, key): body})
+    reads: Any = OverlaidReads(ctx.engines.db, {(kind.plural, tenant, key): body})
     return msgspec.structs.replace(ctx, engines=msgspec.structs.replace(ctx.engines, db=reads))
 
 
@@ -321,13 +321,13 @@ async def check_uses(kind: Kind[Any], ctx: ApiContext, after: ApiContext, names:
         elif kind.find_broken is not None and before[0].body != found[0].body:
             broken = await kind.find_broken(ctx, before[0].body, found[0].body)
             if broken is not None:
-                await check_unused(kind.name, after, [(tenant, key)], broken)
+                await check_unused(kind, after, [(tenant, key)], broken)
     if deleted:
-        await check_unused(kind.name, after, deleted, BrokenUses(kind.find_uses))
+        await check_unused(kind, after, deleted, BrokenUses(kind.find_uses))
 
 
-async def check_unused(name: str, ctx: ApiContext, names: Sequence[tuple[str, str]], broken: BrokenUses) -> None:
-    """Raise Conflict if one of these objects, such as a `workflow`, has users that this search finds."""
+async def check_unused(kind: Kind[Any], ctx: ApiContext, names: Sequence[tuple[str, str]], broken: BrokenUses) -> None:
+    """Raise Conflict if one of these objects has users that this search finds."""
     found = await broken.find(ctx, names, SHOWN_USES + 1, is_exact=True)
     used = next((one for one in names if found[one]), None)
     if used is None:
@@ -336,7 +336,7 @@ async def check_unused(name: str, ctx: ApiContext, names: Sequence[tuple[str, st
     hint = ""
     if any(user.startswith(f"{SCHEDULES}/{GENERATED_PREFIX}") for user in users):
         hint = " A schedule whose key begins with send- is a send or trigger with send_at: delete it, or wait for its time."
-    which = f"This {name}" if len(names) == 1 else f"The {name} {used[1]}"
+    which = f"This {kind.name}" if len(names) == 1 else f"The {kind.name} {used[1]}"
     raise Conflict(f"{which} is used by {listed(users)}{broken.reason}: change or delete these first.{hint}")
 
 
@@ -400,9 +400,9 @@ def decode_management(document: Document) -> Management:
     return msgspec.json.decode(document.body, type=Management)
 
 
-def managed_by(one: Management | None) -> ManagedBy | None:
+def managed_by(one: Management) -> ManagedBy:
     """Return the management of an object as the API returns it."""
-    return None if one is None else responses.item(ManagedBy, one)
+    return responses.item(ManagedBy, one)
 
 
 async def managers_of(ctx: ApiContext, plural: str, named: Sequence[tuple[str, str]]) -> list[ManagedBy | None]:

@@ -197,7 +197,7 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
     if not plans:
         await kinds.check_managed(ctx, kind.plural, tenant, key)
     await _check_condition(request, kind, tenant, key)
-    await kinds.check_uses(kind, ctx, kinds.overlaid(ctx, kind.plural, tenant, key, body), [(tenant, key)])
+    await kinds.check_uses(kind, ctx, kinds.overlaid(kind, ctx, tenant, key, body), [(tenant, key)])
     await documents.check_count(kind.plural, tenant, key)
     if plans:
         return responses.json(await kind.plan(ctx, tenant, key, value))
@@ -235,7 +235,7 @@ async def change(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
         # What was stored is valid; the objects that it names may have been deleted since.
         if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
             raise Conflict(f"Version {body.version} cannot be used any more: {errors[0].field} {errors[0].message}")
-        await kinds.check_uses(kind, ctx, kinds.overlaid(ctx, kind.plural, tenant, key, stored.body), [(tenant, key)])
+        await kinds.check_uses(kind, ctx, kinds.overlaid(kind, ctx, tenant, key, stored.body), [(tenant, key)])
         if not await Versions(db).restore(kind.plural, tenant, key, stored, before.body, ctx.engines.clock.now()):
             raise Conflict(f"The {kind.name} has changed at the same time: try again.")
         after = kind.at_version(before, stored)
@@ -253,7 +253,7 @@ async def delete(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         raise NotFound(unknown)
     await kinds.check_managed(ctx, kind.plural, tenant, key)
     await _check_condition(request, kind, tenant, key)
-    await kinds.check_uses(kind, ctx, kinds.overlaid(ctx, kind.plural, tenant, key, None), [(tenant, key)])
+    await kinds.check_uses(kind, ctx, kinds.overlaid(kind, ctx, tenant, key, None), [(tenant, key)])
     if not await kind.remove(ctx, tenant, key, before, is_conditional=entity_tags.is_conditional(request)):
         raise NotFound(unknown)
     await kinds.written(kind, ctx, tenant, key, is_deleted=True)

@@ -110,27 +110,8 @@ class ApiEndpoint(Struct, frozen=True):
 
 
 def operation(method: Method, path: str, **declaration: Any) -> Callable[[Handler], ApiEndpoint]:
-    """Make a function the handler of an operation."""
+    """Make a function the handler of an operation, with authorization and the check of query parameters."""
     declared = Operation(**declaration)
-    return lambda handler: ApiEndpoint(method, path, _guarded(handler, declared), declared)
-
-
-def public_file(
-    path: str,
-    media_type: str,
-    *refusals: type[BellcastError],
-    is_cached: bool = True,
-    any_query: bool = True,
-    id: str | None = None,
-) -> Callable[[Handler], ApiEndpoint]:
-    """Make a function the handler of a file or page that needs no authentication. A browser may have a cached one (304)."""
-    types = {200: media_type, 304: None} if is_cached else {200: media_type}
-    declared = {"any_query": any_query, "response_types": types, "refusals": refusals, "id": id}
-    return operation("GET", path, tag="Server", required_scope=None, **declared)
-
-
-def _guarded(handler: Handler, declared: Operation) -> Handler:
-    """Wrap the handler with authorization and the check of query parameters."""
     required_scope, allowed = declared.required_scope, declared.query_names
     is_audited = declared.is_audited or required_scope in ("configure", "admin")
 
@@ -145,28 +126,45 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
             tenant_rule=declared.tenant_rule,
         )
 
-    @functools.wraps(handler)
-    async def guarded(request: request_body.ApiRequest) -> ASGIApp:
-        if authorize is not None:
-            request.scope["state"][request_body.AUTHORIZE] = authorize
-            try:
-                await authorize(request)
-            except Forbidden as refusal:
-                await audit.record_refusal(request, refusal)
-                raise
-        if allowed is not None and request.scope["query_string"]:
-            request_body.check_query(request, allowed)
-        format = export_format(request) if declared.is_exported else None
-        if format is not None:
-            export = functools.partial(
-                respond_export, handler=handler, page_type=declared.response_types[200], format=format
+    def declare(handler: Handler) -> ApiEndpoint:
+        @functools.wraps(handler)
+        async def guarded(request: request_body.ApiRequest) -> ASGIApp:
+            if authorize is not None:
+                request.scope["state"][request_body.AUTHORIZE] = authorize
+                try:
+                    await authorize(request)
+                except Forbidden as refusal:
+                    await audit.record_refusal(request, refusal)
+                    raise
+            if allowed is not None and request.scope["query_string"]:
+                request_body.check_query(request, allowed)
+            format = export_format(request) if declared.is_exported else None
+            if format is not None:
+                export = functools.partial(
+                    respond_export, handler=handler, page_type=declared.response_types[200], format=format
+                )
+                return guards.response_for(request, await audit.recorded(request, export, is_export=True))
+            return guards.response_for(
+                request, await audit.recorded(request, handler, is_audited=is_audited, is_recorded=declared.is_recorded)
             )
-            return guards.response_for(request, await audit.recorded(request, export, is_export=True))
-        return guards.response_for(
-            request, await audit.recorded(request, handler, is_audited=is_audited, is_recorded=declared.is_recorded)
-        )
 
-    return guarded
+        return ApiEndpoint(method, path, guarded, declared)
+
+    return declare
+
+
+def public_file(
+    path: str,
+    media_type: str,
+    *refusals: type[BellcastError],
+    is_cached: bool = True,
+    any_query: bool = True,
+    id: str | None = None,
+) -> Callable[[Handler], ApiEndpoint]:
+    """Make a function the handler of a file or page that needs no authentication. A browser may have a cached one (304)."""
+    types = {200: media_type, 304: None} if is_cached else {200: media_type}
+    declared = {"any_query": any_query, "response_types": types, "refusals": refusals, "id": id}
+    return operation("GET", path, tag="Server", required_scope=None, **declared)
 
 
 def refusals(endpoint: ApiEndpoint) -> list[type[BellcastError]]:

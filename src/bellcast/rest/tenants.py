@@ -231,11 +231,6 @@ def check_grant(caller: Caller, bound: tuple[str, ...] | None) -> None:
         raise Forbidden(f"You may only use these tenants: {', '.join(caller.tenants or ())}.")
 
 
-def shown(tenant: str) -> str | None:
-    """Return a tenant's key as shown in responses: None for the default tenant."""
-    return tenant or None
-
-
 def key(request: ApiRequest) -> str:
     """Return the tenant's key in the path. Raises Invalid."""
     result = request_body.path(request, "key")

@@ -136,9 +136,9 @@ class Tenants(StoreTable):
     async def erase(self, key: str, sessions_before: int, now: int, limit: int) -> tuple[int, list[Event]]:
         """Erase at most `limit` recipients of a tenant; return their number and the events that close their connections.
         The step that finds no recipients erases the tenant."""
-        recipients = Recipients(self._engine)
-        found = await recipients.after(key, None, limit)
-        erased = await asyncio.gather(*(recipients.delete(key, one.key, sessions_before) for one in found))
+        table = Recipients(self._engine)
+        found = await table.after(key, None, limit)
+        erased = await asyncio.gather(*(table.delete(key, one.key, sessions_before) for one in found))
         if not found:
             await self._erase_record(key, sessions_before, now)
             self._engine.clear_log()

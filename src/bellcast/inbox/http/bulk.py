@@ -156,7 +156,7 @@ async def parts(request: ApiRequest, shape: request_body.Shape[D]) -> AsyncItera
     key = request_body.header(request, b"idempotency-key")
     if key is not None:
         validation.check(validation.key("Idempotency-Key", key, ctx.limits))
-    items = await request_body.bulk_items(request, ctx.limits.bulk, ctx.limits.bulk_items, ctx.engines.pace)
+    items = await request_body.bulk_items(request, ctx.limits.bulk_items, ctx.engines.pace)
     keys: list[str | None] = [None] * len(items)
     if key is not None:  # hashed, so that the item's number always fits
         root = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()

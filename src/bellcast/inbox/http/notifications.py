@@ -228,7 +228,7 @@ async def listed(request: ApiRequest, engines: Engines, items: Sequence[SentItem
         ListedNotification(
             **msgspec.structs.asdict(item.notification),
             recipient=item.recipient,
-            tenant=tenants.shown(item.tenant),
+            tenant=item.tenant or None,
             audience=_audience(item) if item.announcement else None,
             in_inbox=item.has_row,
             fanout=fanouts.get(item.notification.id),

@@ -371,7 +371,7 @@ LINES_BYTES = 1_048_576
 
 
 async def bulk_items(
-    request: ApiRequest, max_bytes: int, limit: int, pace: Scheduler, noun: str = "notifications"
+    request: ApiRequest, limit: int, pace: Scheduler, noun: str = "notifications"
 ) -> Sequence[bytes | msgspec.Raw]:
     """Return the items of a body, not decoded: a JSON array, or one JSON object per line. Raises UnsupportedMediaType, and
     TooLarge for more than `limit` (0: any number)."""
@@ -379,7 +379,7 @@ async def bulk_items(
     has_lines = kind in NDJSON_TYPES
     if not has_lines and not JSON_TYPE.fullmatch(kind):
         raise UnsupportedMediaType("Send a JSON array, or one JSON object per line as application/x-ndjson.")
-    text = await raw(request, max_bytes)
+    text = await raw(request, request.limits.bulk)
     return await item_lines(text, limit, pace) if has_lines else item_elements(text, limit, noun)
 
 

@@ -203,16 +203,16 @@ async def respond_list(request: ApiRequest, items: AsyncGenerator[Any]) -> ASGIA
     if JSON in accepted and NDJSON not in accepted:
         async with aclosing(items):
             return json([one async for one in items])
-    first = [one] if (one := await anext(items, None)) is not None else []
-    return stream([(b"content-type", NDJSON.encode()), NO_STORE], _item_lines(first, items))
+    first = await anext(items, None)
 
+    async def lines() -> AsyncGenerator[bytes]:
+        async with aclosing(items):
+            if first is not None:
+                yield _encode(first) + b"\n"
+            async for one in items:
+                yield _encode(one) + b"\n"
 
-async def _item_lines(first: list[Any], items: AsyncGenerator[Any]) -> AsyncGenerator[bytes]:
-    async with aclosing(items):
-        for one in first:
-            yield _encode(one) + b"\n"
-        async for one in items:
-            yield _encode(one) + b"\n"
+    return stream([(b"content-type", NDJSON.encode()), NO_STORE], lines())
 
 
 # --- compression

@@ -36,8 +36,6 @@ class TestReport(Struct, frozen=True):
 
 # Limit for all steps together: an operator waits for them.
 TIMEOUT_SECONDS = 15.0
-# A server of another protocol may send a head without an end, and JSON of any shape and depth.
-INVALID_RESPONSES = (asyncio.LimitOverrunError, msgspec.DecodeError, TypeError, RecursionError)
 # A step returns a text about its result.
 ConnectionStep: TypeAlias = Callable[[], Awaitable[str]]
 
@@ -50,50 +48,43 @@ class StepSkipped(Exception):
     """A step does not apply, for the reason in the text; the test continues."""
 
 
+FAILURES = (
+    *(StepFailed, DeliveryError, BellcastError, OSError, EOFError, ValueError, KeyError),
+    # A server of another protocol may send a head without an end, and JSON of any shape and depth.
+    *(asyncio.LimitOverrunError, msgspec.DecodeError, TypeError, RecursionError),
+)
+
+
 async def run(steps: Mapping[str, ConnectionStep], fixes: Mapping[str, str]) -> TestReport:
     """Run steps by name, in order. After a failed step, which gets its fix, the others are skipped."""
     results: list[TestStep] = []
-    has_failed = False
     deadline = asyncio.get_running_loop().time() + TIMEOUT_SECONDS
     for name, step in steps.items():
-        if has_failed:
-            results.append(TestStep(step=name, state="skipped", ms=0, detail="", fix=None))
-        else:
-            results.append(await _result(name, step, deadline, fixes[name]))
-            has_failed = results[-1].state == "failed"
-    return TestReport("failed" if has_failed else "ok", results)
-
-
-async def _result(name: str, step: ConnectionStep, deadline: float, fix: str) -> TestStep:
-    started = time.perf_counter()
-    state: Literal["ok", "failed", "skipped"] = "failed"
-    try:
-        async with asyncio.timeout_at(deadline):
-            detail = await step()
-        state = "ok"
-    except StepSkipped as reason:
-        state, detail = "skipped", str(reason)
-    except TimeoutError:
-        detail = f"No response within {TIMEOUT_SECONDS:.0f} s."
-    except (
-        StepFailed,
-        DeliveryError,
-        BellcastError,
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        *INVALID_RESPONSES,
-    ) as error:
-        if isinstance(error, socket.gaierror):
-            detail = f"The host has no address: {error.strerror}."
-        elif isinstance(error, ConnectionError) and error.errno:
-            # asyncio's text names the call and the tuple of its address.
-            detail = f"The connection failed: {os.strerror(error.errno)}."
-        else:
-            detail = str(error) or type(error).__name__
-    elapsed = round((time.perf_counter() - started) * 1000, 1)
-    return TestStep(step=name, state=state, ms=elapsed, detail=detail, fix=fix if state == "failed" else None)
+        if results and results[-1].state == "failed":
+            break
+        started = time.perf_counter()
+        state: Literal["ok", "failed", "skipped"] = "failed"
+        try:
+            async with asyncio.timeout_at(deadline):
+                detail = await step()
+            state = "ok"
+        except StepSkipped as reason:
+            state, detail = "skipped", str(reason)
+        except TimeoutError:
+            detail = f"No response within {TIMEOUT_SECONDS:.0f} s."
+        except FAILURES as error:
+            if isinstance(error, socket.gaierror):
+                detail = f"The host has no address: {error.strerror}."
+            elif isinstance(error, ConnectionError) and error.errno:
+                # asyncio's text names the call and the tuple of its address.
+                detail = f"The connection failed: {os.strerror(error.errno)}."
+            else:
+                detail = str(error) or type(error).__name__
+        elapsed = round((time.perf_counter() - started) * 1000, 1)
+        fix = fixes[name] if state == "failed" else None
+        results.append(TestStep(step=name, state=state, ms=elapsed, detail=detail, fix=fix))
+    skipped = [TestStep(step=name, state="skipped", ms=0, detail="", fix=None) for name in [*steps][len(results) :]]
+    return TestReport("failed" if any(one.state == "failed" for one in results) else "ok", [*results, *skipped])
 
 
 async def resolve(host: str, guard: AddressGuard | None) -> str:

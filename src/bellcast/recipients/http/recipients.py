@@ -216,7 +216,7 @@ async def write_many(request: ApiRequest) -> ASGIApp:
     Up to 10,000, each created or changed, or refused separately: a JSON array, or one JSON object per line
     (`application/x-ndjson`)."""
     ctx = context.of(request)
-    items = await request_body.bulk_items(request, ctx.limits.bulk, MAX_RECIPIENTS, ctx.engines.pace, "recipients")
+    items = await request_body.bulk_items(request, MAX_RECIPIENTS, ctx.engines.pace, "recipients")
     is_dry_run = request_body.is_dry_run(request)
     results: list[WrittenRecipient] = []
     named: set[str | None] = set()
