@@ -105,7 +105,7 @@ class WorkflowWorld:
         delivery = MessageDelivery(store, clock, self._providers, release, WebhookSink(), self.reports)
         self.runner.register_pages(JobKind(JOB_KIND, delivery.run_page))
         self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, self.pace).run)
-        store_settings = SimpleNamespace(url="postgresql://" if shares_runs else None)
+        store_settings = SimpleNamespace(is_file=not shares_runs)
         self._parts: Any = SimpleNamespace(
             db=store,
             broker=broker,

@@ -75,7 +75,7 @@ PROJECT = Project("42", "public-key", "the secret of the project, forty characte
 HOUR = 3_600_000
 
 
-async def no_differences() -> dict[str, str]:
+async def no_differences(live: object) -> dict[str, str]:
     """There is one node."""
     return {}
 

@@ -7,11 +7,12 @@ import msgspec
 import pytest
 
 from bellcast import build
-from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.console.types import FindingItem
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.port import Response
 from bellcast.live.types import LiveNode, NodeReport
+from bellcast.providers.types import Provider
 from bellcast.server import checks, doctor
 from bellcast.settings.groups import Settings
 from tests.journey.operators import set_up, signed_in
@@ -91,8 +92,8 @@ def node(**changes) -> LiveNode:
     return LiveNode(id="n", reported_at=0, is_self=False, report=report)
 
 
-async def no_providers() -> list[NamedProvider]:
-    return []
+async def no_mail_servers(limit: int) -> tuple[dict[str, Provider], int]:
+    return {}, 0
 
 
 async def test_public_url_must_reach_this_project(rest: Rest) -> None:
@@ -115,9 +116,11 @@ async def test_public_url_must_reach_this_project(rest: Rest) -> None:
         (0, b"", "problem"),
     ):
         examined = doctor.Doctor(
-            settings, PROJECT, Proxy(status, body), (), list, no_providers, no_differences, no_objects
+            settings, PROJECT, Proxy(status, body), (), list, no_mail_servers, no_differences, no_objects
         )
-        assert (await examined._check_public_url("https://bell.test/")).state == state
+        findings: list[FindingItem] = []
+        await examined._check_inside([node()], findings.append)
+        assert [one.state for one in findings if one.check == "public URL"] == [state]
 
 
 async def test_check_of_a_large_store_ends_in_time(rest: Rest, monkeypatch) -> None:

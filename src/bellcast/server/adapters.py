@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
 
 def store(config: StoreSettings, clock: Clock, tracing: "Tracing | None" = None) -> Engine:
     """Create the engine of the store, with spans for its transactions if traces are turned on."""
-    if config.url is None or not is_shared(config):
+    if config.url is None or config.is_file:
         database: Engine = SqliteEngine(config.path, clock)
     else:
         need_postgres()
@@ -61,11 +61,6 @@ def traced(publisher: Publisher, history: TopicHistory, tracing: "Tracing | None
     from bellcast.server.tracing import TracedHistory, TracedPublisher
 
     return TracedPublisher(publisher, tracing), TracedHistory(history, tracing)
-
-
-def is_shared(config: StoreSettings) -> bool:
-    """True if several processes can use the store."""
-    return config.url is not None and config.url.startswith(POSTGRES)
 
 
 def broker(config: StoreSettings, project: Project, clock: Clock) -> Broker:
@@ -138,7 +133,7 @@ def external_writes(
     config: StoreSettings, clock: Clock, on_gap: Callable[[Collection[Stream]], None]
 ) -> "ExternalWrites | None":
     """Return the watch of a store that other programs can write to."""
-    if config.url is None or not is_shared(config):
+    if config.url is None or config.is_file:
         return None
     from bellcast.inbox.store.external_writes import ExternalWrites
 

@@ -140,20 +140,17 @@ class ApiMiddleware(Struct, eq=False):
         state["root_path"] = scope.get("root_path", "")
         responses.INCOMPLETE.set(set())
         id = state["request_id"] = state.get("request_id") or request_id(values)
-        refusal = self._rejection(inner)
+        client, host = scope.get("client"), _text(values.get(b"host"))
+        rate, engines = self.context.limits.requests_per_second, self.context.engines
+        refusal: BellcastError | None = None
+        if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
+            refusal = TooMany("Too many requests per second from this IP address.", retry_after=1)
+        elif host and not is_server(host):
+            refusal = BadRequest("The Host header is not a host name or an IP address with an optional port.")
+        elif "//" in path:  # an empty key must not match another route: `/v1/recipients//` is not `/v1/recipients/`
+            refusal = NotFound("A segment of the path is empty.")
         app = self.app if refusal is None else responses.problem(refusal)
         await app(inner, receive, compressing(inner, self._with_headers(inner, method, id, send)))
-
-    def _rejection(self, scope: dict[str, Any]) -> BellcastError | None:
-        client = scope.get("client")
-        rate, engines = self.context.limits.requests_per_second, self.context.engines
-        if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
-            return TooMany("Too many requests per second from this IP address.", retry_after=1)
-        host = _text(scope["state"][HEADER_VALUES].get(b"host"))
-        if host and not is_server(host):
-            return BadRequest("The Host header is not a host name or an IP address with an optional port.")
-        # An empty key must not match another route: `/v1/recipients//` is not `/v1/recipients/`.
-        return NotFound("A segment of the path is empty.") if "//" in scope["path"] else None
 
     def _with_headers(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
         """Wrap `send` to add the common headers and to drop the body of a response to HEAD."""

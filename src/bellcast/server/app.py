@@ -124,14 +124,10 @@ class App:
         self.time_travel = (
             None
             if test_clock is None
-            else TimeTravel(test_clock, self._parts.jobs, partial(maintenance.expire, self.engines))
+            else TimeTravel(test_clock, parts.jobs, partial(maintenance.expire, self.engines))
         )
         self._starting = asyncio.Lock()
         self._started = False
-        self._wire(handlers)
-
-    def _wire(self, handlers: calls.Handlers | None) -> None:
-        settings, parts = self.settings, self._parts
         authenticator = Authenticator(
             self.project,
             settings.access,
@@ -177,12 +173,7 @@ class App:
         recorder = StatsRecorder(StatsPoints(self.db), parts.real_clock, node, self._measure, self.feed.tenants)
         self._stats = recorder if settings.server.stats else None
         self._outbox = adapters.outbox(settings.store, self.engines, settings.limits, parts.workflows.schedules.trigger)
-        self._api = api.build(self._api_context(authenticator, app))
-        self._serve_api = self._api if parts.tracing is None else partial(parts.tracing.serve, self._api)
-
-    def _api_context(self, authenticator: Authenticator, app: ObservedCalls) -> ApiContext:
-        settings, parts = self.settings, self._parts
-        return ApiContext(
+        context = ApiContext(
             engines=self.engines,
             services={**self._services(app), **self._live.services},
             limits=settings.limits,
@@ -212,6 +203,8 @@ class App:
             landing=settings.server.landing,
             has_trial=not settings.server.trusted_proxies,
         )
+        self._api = api.build(context)
+        self._serve_api = self._api if parts.tracing is None else partial(parts.tracing.serve, self._api)
 
     def _services(self, app: ObservedCalls) -> Mapping[type[Any], Any]:
         """Return the services of the rooms by their types."""
@@ -437,7 +430,7 @@ class App:
             await self._worker_metrics.open(self._api.counts)
         await self._parts.quotas.load()
         await self._node_settings.refresh()
-        if not adapters.is_shared(self.settings.store):
+        if self.settings.store.is_file:
             await Jobs(self.db).release(self.engines.clock.now())
 
     async def _close(self) -> None:

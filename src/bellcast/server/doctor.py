@@ -110,24 +110,21 @@ class Doctor(Struct, eq=False):
                 report(finding)
             if rest:
                 report(diagnoses.finding("mail_unchecked", number=rest, limit=MAX_MAIL_SERVERS))
-        url = self.settings.channels.public_url
-        if url is not None:
-            report(await self._check_public_url(url))
-
-    async def _check_public_url(self, url: str) -> FindingItem:
-        from bellcast.server import checks
-
+        if (url := self.settings.channels.public_url) is None:
+            return
         shown = checks.shown(url)
         try:
             response = await self.http.request("GET", f"{url.rstrip('/')}/healthz", headers={}, timeout=URL_TIMEOUT)
         except BellcastError as error:
-            return diagnoses.finding("public_url_unreachable", url=shown, error=error.detail)
+            report(diagnoses.finding("public_url_unreachable", url=shown, error=error.detail))
+            return
         project: object = None
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             project = msgspec.json.decode(response.body, type=dict[str, object]).get("project")
         if response.status != OK or project != self.project.key:
-            return diagnoses.finding("public_url_elsewhere", url=shown, status=response.status)
-        return FindingItem("public URL", "ok", f"{shown} reaches this project")
+            report(diagnoses.finding("public_url_elsewhere", url=shown, status=response.status))
+        else:
+            report(FindingItem("public URL", "ok", f"{shown} reaches this project"))
 
 
 def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[FindingItem]:

@@ -160,7 +160,13 @@ class BackgroundTasks(Struct, eq=False):
     _running: set[asyncio.Task[None]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> object:
-        task = asyncio.get_running_loop().create_task(_logged(work))
+        async def logged() -> None:
+            try:
+                await work
+            except Exception:
+                log.exception("background_task_failed")
+
+        task = asyncio.get_running_loop().create_task(logged())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         # a task that is cancelled before its first step never awaits its coroutine
@@ -169,7 +175,16 @@ class BackgroundTasks(Struct, eq=False):
 
     def spawn_loop(self, name: str, run: Loop) -> object:
         """Run a loop until `close`. An exception is logged, and the loop is restarted after RESTART_DELAY_SECONDS."""
-        return self.spawn(_restarted(name, run))
+
+        async def restarted() -> None:
+            while True:
+                try:
+                    return await run()
+                except Exception:
+                    log.exception("background_loop_failed", loop=name, restart_in=RESTART_DELAY_SECONDS)
+                await asyncio.sleep(RESTART_DELAY_SECONDS)
+
+        return self.spawn(restarted())
 
     async def close(self) -> None:
         """Cancel all tasks, including any that they start while ending, and wait for their end."""
@@ -177,22 +192,6 @@ class BackgroundTasks(Struct, eq=False):
             for task in self._running:
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
-
-
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except Exception:
-        log.exception("background_task_failed")
-
-
-async def _restarted(name: str, run: Loop) -> None:
-    while True:
-        try:
-            return await run()
-        except Exception:
-            log.exception("background_loop_failed", loop=name, restart_in=RESTART_DELAY_SECONDS)
-        await asyncio.sleep(RESTART_DELAY_SECONDS)
 
 
 async def poll(clock: Clock, reload: Mapping[str, Callable[[], Awaitable[None]]]) -> None:

@@ -22,7 +22,6 @@ from bellcast.documents.types import PROJECT
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import Project
 from bellcast.live.types import LiveNode, NodeReport, NodeRole
-from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.settings.credentials import EncryptionKeys
 
@@ -116,7 +115,7 @@ class NodeSettings(Struct, eq=False):
         """Write this node's digests if it is time, and log new differences. Nothing is written to a store that cannot be
         shared. Raises Unavailable."""
         now = self.clock.now()
-        if not adapters.is_shared(self.settings.store) or now - self._written_at < WRITE_MS:
+        if self.settings.store.is_file or now - self._written_at < WRITE_MS:
             return
         self._secrets = self._secrets or [
             hashlib.scrypt(one.secret.encode(), salt=f"bellcast node {one.key}".encode(), **SCRYPT).hex()

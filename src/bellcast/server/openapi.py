@@ -474,16 +474,11 @@ def _responses(endpoint: ApiEndpoint, schemas: _Schemas) -> Json:
     by_status: defaultdict[int, list[type[BellcastError]]] = defaultdict(list)
     for error in refusals(endpoint):
         by_status[error.status].append(error)
-    return responses | {str(status): _refusal(errors, schemas) for status, errors in sorted(by_status.items())}
-
-
-def _refusal(errors: list[type[BellcastError]], schemas: _Schemas) -> Json:
-    extra: Json = {
-        "description": " ".join(" ".join((error.__doc__ or "").split()) for error in errors),
-        "content": {PROBLEM: {"schema": schemas.of(Problem)}},
-    }
-    status = errors[0].status
-    header = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}.get(status)
-    if header:
-        extra["headers"] = {header: {"schema": {"type": "string"}}}
-    return extra
+    for code, errors in sorted(by_status.items()):
+        responses[str(code)] = {
+            "description": " ".join(" ".join((error.__doc__ or "").split()) for error in errors),
+            "content": {PROBLEM: {"schema": schemas.of(Problem)}},
+        }
+        if header := {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}.get(code):
+            responses[str(code)]["headers"] = {header: {"schema": {"type": "string"}}}
+    return responses

@@ -67,7 +67,17 @@ class UvicornServer(uvicorn.Server):
         self._stopping.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._start_app(sockets or [])
+        # Start the app here, so that errors propagate; uvicorn would only log them. During a migration, which can take minutes,
+        # already respond: with the progress.
+        loop, early = asyncio.get_running_loop(), list[asyncio.Server]()
+        starting = loop.create_task(self._app.start(is_mounted=False))
+        while not starting.done():
+            await asyncio.wait([starting], timeout=MIGRATION_POLL_SECONDS)
+            if self._app.db.schema.migration is not None and not early:
+                early = [await loop.create_server(self._protocol_factory, sock=one.dup()) for one in sockets or ()]
+        for server in early:
+            server.close()
+        await starting
         if self._app.handoff is None:  # otherwise each worker would print one
             await self._app.offer_setup()
         await super().startup(sockets)
@@ -79,19 +89,6 @@ class UvicornServer(uvicorn.Server):
         gc.set_threshold(GC_THRESHOLD, 20, 50)
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         self._ready(credentials.listening(host, port))
-
-    async def _start_app(self, sockets: list[socket.socket]) -> None:
-        """Start the app here, so that errors propagate; uvicorn would only log them. During a migration, which can take
-        minutes, already respond: with the progress."""
-        loop, early = asyncio.get_running_loop(), list[asyncio.Server]()
-        starting = loop.create_task(self._app.start(is_mounted=False))
-        while not starting.done():
-            await asyncio.wait([starting], timeout=MIGRATION_POLL_SECONDS)
-            if self._app.db.schema.migration is not None and not early:
-                early = [await loop.create_server(self._protocol_factory, sock=one.dup()) for one in sockets]
-        for server in early:
-            server.close()
-        await starting
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -167,20 +164,20 @@ def listen(settings: ServerSettings, *, shared: bool = False) -> socket.socket:
 def work(app: App, ready: Callable[[], None]) -> None:
     """Run the app's jobs without listening, until SIGTERM or SIGINT. Calls `ready` once they run. Raises the errors of
     opening the store."""
+
+    async def run() -> None:
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, stopping.set)
+        app.node_reporter.role = "worker"
+        await app.start(is_mounted=False)
+        ready()
+        await stopping.wait()
+        await app.stop()
+        _end_in_time()
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_work(app, ready))
-
-
-async def _work(app: App, ready: Callable[[], None]) -> None:
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stopping.set)
-    app.node_reporter.role = "worker"
-    await app.start(is_mounted=False)
-    ready()
-    await stopping.wait()
-    await app.stop()
-    _end_in_time()
+        runner.run(run())
 
 
 def _end_in_time() -> None:

@@ -196,7 +196,7 @@ class WorkflowParts:
             http, clock, parts.real_clock, parts.project, functions, lambda: config.retries, jobs.destinations
         )
         steps = RunSteps(self.workflow_catalog.current, Runs(db).counter, self.triggers, limits)
-        shares_runs = adapters.is_shared(parts.settings.store)
+        shares_runs = not parts.settings.store.is_file
         executor = RunExecutor(db, parts.broker, self.triggers, steps, calls, pace, parts.feed, shares_runs=shares_runs)
         jobs.register_pages(
             JobKind(

@@ -51,7 +51,18 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
     groups: dict[str, Any] = {name: type(DEFAULTS.group(name))(**fields) for name, fields in given.items()}
     dialects = {name: groups.pop(name) for name in DEFAULTS.dialects}
     settings = Settings(**project, **groups, dialects=dialects, sources=used)
-    _check(settings)
+    if settings.server.workers > 1 and (settings.store.is_file or settings.store.broker == MEMORY):
+        raise SettingsError(
+            "BELLCAST_WORKERS: expected 1, since a SQLite store and the memory broker serve one process."
+            " For several, set BELLCAST_STORE=postgresql://… and BELLCAST_BROKER=redis://…, nats://… or postgresql://…"
+        )
+    if settings.server.handlers and settings.server.handler_url:
+        raise SettingsError("BELLCAST_HANDLERS: expected either this or BELLCAST_HANDLER_URL, got both.")
+    for field in ("client_id", "role_map"):
+        if settings.oidc.issuer is not None and not getattr(settings.oidc, field):
+            raise SettingsError(
+                f"BELLCAST_OIDC_{field.upper()}: expected a value, because BELLCAST_OIDC_ISSUER is set."
+            )
     return settings
 
 
@@ -107,22 +118,6 @@ def _read(setting: Setting, source: str, raw: str) -> Any:
         may_hold_password = "@" in raw or any(name in unquote(raw).lower() for name in PASSWORD_PARAMETERS)
         got = "" if setting.is_secret or may_hold_password else f", got {raw!r}"
         raise SettingsError(f"{source}: expected {setting.expects}{got}.") from None
-
-
-def _check(settings: Settings) -> None:
-    """Check constraints between settings."""
-    if settings.server.workers > 1 and (settings.store.is_file or settings.store.broker == MEMORY):
-        raise SettingsError(
-            "BELLCAST_WORKERS: expected 1, since a SQLite store and the memory broker serve one process."
-            " For several, set BELLCAST_STORE=postgresql://… and BELLCAST_BROKER=redis://…, nats://… or postgresql://…"
-        )
-    if settings.server.handlers and settings.server.handler_url:
-        raise SettingsError("BELLCAST_HANDLERS: expected either this or BELLCAST_HANDLER_URL, got both.")
-    for field in ("client_id", "role_map"):
-        if settings.oidc.issuer is not None and not getattr(settings.oidc, field):
-            raise SettingsError(
-                f"BELLCAST_OIDC_{field.upper()}: expected a value, because BELLCAST_OIDC_ISSUER is set."
-            )
 
 
 def as_text(setting: Setting, value: Any) -> str:

@@ -150,31 +150,32 @@ class DatabaseSettings(Struct, eq=False):
         return self._applied.revision
 
     def all(self) -> list[SettingItem]:
-        return [self._shown(setting) for setting in SETTINGS.values()]
-
-    def _shown(self, setting: Setting) -> SettingItem:
-        given = self.settings.sources.get(setting.variable)
-        source: SettingOrigin
-        if given is None:
-            source = "database" if setting.key in self._applied.values else "default"
-        elif given.startswith("--"):
-            source = "option"
-        else:
-            source = "file" if given.endswith("_FILE") else "environment"
-        group = setting.place.partition(".")[0]
-        return SettingItem(
-            name=setting.key,
-            variable=setting.variable,
-            group=group,
-            description=setting.description,
-            expects=setting.expects,
-            value=as_text(setting, reduce(getattr, setting.place.split(".")[1:], self.targets[group][0])),
-            default=as_text(setting, table.DEFAULTS.value_at(setting.place)),
-            source=source,
-            locked=given is not None,
-            locked_by=given,
-            is_owner_only=setting.name in OWNER_ONLY,
-        )
+        found: list[SettingItem] = []
+        for setting in SETTINGS.values():
+            given = self.settings.sources.get(setting.variable)
+            source: SettingOrigin
+            if given is None:
+                source = "database" if setting.key in self._applied.values else "default"
+            elif given.startswith("--"):
+                source = "option"
+            else:
+                source = "file" if given.endswith("_FILE") else "environment"
+            group, *fields = setting.place.split(".")
+            item = SettingItem(
+                name=setting.key,
+                variable=setting.variable,
+                group=group,
+                description=setting.description,
+                expects=setting.expects,
+                value=as_text(setting, reduce(getattr, fields, self.targets[group][0])),
+                default=as_text(setting, table.DEFAULTS.value_at(setting.place)),
+                source=source,
+                locked=given is not None,
+                locked_by=given,
+                is_owner_only=setting.name in OWNER_ONLY,
+            )
+            found.append(item)
+        return found
 
     # --- changes
 
@@ -192,12 +193,12 @@ class DatabaseSettings(Struct, eq=False):
         """Set and reset settings on top of this revision, and commit the audit entry `record` with them. Raises
         Conflict if the revision is not current, Invalid with every wrong value, and Forbidden for owner-only
         settings unless `is_owner`. A dry run only validates."""
-        errors = [
-            FieldError(f"{field}.{name}", problem)
-            for field, names in (("set", set), ("reset", reset))
-            for name in names
-            if (problem := self._problem(name)) is not None
-        ]
+        errors: list[FieldError] = []
+        for field, name in [*(("set", name) for name in set), *(("reset", name) for name in reset)]:
+            if name not in SETTINGS:
+                errors.append(FieldError(f"{field}.{name}", "is not a setting that can be changed here"))
+            elif (locked := self.settings.sources.get(SETTINGS[name].variable)) is not None:
+                errors.append(FieldError(f"{field}.{name}", f"is set by {locked}, which takes precedence"))
         errors += [FieldError(f"set.{name}", problem) for name, problem in _value_problems(set).items()]
         errors += [FieldError(f"reset.{name}", "is also in set: name it once") for name in set if name in reset]
         if errors:
@@ -221,13 +222,6 @@ class DatabaseSettings(Struct, eq=False):
         if problems := _value_problems(restored):
             raise Invalid.fields([FieldError("to", f"has a {name} that {text}") for name, text in problems.items()])
         return await self._write(current, values, by, record, is_owner=is_owner, dry_run=False)
-
-    def _problem(self, name: str) -> str | None:
-        setting = SETTINGS.get(name)
-        if setting is None:
-            return "is not a setting that can be changed here"
-        locked = self.settings.sources.get(setting.variable)
-        return None if locked is None else f"is set by {locked}, which takes precedence"
 
     async def _write(
         self,
@@ -314,20 +308,19 @@ class DatabaseSettings(Struct, eq=False):
 
 def _value_problems(values: Mapping[str, str]) -> dict[str, str]:
     """Return the problems of wrong values by name, except those of settings that this version does not have."""
-    problems = {name: _value_problem(SETTINGS[name], text) for name, text in values.items() if name in SETTINGS}
-    return {name: problem for name, problem in problems.items() if problem is not None}
-
-
-def _value_problem(setting: Setting, text: str) -> str | None:
-    if not _is_valid(setting, text):
-        return f"must be {setting.expects}"
-    if setting.parse is setting_values.url and "@" in urlsplit(text).netloc:
-        return f"must have no password: the history would show it. Set {setting.variable} in the environment instead"
-    minimum = MINIMUMS.get(setting.key)
-    # 0 means unlimited.
-    if minimum is None or not 0 < setting.parse(text) < setting.parse(minimum):
-        return None
-    return f"must be {'0 or ' if _is_valid(setting, '0') else ''}at least {minimum} here"
+    problems: dict[str, str] = {}
+    for name, text in values.items():
+        if (setting := SETTINGS.get(name)) is None:
+            continue
+        minimum = MINIMUMS.get(name)
+        if not _is_valid(setting, text):
+            problems[name] = f"must be {setting.expects}"
+        elif setting.parse is setting_values.url and "@" in urlsplit(text).netloc:
+            instead = f"Set {setting.variable} in the environment instead"
+            problems[name] = f"must have no password: the history would show it. {instead}"
+        elif minimum is not None and 0 < setting.parse(text) < setting.parse(minimum):  # 0 means unlimited
+            problems[name] = f"must be {'0 or ' if _is_valid(setting, '0') else ''}at least {minimum} here"
+    return problems
 
 
 def _is_valid(setting: Setting, text: str) -> bool:
