@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.recipients.http.recipients import MAX_KEYS
+from bellcast.recipients.http import MAX_KEYS
 from bellcast.recipients.store import Recipients
 from bellcast.recipients.types import RecipientFields, SessionsRevoked, SubscriptionEnded
 from tests.journey.rest import fields, refused

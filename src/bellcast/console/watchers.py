@@ -241,11 +241,6 @@ class ClusterWatch(Struct, eq=False):
     awaited: set[str]  # nodes whose first batch is missing
     has_begun: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @property
-    def request(self) -> FeedWatch:
-        """Return the request to the other nodes. A repeated one asks for no recent events."""
-        return structs.replace(self.wanted, last=0) if self.has_begun.is_set() else self.wanted
-
     def receive(self, batch: FeedBatch) -> None:
         """Add the events of another node."""
         events: list[FeedEvent] = []
@@ -332,8 +327,12 @@ class ClusterFeed(Struct, eq=False):
                 await self._announce()
 
     async def _announce(self) -> None:
-        watches = tuple(watch.request for watch in self._watches.values())
-        await self.broker.publish(FeedWatches(self.node, watches))
+        # A repeated request asks for no recent events.
+        wanted = [
+            structs.replace(one.wanted, last=0) if one.has_begun.is_set() else one.wanted
+            for one in self._watches.values()
+        ]
+        await self.broker.publish(FeedWatches(self.node, tuple(wanted)))
 
     # --- watchers of other nodes
 

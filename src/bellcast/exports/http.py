@@ -15,7 +15,7 @@ from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.http import ASGIApp, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences.http.preferences import StoredPreferences
-from bellcast.recipients.http.recipients import key
+from bellcast.recipients.http import key
 from bellcast.recipients.types import Recipient, Subscription
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.tenants.http import TENANTS

@@ -77,13 +77,21 @@ def _prepare(
     names = [draft.to] if isinstance(draft.to, str) else draft.to if isinstance(draft.to, list) else []
     recipients = tuple(dict.fromkeys(names))
     sent_at = now if draft.created_at is None else times.milliseconds(draft.created_at)
-    new_ids = tuple([_id(engines, draft, key, sent_at, now) for key in recipients])
+    # The ids have the time of the notification. With an idempotency key they are deterministic, so that a repeated import finds
+    # the rows even after the key has expired.
+    new_ids: list[str] = []
+    for key in recipients:
+        if draft.idempotency_key is None:
+            new_ids.append(ids.place(engines.new_id(now), sent_at))
+        else:
+            name = SEPARATOR.join((draft.tenant or DEFAULT_TENANT, key, draft.idempotency_key))
+            new_ids.append(ids.derived(sent_at, hashlib.sha256(name.encode()).digest()))
     notifications = list(map(CreatedNotification, new_ids, recipients))
     seen_at = draft.read_at if draft.seen_at is None else draft.seen_at
     return ImportRequest(
         tenant=draft.tenant or DEFAULT_TENANT,
         recipients=recipients,
-        ids=new_ids,
+        ids=tuple(new_ids),
         content=content(draft),
         created_at=now,
         sent_at=sent_at,
@@ -94,12 +102,3 @@ def _prepare(
         fingerprint=idempotency.fingerprint(draft, draft.idempotency_key, b"import"),
         response=msgspec.json.encode(Sent(notifications=notifications)),
     )
-
-
-def _id(engines: Engines, draft: ImportedDraft, recipient: str, sent_at: int, now: int) -> str:
-    """Return an id with the time of the notification. With an idempotency key it is deterministic, so that a repeated
-    import finds the row even after the key has expired."""
-    if draft.idempotency_key is None:
-        return ids.place(engines.new_id(now), sent_at)
-    name = SEPARATOR.join((draft.tenant or DEFAULT_TENANT, recipient, draft.idempotency_key))
-    return ids.derived(sent_at, hashlib.sha256(name.encode()).digest())

@@ -435,16 +435,12 @@ class SendFanout(Struct, eq=False):
         for _ in range(READS_PER_LEASE):
             keys = await audiences.page(self.db, fanout.tenant, audience, position, fanout.created_at, fanout.seq)
             if not keys or (draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self.clock.now()):
-                yield partial(self._end, fanout)
+                yield partial(Sends(self.db).end_fanout, fanout.tenant, fanout.id)
                 return
             for some in audiences.cut(keys, self.pace.contention):
                 after, position = position, some[-1]
                 request = await self.router.route_page(draft, fanout.tenant, fanout.id, some, Pauses(self.pace))
                 yield partial(self._add, fanout.id, request, after, position)
-
-    async def _end(self, fanout: Fanout) -> bool:
-        await Sends(self.db).end_fanout(fanout.tenant, fanout.id)
-        return False
 
     async def _add(self, fanout: str, request: SendRequest, after: str, position: str) -> bool:
         is_added = await Sends(self.db).add_page(request, fanout, after, position)

@@ -112,14 +112,9 @@ _chat = msgspec.json.Decoder(ChatAddresses)
 NO_CHAT = ChatAddresses()
 
 
-def chat_addresses(column: str | None) -> ChatAddresses:
-    """Decode the column `chat`."""
-    return NO_CHAT if column is None else _chat.decode(column)
-
-
 # Fields of a record that are not stored as they are.
 DECODED: dict[str, Callable[[Any], Any]] = {
-    "chat": chat_addresses,
+    "chat": lambda column: NO_CHAT if column is None else _chat.decode(column),
     "data": columns.json_object,
     "member_since": times.to_rfc3339_or_null,
 }
@@ -272,7 +267,7 @@ def stored_kinds(tenant: str, key: str) -> Script[frozenset[str]]:
 _profile = columns.reader(
     Profile,
     "key name email phone chat locale timezone roles data preferences",
-    chat=chat_addresses,
+    chat=DECODED["chat"],
     roles=columns.texts,
     data=msgspec.json.decode,
     preferences=lambda document: None if document is None else document.encode(),

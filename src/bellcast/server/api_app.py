@@ -37,7 +37,7 @@ from bellcast.live_feed import STATE
 from bellcast.operators.http import account, oidc, operators, passkeys
 from bellcast.preferences.http import preferences, preferences_page
 from bellcast.providers import http as providers
-from bellcast.recipients.http import push_endpoints, recipients
+from bellcast.recipients import http as recipients
 from bellcast.replays import http as replays
 from bellcast.rest import bundles
 from bellcast.rest.context import ApiContext
@@ -69,7 +69,7 @@ MODULES = (
     *(notifications, bulk, topics, recipients, export, tenants, tokens, connections, inbox),
     *(explanations, suppressions, replays, workflows, runs, schedules, sources, schemas),
     *(messages, notification_types, templates, editor_tokens, preferences),
-    *(link_pages, push_endpoints, providers, webhooks, preferences_page, mailbox),
+    *(link_pages, providers, webhooks, preferences_page, mailbox),
     *(account, oidc, passkeys, operators, audit, live_feed, nodes, stored_secrets, settings, agents),
     *(console, check, health, error_pages, browser_files, landing),
 )

@@ -17,8 +17,8 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.live.hub import survey
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.recipients import changes, store
-from bellcast.recipients.http import recipients
-from bellcast.recipients.http.recipients import PageQuery
+from bellcast.recipients import http as recipients
+from bellcast.recipients.http import PageQuery
 from bellcast.recipients.store import StoredSubscriptions
 from bellcast.recipients.types import Subscription
 from bellcast.rest import context, tenants

@@ -20,7 +20,7 @@ from bellcast.kernel.times import Moment
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import EVERY_CONNECTION, ConnectionFilter
 from bellcast.operators.types import ONE_BY_ONE, ROLES
-from bellcast.recipients.http.recipients import PageQuery
+from bellcast.recipients.http import PageQuery
 from bellcast.rest import context, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall, listing

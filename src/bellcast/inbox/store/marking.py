@@ -1,6 +1,6 @@
 """Marks of a recipient on notifications: one revision for all changed rows, and the counters with them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -95,18 +95,12 @@ class RowState(NamedTuple):
         return self.seen_at is None and self.archived_at is None
 
 
-def effect(actions: Iterable[Action]) -> Effect:
-    """Return the effect of the actions in order."""
-    result = Effect()
-    for action in actions:
-        result = result._replace(**EFFECTS[action])
-    return result
-
-
 def mark(inbox: int, marking: Marking, now: int, report: EventReport = no_report) -> Script[Marked]:
     """Apply the actions. All changed rows get one revision, or one each if no single event describes the actions. The
     events that `report` returns are added with them."""
-    wanted = effect(marking.actions)
+    wanted = Effect()
+    for action in marking.actions:
+        wanted = wanted._replace(**EFFECTS[action])
     if marking.ids is not None:
         found = yield Statement("marks_of_ids", {"inbox": inbox, "ids": columns.to_json(marking.ids)})
         if _event_name(marking.actions) is None:

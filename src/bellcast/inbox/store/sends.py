@@ -118,9 +118,10 @@ class Sends(StoreTable):
         return await self._engine.write(PageCommand(script, inboxes, request.tenant, rows))
 
     @write()
-    def end_fanout(self, tenant: str, id: str) -> Script[None]:
-        """End a fan-out that has no recipients left."""
+    def end_fanout(self, tenant: str, id: str) -> Script[bool]:
+        """End a fan-out that has no recipients left. Return False, as `add_page` for one that no longer runs."""
         yield from fanouts.end(id, tenant)
+        return False
 
     stored_response = read(on_table(idempotency.find_response))
 

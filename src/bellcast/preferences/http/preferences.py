@@ -21,7 +21,7 @@ from bellcast.preferences.decision import EffectiveType, Layers, effective
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import DEFAULTS_KEY, DEFAULTS_KIND, NO_PREFERENCES, Preferences, decode, merge_patch
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.recipients.http import recipients
+from bellcast.recipients import http as recipients
 from bellcast.recipients.types import RecipientOfLink
 from bellcast.rest import bundles, kinds, objects, tenants
 from bellcast.rest.bundles import BundleKind

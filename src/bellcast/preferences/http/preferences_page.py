@@ -32,7 +32,7 @@ from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import CHANNELS, Channel, Frequency, Preferences, QuietHours, decode, merge_patch
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients import changes as recipient_changes
-from bellcast.recipients.http import recipients
+from bellcast.recipients import http as recipients
 from bellcast.recipients.types import RecipientFields
 from bellcast.rest import context
 from bellcast.rest.operations import operation

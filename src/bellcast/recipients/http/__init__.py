@@ -1,1 +1,0 @@
-"""REST operations of recipients."""
