@@ -273,7 +273,8 @@ def _slices(
     for number, item in enumerate(items):
         entry: bytes | BulkResult
         try:
-            content = drop_none(**arguments.mapping(f"items[{number}]", item))
+            values = arguments.mapping(f"items[{number}]", item)
+            content = {name: value for name, value in values.items() if value is not None}
             entry = arguments.json(_complete(arguments.fields("", content, converters))) + b"\n"
         except InvalidArgument as error:
             wrong = [FieldError(field=error.argument, message=error.message)]

@@ -56,6 +56,12 @@ def test_items_are_consumed_lazily():
     assert len(lines(next(plan))) == 10_000
 
 
+def test_item_with_a_name_that_is_no_text_does_not_stop_the_others():
+    [request], results = execute(notifications.bulk([{1: "x"}, *items(1)]))
+    assert len(lines(request)) == 1
+    assert [result.error and result.error.errors[0].field for result in results] == ["1", None]
+
+
 def test_interrupted_bulk_reports_its_results():
     plan = notifications.bulk(items(20_000))
     request = next(plan)
