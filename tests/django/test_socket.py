@@ -20,7 +20,11 @@ class Socket:
         self._scope = {
             "type": "websocket",
             "path": "/ws/notifications/",
-            "headers": [(name.encode(), value.encode()) for name, value in named.items()],
+            "headers": [
+                (name.encode(), value.encode())
+                for name, values in named.items()
+                for value in ([values] if isinstance(values, str) else values)
+            ],
         }
         self._sent = queue.Queue()
         self._loop = asyncio.new_event_loop()
@@ -96,6 +100,13 @@ def test_socket_sends_notifications_and_counts(shop, signed_in, connect, relay):
     assert socket.next() == {"type": "websocket.send", "text": "pong"}
     socket.put("websocket.receive", text='{"type": "ping"}')
     assert socket.next_json() == {"type": "pong"}
+
+
+def test_session_is_found_in_cookies_with_headers_of_their_own(signed_in, connect):
+    """Over HTTP/2, a client may send them so."""
+    socket = connect(cookie=[f"sessionid={signed_in.cookies['sessionid'].value}", "theme=dark"])
+    assert socket.next()["type"] == "websocket.accept"
+    assert socket.next_json() == {"type": "notification_count", "count": 0}
 
 
 def test_separators_of_unicode_do_not_end_a_line(shop, signed_in, connect, relay):
