@@ -3,17 +3,21 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
 import httpx
+import msgspec
 
 from bellcast import build
 from bellcast import settings as effective
 from bellcast.auth.browser_request import FOREIGN
 from bellcast.cli import remote
 from bellcast.cli.output import CommandError
+from bellcast.client.request import UNDECODABLE
 from bellcast.console import diagnoses
 from bellcast.console.types import FindingItem
 from bellcast.settings import Settings
@@ -41,7 +45,9 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
     with httpx.Client(base_url=url, timeout=TIMEOUT) as http:
         try:
             response = http.get("/readyz", timeout=READY_TIMEOUT)
-            body = response.json() if response.headers.get("content-type", "").endswith("json") else {}
+            body: dict[str, Any] = {}
+            with suppress(*UNDECODABLE):  # of another server
+                body = msgspec.json.decode(response.content, type=dict[str, Any])
             version = build.label(body.get("version", ""), body.get("commit"))
             if response.status_code != 200 or "version" not in body:
                 yield diagnoses.finding("server_not_ready", url=url, reason=body.get("detail") or response.status_code)
@@ -94,7 +100,12 @@ def _inside(http: httpx.Client, settings: Settings) -> Iterator[FindingItem]:
     if response.status_code != 200:
         yield diagnoses.finding("inside_not_checked", error=f"POST /v1/doctor returns {response.status_code}")
         return
-    yield from (FindingItem(**found) for found in response.json() if found["check"] in checks)
+    try:
+        findings = msgspec.json.decode(response.content, type=list[FindingItem])
+    except UNDECODABLE as error:  # of another version
+        yield diagnoses.finding("inside_not_checked", error=f"POST /v1/doctor: {error}")
+        return
+    yield from (one for one in findings if one.check in checks)
 
 
 def _sse(http: httpx.Client, token: str) -> tuple[FindingItem, float]:
@@ -104,13 +115,15 @@ def _sse(http: httpx.Client, token: str) -> tuple[FindingItem, float]:
         with http.stream("GET", "/v1/stream", headers={"Authorization": f"Bearer {token}"}) as response:
             if response.status_code != 200:
                 return diagnoses.finding("stream_status", status=response.status_code), 0
-            ready = next(remote.frames(response.iter_raw()))
+            event = next(remote.frames(response.iter_raw()))
     except (httpx.TransportError, StopIteration):
         return diagnoses.finding("no_event", seconds=f"{TIMEOUT.read:.0f}"), 0
+    if event.name == "close":  # a refusal after which clients connect again, as at a limit or while the server stops
+        return diagnoses.finding("stream_status", status=f"200 and the close reason {event.fields['reason']}"), 0
     delay = time.monotonic() - started
     if delay > BUFFERED_S:
         return diagnoses.finding("late_event", seconds=f"{delay:.1f}"), 0
-    return FindingItem("SSE", "ok", f"the first event takes {delay * 1000:.0f} ms"), ready.fields["heartbeat"]
+    return FindingItem("SSE", "ok", f"the first event takes {delay * 1000:.0f} ms"), event.fields["heartbeat"]
 
 
 def _websocket(http: httpx.Client, token: str) -> FindingItem:
