@@ -67,10 +67,11 @@ def name(argument: str, value: object) -> str:
 def names(argument: str, value: object) -> list[str]:
     """Return several ids as plain strings. A single string is refused, because each of its characters would become an
     id."""
-    return [name(f"{argument}[{number}]", one) for number, one in enumerate(_several(argument, value, "strings"))]
+    return [name(f"{argument}[{number}]", one) for number, one in enumerate(several(argument, value, "strings"))]
 
 
-def _several(argument: str, value: object, what: str) -> Iterable[Any]:
+def several(argument: str, value: object, what: str) -> Iterable[Any]:
+    """Return an iterable unchanged that is neither a text nor a mapping. `what` are its items."""
     if isinstance(value, str | Mapping) or not isinstance(value, Iterable) or _is_lazy(value):
         raise InvalidArgument(argument, f"expected a list of {what}, got {_kind(value)}")
     return value
@@ -176,7 +177,7 @@ def channels(argument: str, value: object) -> list[str | dict[str, Any]]:
         fields(f"{argument}[{number}].", one, CHANNEL)
         if isinstance(one, Mapping)
         else name(f"{argument}[{number}]", one)
-        for number, one in enumerate(_several(argument, value, "channels"))
+        for number, one in enumerate(several(argument, value, "channels"))
     ]
 
 
@@ -184,7 +185,7 @@ def actions(argument: str, value: object) -> list[dict[str, Any]]:
     """Return action buttons: mappings of key, label, url or call, and style."""
     return [
         fields(f"{argument}[{number}].", mapping(f"{argument}[{number}]", one), ACTION)
-        for number, one in enumerate(_several(argument, value, "actions"))
+        for number, one in enumerate(several(argument, value, "actions"))
     ]
 
 
@@ -206,10 +207,11 @@ ACTOR: dict[str, Convert] = {"id": text, "name": text, "avatar": text}
 
 def fields(prefix: str, values: Mapping[str, object], known: Mapping[str, Convert]) -> dict[str, Any]:
     """Return the given fields, converted. None stays None: it removes a field or means its default."""
-    return {
-        key: None if value is None else _converter(prefix, key, known)(f"{prefix}{key}", value)
-        for key, value in values.items()
-    }
+    found = {}
+    for key, value in values.items():
+        convert = _converter(prefix, key, known)
+        found[key] = None if value is None else convert(f"{prefix}{key}", value)
+    return found
 
 
 def fields_without_none(prefix: str, values: Mapping[str, object], known: Mapping[str, Convert]) -> dict[str, Any]:

@@ -104,7 +104,8 @@ def suppress(
 ) -> HttpRequest[dict[str, Any]]:
     """Suppress an address: nothing more is sent to it. A dry run only validates it."""
     where = path("suppressions", channel=channel, address=address)
-    return call("PUT", where, dict[str, Any], {"reason": reason}, tenant=tenant, dry_run=dry_run)
+    body = {"reason": arguments.text("reason", reason)}
+    return call("PUT", where, dict[str, Any], body, tenant=tenant, dry_run=dry_run)
 
 
 def allow(channel: Text, address: Text, *, tenant: Text | None = None) -> HttpRequest[None]:

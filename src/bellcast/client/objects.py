@@ -52,9 +52,14 @@ def preview(
     tenant: Text | None = None,
 ) -> HttpRequest[dict[str, Any]]:
     """Render a template, or `values` that are not stored: its parts by channel, and `missing`, the variables without a value."""
-    fields = {"values": values, "data": data or {}, "recipient": recipient, "locale": locale}
+    body = drop_none(
+        values=None if values is None else arguments.document("values", values),
+        data=arguments.document("data", data or {}),
+        recipient=None if recipient is None else arguments.text("recipient", recipient),
+        locale=None if locale is None else arguments.text("locale", locale),
+    )
     address = f"{path('templates', key=key)}/preview"
-    return call("POST", address, dict[str, Any], drop_none(**fields), tenant=tenant, harmless=True)
+    return call("POST", address, dict[str, Any], body, tenant=tenant, harmless=True)
 
 
 def change_template(key: Text, *, version: int, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
@@ -65,7 +70,7 @@ def change_template(key: Text, *, version: int, tenant: Text | None = None) -> H
 
 def import_email(source: str, format: Text = "html") -> HttpRequest[dict[str, Any]]:
     """Convert an e-mail of another tool, as `mjml` or `html`: `part` for a template's `email`, and `findings`. Writes nothing."""
-    body = {"format": arguments.text("format", format), "source": source}
+    body = {"format": arguments.text("format", format), "source": arguments.text("source", source)}
     return call("POST", path("templates", "import"), dict[str, Any], body, harmless=True)
 
 
@@ -73,7 +78,11 @@ def send_test(
     key: Text, channel: Text, to: Text, data: Mapping[str, Any] | None = None, *, tenant: Text | None = None
 ) -> HttpRequest[dict[str, Any]]:
     """Send a test message to a recipient, regardless of preferences: `{"message": id}`."""
-    body = {"channel": channel, "to": to, "data": data or {}}
+    body = {
+        "channel": arguments.name("channel", channel),
+        "to": arguments.name("to", to),
+        "data": arguments.document("data", data or {}),
+    }
     return call("POST", f"{path('templates', key=key)}/test", dict[str, Any], body, tenant=tenant)
 
 
@@ -123,7 +132,8 @@ def check_provider(
     fix of the one that failed. A dry run sends none.
     `values` are tested instead of the stored provider: its fields, such as `channel` and `url`."""
     body = drop_none(
-        to=None if to is None else arguments.text("to", to), values=None if values is None else dict(values)
+        to=None if to is None else arguments.text("to", to),
+        values=None if values is None else arguments.document("values", values),
     )
     address, timeout = f"{path('providers', key=key)}/test", 20.0  # the server tests for 15 s at most
     return call("POST", address, dict[str, Any], body, tenant=tenant, dry_run=dry_run, timeout=timeout)
@@ -155,7 +165,7 @@ def change_webhook(
     body = drop_none(
         url=None if url is None else arguments.text("url", url),
         events=None if events is None else arguments.names("events", events),
-        active=active,
+        active=None if active is None else arguments.flag("active", active),
     )
     return call("PATCH", path("webhooks", id=id), dict[str, Any], body, tenant=tenant)
 

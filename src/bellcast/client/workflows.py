@@ -97,7 +97,7 @@ def simulate(
         values=values,
         actor=None if actor is None else arguments.actor("actor", actor),
         at=None if at is None else arguments.moment("at", at),
-        events=None if events is None else list(events),
+        events=None if events is None else list(arguments.several("events", events, "mappings")),
         results=results,
         digest=digest,
         throttled=throttled,

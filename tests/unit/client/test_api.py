@@ -63,6 +63,7 @@ VALUES = {
     **dict.fromkeys(("all", "seen", "read", "archived", "keep", "dry_run"), True),
     **{key: ["x"] for key in ("topics", "publish", "roles", "templates", "can")},
     "items": [{"to": "x", "title": "x"}],
+    "events": [{"step": "x", "event": "seen"}],
     "records": [{"key": "x"}],
     "body": {"a": 1},
     "data": {"a": 1},
