@@ -280,7 +280,16 @@ class FileImport:
         """Import rows. If the file is broken, the rows before the error are imported."""
         try:
             for row in rows:
-                self._add(row)
+                if row.problem is not None:
+                    self._refuse(row.line, row.problem)
+                    continue
+                try:
+                    item = notification(row.value, self._mapped, self._tenant)
+                except InvalidRow as error:
+                    self._refuse(row.line, str(error))
+                    continue
+                self._batch.append((row.line, item))
+                self._bytes += len(str(item))
                 if len(self._batch) == BATCH_ROWS or self._bytes >= BATCH_BYTES:
                     self._send()
                     batch_sent()
@@ -288,18 +297,6 @@ class FileImport:
             self._send()
             raise CommandError(f"{self._file}: {error}", "correct the file and import it again") from None
         self._send()
-
-    def _add(self, row: FileRow) -> None:
-        if row.problem is not None:
-            self._refuse(row.line, row.problem)
-            return
-        try:
-            item = notification(row.value, self._mapped, self._tenant)
-        except InvalidRow as error:
-            self._refuse(row.line, str(error))
-            return
-        self._batch.append((row.line, item))
-        self._bytes += len(str(item))
 
     def _send(self) -> None:
         from bellcast.client import BulkInterrupted

@@ -210,13 +210,9 @@ async def _session_user(scope: Scope) -> Any:
     key = cookies.get(settings.SESSION_COOKIE_NAME)
     if key is None:
         return None
-    return await _in_thread(_user_of, key)
-
-
-def _user_of(session_key: str) -> Any:
     request = HttpRequest()
-    request.session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")(session_key)
-    return get_user(request)
+    request.session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")(key)
+    return await _in_thread(get_user, request)
 
 
 async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:

@@ -166,9 +166,9 @@ class InboxQuery:
         return rows[0]
 
     def _selected(self) -> Iterator[client.Notification]:
-        return islice(self._matching(self._span.stop), self._span.start, self._span.stop)
+        return islice(self._matching(), self._span.start, self._span.stop)
 
-    def _matching(self, most: int | None) -> Iterator[client.Notification]:
+    def _matching(self) -> Iterator[client.Notification]:
         user = self._checked_user()
         if "id" in self._filters or "pk" in self._filters:
             yield from self._by_id(user)
@@ -176,7 +176,7 @@ class InboxQuery:
         views = {None: "all", True: "read", False: "unread"}
         named: dict[str, Any] = {name: self._filters[name] for name in ("type", "priority") if name in self._filters}
         view, since = views[self._filters.get("is_read")], _moment(self._filters.get("created_at__gte"))
-        limit = PAGE_ROWS if most is None else max(1, min(most, PAGE_ROWS))
+        limit = PAGE_ROWS if self._span.stop is None else max(1, min(self._span.stop, PAGE_ROWS))
         before = None
         while True:
             page = read_page(user, limit, before, view, **named, since=since)
