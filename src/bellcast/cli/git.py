@@ -342,7 +342,7 @@ def _changes(server: Server, body: dict[str, Any], folder: Path | None) -> list[
         name = (one["kind"], one["tenant"], one["key"])
         where = object_files.label(name)
         if folder is not None:
-            where = str(next(iter(object_files.files_of(folder, name, one["values"] or {}))))
+            where = str(next(iter(object_files.files_of(folder, name, {}))))
         return f"{where}: "
 
     try:

@@ -173,7 +173,7 @@ def read_object(file: Path) -> tuple[str, dict[str, Any]]:
     text = read_text(file)
     try:
         value = json_text.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         try:
             value = YamlText(text.encode()).value
         except BadRequest as refusal:

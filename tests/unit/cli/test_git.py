@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.cli import object_files
+from bellcast.cli import git, object_files
 from bellcast.cli.git import Server
 from bellcast.cli.output import CommandError
 from bellcast.settings import load
@@ -60,3 +60,17 @@ def test_html_of_a_locale_is_read_beside_a_translation_without_a_value(tmp_path:
     (folder / "template.yaml").write_text("translations: [de]\n")
     with pytest.raises(CommandError, match=r"template\.yaml: translations has no fields"):
         object_files.read(tmp_path, config)
+
+
+def test_refusal_of_a_template_with_a_wrong_form_names_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def request(*_: Any, **__: Any) -> Any:
+        raise CommandError("objects.0.values.translations: expected an object", "nothing was changed")
+
+    monkeypatch.setattr(Server, "request", request)
+    pushed = {"kind": "templates", "tenant": None, "key": "booked", "values": {"translations": ["de"]}}
+    file = tmp_path / "templates" / "booked" / "template.yaml"
+    with pytest.raises(CommandError) as refused:
+        git._changes(Server(load({}, {})), {"objects": [pushed]}, tmp_path)
+    assert refused.value.problem == f"{file}: translations: expected an object"

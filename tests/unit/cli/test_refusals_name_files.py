@@ -34,6 +34,12 @@ def test_object_that_cannot_be_read_is_refused_in_the_language_of_its_name(tmp_p
         objects.read_object(Path("-") if name == "-" else tmp_path / name)
 
 
+def test_object_that_is_nested_too_deeply_is_refused(tmp_path):
+    (tmp_path / "sms.json").write_text("[" * 100_000)
+    with pytest.raises(CommandError, match=r"sms\.json is not JSON: maximum recursion depth"):
+        objects.read_object(tmp_path / "sms.json")
+
+
 def test_damaged_backup_is_named(tmp_path):
     broken = tmp_path / "broken.db"
     broken.write_text("no database")
