@@ -73,7 +73,6 @@ class PusherObserver(Struct, eq=False):
     webhooks: PusherWebhooks
     users: PusherUsers
     presence_cache: PresenceCache
-    _followed_aliases: set[Stream] = set()  # channels with followers here that carry an inbox
     _counting: dict[Stream, bool] = {}  # channel -> whether to notify the app too
     # Members that came here ("": a first follower) while those on other nodes were unknown
     _unreported: dict[Stream, set[str]] = {}
@@ -95,12 +94,6 @@ class PusherObserver(Struct, eq=False):
                 _, tenant, recipient = stream.split(SEPARATOR, 2)
                 self.users.on_changed(tenant, recipient, is_online=count > 0)
             return
-        if is_here and here == max(change, 0):  # the first follower came, or the last one left
-            is_followed = here > 0
-            if not is_followed:
-                self._followed_aliases.discard(stream)
-            elif self.recipient_of(stream.split(SEPARATOR, 2)[2]) is not None:
-                self._followed_aliases.add(stream)
         if not self.has_count_receivers:
             return
         count = self.hub.subscriptions.total(stream)
@@ -196,12 +189,11 @@ class PusherObserver(Struct, eq=False):
     # --- inboxes
 
     def inbox_changed(self, event: InboxEvent) -> None:
-        if not self._followed_aliases:
-            return
-        for pattern in self.config.aliases:
+        # The aliases of the settings now, which may have changed since the channels were subscribed to
+        for pattern in self.config.aliases if self.apps.is_used else ():
             channel = alias(pattern, event.inbox.recipient)
             stream = topic_stream(event.inbox.tenant, channel)
-            if stream in self._followed_aliases:
+            if self.hub.subscriptions.count(stream):
                 payload = inbox_payloads.payload_of(event, event.inbox.position)
                 self._send(stream, partial(protocol.inbox_change, channel, payload))
                 if isinstance(event, NotificationAdded):

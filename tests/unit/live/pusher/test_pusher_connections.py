@@ -234,17 +234,24 @@ async def test_count_waits_for_the_last_event_of_a_cache_channel(monkeypatch: py
     assert channel.counted == [(CHANNEL, 1)]
 
 
-async def test_inbox_changes_are_sent_to_an_alias_while_it_has_followers_here() -> None:
-    channel, alias = Channel(), "private-App.Models.User.alice"
-    observer = cast(PusherObserver, channel.hub.observers[0])
-    stream = topic_stream("", alias)
-    first, second = (fakes.connect(channel.hub, id, dialect=native.WEBSOCKET) for id in ("1", "2"))
-    for connection in (first, second):
-        channel.hub.subscriptions.follow(connection, {alias: Grant.CLAIM})
-    channel.hub.subscriptions.unfollow(first, [alias])
-    assert observer._followed_aliases == {stream}
-    channel.hub.subscriptions.unfollow(second, [alias])
-    assert observer._followed_aliases == set()
+async def test_inbox_changes_are_sent_to_the_aliases_that_the_settings_have_then() -> None:
+    channel, names = Channel(), ("private-App.Models.User.alice", "private-user.alice")
+    clients = [fakes.connect(channel.hub, name, Principal(), dialect=protocol.WEBSOCKET) for name in names]
+    for client, name in zip(clients, names, strict=True):
+        channel.apps.add(client, PusherApp(credentials=PROJECT))
+        channel.hub.subscriptions.follow(client, {name: Grant.APP})
+    await channel.settle()
+
+    def received(revision: int) -> list[list[str]]:
+        before = [len(client.fake.frames) for client in clients]
+        channel.hub.dispatch(fakes.added(revision))
+        return [[one["channel"] for one in client.fake.frames[n:]] for client, n in zip(clients, before, strict=True)]
+
+    assert received(2) == [[names[0]] * 2, []]  # the inbox change, and Laravel's event
+    cast(PusherObserver, channel.hub.observers[0]).config.aliases = ("private-user.{recipient}",)
+    assert received(3) == [[], [names[1]]]
+    channel.hub.subscriptions.unfollow(clients[1], [names[1]])
+    assert received(4) == [[], []]
 
 
 async def test_revoked_recipient_loses_channels_that_the_app_authorized() -> None:
