@@ -224,6 +224,18 @@ async def test_calls_of_a_key_are_limited_and_recorded(tmp_path: Path) -> None:
         assert json.loads(mine[0]["target"]) == {"text": "push", "token": "[redacted]"}
 
 
+async def test_names_of_tools_that_cannot_be_stored_are_refused_or_recorded_without_them(tmp_path: Path) -> None:
+    async with agent_of(tmp_path, "read") as agent:
+        headers = {"authorization": f"Bearer {agent.key}", **ACCEPT}
+        for _ in range(61):
+            response = await agent.post("tools/call", {"name": "no\x00tool", "arguments": {}})
+        assert response.status_code == 429
+        body = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"\\ud800","arguments":{}}}'
+        assert (await agent.world.client.post("/mcp", content=body, headers=headers)).status_code == 400
+        entries = (await agent.world.get("/v1/audit", limit="200"))["entries"]
+        assert [one["action"] for one in entries[:-1]] == ["TOOL notool"] * 61
+
+
 def test_calls_of_a_clock_that_was_ahead_do_not_count() -> None:
     clock, caller = FakeClock(), Caller(scopes=("agent",), key="k")
     agents = Agents(MagicMock(), MagicMock(), clock, MagicMock(), lambda: 2)

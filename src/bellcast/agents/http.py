@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from bellcast.agents import documentation
 from bellcast.agents.calls import Agents
 from bellcast.auth import origins
@@ -47,8 +49,8 @@ async def serve(request: ApiRequest) -> ASGIApp:
     caller = await _authorized(request)
     body = await request_body.raw(request, MAX_REQUEST)
     try:
-        message = json.loads(body)
-    except (ValueError, RecursionError):
+        message = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise BadRequest("The body must be a message of JSON-RPC.") from None
     params = message.get("params") if isinstance(message, dict) else None
     if isinstance(params, dict) and message.get("method") == "tools/call":
@@ -101,8 +103,8 @@ async def _authorized(request: ApiRequest) -> Caller:
 
 async def _record(request: ApiRequest, tool: str, arguments: Mapping[str, Any], outcome: str) -> None:
     """Record a call in the audit log."""
-    target = json.dumps(redact(dict(arguments)), ensure_ascii=False)
-    await audit.record(request, audit.actor(request), outcome, action=f"TOOL {tool[:50]}", target=target)
+    name, target = tool.replace("\x00", "")[:50], json.dumps(redact(dict(arguments)), ensure_ascii=False)
+    await audit.record(request, audit.actor(request), outcome, action=f"TOOL {name}", target=target)
 
 
 @public_file("/llms/{name:path}", "text/plain", NotFound, is_cached=False)
