@@ -232,6 +232,15 @@ async def test_stranger_does_not_keep_an_operator_out(rest: Rest) -> None:
     assert (await owner.put("/v1/session/verification", json={"password": PASSWORD})).status_code == 204
 
 
+async def test_failures_of_a_clock_that_was_ahead_do_not_keep_an_operator_out(rest: Rest) -> None:
+    await set_up(rest)
+    for _ in range(5):
+        await at(rest, OFFICE).post("/v1/session", json=GUESS)
+    assert refused(await at(rest, OFFICE).post("/v1/session", json=RIGHT), 429, "too_many")
+    rest.clock.advance(-180 * MINUTE)
+    assert (await at(rest, OFFICE).post("/v1/session", json=RIGHT)).status_code == 200
+
+
 async def test_name_that_contains_a_network_is_counted_for_itself(rest: Rest) -> None:
     await set_up(rest)
     for name in (f"owner {OFFICE}", f"{OFFICE} owner"):

@@ -201,7 +201,8 @@ class OidcProvider(Struct, eq=False):
     async def _discovered(self) -> ProviderMetadata:
         """Return the discovery document. After a failed read, the last one is kept."""
         async with self._lock:
-            if self.clock.now() >= self._next_fetch_at:
+            # No request is due later than CACHE_MS, unless the clock was set back
+            if not 0 < self._next_fetch_at - self.clock.now() <= CACHE_MS:
                 try:
                     found = await self._fetch()
                 except Unavailable as failure:

@@ -205,8 +205,8 @@ DELETE FROM setup_codes
 INSERT INTO sign_in_failures (subject, id, at) VALUES (:subject, :id, :at)
 
 -- name: sign_in_failures_of
--- The number of failures of a subject, and the time of the last.
-SELECT count(*), max(at) FROM sign_in_failures WHERE subject = :subject AND at > :since
+-- The number of failures of a subject between two times, and the time of the last.
+SELECT count(*), max(at) FROM sign_in_failures WHERE subject = :subject AND at > :since AND at < :until
 
 -- name: sign_in_failures_clear
 -- A successful sign-in clears the failures of its account.

@@ -279,7 +279,7 @@ class ConsoleSessions:
         # random nonce, so each code has its own count.
         place = f"email-code:{operator.id} {(stored or '')[:CODE_BYTES]}"
         await self._operators.add_failure([place], now)
-        tries, _ = await self._operators.failures(place, now - EMAIL_CODE_MS)
+        tries, _ = await self._operators.failures(place, now, EMAIL_CODE_MS)
         if tries > EMAIL_CODE_TRIES or now >= pending.expires_at:
             await self._operators.begin_email(operator.id, None)
             raise Conflict("This code has expired, or was entered wrong too often: ask for another.")
@@ -299,10 +299,10 @@ class ConsoleSessions:
     async def _count(self, subject: str, maximum: int, message: str) -> None:
         """Count one of the uses of 10 minutes, on all nodes. Refused ones are not counted. Raises TooMany."""
         now = self._clock.now()
-        used, latest = await self._operators.failures(subject, now - EMAILS_MS)
+        used, latest = await self._operators.failures(subject, now, EMAILS_MS)
         if used < maximum:
             await self._operators.add_failure([subject], now)
-            used, latest = await self._operators.failures(subject, now - EMAILS_MS)
+            used, latest = await self._operators.failures(subject, now, EMAILS_MS)
             if used <= maximum:
                 return
         raise _too_many(latest + EMAILS_MS - now, message)
@@ -327,7 +327,7 @@ class ConsoleSessions:
 
     async def _create_owner(self, request: BrowserRequest, code: str, name: str, password: str) -> Operator:
         place, now = f"setup:{_network(request.address)}", self._clock.now()
-        failures, latest = await self._operators.failures(place, now - FAILURES_MS)
+        failures, latest = await self._operators.failures(place, now, FAILURES_MS)
         if failures >= SETUP_FAILURES:
             raise _too_many(latest + FAILURES_MS - now, TOO_MANY_CODES)
         owner = self.new_operator(name, "owner", None)
@@ -355,7 +355,7 @@ class ConsoleSessions:
         now = self._clock.now()
         for subject, maximum in maximums.items():
             await self._check_maximum(subject, maximum, now)
-        failures, latest = await self._operators.failures(delayed, now - WINDOW_MS)
+        failures, latest = await self._operators.failures(delayed, now, WINDOW_MS)
         if failures >= ACCOUNT_FAILURES:
             delay = min(FIRST_DELAY_MS << (failures - ACCOUNT_FAILURES), WINDOW_MS)
             if now < latest + delay:
@@ -395,7 +395,7 @@ class ConsoleSessions:
         return place
 
     async def _check_maximum(self, subject: str, maximum: int, now: int) -> None:
-        failures, latest = await self._operators.failures(subject, now - WINDOW_MS)
+        failures, latest = await self._operators.failures(subject, now, WINDOW_MS)
         if failures >= maximum:
             raise _too_many(latest + WINDOW_MS - now)
 

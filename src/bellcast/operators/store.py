@@ -292,9 +292,11 @@ class Operators(StoreTable):
         yield Statement("sign_in_failure_insert", many=failures)
 
     @read
-    def failures(self, subject: str, since: int) -> Script[tuple[int, int]]:
-        """Return the number of failures since a time, and the time of the latest, 0 without failures."""
-        ((count, latest),) = yield Statement("sign_in_failures_of", {"subject": subject, "since": since})
+    def failures(self, subject: str, now: int, period: int) -> Script[tuple[int, int]]:
+        """Return the number of failures of the last `period` milliseconds, and the time of the latest, 0 without failures. Later
+        ones than such a period from now on are those of a clock that was ahead, and do not count."""
+        params = {"subject": subject, "since": now - period, "until": now + period}
+        ((count, latest),) = yield Statement("sign_in_failures_of", params)
         return count, latest or 0
 
     @write()

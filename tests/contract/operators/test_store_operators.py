@@ -198,11 +198,12 @@ async def test_second_factor_is_confirmed_used_once_and_ended(store: Store) -> N
 async def test_failures_are_counted_by_subject_and_time(store: Store) -> None:
     await store.operators.add_failure(["account:a", "address:1"], NOW)
     await store.operators.add_failure(["account:b", "address:1"], NOW + 5)
-    assert await store.operators.failures("address:1", NOW - 1) == (2, NOW + 5)
-    assert await store.operators.failures("address:1", NOW) == (1, NOW + 5)
-    assert await store.operators.failures("account:c", 0) == (0, 0)
+    assert await store.operators.failures("address:1", NOW + 5, 6) == (2, NOW + 5)
+    assert await store.operators.failures("address:1", NOW + 5, 5) == (1, NOW + 5)
+    assert await store.operators.failures("address:1", NOW - 10, 5) == (0, 0)  # the clock was set back
+    assert await store.operators.failures("account:c", NOW, NOW) == (0, 0)
     await store.operators.clear_failures("account:a")
-    assert await store.operators.failures("account:a", 0) == (0, 0)
+    assert await store.operators.failures("account:a", NOW, NOW) == (0, 0)
 
 
 @pytest.mark.parametrize("limit", [1, 100])
@@ -215,7 +216,7 @@ async def test_sweep_deletes_what_is_old(store: Store, limit: int) -> None:
     assert await store.operators.sweep(**times, limit=limit) == 1
     assert await store.operators.session(str(NOW).encode()) is None
     assert await store.operators.session(str(NOW + HOUR).encode()) is not None
-    assert await store.operators.failures("account:a", 0) == (1, NOW + HOUR)
+    assert await store.operators.failures("account:a", NOW, NOW) == (1, NOW + HOUR)
 
 
 async def test_tenants_of_operators_and_keys_are_kept_and_an_owner_has_all(store: Store) -> None:

@@ -103,8 +103,11 @@ class PusherWebhooks:
     def missed(self, channel: str, since: int) -> None:
         """Record a cache miss since `since` (UTC milliseconds). Several misses are sent once. A miss sent before
         `since` is sent again, because the event published in response may have expired."""
-        if self.is_configured and self._missed.get(channel, since - 1) < since:
-            self._missed[channel] = self._live.engines.clock.now()
+        now = self._live.engines.clock.now()
+        if (
+            self.is_configured and not since <= self._missed.get(channel, since - 1) <= now
+        ):  # later: the clock was set back
+            self._missed[channel] = now
             self._queue_event({"name": "cache_miss", "channel": channel})
 
     @property

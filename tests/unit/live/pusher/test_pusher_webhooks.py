@@ -94,6 +94,17 @@ async def test_events_during_an_outage_of_the_store_are_sent_after_it() -> None:
     assert world.store.reported() == ["channel_occupied", "member_added"]
 
 
+async def test_cache_miss_is_sent_once_and_again_after_the_clock_was_set_back() -> None:
+    world = World()
+    world.store.is_away = False
+    for step, sent in ((0, 1), (60, 1), (-10_800, 2), (60, 2)):
+        await world.after(step)
+        world.webhooks.missed("cache-a", world.clock.now() - 1_800_000)
+        await world.after(0)
+        await world.after(webhooks.BATCH_WINDOW_SECONDS)
+        assert world.store.reported() == ["cache_miss"] * sent
+
+
 async def test_end_that_could_not_be_stored_suppresses_no_later_start() -> None:
     world = World()
     world.webhooks.ended("a", "")
