@@ -105,6 +105,8 @@ async def connect(call):
     if call.recipient is None:
         call.accept("walk-in", roles=["guest"], tenant="lobby")
         return
+    if call.recipient == "agent":
+        call.accept("client")
     if call.recipient == "banned":
         raise bellcast.Refused("You are banned.")
     if call.recipient == "broken":
@@ -303,6 +305,19 @@ def test_connect_handler_can_name_an_anonymous_client(shop: ServerProcess) -> No
         reply = bell.ask("call", name="echo")["data"]
         assert (reply["who"], reply["tenant"], reply["roles"]) == ("walk-in", "lobby", ["guest"])
         assert app.get("/v1/recipients/walk-in", params={"tenant": "lobby"}).json()["roles"] == ["guest"]
+
+
+def test_record_of_an_accepted_recipient_keeps_its_name_and_roles(shop: ServerProcess) -> None:
+    record = {"name": "Cleo", "roles": ["guest"]}
+    with httpx.Client(base_url=shop.url, headers=shop.as_app(), timeout=60) as app:
+        app.put("/v1/recipients/client", json=record).raise_for_status()
+        with websocket(shop, "agent", claims={"name": "Ada", "roles": ["staff"]}) as bell:
+            assert bell.next()["recipient"] == "client"
+            assert bell.ask("call", name="echo")["data"]["roles"] == []
+            ack = bell.ask("subscribe", topics=["role.staff", "role.guest"])
+            assert ack["topics"] == ["role.guest"]
+        stored = app.get("/v1/recipients/client").json()
+    assert {name: stored[name] for name in record} == record
 
 
 def test_connect_handler_accepts_a_native_client_again_after_a_revocation(shop: ServerProcess) -> None:

@@ -35,6 +35,26 @@ async def test_connect_handler_accepts_an_identity_in_place_of_the_session() -> 
     assert (connection.principal.recipient, connection.principal.roles) == ("bob", ("guest",))
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({}, (None, None)),
+        ({"roles": ["guest"]}, (None, ("guest",))),
+        ({"recipient": "alice"}, ("Alice", ("admin",))),
+        ({"recipient": "alice", "roles": []}, ("Alice", ())),
+        ({"recipient": "alice", "tenant": "acme"}, (None, None)),
+    ],
+)
+async def test_name_and_roles_of_a_session_are_not_those_of_another_recipient(
+    names: dict[str, Any], expected: tuple[str | None, tuple[str, ...] | None]
+) -> None:
+    session = Principal(recipient="alice", name="Alice", roles=("admin",), topics=("hall",))
+    connection = connect(new_hub(), principal=session)
+    accept(connection, accepting(connection, **names), Limits())
+    accepted = connection.principal
+    assert ((accepted.name, accepted.roles), accepted.topics) == (expected, ("hall",))
+
+
 @pytest.mark.parametrize("names", WRONG.values(), ids=WRONG)
 async def test_names_that_no_token_could_have_are_a_failure_of_the_connect_handler(names: dict[str, Any]) -> None:
     anonymous = connect(new_hub(), principal=Principal())

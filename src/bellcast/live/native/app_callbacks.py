@@ -234,8 +234,8 @@ def _name(connection: Connection) -> str:
 
 
 def accept(connection: Connection, call: Call, limits: Limits) -> None:
-    """Set the principal that a `connect` handler accepted, keeping the session's grants. Its issue time is now, so earlier session
-    revocations do not apply. Names that a session token could not have are a failure of the handler."""
+    """Set the principal that a `connect` handler accepted, keeping the topics of the session's token. Its issue time is now, so earlier
+    session revocations do not apply. Names that a session token could not have are a failure of the handler."""
     accepted, session = call.accepted, connection.principal
     if accepted is not None:
         wrong = [*validation.key("recipient", accepted.recipient, limits)]
@@ -247,11 +247,15 @@ def accept(connection: Connection, call: Call, limits: Limits) -> None:
             log.warning("connect_handler_failed", connection=connection.id, reason=f"accept: {wrong[0]}")
             calls.admit_by_session(call)
             return
+        tenant = session.tenant if accepted.tenant is None else accepted.tenant
+        # Name and roles of a session are stored: those of another recipient would replace the accepted one's.
+        is_same = (tenant, accepted.recipient) == (session.tenant, session.recipient)
         connection.principal = msgspec.structs.replace(
             session,
-            tenant=session.tenant if accepted.tenant is None else accepted.tenant,
+            tenant=tenant,
             recipient=accepted.recipient,
-            roles=session.roles if accepted.roles is None else accepted.roles,
+            roles=session.roles if is_same and accepted.roles is None else accepted.roles,
+            name=session.name if is_same else None,
             member_since=None,
             issued_at=connection.connected_at,
             by_cookie=False,
