@@ -11,7 +11,7 @@ from math import inf
 from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from bellcast.kernel.db import statements
 from bellcast.kernel.db.script import Params, Row, Script, Statement
@@ -77,11 +77,9 @@ def translated(error: Exception) -> Exception:
     return error
 
 
-class SqliteText(NamedTuple):
-    """A statement with positional parameters, because SQLite takes 2 µs per row to bind sixteen by name."""
-
-    plain: str
-    values: Callable[[Params], tuple[Any, ...]]
+# A statement with positional parameters, because SQLite takes 2 µs per row to bind sixteen by name, and the function that returns
+# their values.
+SqliteText: TypeAlias = tuple[str, Callable[[Params], tuple[Any, ...]]]
 
 
 @functools.cache
@@ -96,11 +94,11 @@ def text(written: str) -> SqliteText:
     plain = statements.PARAMETER.sub("?", body)
     match statements.PARAMETER.findall(body):
         case []:
-            return SqliteText(plain, lambda _: ())
+            return plain, lambda _: ()
         case [name]:
-            return SqliteText(plain, lambda params: (params[name],))
+            return plain, lambda params: (params[name],)
         case names:
-            return SqliteText(plain, itemgetter(*names))
+            return plain, itemgetter(*names)
 
 
 class SqliteConnection:

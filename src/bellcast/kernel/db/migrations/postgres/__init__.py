@@ -58,19 +58,14 @@ async def version(connection: asyncpg.Connection) -> int:
     return int(await connection.fetchval(f"SELECT version FROM {SCHEMA}.schema_version"))  # noqa: S608  a constant
 
 
-async def oldest(connection: asyncpg.Connection) -> int:
-    """Return the oldest schema version of a server that can use the store."""
-    query = "SELECT to_jsonb(schema_version) ->> 'oldest' FROM bellcast.schema_version"  # a column that may be missing
-    return int(await connection.fetchval(query) or 0)
-
-
 async def pending(connection: asyncpg.Connection) -> bool:
     """Return whether migrations are pending. Raises Conflict if the store is newer than this version of Bellcast can use,
     or too old for it."""
     found, known = await version(connection), steps()
-    if not (found > max(known) and 0 < await oldest(connection) <= max(known)):
+    newest = max(known)
+    if found <= newest or await connection.fetchval(f"SELECT oldest FROM {SCHEMA}.schema_version") > newest:  # noqa: S608  a constant
         check_version(found, known)
-    return found < max(known)
+    return found < newest
 
 
 async def migrate(connection: asyncpg.Connection, schema: StoreSchema | None = None) -> None:
