@@ -20,3 +20,13 @@ def test_memory_of_many_topics_is_near_the_counted_bytes() -> None:
     finally:
         tracemalloc.stop()
     assert 0.5 < taken / (TOPICS * (ENTRY_BYTES + 200)) < 1.25
+
+
+def test_event_expires_by_a_shorter_rule_behind_an_event_of_a_longer_one() -> None:
+    """Such as after a change of `BELLCAST_TOPIC_HISTORY`."""
+    (hour, second), log = parse_rules(["*=1h", "*=1s"]), TenantLog(lambda: 2**30)
+    event = LiveEvent(tenant="", name="n", data=None, topic="room")
+    for rule in (hour, second):
+        log.append(event.stream, event, rule, 0)
+    assert len(log.entries(event.stream, 999)) == 2
+    assert len(log.entries(event.stream, 1_000)) == 0
