@@ -27,6 +27,12 @@ ON CONFLICT (id) DO UPDATE SET
   run_at = excluded.run_at, created_at = excluded.created_at, priority = excluded.priority, attempts = 0, lease = NULL,
   crashes = 0, state = 'ready', error = NULL, planned_at = excluded.planned_at
 
+-- name: jobs_first_due
+-- Priorities, tenants and kinds of the jobs that have been due the longest, since when, and how many they are.
+SELECT priority, tenant, kind, min(run_at), count(*) FROM (
+  SELECT priority, tenant, kind, run_at FROM jobs WHERE state = 'ready' AND run_at <= :now ORDER BY run_at LIMIT :limit
+) few GROUP BY priority, tenant, kind ORDER BY priority, min(run_at)
+
 -- name: jobs_due
 -- Priorities, tenants and kinds with due jobs, and since when. Each step of the walk is at most three searches of the
 -- index, however many jobs wait there; SQLite would scan the jobs of a priority for one comparison of all three columns.

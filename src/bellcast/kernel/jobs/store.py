@@ -12,6 +12,9 @@ from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background
 from bellcast.kernel.jobs.types import Job, JobGroup, kind_of, new_job_params
 
 LEASE_BYTES = 8
+# So many due jobs are read by their times, in 0.1 ms. Beyond, a walk visits all groups with jobs: those of 10,000 tenants in 16 ms
+# on SQLite, and in 190 ms on PostgreSQL.
+FEW_DUE = 100
 RETRIED_FIELDS = ("kind", "payload", "run_at", "attempts", "crashes", "error")
 
 
@@ -43,9 +46,11 @@ class Jobs(StoreTable):
     @read
     def due(self, now: int) -> Script[list[JobGroup]]:
         """Return the groups with due jobs, urgent ones first, then those due the longest. The time does not depend on
-        the number of jobs."""
-        found = yield Statement("jobs_due", {"now": now})
-        return [JobGroup(*row) for row in found]
+        the number of jobs, nor, while few are due, on that of the groups whose jobs wait."""
+        found = yield Statement("jobs_first_due", {"now": now, "limit": FEW_DUE})
+        if sum(number for *_, number in found) == FEW_DUE:
+            found = yield Statement("jobs_due", {"now": now})
+        return [JobGroup(*row[:4]) for row in found]
 
     @write(is_housekeeping=True)
     def lease(self, shares: Mapping[JobGroup, int], now: int, until: int) -> Script[list[Job]]:

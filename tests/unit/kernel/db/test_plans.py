@@ -16,6 +16,7 @@ from bellcast.kernel.db import statements
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import connect
+from bellcast.kernel.jobs.store import FEW_DUE
 from bellcast.kernel.jobs.types import Job
 from bellcast.live.resume import NO_REVISION
 from tests.clock import FakeClock
@@ -226,10 +227,23 @@ async def test_waiting_jobs_of_one_tenant_cost_no_steps(app: App, engine: Sqlite
         ids = [f"{tenant}{n}" for n in range(number)]
         return [Job(id=id, kind="k", payload=b"", run_at=1, created_at=1, tenant=tenant) for id in ids]
 
-    await jobs.add(some("acme", 10) + some("zoo", 10))
+    await jobs.add(some("acme", FEW_DUE) + some("zoo", 10))
     among_few = await steps(engine, lease())
     await jobs.add(some("acme", 10_000))
     assert await steps(engine, lease()) <= among_few * 1.2 + 20
+
+
+async def test_groups_of_waiting_jobs_cost_no_steps(app: App, engine: SqliteEngine) -> None:
+    """Each tenant with a run that waits has a group."""
+    jobs = app.store.jobs
+    await jobs.add([Job(id="due", kind="k", payload=b"", run_at=1, created_at=1, tenant="zoo")])
+    alone = await steps(engine, jobs.due(1))
+    waiting = [
+        Job(id=f"job{n}", kind="k", payload=b"", run_at=2, created_at=1, tenant=f"tenant{n}") for n in range(10_000)
+    ]
+    await jobs.add(waiting)
+    assert await steps(engine, jobs.due(1)) <= alone * 1.2 + 20
+    assert [group.tenant for group in await jobs.due(1)] == ["zoo"]
 
 
 async def steps(engine: SqliteEngine, deed: Awaitable[Any]) -> int:
