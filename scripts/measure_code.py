@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_198),
+    "lines": (0, 90_199),
     "modules": (0, 480),
-    "classes": (0, 1_246),
-    "functions": (0, 5_716),
+    "classes": (0, 1_245),
+    "functions": (0, 5_715),
     "private functions used once": (0, 605),
     "functions that only pass their parameters on": (0, 21),
     "median lines of a function": (5, 6),
