@@ -2,7 +2,7 @@
 workflow: the variables that its triggers lack. What authors see of its use: masked data of its last sends."""
 
 import functools
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -227,8 +227,22 @@ async def last_sends(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
 
 
 async def find_users(ctx: ApiContext, tenant: str, key: str) -> list[TemplateUser]:
-    """Return the types and workflows that use a template where it applies, and then the tenant's own drafts of workflows."""
-    return [*await _published(ctx, tenant, key), *[one async for one in _drafted(ctx, tenant, key)]]
+    """Return the types and workflows that use a template where it applies, and then the tenant's own valid drafts of workflows."""
+    users, quoted, parsed = await _published(ctx, tenant, key), msgspec.json.encode(key), 0
+    # Authors of a tenant must not see the project's drafts.
+    async for _, document in Documents(ctx.engines.db).every(draft_kind(WORKFLOWS), tenant):
+        if quoted not in document.body:
+            continue
+        if parsed == MAX_DRAFTS:
+            break
+        parsed += 1
+        try:
+            definition = definitions.parse(decode_draft(document).values)
+        except Invalid:
+            continue
+        if any(step.fields.get("template") == key for step in definition.ordered):
+            users.append((WORKFLOWS, document.key, await schema_of(ctx, tenant, definition)))
+    return users
 
 
 async def _published(ctx: ApiContext, tenant: str, key: str) -> list[TemplateUser]:
@@ -241,23 +255,6 @@ async def _published(ctx: ApiContext, tenant: str, key: str) -> list[TemplateUse
             definition = definitions.of_valid(found.current.definition)
             users[plural, name] = (plural, name, await schema_of(ctx, tenant, definition))
     return list(users.values())
-
-
-async def _drafted(ctx: ApiContext, tenant: str, key: str) -> AsyncIterator[TemplateUser]:
-    """Yield the workflows with valid drafts that use a template. Authors of a tenant must not see the project's drafts."""
-    quoted, parsed = msgspec.json.encode(key), 0
-    async for _, document in Documents(ctx.engines.db).every(draft_kind(WORKFLOWS), tenant):
-        if quoted not in document.body:
-            continue
-        if parsed == MAX_DRAFTS:
-            return
-        parsed += 1
-        try:
-            definition = definitions.parse(decode_draft(document).values)
-        except Invalid:
-            continue
-        if any(step.fields.get("template") == key for step in definition.ordered):
-            yield WORKFLOWS, document.key, await schema_of(ctx, tenant, definition)
 
 
 async def schema_of(ctx: ApiContext, tenant: str, definition: Definition) -> Mapping[str, Any] | None:
