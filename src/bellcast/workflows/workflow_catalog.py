@@ -239,8 +239,9 @@ class WorkflowCatalog:
             current = _decode(body)
             if active is not None:
                 current = msgspec.structs.replace(current, active=active)
-            body, now = msgspec.json.encode(current), self._clock.now()
-            if await Documents(self._db).change(WORKFLOWS, owner, key, before.body, body, now):
+            now = self._clock.now()
+            changed = StoredVersion(current.version, msgspec.json.encode(current), now)
+            if await Versions(self._db).restore(WORKFLOWS, owner, key, changed, before.body, now):
                 await self.written([(owner, key, current.active)])
                 return Workflow(key=key, owner=owner, current=current)
         raise NotFound(UNKNOWN)

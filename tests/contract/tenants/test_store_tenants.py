@@ -16,6 +16,7 @@ from bellcast.recipients.store import DevicePosition
 from bellcast.recipients.types import RecipientFields
 from bellcast.tenants.types import TenantRules
 from bellcast.topics.store import LastEvent
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.contract.app import App, engine_of
 from tests.contract.recipients import test_recipient_data
 from tests.contract.table_rows import all_rows, columns, rows_containing
@@ -202,3 +203,15 @@ async def test_usage_of_a_day_is_summed(app: App) -> None:
     assert await spend(100, {"acme": 3}) == {"acme": 5}
     assert await spend(101, {"acme": 1}) == {"acme": 1}
     assert await spend(100, {"acme": 0}) == {"acme": 5}
+
+
+async def test_export_names_the_version_of_a_workflow_that_is_current(app: App) -> None:
+    await app.store.tenants.put("acme", None, {}, app.clock.now())
+    catalog = WorkflowCatalog(app.store, app.clock)
+    for title in ("one", "two"):
+        await catalog.put("acme", "hello", {"steps": [{"key": "bell", "type": "inbox", "title": title}]})
+    await catalog.change("acme", "hello", active=None, version=1)
+    export = await app.store.exports.tenant("acme")
+    assert export is not None
+    (found,) = [value async for kind, value in export if kind == "workflow"]
+    assert (found["version"], found["content"]["definition"]["steps"][0]["title"]) == (1, "one")
