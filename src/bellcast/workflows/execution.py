@@ -50,10 +50,6 @@ BACKLOG_MS = 1_000
 SHARED_ROOTS = frozenset({"data", "actor", "tenant", "brand"})
 
 
-class StaleRun(Exception):
-    """The run or a counter changed since it was read, and must be read again."""
-
-
 class RunExecutor(Struct, eq=False):
     """Executes the jobs of runs, and of triggers for audiences. With `shares_runs`, other processes on the same store can
     execute some of the runs of an audience."""
@@ -78,12 +74,15 @@ class RunExecutor(Struct, eq=False):
             for execution in executions:
                 while await self.steps.perform_next(execution):
                     await pauses.pause_if_due()
-            for execution, error in zip(executions, await self._commit(executions), strict=True):
+            unwritten = await self._commit(executions)
+            for execution in executions:
                 id = execution.stored.id
-                if isinstance(error, StaleRun):
-                    remaining.append(id)
+                if id not in unwritten:
+                    outcomes[id] = self._next(execution, jobs_by_run[id])
+                elif (error := unwritten[id]) is not None:
+                    outcomes[id] = error
                 else:
-                    outcomes[id] = error or self._next(execution, jobs_by_run[id])
+                    remaining.append(id)
             if not remaining:
                 break
         outcomes |= dict.fromkeys(remaining, self.triggers.clock.now())
@@ -218,16 +217,14 @@ class RunExecutor(Struct, eq=False):
         for stored, definition in opened:
             state = first or runs.decode(stored.body)
             waits = await Runs(self.db).waits(stored.id) if definition.live_waits else {}
-            facts = await self._facts(stored, definition, state)
+            facts = await self._facts(stored, state) if definition.refers_to_events else {}
             executions.append(
                 run_steps.execution_of(stored, definition, state, page, self.triggers.clock.now(), facts, waits)
             )
         return executions
 
-    async def _facts(self, stored: StoredRun, definition: Definition, state: RunState) -> dict[str, StepFacts]:
-        """Return the facts of the run's steps, if its definition refers to them."""
-        if not definition.refers_to_events:
-            return {}
+    async def _facts(self, stored: StoredRun, state: RunState) -> dict[str, StepFacts]:
+        """Return the facts of the run's steps."""
         items = {step.notification: key for key, step in state.steps.items() if step.notification is not None}
         found = await Runs(self.db).items(stored.tenant, stored.recipient, list(items)) if items else {}
         facts = {items[id]: of_item for id, of_item in found.items()}
@@ -240,19 +237,21 @@ class RunExecutor(Struct, eq=False):
 
     # --- commits
 
-    async def _commit(self, executions: Sequence[Execution], *, ignores_events: bool = False) -> list[Exception | None]:
-        """Write runs with their effects, publish their inbox rows, and begin to deliver their messages. Returns an error for
-        each run that was not written: StaleRun, or another."""
+    async def _commit(
+        self, executions: Sequence[Execution], *, ignores_events: bool = False
+    ) -> dict[str, Exception | None]:
+        """Write runs with their effects, publish their inbox rows, and begin to deliver their messages. Return those that were not
+        written with their errors; None: the run or a counter changed since it was read, and must be read again."""
         changed = [execution for execution in executions if not execution.is_unchanged]
         commits = [await self._commit_of(execution, ignores_events=ignores_events) for execution in changed]
         results = await Runs(self.db).commit(commits)
         await self.broker.publish(*(event for result in results if isinstance(result, tuple) for event in result))
         if any(commit.triggers for commit in commits):
             self.triggers.router.messages_added()
-        errors: dict[str, Exception] = {}
+        unwritten: dict[str, Exception | None] = {}
         for execution, commit, result in zip(changed, commits, results, strict=True):
             if not isinstance(result, tuple):
-                errors[commit.run.id] = result or StaleRun()
+                unwritten[commit.run.id] = result
                 continue
             self._committed(commit.run, commit.sends)
             if commit.run.revision == 0:
@@ -261,8 +260,8 @@ class RunExecutor(Struct, eq=False):
                 self.feed.emit(_feed_event(commit.run, commit.now))
             execution.stored = msgspec.structs.replace(commit.run, revision=commit.run.revision + 1)
             execution.clear()
-        await self._resume_activated(one.stored for one in changed if one.stored.id not in errors)
-        return [errors.get(execution.stored.id) for execution in executions]
+        await self._resume_activated(one.stored for one in changed if one.stored.id not in unwritten)
+        return unwritten
 
     async def _commit_of(self, execution: Execution, *, ignores_events: bool = False) -> RunCommit:
         """Return the new state of a run with the effects of its steps. A run that became too large fails."""
@@ -318,8 +317,8 @@ class RunExecutor(Struct, eq=False):
         except Exception as failure:  # noqa: BLE001  the run fails instead of its job
             outcome = run_steps.failed(execution, step, failure)
         execution.state = engine.record(execution.state, step, outcome)
-        (error,) = await self._commit([execution], ignores_events=True)
-        if error is not None and not isinstance(error, StaleRun):
+        unwritten = await self._commit([execution], ignores_events=True)
+        if (error := unwritten.get(execution.stored.id)) is not None:
             return error
         (following,) = await self.run_page([job])
         return following

@@ -114,8 +114,22 @@ class RunSteps(Struct, eq=False):
         return True
 
     async def _send(self, execution: Execution, step: Step) -> StepOutcome:
-        stored, now = execution.stored, self.triggers.clock.now()
-        route = await self._route(execution, step)
+        stored, page, router, now = execution.stored, execution.page, self.triggers.router, self.triggers.clock.now()
+        # Read once for the runs of a page, which keep their version's steps. The runs of a fan-out have the same data.
+        key = (stored.workflow, id(step))
+        route = page.routes.get(key)
+        if route is None:
+            route = page.routes[key] = await router.step_route(
+                stored.tenant,
+                stored.workflow,
+                _draft(execution),
+                step.type,  # type: ignore[arg-type]  # the types of such steps are the channels
+                await self._template(stored.tenant, step),
+                page.recipients,
+                page.shared,
+            )
+        elif route.draft.data is not execution.state.data:
+            route = route.with_draft(_draft(execution))
         request = SendRequest(
             tenant=stored.tenant,
             recipients=(stored.recipient,),
@@ -123,7 +137,6 @@ class RunSteps(Struct, eq=False):
             content=route.content,
             created_at=now,
         )
-        router = self.triggers.router
         request = await router.with_events(await router.decide(route, request, stored.id, execution.values))
         execution.sends.append(request)
         (decision,) = request.decisions
@@ -137,23 +150,6 @@ class RunSteps(Struct, eq=False):
             messages=tuple(message.id for message in request.messages),
             decided=decision.notification,
         )
-
-    async def _route(self, execution: Execution, step: Step) -> SendRoute:
-        """Return the route of a step, read once for the runs of a page. The runs of a fan-out have the same data."""
-        stored, page = execution.stored, execution.page
-        key = (stored.workflow, id(step))  # the runs keep their version's steps
-        route = page.routes.get(key)
-        if route is None:
-            route = page.routes[key] = await self.triggers.router.step_route(
-                stored.tenant,
-                stored.workflow,
-                _draft(execution),
-                step.type,  # type: ignore[arg-type]  # the types of such steps are the channels
-                await self._template(stored.tenant, step),
-                page.recipients,
-                page.shared,
-            )
-        return route if route.draft.data is execution.state.data else route.with_draft(_draft(execution))
 
     def _notification(self, execution: Execution, step: Step, now: int) -> str:
         """Return the id under which decisions and messages are stored: the id of the last inbox item, unless that
