@@ -4,12 +4,16 @@ import asyncio
 import json
 from datetime import datetime
 
+import httpx
 import pytest
 
 from bellcast.auth.keys import SCOPES
 from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel import times
+from bellcast.kernel.clock import SystemClock, TestClock
 from bellcast.kernel.limits import Limits
+from bellcast.server import create_app
+from bellcast.settings import load
 from tests.journey import rest as rests
 from tests.journey.rest import Caller, fields, refused
 
@@ -422,3 +426,18 @@ async def test_address_beyond_the_rate_limit_is_refused_with_a_delay(tmp_path):
         assert responses[-1].headers["retry-after"] == "1"
         rest.clock.advance(1)
         assert (await rest.anonymous.get("/healthz")).status_code == 200
+
+
+async def test_rate_of_an_address_follows_the_system_time_also_with_a_test_clock(tmp_path, monkeypatch):
+    now = 1_750_000_000_000
+    monkeypatch.setattr(SystemClock, "now", lambda _: now)
+    environment = {"BELLCAST_PROJECT": "p:key:secret", "BELLCAST_LIMIT_REQUESTS_PER_SECOND": "1"}
+    server = create_app(load({"data": str(tmp_path)}, environment), test_clock=TestClock(now))
+    transport = httpx.ASGITransport(server)
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://bell") as client:
+            assert [(await client.get("/healthz")).status_code for _ in range(2)] == [200, 429]
+            now += 1_000
+            assert (await client.get("/healthz")).status_code == 200
+    finally:
+        await server.stop()

@@ -84,8 +84,8 @@ async def record_refusal(request: ApiRequest, refusal: Forbidden) -> None:
     """Record a request that was refused for lack of permission."""
     if request.scope["state"].get("caller") is None:
         return
-    engines, by = context.of(request).engines, actor(request)
-    if not engines.rates.take(f"{REFUSALS}{by}", REFUSALS_PER_SECOND, engines.clock.now()):
+    ctx, by = context.of(request), actor(request)
+    if not ctx.engines.rates.take(f"{REFUSALS}{by}", REFUSALS_PER_SECOND, ctx.token_clock.now()):
         await record(request, by, refusal.code)
 
 

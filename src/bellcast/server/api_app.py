@@ -141,9 +141,13 @@ class ApiMiddleware(Struct, eq=False):
         responses.INCOMPLETE.set(set())
         id = state["request_id"] = state.get("request_id") or request_id(values)
         client, host = scope.get("client"), _text(values.get(b"host"))
-        rate, engines = self.context.limits.requests_per_second, self.context.engines
+        rate, rates, now = (
+            self.context.limits.requests_per_second,
+            self.context.engines.rates,
+            self.context.token_clock.now,
+        )
         refusal: BellcastError | None = None
-        if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
+        if rate and client is not None and rates.take(f"{REQUESTS}{client[0]}", rate, now()):
             refusal = TooMany("Too many requests per second from this IP address.", retry_after=1)
         elif host and not is_server(host):
             refusal = BadRequest("The Host header is not a host name or an IP address with an optional port.")

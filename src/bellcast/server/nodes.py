@@ -112,10 +112,10 @@ class NodeSettings(Struct, eq=False):
         return f"{platform.node()} {os.getpid()} {id(self)}"
 
     async def refresh(self) -> None:
-        """Write this node's digests if it is time, and log new differences. Nothing is written to a store that cannot be
-        shared. Raises Unavailable."""
+        """Write this node's digests if it is time, or if the clock was set back, and log new differences. Nothing is written to a
+        store that cannot be shared. Raises Unavailable."""
         now = self.clock.now()
-        if self.settings.store.is_file or now - self._written_at < WRITE_MS:
+        if self.settings.store.is_file or 0 <= now - self._written_at < WRITE_MS:
             return
         self._secrets = self._secrets or [
             hashlib.scrypt(one.secret.encode(), salt=f"bellcast node {one.key}".encode(), **SCRYPT).hex()

@@ -85,11 +85,11 @@ def write_private(file: Path, content: object, *, replaces: bool = True) -> bool
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")  # mkstemp's mode is 0600
         temporary = Path(name)
-        with os.fdopen(handle, "wb") as output:
-            output.write(msgspec.json.encode(content))
-            output.flush()
-            os.fsync(output.fileno())
         try:
+            with os.fdopen(handle, "wb") as output:
+                output.write(msgspec.json.encode(content))
+                output.flush()
+                os.fsync(output.fileno())
             temporary.replace(file) if replaces else os.link(temporary, file)
         except FileExistsError:
             return False

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 from pathlib import Path
@@ -330,6 +331,18 @@ def test_stored_url_is_read_from_a_file_that_may_have_other_fields(
     loaded = load(tmp_path)
     credentials.write_private(loaded.store.data / "server.json", stored)
     assert credentials.stored_url(loaded) == url
+
+
+def test_file_that_cannot_be_written_leaves_no_part_of_its_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(SettingsError, match="No space left"):
+        credentials.write_private(tmp_path / "project.json", {"secret": "s"})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_stored_credentials_are_readable_by_their_owner_only(tmp_path: Path) -> None:
