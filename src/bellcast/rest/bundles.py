@@ -155,9 +155,8 @@ class _Planned(Struct, frozen=True, kw_only=True):
     place: Place
     action: Action
     before: _State | None
-    after: bytes | None
-    values: JsonObject | None
-    etag: str | None
+    body: bytes | None
+    after: _State | None
     diff: list[FieldDifference]
 
 
@@ -438,26 +437,25 @@ def _planned(
 ) -> _Planned:
     body = bodies.get(one.place, None if before is None else before.document.body)
     state = None if body is None else _state(ctx, kind, one.place[1], Document(one.key, body, 0, 0))
-    values, etag = (None, None) if state is None else (state.values, state.etag)
+    is_changed = before is not None and (state is None or before.etag != state.etag)
     action: Action = "none"
     if before is None:
         action = "none" if state is None else "create"
     elif state is not None and by is None:
         action = "adopt"
-    elif before.etag != etag:
+    elif is_changed:
         action = "drift" if by is not None and by.etag != before.etag else "update" if state is not None else "delete"
     diff: list[FieldDifference] = []
     if action != "none" and before is not None and state is not None:
         diff = list(differences("", before.values, state.values))[:MAX_DIFF]
-        if not diff and before.etag != etag:
+        if not diff and is_changed:
             diff = [FieldDifference("url", None, "changed")]  # a secret, which no response has
     return _Planned(
         place=one.place,
         action=action,
         before=before,
-        after=body if state is None or before is None or before.etag != etag else before.document.body,
-        values=values,
-        etag=etag,
+        body=body if before is None or is_changed else before.document.body,
+        after=state,
         diff=diff,
     )
 
@@ -496,12 +494,12 @@ async def _effects(
 ) -> dict[Place, list[PublishEffect]]:
     """Return the effects of at most MAX_EFFECTS objects: those that change, then those that are created."""
     found: dict[Place, list[PublishEffect]] = {}
-    after = _overlaid(ctx, {one.place: one.after for one in planned}, kinds.values())
+    after = _overlaid(ctx, {one.place: one.body for one in planned}, kinds.values())
     written = [one for one in planned if one.diff or one.action == "create"]
     for one in sorted(written, key=lambda one: one.action == "create"):
         find = kinds[one.place[0]].find_effects
-        if find is not None and one.values is not None and len(found) < MAX_EFFECTS:
-            found[one.place] = await find(ctx, after, *one.place[1:], one.values)
+        if find is not None and one.after is not None and len(found) < MAX_EFFECTS:
+            found[one.place] = await find(ctx, after, *one.place[1:], one.after.values)
     return found
 
 
@@ -538,17 +536,17 @@ async def _apply(
     for one in planned:
         kind, tenant, key = one.place
         stored = None if one.before is None else one.before.document.body
-        if stored is None and one.after is None:
+        if stored is None and one.body is None:
             continue
-        if stored == one.after:
+        if stored == one.body:
             scripts.append(functools.partial(documents.hold, kind, tenant, key, stored or b""))
         else:
             form = kinds[kind].form
-            scripts.append(functools.partial(documents.push, form, one.place, stored, one.after, now, note, by))
+            scripts.append(functools.partial(documents.push, form, one.place, stored, one.body, now, note, by))
             audit.note_change(request, _name(one.place), None, one.action)
-        if one.etag is not None:
+        if one.after is not None:
             by_now = managers.get(one.place)
-            by_then = Management(source=push.source, commit=push.commit, etag=one.etag, at=now, lock=push.lock)
+            by_then = Management(source=push.source, commit=push.commit, etag=one.after.etag, at=now, lock=push.lock)
             of_manager = dict(zip(("kind", "tenant", "key"), managed_place(*one.place), strict=True))
             before, after = None if by_now is None else msgspec.json.encode(by_now), msgspec.json.encode(by_then)
             scripts.append(functools.partial(documents.replace, of_manager, before, after, now))
@@ -557,9 +555,9 @@ async def _apply(
     ctx.engines.router.forget()
     for plural, pushed in kinds.items():
         changed = [
-            (*one.place[1:], one.after is None)
+            (*one.place[1:], one.body is None)
             for one in planned
-            if one.place[0] == plural and one.after != (None if one.before is None else one.before.document.body)
+            if one.place[0] == plural and one.body != (None if one.before is None else one.before.document.body)
         ]
         if changed and pushed.written is not None:
             await pushed.written(ctx, changed)

@@ -227,13 +227,6 @@ def _media_range(text: str) -> tuple[str, float]:
         return name, 0.0
 
 
-def export_columns(page_type: Any) -> tuple[str, list[str]]:
-    """Return the list of a page type, and the fields of its items."""
-    listed = next(field for field in msgspec.structs.fields(page_type) if get_origin(field.type) is list)
-    (item,) = get_args(listed.type)
-    return listed.encode_name, [field.encode_name for field in msgspec.structs.fields(item)]
-
-
 async def respond_export(request: ApiRequest, handler: ListHandler, page_type: Any, format: ExportFormat) -> ASGIApp:
     """Export the list whose pages the handler returns. With `limit`, export one page of that size. The first page is
     read before the response starts, so that errors of the request get an error status."""
@@ -241,7 +234,9 @@ async def respond_export(request: ApiRequest, handler: ListHandler, page_type: A
     if caller.role is not None and caller.role not in EXPORTERS:
         raise Forbidden(f"Your role, {caller.role}, does not permit exports of lists.")
     audit.note_change(request, "export", None, format)
-    name, fields = export_columns(page_type)
+    listed = next(field for field in msgspec.structs.fields(page_type) if get_origin(field.type) is list)
+    (item_type,) = get_args(listed.type)
+    name, fields = listed.encode_name, [field.encode_name for field in msgspec.structs.fields(item_type)]
     query = request_body.pairs(request.scope["query_string"])
     is_one_page = "limit" in query
     if not is_one_page:

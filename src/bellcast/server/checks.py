@@ -238,18 +238,18 @@ def check_mail_settings(settings: Settings) -> Iterator[FindingItem]:
 
 async def check_mail_servers(name: str, servers: Mapping[str, Provider]) -> list[FindingItem]:
     """Return the finding of each server."""
-    return await asyncio.gather(*(_check_mail_server(name, key, server) for key, server in servers.items()))
 
+    async def check(key: str, server: Provider) -> FindingItem:
+        label = key if server.server is None else f"{key} at {server.server.host}:{server.server.port}"
+        try:
+            async with asyncio.timeout(MAIL_SECONDS):
+                await server.check()
+        except (TimeoutError, DeliveryError) as error:
+            reason = str(error) or f"no response in {MAIL_SECONDS:.0f} s"
+            return diagnoses.finding("mail_unusable", check=name, server=label, error=reason)
+        return FindingItem(name, "ok", f"{label} can be used")
 
-async def _check_mail_server(name: str, key: str, server: Provider) -> FindingItem:
-    label = key if server.server is None else f"{key} at {server.server.host}:{server.server.port}"
-    try:
-        async with asyncio.timeout(MAIL_SECONDS):
-            await server.check()
-    except (TimeoutError, DeliveryError) as error:
-        reason = str(error) or f"no response in {MAIL_SECONDS:.0f} s"
-        return diagnoses.finding("mail_unusable", check=name, server=label, error=reason)
-    return FindingItem(name, "ok", f"{label} can be used")
+    return await asyncio.gather(*(check(*one) for one in servers.items()))
 
 
 # The server itself waits about as long.
@@ -324,18 +324,18 @@ def shown(url: str) -> str:
 def check_databases(settings: Settings, processes: int) -> Iterator[FindingItem]:
     """Check the databases named in the settings, with the connections that a server uses. `processes` are those of all
     nodes."""
+
+    async def collect(findings: AsyncIterator[FindingItem]) -> list[FindingItem]:
+        found = []
+        try:
+            async for finding in findings:
+                found.append(finding)
+        except SettingsError as error:  # its driver is not installed
+            found.append(diagnoses.finding("settings_invalid", error=error.detail))
+        return found
+
     for findings in (_postgres(settings.store, processes), _broker(settings), _outbox(settings.store)):
-        yield from asyncio.run(_collect(findings))
-
-
-async def _collect(findings: AsyncIterator[FindingItem]) -> list[FindingItem]:
-    found = []
-    try:
-        async for finding in findings:
-            found.append(finding)
-    except SettingsError as error:  # its driver is not installed
-        found.append(diagnoses.finding("settings_invalid", error=error.detail))
-    return found
+        yield from asyncio.run(collect(findings))
 
 
 def _unavailable(check: str, engine: str, variable: str, error: BellcastError) -> FindingItem:
