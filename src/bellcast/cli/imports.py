@@ -56,11 +56,6 @@ class Mapped(NamedTuple):
     drops_unknown: bool = False
 
 
-def format_of(name: str) -> FileFormat | None:
-    """Return the format of a file by its extension."""
-    return SUFFIXES.get(PurePath(name).suffix.lower())
-
-
 def rows(stream: BinaryIO, format: FileFormat) -> Iterator[FileRow]:
     """Yield the rows of a file. Raises BrokenFile."""
     if format == "ndjson":
@@ -230,7 +225,7 @@ def import_(
     """Import notifications of another system, with their times and read state."""
     from bellcast.kernel.times import find_zone
 
-    chosen: Any = format_of(file) if format is None else format
+    chosen: Any = SUFFIXES.get(PurePath(file).suffix.lower()) if format is None else format
     if chosen is None:
         raise typer.BadParameter("the file name has no known extension; pass --format", param_hint="FILE")
     if chosen not in SUFFIXES.values():

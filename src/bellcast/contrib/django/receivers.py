@@ -1,4 +1,5 @@
-"""Receivers of Django's signals: sign-out, a changed password, and the security events of the setting SECURITY_EVENTS."""
+"""Receivers of signals: of Django's for sign-out, a changed password and the security events of the setting SECURITY_EVENTS, and of
+`notify`, with actor, verb and target as in django-notifications-hq."""
 
 import functools
 import hashlib
@@ -9,13 +10,16 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.core.cache import cache
 from django.db import transaction
+from django.db.models import Model
 from django.db.models.signals import post_save, pre_save
 from django.db.utils import DatabaseError
+from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from bellcast.client import BellcastError
-from bellcast.contrib.django import conf, identity, relaying, signals, verbs
-from bellcast.contrib.django.sending import NotificationService
+from bellcast.client.server_rules import LIMITS
+from bellcast.contrib.django import conf, identity, relaying, signals
+from bellcast.contrib.django.sending import NotificationService, members_of
 
 log = logging.getLogger("bellcast.django")
 # Security events that the user also gets by e-mail. A failed login is not among them: others could fill the mailbox.
@@ -30,7 +34,7 @@ def connect() -> None:
     user_logged_in.connect(report_new_login, dispatch_uid="bellcast.login")
     pre_save.connect(note_password, sender=user_model, dispatch_uid="bellcast.password")
     post_save.connect(report_password, sender=user_model, dispatch_uid="bellcast.password")
-    signals.notify.connect(verbs.send, dispatch_uid="bellcast.notify")
+    signals.notify.connect(send_verb, dispatch_uid="bellcast.notify")
 
 
 def end_sessions(sender: Any, user: Any = None, **_: Any) -> None:
@@ -104,3 +108,62 @@ def report_password(sender: Any, instance: Any, using: str | None = None, **_ext
     transaction.on_commit(functools.partial(end_sessions, sender, instance), using=using)
     if _reports("password_changed"):
         _report(instance, _("Password changed"), _("The password of your account was changed."), "password_changed")
+
+
+# --- the signal `notify`
+
+PRIORITIES = {"success": "normal", "info": "normal", "warning": "high", "error": "urgent"}
+
+
+def send_verb(sender: Any, *, verb: str, recipient: Any, **extra: Any) -> list[tuple[str, list[Any]]]:
+    """Receiver of the signal `notify`: one notification per recipient."""
+    target, action_object = extra.pop("target", None), extra.pop("action_object", None)
+    description = extra.pop("description", None)
+    level = extra.pop("level", "info")
+    for name in ("signal", "public", "timestamp", "emailed"):
+        extra.pop(name, None)
+    data = {"actor": reference(sender), "target": reference(target), "action_object": reference(action_object), **extra}
+    title, body = title_and_body(description or sentence(sender, verb, action_object, target))
+    sent = NotificationService.send_bulk_notifications(
+        members_of(recipient),
+        title,
+        body,
+        notification_type=type_of(verb),
+        priority=PRIORITIES.get(level, "normal"),
+        action_url=url_of(target),
+        metadata={name: value for name, value in data.items() if value is not None},
+    )
+    return [("notify", sent)]
+
+
+def sentence(actor: object, verb: str, action_object: object, target: object) -> str:
+    """Return the text that django-notifications-hq shows."""
+    words = [str(actor), str(verb)]
+    if action_object is not None:
+        words.append(str(action_object))
+    if target is not None:
+        words += ["on", str(target)] if action_object is not None else [str(target)]
+    return " ".join(words)
+
+
+def title_and_body(text: str) -> tuple[str, str]:
+    """Return a text as the title; one that is too long for a title as the body, with its beginning as the title."""
+    text = str(text)  # may be lazy
+    return (text, "") if len(text) <= LIMITS.title else (f"{text[: LIMITS.title - 1]}…", text)
+
+
+def type_of(verb: str) -> str:
+    return slugify(verb)[: LIMITS.type] or "other"
+
+
+def reference(instance: Any) -> dict[str, str] | None:
+    """Return the model, key and text of an instance, as JSON."""
+    if not isinstance(instance, Model):
+        return None if instance is None else {"text": str(instance)}
+    return {"model": instance._meta.label_lower, "pk": str(instance.pk), "text": str(instance)}
+
+
+def url_of(instance: Any) -> str | None:
+    """Return the path of an instance that has `get_absolute_url`."""
+    find = getattr(instance, "get_absolute_url", None)
+    return None if find is None else str(find())

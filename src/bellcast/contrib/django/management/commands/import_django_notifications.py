@@ -14,7 +14,7 @@ from django.db import DatabaseError, models
 
 from bellcast.client import BellcastError
 from bellcast.client.notifications import ImportedItem
-from bellcast.contrib.django import conf, datetimes, identity, verbs
+from bellcast.contrib.django import conf, datetimes, identity, receivers
 
 TABLE = "notifications_notification"
 BATCH_ROWS = 500
@@ -108,8 +108,8 @@ class Converter:
 
     def _item(self, row: Any, user: Any) -> ImportedItem:
         actor, target, action_object = (self._object(row, name) for name in OBJECTS)
-        text = row.description or verbs.sentence(actor or "", row.verb, action_object, target).strip()
-        title, body = verbs.title_and_body(text)
+        text = row.description or receivers.sentence(actor or "", row.verb, action_object, target).strip()
+        title, body = receivers.title_and_body(text)
         created_at = datetimes.with_zone(row.timestamp)
         references = {name: self._reference(row, name) for name in OBJECTS}
         item: dict[str, Any] = {
@@ -117,9 +117,9 @@ class Converter:
             "tenant": identity.tenant_of(user),
             "title": title,
             "body": body or None,
-            "type": verbs.type_of(row.verb),
-            "priority": verbs.PRIORITIES.get(row.level, "normal"),
-            "action_url": verbs.url_of(target),
+            "type": receivers.type_of(row.verb),
+            "priority": receivers.PRIORITIES.get(row.level, "normal"),
+            "action_url": receivers.url_of(target),
             "data": {**{name: one for name, one in references.items() if one}, **_data(row.data)},
             "created_at": created_at,
             "read_at": None if row.unread else created_at,
@@ -135,7 +135,7 @@ class Converter:
         """Return the model, key and text of an object; without text if it was deleted."""
         instance = self._object(row, name)
         if instance is not None:
-            return verbs.reference(instance)
+            return receivers.reference(instance)
         type_id, key = _key(row, name)
         model = self._models.get(type_id) if type_id is not None else None
         return None if model is None else {"model": model._meta.label_lower, "pk": str(key), "text": ""}
