@@ -115,7 +115,7 @@ def pull(
     same = _equal(server, config, [local[name] for name in differ if name in local])
     differ = [name for name in differ if name not in same]
     gone = [one for name, one in local.items() if name not in state]
-    deleted = [one for one in gone if _is_committed(one.path)]
+    deleted = [one for one in gone if _is_committed(one)]
     if check:
         names = [*differ, *(one.name for one in deleted)]
         if names:
@@ -148,10 +148,13 @@ def _equal(server: Server, config: "Config", files: Sequence["ObjectFile"]) -> s
     return {one.name for one, change in zip(files, changes, strict=True) if not _is_different(change)}
 
 
-def _is_committed(path: Path) -> bool:
-    """Return whether git can restore a file."""
-    status = _git(path.parent, "status", "--porcelain", "--ignored", "--", str(path.resolve()))
-    return status == "" and bool(_git(path.parent, "ls-files", "--", str(path.resolve())))
+def _is_committed(one: "ObjectFile") -> bool:
+    """Return whether git can restore the files of an object: of a template, all in its folder."""
+    from bellcast.cli import object_files
+
+    path = (one.path.parent if one.name[0] == object_files.TEMPLATES else one.path).resolve()
+    status = _git(path.parent, "status", "--porcelain", "--ignored", "--", str(path))
+    return status == "" and bool(_git(path.parent, "ls-files", "--", str(path)))
 
 
 @app.command(cls=options.RequestCommand, rich_help_panel=PANEL, epilog=EPILOG)

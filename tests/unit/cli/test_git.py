@@ -1,5 +1,6 @@
 """What `bellcast pull` accepts from a server."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,22 @@ def test_refusal_of_a_template_with_a_wrong_form_names_its_file(
     with pytest.raises(CommandError) as refused:
         git._changes(Server(load({}, {})), {"objects": [pushed]}, tmp_path)
     assert refused.value.problem == f"{file}: translations: expected an object"
+
+
+def test_template_is_kept_while_a_file_of_its_folder_is_not_committed(tmp_path: Path) -> None:
+    def run(*arguments: str) -> None:
+        identity = ["-c", "user.name=Alice", "-c", "user.email=alice@example.com"]
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    folder = tmp_path / "templates" / "booked"
+    folder.mkdir(parents=True)
+    (folder / "template.yaml").write_text("email:\n  subject: Booked\n")
+    (folder / "email.html").write_text("<p>Booked</p>")
+    (one,) = object_files.read(tmp_path, object_files.Config("shop", ("templates",), False, {}))
+    run("init", "--quiet")
+    assert not git._is_committed(one)
+    run("add", "--all")
+    run("commit", "--quiet", "--message", "Add a template")
+    assert git._is_committed(one)
+    (folder / "email.html").write_text("<p>Booked, and changed since</p>")
+    assert not git._is_committed(one)
