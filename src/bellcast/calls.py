@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.kernel import concurrency, setting_values
+from bellcast.kernel import concurrency, setting_values, validation
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, HandlerFailed, NoHandler, Unavailable
 from bellcast.kernel.http.validation_errors import sentence
@@ -143,6 +143,7 @@ class Call:
 
     async def publish(self, topic: str, name: str, data: Any = None) -> None:
         """Publish to a topic of the caller's tenant."""
+        _check_topic(topic)
         await self._context.publish(topic, name, data)
 
     async def ask(self, name: str, *args: Any, timeout: float = 5.0) -> Any:  # noqa: ASYNC109 - dialects enforce it
@@ -151,6 +152,7 @@ class Call:
 
     async def join(self, topic: str) -> None:
         """Subscribe the caller to the topic."""
+        _check_topic(topic)
         await self._context.join(topic)
 
     async def leave(self, topic: str) -> None:
@@ -189,6 +191,12 @@ class Call:
                 operation.close()
             raise RuntimeError("call.wait() is for plain functions, and would block the server: use `await`.")
         return asyncio.run_coroutine_threadsafe(wait(), self._loop).result()
+
+
+def _check_topic(topic: object) -> None:
+    """Raise HandlerFailed for a topic that other servers cannot read: in `connect`, it takes effect after the handler."""
+    if not isinstance(topic, str) or any(validation.encodable("topic", topic)):
+        raise HandlerFailed(f"Expected the name of a topic, got {topic!r}.")
 
 
 def admit_by_session(call: Call) -> None:

@@ -113,6 +113,8 @@ async def connect(call):
         raise RuntimeError("oops")
     if call.recipient == "strange":
         await call.emit("strange", object())
+    if call.recipient == "numbered":
+        await call.join(7)
     if call.recipient in ("unwanted", "later"):
         await call.close(reconnect=call.recipient == "later")
     if call.recipient == "greeted":
@@ -285,7 +287,7 @@ def test_connect_handler_receives_the_handshake_without_credentials(
         assert secret not in handshake
 
 
-@pytest.mark.parametrize("who", ["broken", "strange"])
+@pytest.mark.parametrize("who", ["broken", "strange", "numbered"])
 def test_connect_handler_that_fails_does_not_block_the_inbox(shop: ServerProcess, who: str) -> None:
     with websocket(shop, who) as bell, stream(shop, who) as page:
         for one in (bell, page):

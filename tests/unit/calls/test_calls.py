@@ -227,6 +227,17 @@ async def test_refusal_that_cannot_be_encoded_is_a_failure_of_the_handler(refusa
         await handlers.dispatch(call("move"))
 
 
+@pytest.mark.parametrize("topic", [7, None, "\udce9"])
+async def test_topic_that_is_no_text_is_refused_in_the_handler(topic: Any) -> None:
+    recorder = Recorder()
+    incoming = call(recorder=recorder)
+    with pytest.raises(HandlerFailed, match="name of a topic"):
+        await incoming.join(topic)
+    with pytest.raises(HandlerFailed, match="name of a topic"):
+        await incoming.publish(topic, "moved")
+    assert recorder.actions == []
+
+
 async def test_wait_in_an_async_handler_is_an_error_instead_of_a_deadlock() -> None:
     handlers, recorder = Handlers(), Recorder()
 
