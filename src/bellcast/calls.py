@@ -139,6 +139,8 @@ class Call:
 
     async def emit(self, name: str, *args: Any) -> None:
         """Emit to the caller."""
+        if self.name == CONNECT:  # sent after the handler
+            msgspec.json.encode((name, args))
         await self._context.emit(name, args)
 
     async def publish(self, topic: str, name: str, data: Any = None) -> None:

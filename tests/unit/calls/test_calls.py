@@ -238,6 +238,15 @@ async def test_topic_that_is_no_text_is_refused_in_the_handler(topic: Any) -> No
     assert recorder.actions == []
 
 
+async def test_event_of_a_connect_handler_that_cannot_be_encoded_fails_before_the_connection_depends_on_it() -> None:
+    recorder = Recorder()
+    incoming = call("connect", recorder=recorder)
+    with pytest.raises(TypeError):
+        await incoming.emit("welcome", object())
+    await incoming.emit("welcome", b"binary", {"x": 1})
+    assert recorder.actions == [("emit", "welcome", (b"binary", {"x": 1}))]
+
+
 async def test_wait_in_an_async_handler_is_an_error_instead_of_a_deadlock() -> None:
     handlers, recorder = Handlers(), Recorder()
 
