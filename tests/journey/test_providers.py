@@ -13,6 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bellcast.channels.store.messages import Messages
 from bellcast.kernel.errors import SettingsError
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.providers import http as provider_operations
+from bellcast.providers.types import ConfiguredProvider
 from bellcast.server.app import create_app
 from bellcast.settings import load
 from tests.journey.channels_app import app, ended, eventually
@@ -492,3 +495,21 @@ async def test_conditional_write_of_a_provider_replaces_only_the_one_that_was_re
         assert (await client.put(f"{path}?dry_run=true", json=body, headers={"if-match": tag})).status_code == 412
         assert (await client.delete(path, headers={"if-match": tag})).status_code == 412
         assert (await client.delete(path, headers={"if-match": current})).status_code == 204
+
+
+async def test_provider_that_changes_while_it_is_deleted_with_if_match_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
+        path, body = "/v1/providers/texts", {"channel": "sms", "url": twilio_url(vendor)}
+        await client.put(path, json=body)
+        tag, read_own = (await client.get(path)).headers["etag"], provider_operations._own
+
+        async def changed(request: ApiRequest, tenant: str, key: str) -> ConfiguredProvider | None:
+            monkeypatch.setattr(provider_operations, "_own", read_own)
+            await client.put(path, json={**body, "priority": 3})
+            return await read_own(request, tenant, key)
+
+        monkeypatch.setattr(provider_operations, "_own", changed)
+        assert (await client.delete(path, headers={"if-match": tag})).status_code == 412
+        assert (await client.get(path)).json()["priority"] == 3

@@ -266,9 +266,12 @@ class ProviderDirectory(Struct, eq=False):
         encrypted = msgspec.structs.replace(fields, url=self.encryption.encrypt(fields.url, _place(tenant, key)))
         return fields, None if before is None else before.body, msgspec.json.encode(encrypted)
 
-    async def delete(self, tenant: str, key: str) -> bool:
-        """Delete a provider; return whether there was one."""
-        deleted = await Documents(self.db).delete(KIND, tenant, key)
+    async def delete(self, tenant: str, key: str, replaces: bytes | UnsetType | None = None) -> bool:
+        """Delete a provider; return whether there was one. Raises PreconditionFailed if the stored body is not `replaces`."""
+        if not replaces:
+            deleted = await Documents(self.db).delete(KIND, tenant, key)
+        elif not (deleted := await Documents(self.db).change(KIND, tenant, key, replaces, None, self.clock.now())):
+            raise PreconditionFailed
         self.forget(tenant)
         return deleted
 

@@ -194,9 +194,9 @@ async def delete(call: ResourceCall[None]) -> bool:
     """Delete a provider."""
     key = _writable_key(call.request)
     await kinds.check_managed(call.ctx, PROVIDERS.name, call.tenant, key)
-    await _condition(call.ctx, call.request, call.tenant, key)
+    replaces = await _condition(call.ctx, call.request, call.tenant, key)
     before = await _own(call.request, call.tenant, key)
-    if not await call.ctx[ProviderDirectory].delete(call.tenant, key):
+    if not await call.ctx[ProviderDirectory].delete(call.tenant, key, replaces):
         return False
     audit.note_changes(call.request, {} if before is None else _audited(before), {})
     return True

@@ -5,7 +5,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
@@ -83,15 +83,6 @@ SECRET_BYTES = 32
 GONE = 410  # the endpoint will not accept events again
 REPLAY_BATCH = 500
 MAX_ERROR = 500
-
-
-class EndpointResponse(NamedTuple):
-    """How a webhook responded to a request: the error, if it did not accept the event, the status, if there is one, and after
-    how many milliseconds, None if no request was made."""
-
-    error: str | None
-    status: int | None
-    ms: int | None
 
 
 class Webhooks(WebhookSink):
@@ -182,8 +173,8 @@ class Webhooks(WebhookSink):
                 return None
             # Switched off because of failures; the waiting events are part of them.
             raise SetAside(webhook.last_error)
-        response = await self._attempt(delivery, webhook, event, destination)
-        error, attempt = response.error, delivery.failures + 1
+        error, status, ms = await self._attempt(delivery, webhook, event, destination)
+        attempt = delivery.failures + 1
         self.attempts["accepted" if error is None else "failed"] += 1
         self._feed.emit(
             FeedEvent(
@@ -197,17 +188,17 @@ class Webhooks(WebhookSink):
         )
         now = self._clock.now()
         since = now if webhook.failing_since is None else webhook.failing_since
-        is_active = response.status != GONE and now - since < FAILING_MS
+        is_active = status != GONE and now - since < FAILING_MS
         is_last = error is None or not is_active or attempt > len(RETRIES_MS)
         next_at = None if is_last else now + RETRIES_MS[attempt - 1]
-        if response.ms is not None:
+        if ms is not None:
             made = StoredAttempt(
                 event=event.id,
                 type=event.type,
                 at=now,
-                ms=response.ms,
+                ms=ms,
                 number=attempt,
-                status=response.status,
+                status=status,
                 error=None if error is None else error[:MAX_ATTEMPT_ERROR],
                 next_at=next_at,
             )
@@ -229,7 +220,9 @@ class Webhooks(WebhookSink):
 
     async def _attempt(
         self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent, destination: Destination
-    ) -> EndpointResponse:
+    ) -> tuple[str | None, int | None, int | None]:
+        """Send an event. Return the error, if it was not accepted, the status, if there is one, and after how many milliseconds, None
+        if no request was made."""
         begun = self._real_clock.now()
         try:
             keys, signed_at = [webhook.secret], self._real_clock.now() // 1000
@@ -244,12 +237,12 @@ class Webhooks(WebhookSink):
                     "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS
                 )
         except Unavailable as error:
-            return EndpointResponse(error.detail[:MAX_ERROR], None, self._real_clock.now() - begun)
+            return error.detail[:MAX_ERROR], None, self._real_clock.now() - begun
         except ValueError as error:  # the secret cannot be decrypted: another node may have its key
             log.error("webhook_unusable", webhook=delivery.webhook, tenant=delivery.tenant, reason=str(error))  # noqa: TRY400  the message is enough
-            return EndpointResponse(f"the webhook's secret {error}", None, None)
+            return f"the webhook's secret {error}", None, None
         refusal = None if 200 <= response.status < 300 else f"HTTP {response.status}"
-        return EndpointResponse(refusal, response.status, self._real_clock.now() - begun)
+        return refusal, response.status, self._real_clock.now() - begun
 
     async def _add_deliveries(self, deliveries: Sequence[tuple[str, str, str]]) -> None:
         now = self._clock.now()
