@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers import smtp, urls
+from bellcast.providers import smtp, vendor_api
 from tests.certificates import self_signed
 from tests.journey.channels_app import app
 from tests.journey.rest import fields
@@ -167,5 +167,5 @@ async def test_provider_of_another_encryption_key_fails_the_first_step(tmp_path:
     ],
 )
 def test_hint_shows_the_end_of_a_long_secret_only(url: str, is_set: bool, hint: str | None) -> None:
-    shown = urls.hint_of(url)
+    shown = vendor_api.hint_of(url)
     assert (shown.set, shown.hint) == (is_set, hint)

@@ -31,7 +31,7 @@ from bellcast.kernel.outbound.connection_steps import TestReport
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.preferences.types import CHANNELS, Channel
-from bellcast.providers import apprise, smtp, telegram, twilio, urls, vonage
+from bellcast.providers import apprise, smtp, telegram, twilio, vendor_api, vonage
 from bellcast.providers.connection_test import ProviderSteps
 from bellcast.providers.smtp import SMTPProvider
 from bellcast.providers.types import (
@@ -259,7 +259,7 @@ class ProviderDirectory(Struct, eq=False):
             with contextlib.suppress(ValueError):  # a URL that cannot be decrypted provides no credentials
                 stored = self.secret_fields(tenant, before).url
         try:
-            fields = msgspec.structs.replace(fields, url=urls.with_credentials_of(fields.url, stored))
+            fields = msgspec.structs.replace(fields, url=vendor_api.with_credentials_of(fields.url, stored))
             self._create("", DEFAULT_TENANT, fields, is_trusted=False)
         except ValueError as error:
             raise Invalid.of("url", str(error)) from None
@@ -379,8 +379,8 @@ class ProviderDirectory(Struct, eq=False):
         clients = self.clients
         if not is_trusted:
             # Refuse private addresses. Raises ValueError.
-            host = urls.split(fields.url).hostname or ""
-            if host != urls.VENDOR_HOST and (problem := self.clients.guard.host_problem(host)) is not None:
+            host = vendor_api.split(fields.url).hostname or ""
+            if host != vendor_api.VENDOR_HOST and (problem := self.clients.guard.host_problem(host)) is not None:
                 raise ValueError(problem)
         setup = Setup(
             url=fields.url,
@@ -402,7 +402,7 @@ class ProviderDirectory(Struct, eq=False):
             return _without_secret(tenant, document.key, self.secret_fields(tenant, document))
         except ValueError:
             fields = msgspec.structs.replace(msgspec.json.decode(document.body, type=ProviderFields), url="…")
-            return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields, secret=urls.HIDDEN)
+            return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields, secret=vendor_api.HIDDEN)
 
     def secret_fields(self, tenant: str, document: Document) -> ProviderFields:
         """Return the decrypted fields. Raises ValueError if the URL cannot be decrypted."""
@@ -434,8 +434,8 @@ async def _close(entries: Iterable[Entry]) -> None:
 
 
 def _without_secret(tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
-    masked = msgspec.structs.replace(fields, url=urls.mask(fields.url))
-    return ConfiguredProvider(key=key, tenant=tenant, fields=masked, secret=urls.hint_of(fields.url))
+    masked = msgspec.structs.replace(fields, url=vendor_api.mask(fields.url))
+    return ConfiguredProvider(key=key, tenant=tenant, fields=masked, secret=vendor_api.hint_of(fields.url))
 
 
 def _metric_label(tenant: str) -> str | None:

@@ -62,7 +62,7 @@ def find_locale(name: str) -> Any:
             log.warning(
                 "locale_data_missing", locale=name, used=DEFAULT_LOCALE, advice="pip install 'bellcast[locales]'"
             )
-        return dates.English()
+        return DEFAULT_LOCALE
     while tag:
         try:
             return _loaded(babel.Locale.parse(tag, sep="-"))

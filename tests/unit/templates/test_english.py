@@ -10,7 +10,7 @@ from babel import dates, numbers
 
 from bellcast.templates import english
 
-ENGLISH = english.English()
+ENGLISH = "en"
 LENGTHS = ("full", "long", "medium", "short")
 MOMENTS = [datetime(2026, 6, 1, 0, 5, 9, tzinfo=UTC), datetime(2027, 12, 31, 23, 59, tzinfo=ZoneInfo("Asia/Tokyo"))]
 NUMBERS = [0, 1234.5, 1_234_567, 0.12345, 2.0005, 2.5, -5, -0.125, 1e20]

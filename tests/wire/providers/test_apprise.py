@@ -9,7 +9,7 @@ import pytest
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import apprise
 from bellcast.providers.types import OutgoingMessage
-from bellcast.providers.urls import mask
+from bellcast.providers.vendor_api import mask
 from tests.provider_setup import setup
 
 MESSAGE = OutgoingMessage(id="m1", to="@desk", content={"text": "New booking"})

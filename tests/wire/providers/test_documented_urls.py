@@ -21,10 +21,10 @@ from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.outbound.transport import trusted
-from bellcast.providers import apns, fcm, smtp, twilio, urls, vonage
+from bellcast.providers import apns, fcm, smtp, twilio, vendor_api, vonage
 from bellcast.providers.directory import VENDORS, new_provider
 from bellcast.providers.types import OutgoingMessage, Provider, Setup
-from bellcast.providers.urls import VENDOR_HOST
+from bellcast.providers.vendor_api import VENDOR_HOST
 from bellcast.settings import parsers
 from tests.certificates import self_signed
 from tests.clock import FakeClock
@@ -149,8 +149,8 @@ def with_files(files: dict[str, bytes], tmp_path: Path) -> Callable[[str], str]:
 
     def given(found: re.Match[str]) -> str:
         option, content = found[1], files[found[1]]
-        if found[0].startswith(option + urls.INLINE):
-            return f"{option}{urls.INLINE}={base64.urlsafe_b64encode(content).decode()}"
+        if found[0].startswith(option + vendor_api.INLINE):
+            return f"{option}{vendor_api.INLINE}={base64.urlsafe_b64encode(content).decode()}"
         file = tmp_path / option
         file.write_bytes(content)
         return f"{option}={file}"

@@ -7,9 +7,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellcast.channels import push
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers import urls, vendor_api
+from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
-from bellcast.providers.urls import ProviderURL, parse
+from bellcast.providers.vendor_api import ProviderURL, parse
 
 API = "https://api.push.apple.com"
 OPTIONS = frozenset({"key", "key_base64", "topic"})
@@ -35,10 +35,10 @@ def from_url(setup: Setup) -> "APNsProvider":
     url = parse(setup.url, known_options=OPTIONS)
     if not url.user or not url.password:
         raise ValueError("needs the team id and the key id: apns://TEAM:KEY@default")
-    pem = urls.read_credentials(url, "key", may_read_files=setup.may_read_files)
+    pem = vendor_api.read_credentials(url, "key", may_read_files=setup.may_read_files)
     if not pem or not url.options.get("topic"):
         raise ValueError("needs the key's file and the app's bundle id: add ?key=FILE&topic=com.example.app")
-    return APNsProvider(url, setup, urls.private_key(pem))
+    return APNsProvider(url, setup, vendor_api.private_key(pem))
 
 
 class APNsProvider(vendor_api.VendorProvider):

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from bellcast.channels import push
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers import urls, vendor_api
+from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
-from bellcast.providers.urls import VENDOR_HOST, ProviderURL, parse
+from bellcast.providers.vendor_api import VENDOR_HOST, ProviderURL, parse
 
 API = "https://fcm.googleapis.com"
 OAUTH = "https://oauth2.googleapis.com"
@@ -45,7 +45,7 @@ def from_url(setup: Setup) -> "FCMProvider":
     """`fcm://default?credentials=/run/secrets/service-account.json`, or `credentials_base64` with the file's content.
     Raises ValueError."""
     url = parse(setup.url, known_options=OPTIONS)
-    content = urls.read_credentials(url, "credentials", may_read_files=setup.may_read_files)
+    content = vendor_api.read_credentials(url, "credentials", may_read_files=setup.may_read_files)
     if not content:
         raise ValueError("needs the file of a service account: fcm://default?credentials=FILE")
     try:

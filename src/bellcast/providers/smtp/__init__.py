@@ -20,7 +20,7 @@ from bellcast.channels import addresses, email
 from bellcast.kernel.errors import Unavailable, certificate_fault
 from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, Connect, OutgoingMessage, ServerAddress
-from bellcast.providers.urls import ProviderURL, parse
+from bellcast.providers.vendor_api import ProviderURL, parse
 
 SUBMISSION_PORT = 587  # RFC 6409
 SUBMISSIONS_PORT = 465  # RFC 8314

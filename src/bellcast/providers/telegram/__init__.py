@@ -3,7 +3,7 @@
 from bellcast.kernel.outbound.port import MAX_RETRY_AFTER, Response
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
-from bellcast.providers.urls import ProviderURL, parse
+from bellcast.providers.vendor_api import ProviderURL, parse
 
 API = "https://api.telegram.org"
 # Maximum characters of one message (Bot API, sendMessage).

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from bellcast.channels.types import State
 from bellcast.kernel.outbound.port import Response
 from bellcast.providers import types, vendor_api
-from bellcast.providers.urls import parse
+from bellcast.providers.vendor_api import parse
 
 API = "https://api.twilio.com"
 OPTIONS = frozenset({"from"})

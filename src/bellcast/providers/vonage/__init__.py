@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from bellcast.channels.types import State
 from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.providers import types, urls, vendor_api
+from bellcast.providers import types, vendor_api
 from bellcast.templates.types import GSM, GSM_DOUBLE
 
 API = "https://rest.nexmo.com"
-OPTIONS = frozenset({"from", urls.SIGNATURE})
+OPTIONS = frozenset({"from", vendor_api.SIGNATURE})
 ACCEPTED = "0"
 # Throttled, invalid credentials, internal error, account without credit, too many connections.
 TEMPORARY = frozenset({"1", "4", "5", "8", "9", "10", "14", "99"})
@@ -30,7 +30,7 @@ GSM_TEXT = GSM | GSM_DOUBLE
 
 def from_url(setup: types.Setup) -> "VonageProvider":
     """Create a provider from `vonage://KEY:SECRET@default?from=Shop&signature_secret=…`. Raises ValueError."""
-    url = urls.parse(setup.url, known_options=OPTIONS)
+    url = vendor_api.parse(setup.url, known_options=OPTIONS)
     if not url.user or not url.password:
         raise ValueError("needs the API key and the secret: vonage://KEY:SECRET@default")
     if not url.options.get("from"):
@@ -83,7 +83,7 @@ class VonageProvider(vendor_api.VendorProvider):
         """Return a delivery receipt, or a reply with STOP or START. Raises PermissionError if `sig` is wrong: the
         HMAC-SHA256 of `&name=value` of the sorted fields, with & and = in values replaced by _. Its key is the account's
         signature secret; without one in the URL, the API secret."""
-        secret = self._url.options.get(urls.SIGNATURE) or self._url.password or ""
+        secret = self._url.options.get(vendor_api.SIGNATURE) or self._url.password or ""
         fields = {name: value for name, value in request.form.items() if name != "sig"}
         signed = "".join(f"&{name}={fields[name].translate(SIGNED)}" for name in sorted(fields))
         digest = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).hexdigest()

@@ -13,7 +13,7 @@ from bellcast.channels.push import PushTarget
 from bellcast.kernel.base64url import decode, encode
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.outbound.port import DeliveryError, Http
-from bellcast.providers import urls, vendor_api
+from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class VapidKey:
     @classmethod
     def from_pem(cls, pem: bytes) -> "VapidKey":
         """Read a key pair. Raises ValueError."""
-        private = urls.private_key(pem)
+        private = vendor_api.private_key(pem)
         return cls(lambda: private)
 
     def to_pem(self) -> bytes:

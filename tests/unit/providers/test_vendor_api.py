@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.providers import urls, vendor_api
+from bellcast.providers import vendor_api
 from tests.unit.auth.fakes import FakeHttp
 
 
@@ -16,7 +16,7 @@ from tests.unit.auth.fakes import FakeHttp
     ],
 )
 def test_url_of_an_api_keeps_the_brackets_of_an_ipv6_address(text: str, base: str, masked: str) -> None:
-    parsed = urls.parse(text)
+    parsed = vendor_api.parse(text)
     assert vendor_api.at(parsed, "https://api.vendor.test", FakeHttp(), 30).base == base
     assert parsed.masked == masked
     server = vendor_api.VendorAPI(base, FakeHttp(), 1).server
@@ -35,7 +35,7 @@ def test_url_of_an_api_keeps_the_brackets_of_an_ipv6_address(text: str, base: st
 )
 def test_signature_secret_stays_with_the_other_credentials(given: str, kept: str) -> None:
     stored = "vonage://KEY:SECRET@default?from=Shop&signature_secret=a%2Bb"
-    assert urls.with_credentials_of(given, stored) == f"vonage://KEY:SECRET@default{kept}"
+    assert vendor_api.with_credentials_of(given, stored) == f"vonage://KEY:SECRET@default{kept}"
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,12 @@ def test_signature_secret_stays_with_the_other_credentials(given: str, kept: str
 )
 def test_sender_and_gateway_stay_if_another_option_is_given(given: str, kept: str) -> None:
     stored = "vonage://KEY:SECRET@localhost:9000?from=Shop&tls=off"
-    changed = urls.with_credentials_of(f"vonage://…@localhost:9000{given}", stored)
+    changed = vendor_api.with_credentials_of(f"vonage://…@localhost:9000{given}", stored)
     assert changed == f"vonage://KEY:SECRET@localhost:9000{kept}"
 
 
 def test_credentials_do_not_stay_where_they_would_be_sent_without_tls() -> None:
     with pytest.raises(ValueError, match="needs its credentials again"):
-        urls.with_credentials_of("vonage://…@localhost:9000?tls=off", "vonage://KEY:SECRET@localhost:9000?from=Shop")
+        vendor_api.with_credentials_of(
+            "vonage://…@localhost:9000?tls=off", "vonage://KEY:SECRET@localhost:9000?from=Shop"
+        )
