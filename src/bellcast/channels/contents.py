@@ -228,12 +228,15 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
     @cached_property
     def _headline(self) -> Headline:
         content, app_url = self.inbox_fields, self.tenant.app_url
-        body, is_markdown = content.body, content.body_format == "markdown"
+        body, formatted = content.body, None
+        if body and content.body_format == "markdown":
+            formatted = html.from_markdown(body, app_url)
+            body = html.to_text(formatted)
         return Headline(
             # "commented on …" needs its actor; "New comment" is a subject without it.
             title=title_with_actor(content.title, content.actor) if content.title[:1].islower() else content.title,
-            body=html.markdown_to_text(body, app_url) if body and is_markdown else body,
-            html=html.from_markdown(body, app_url) if body and is_markdown else None,
+            body=body,
+            html=formatted,
             url=html.absolute_url(content.action_url, app_url),
             url_label=content.action_text,
         )

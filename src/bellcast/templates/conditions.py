@@ -89,9 +89,7 @@ def _equals(left: Any, right: Any) -> bool:
 
 
 def _contains(whole: Any, part: Any) -> bool:
-    if isinstance(whole, str):
-        return isinstance(part, str) and part in whole
-    if isinstance(whole, Mapping):
+    if isinstance(whole, str | Mapping):
         return isinstance(part, str) and part in whole
     return _is_list(whole) and any(_equals(item, part) for item in whole)
 

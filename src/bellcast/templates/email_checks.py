@@ -19,11 +19,10 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.templates import html_tokens, rendering
 from bellcast.templates.formats import EMAIL_SCHEMES
-from bellcast.templates.html import HIDDEN, SHEET, luminance
+from bellcast.templates.html import BLANK, HIDDEN, SHEET, UNESCAPED, luminance
 from bellcast.templates.html_tokens import HtmlToken, StartTag
 
 Severity = Literal["error", "warning", "info"]
-BLANK = "\ufffc"
 HOST_IN_TEXT = re.compile(
     r"(?:https?://|www\.)[^\s/]+|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|io|app|dev|example)\b", re.I
 )
@@ -51,7 +50,6 @@ LONGEST_EXCERPT = 60
 URLS = ("href", "xlink:href", "action", "formaction")
 # Variables with URLs that the server makes, which are safe in them.
 OWN_URLS = ("unsubscribe_url", "preferences_url")
-UNESCAPED = re.compile(r"(?:\||\bfilter\b)\s*safe\b")
 # Around the expression of a tag.
 MARKS = "-+ \t\r\n"
 EXPRESSION = re.compile(rf"{BLANK}(\d+){BLANK}")

@@ -391,11 +391,6 @@ def from_markdown(text: str, app_url: str | None) -> str:
     return from_text(BULLET.sub("• ", text), partial(_spans, app_url=app_url, write=linked))
 
 
-def markdown_to_text(text: str, app_url: str | None) -> str:
-    """Convert to text without marks; links keep their URL."""
-    return to_text(from_markdown(text, app_url))
-
-
 def _spans(text: str, app_url: str | None, write: Callable[[str], str]) -> str:
     """Convert marked text, and the text between with `write`."""
     parts, position = [], 0

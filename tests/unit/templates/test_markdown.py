@@ -59,7 +59,7 @@ def test_link_that_does_not_work_outside_the_app_shows_its_label(address: str) -
 
 def test_text_has_no_marks_and_keeps_urls() -> None:
     body = "**bold** [l](https://x.example)\n- one\n- `two`\n\nEnd"
-    assert html.markdown_to_text(body, None) == "bold l (https://x.example)\n• one\n• two\n\nEnd"
+    assert html.to_text(html.from_markdown(body, None)) == "bold l (https://x.example)\n• one\n• two\n\nEnd"
 
 
 def test_nested_marks_end() -> None:

@@ -16,7 +16,7 @@ from bellcast.channels.http import link_pages
 from bellcast.channels.http.messages import rfc822
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.channels.types import StoredMessage
+from bellcast.channels.types import StoredMessage, title_of
 from bellcast.console.pages import shell
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
@@ -144,9 +144,7 @@ async def show(request: ApiRequest) -> ASGIApp:
 
 
 def _title(message: StoredMessage) -> str:
-    content: dict[str, Any] = msgspec.json.decode(message.content)
-    title = content.get("subject") or content.get("title") or content.get("text") or message.type
-    return email.one_line(str(title).strip().split("\n")[0])[:120]
+    return email.one_line((title_of(message.content) or message.type).strip().split("\n")[0])[:120]
 
 
 def _time(message: StoredMessage, rest: str = "%b %Y, %H:%M UTC") -> str:

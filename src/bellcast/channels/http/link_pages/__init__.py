@@ -90,14 +90,6 @@ async def _is_accepted(ctx: ApiContext, link: RecipientOfLink) -> bool:
     return not has_ended and await OwnPreferencesTable(ctx.engines.db).accepts_link(link)
 
 
-async def preferences_path(request: ApiRequest, link: RecipientOfLink) -> str | None:
-    """Return the relative path of the preferences page, to which the e-mail of another link also has a link; None if that
-    link is no longer valid."""
-    ctx = context.of(request)
-    grant = PreferencesGrant(link.tenant, link.recipient, link.issued_at, link.issued_at + links.PREFERENCES_TTL_MS)
-    return links.preferences_url("..", ctx.project, grant) if await _is_accepted(ctx, grant) else None
-
-
 async def reader(request: ApiRequest, link: RecipientOfLink) -> tuple[Profile, TenantSettings, str]:
     """Return the recipient of a link, the settings of its tenant, and the language of its page: the recipient's locale, else
     what the browser accepts, else the tenant's."""
@@ -273,6 +265,10 @@ async def _page(
     if action is not None:
         label, look = (texts["again"], " class=again") if ending is None else (texts["unsubscribe"], "")
         content += f'<form method="post" action="{action}"{look}><button>{label}</button></form>'
-    path = await preferences_path(request, link)
-    others = f'<p class=other><a href="{path}">{texts["choose"]}</a></p>' if path else ""
-    return message(texts[title].format(types=quoted(ending or {})), content + others, language, tenant.brand)
+    # The link of its e-mail to all preferences, while that is valid.
+    ctx = context.of(request)
+    grant = PreferencesGrant(link.tenant, link.recipient, link.issued_at, link.issued_at + links.PREFERENCES_TTL_MS)
+    if await _is_accepted(ctx, grant):
+        path = links.preferences_url("..", ctx.project, grant)
+        content += f'<p class=other><a href="{path}">{texts["choose"]}</a></p>'
+    return message(texts[title].format(types=quoted(ending or {})), content, language, tenant.brand)
