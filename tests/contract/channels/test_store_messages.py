@@ -489,7 +489,6 @@ async def test_digest_that_shows_what_was_recalled_is_not_sent_again(app: App, s
     (begun,) = await begin(app, 9, NOW + 1000)
     now = NOW + 2000
     await app.store.sent.recall("", "n1", now, report)
-    report.changes.clear()
     outcome = replace(begun, state=state, rounds=1)
     await store.finish([MessageUpdate(message=outcome, report=report)], now)
     if state == "queued":
