@@ -353,12 +353,12 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
     def event(self, name: str, data: Any) -> bytes:
         """Encode a live event; it does not change the position."""
         args = [name, data, None] if self.resumable and isinstance(data, str) else [name, data]
-        return self._text(args)
+        return self.encoding.text(self._head + _encode(args))
 
     def marked(self, name: str, data: Any) -> bytes:
         """Encode an event that ends with the client's resume position. For resumable clients `mark` completes it."""
-        args = [name, data]
-        return self._head + _encode(args)[:-1] if self.resumable else self._text(args)
+        packet = self._head + _encode([name, data])
+        return packet[:-1] if self.resumable else self.encoding.text(packet)
 
     @property
     def mark(self) -> PositionMark | None:
@@ -378,9 +378,6 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
     def close(self, end: CloseReason) -> bytes:
         """Encode DISCONNECT, after which clients do not reconnect."""
         return self.encode_frame(Packet(DISCONNECT, self.namespace))
-
-    def _text(self, args: list[Any]) -> bytes:
-        return self.encoding.text(self._head + _encode(args))
 
     @property
     def _head(self) -> bytes:
