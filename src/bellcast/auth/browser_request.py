@@ -43,12 +43,11 @@ class BrowserRequest(NamedTuple):
 def check_origin(request: BrowserRequest) -> None:
     """Raise Forbidden for a request that another origin's page may have sent: SameSite cookies do not stop pages of the
     same site. Declared origins (BELLCAST_ORIGINS) belong to apps, and may not act as an operator."""
-    if request.site not in (None, "same-origin", "none"):
-        raise Forbidden(FOREIGN)
     if request.origin is None:
-        if request.method not in origins.SAFE_METHODS:
-            raise Forbidden(FOREIGN)
-    elif not origins.is_same(request.origin, request.scheme, request.host):
+        is_own = request.method in origins.SAFE_METHODS
+    else:
+        is_own = origins.is_same(request.origin, request.scheme, request.host)
+    if not is_own or request.site not in (None, "same-origin", "none"):
         raise Forbidden(FOREIGN)
 
 
