@@ -115,16 +115,15 @@ class Runs(StoreTable):
     async def cancel(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> int | None:
         """Cancel a run, or all runs of a trigger, with their messages that were not attempted. Return the number of
         cancelled runs; None if no run or trigger has this id."""
-        fanout = await fanouts.Fanouts(self._engine).get(id)
         run = await self.get(id)
-        owners = [one.tenant for one in (fanout, run) if one is not None]
-        if not owners and not (await self.page(ListQuery(tenants=[tenant], filters={"trigger": id}, limit=1))).items:
+        if run is not None and run.trigger != id:
+            return await self._cancel([run], now, report) if run.tenant == tenant else None
+        begun = run or await fanouts.Fanouts(self._engine).get(id)
+        if begun is not None and begun.tenant != tenant:
             return None
-        if any(owner != tenant for owner in owners):
+        if begun is None and not (await self.page(ListQuery(tenants=[tenant], filters={"trigger": id}, limit=1))).items:
             return None
         ended = await self._engine.write(ScriptCommand(lambda: fanouts.end(id, tenant), []))
-        if run is not None and run.trigger != id:
-            return await self._cancel([run], now, report)
         runs_of_trigger = Statement("runs_of_trigger_open", {"tenant": tenant, "trigger": id})
         return ended + await self._cancel_all(runs_of_trigger, now, report)
 
