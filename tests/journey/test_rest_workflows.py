@@ -27,6 +27,21 @@ async def put(rest: Rest, key: str = "booking", **options):
     return await rest.app.put(f"/v1/workflows/{key}", **{"json": {"steps": STEPS}, **options})
 
 
+async def test_version_that_names_a_deleted_template_cannot_be_made_current(rest: Rest) -> None:
+    await rest.app.put("/v1/templates/hello", json={"inbox": {"title": "Hello"}})
+    for step in ({"template": "hello"}, {"title": "Hello"}):
+        steps = [{"key": "bell", "type": "inbox", **step}]
+        assert (await rest.app.put("/v1/workflows/welcome", json={"steps": steps})).status_code in (200, 201)
+    assert (await rest.app.delete("/v1/templates/hello")).status_code == 204
+    refused = await rest.app.patch("/v1/workflows/welcome", json={"version": 1})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409,
+        "Version 1 cannot be used any more: steps.0.template: there is no template 'hello'",
+    )
+    assert (await rest.app.get("/v1/workflows/welcome")).json()["version"] == 2
+    assert (await rest.app.patch("/v1/workflows/welcome", json={"active": False})).status_code == 200
+
+
 class TestDefinitions:
     async def test_changed_content_is_a_new_version_and_equal_content_is_not(self, rest):
         created = await put(rest)

@@ -179,16 +179,16 @@ class WorkflowCatalog:
         """Check a definition and its references. Raises Invalid with all errors."""
         # In a thread: compiling the texts of the steps takes seconds and would block the event loop.
         definition = await asyncio.to_thread(definitions.parse, value)
-        errors = [
-            error
-            for path, step in steps_with_paths(value)
-            for error in await self._reference_errors(tenant, key, path, step)
-        ]
-        validation.check(errors)
+        validation.check(await self._reference_errors(tenant, key, value))
         return definition
 
-    async def _reference_errors(self, tenant: str, key: str, path: str, step: Mapping[str, Any]) -> list[FieldError]:
-        """Return the errors of the template, the workflow and the function that a step names. A workflow may trigger itself."""
+    async def _reference_errors(self, tenant: str, key: str, value: Any) -> list[FieldError]:
+        """Return the errors of the templates, the workflows and the functions that the steps of a valid definition name."""
+        steps = steps_with_paths(value)
+        return [error for path, step in steps for error in await self._step_errors(tenant, key, path, step)]
+
+    async def _step_errors(self, tenant: str, key: str, path: str, step: Mapping[str, Any]) -> list[FieldError]:
+        """Return the errors of what a step names. A workflow may trigger itself."""
         if step["type"] == "python" and tenant != PROJECT:
             return [FieldError(f"{path}.type", OWN_FUNCTIONS)]
         for field in ("template", "layout"):
@@ -235,6 +235,10 @@ class WorkflowCatalog:
                 found = await Versions(self._db).find(WORKFLOWS, owner, key, version)
                 if found is None:
                     raise Invalid.of("version", f"names an unknown version {version}")
+                # What was stored is valid; the objects that it names may have been deleted since.
+                if errors := await self._reference_errors(owner, key, msgspec.json.decode(found.body)):
+                    wrong = f"{errors[0].field}: {errors[0].message}"
+                    raise Conflict(f"Version {version} cannot be used any more: {wrong}")
                 body = FORM.restored(body, found)
             current = _decode(body)
             if active is not None:
