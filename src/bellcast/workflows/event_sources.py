@@ -325,11 +325,17 @@ class EventReactions(Struct, eq=False):
 
     async def last_failures(self, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the last failures of sources with events of this tenant, of those that have failed, as the API shows them."""
-        found = await Documents(self.engines().db).several([(ERRORS, tenant, key) for key in keys])
-        return {
-            key: {**msgspec.json.decode(document.body), "last_error_at": times.to_rfc3339(document.updated_at)}
-            for (_, _, key), document in found.items()
-        }
+        kinds = dict.fromkeys([(ERRORS, tenant), (SOURCES, tenant), (SOURCES, PROJECT)])
+        stored = await Documents(self.engines().db).several([(*kind, key) for key in keys for kind in kinds])
+        found: dict[str, dict[str, Any]] = {}
+        for key in keys:
+            failure = stored.get((ERRORS, tenant, key))
+            source = stored.get((SOURCES, tenant, key)) or stored.get((SOURCES, PROJECT, key))
+            # Else it is of an earlier source with this key, which was deleted or is overridden.
+            if failure is not None and source is not None and failure.updated_at >= source.created_at:
+                at = times.to_rfc3339(failure.updated_at)
+                found[key] = {**msgspec.json.decode(failure.body), "last_error_at": at}
+        return found
 
     async def _fire(self, source: EventSource, tenant: str, values: Mapping[str, Any], own_key: str | None) -> None:
         engines = self.engines()

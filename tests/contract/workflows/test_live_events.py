@@ -218,6 +218,20 @@ class TestSources:
         }
         assert "c" not in failures
 
+    async def test_source_has_no_failure_of_an_earlier_one_with_its_key(self, world: WorkflowWorld, app: App) -> None:
+        wrong = {"to": "{{ event.data.nothing }}", "title": "x"}
+        await put_source(world, "a", notification=wrong)
+        for tenant in ("", "acme"):
+            await publish(world, "lead.assigned", {}, recipient="alice", tenant=tenant)
+            assert list(await world.workflows.sources.last_failures(tenant, ["a"])) == ["a"]
+        world.clock.advance(1)
+        await put_source(world, "a", tenant="acme", notification=wrong)
+        assert await world.workflows.sources.last_failures("acme", ["a"]) == {}
+        await world.store.documents.delete(event_sources.SOURCES, "", "a")
+        assert await world.workflows.sources.last_failures("", ["a"]) == {}
+        await put_source(world, "a", notification=wrong)
+        assert await world.workflows.sources.last_failures("", ["a"]) == {}
+
     async def test_source_of_a_tenant_replaces_the_projects(self, world: WorkflowWorld, app: App) -> None:
         await put_source(world, notification={"to": "alice", "title": "project"})
         await put_source(world, tenant="acme", notification={"to": "alice", "title": "acme"})
