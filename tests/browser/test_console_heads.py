@@ -52,7 +52,7 @@ def test_list_that_the_server_does_not_search_is_searched_in_its_rows(open_conso
     def keys_after(route: Route) -> None:
         place = 1 if "after=" in route.request.url else 0
         key = {"scopes": ["send"], "tenants": None, "created_at": "2026-03-05T10:00:00Z", "expires_at": None}
-        more = {"created_by": None, "used_at": None, "revoked_at": None}
+        more = {"used_at": None, "revoked_at": None}
         rows = [{**key, **more, "id": f"k{place}{n}", "name": name} for n, name in enumerate(names[place])]
         route.fulfill(json={"keys": rows, "next": "k01" if is_paged and not place else None})
 
