@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from django.utils.functional import lazystr
 from django.utils.safestring import mark_safe
-from django.utils.translation import gettext_lazy
 
 from bellcast.client import (
     Credentials,
@@ -34,14 +34,6 @@ class Name(StrEnum):
     ALICE = "alice"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def django():
-    from django.conf import settings
-
-    if not settings.configured:
-        settings.configure(USE_I18N=False)
-
-
 def body(request):
     return msgspec.json.decode(request.content)
 
@@ -54,9 +46,9 @@ def body(request):
         (ID, str(ID)),
         (Name.ALICE, "alice"),
         (mark_safe("<b>"), "<b>"),
-        (gettext_lazy("New booking"), "New booking"),
+        (lazystr("New booking"), "New booking"),
     ],
-    ids=["str", "int", "UUID", "StrEnum", "SafeString", "gettext_lazy"],
+    ids=["str", "int", "UUID", "StrEnum", "SafeString", "lazystr"],
 )
 def test_text_of_every_accepted_type_becomes_a_plain_string(value, text):
     assert type(arguments.text("x", value)) is str
