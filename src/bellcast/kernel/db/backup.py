@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from bellcast.kernel.db import sqlite_identity
 from bellcast.kernel.db.migrations import sqlite as migrations
-from bellcast.kernel.db.sqlite_connection import connect, make_private, translated
-from bellcast.kernel.db.sqlite_identity import FolderLock
+from bellcast.kernel.db.sqlite_connection import FolderLock, connect, make_private, renew_identity, translated
 from bellcast.kernel.errors import Conflict, DiskFull, NotFound, Unavailable
 
 COPY_BATCH_PAGES = 2_000  # a step: 8 MiB, a few milliseconds; then `progress` is called
@@ -48,7 +46,7 @@ def restore(source: Path, database: Path, progress: Progress) -> None:
             with closing(connect(ready)) as restored:
                 if migrations.pending(restored):
                     migrations.migrate(restored)
-                sqlite_identity.renew(restored, lock, replaced=True)
+                renew_identity(restored, lock, replaced=True)
                 restored.execute("PRAGMA journal_mode = DELETE")
             with closing(open_database(ready)) as restored:
                 verify(restored)
@@ -68,7 +66,7 @@ def renew_positions(database: Path) -> None:
     with stopped(database) as lock:
         with closing(connect(database)) as store:
             migrations.pending(store)  # not another program's, and not newer
-            sqlite_identity.renew(store, lock, replaced=True)
+            renew_identity(store, lock, replaced=True)
         lock.note(is_in_use=False)
 
 

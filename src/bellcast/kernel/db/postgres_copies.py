@@ -11,11 +11,11 @@ from pathlib import Path
 
 import asyncpg
 
-from bellcast.kernel.db import backup, postgres_connection, sqlite_identity, statements
+from bellcast.kernel.db import backup, postgres_connection, statements
 from bellcast.kernel.db.backup import Progress
 from bellcast.kernel.db.migrations import postgres as postgres_migrations
 from bellcast.kernel.db.migrations import sqlite as migrations
-from bellcast.kernel.db.sqlite_connection import connect, translated
+from bellcast.kernel.db.sqlite_connection import connect, translated, write_identity
 from bellcast.kernel.errors import BellcastError, Conflict, NotFound
 
 COPY_BATCH_ROWS = 5_000  # a step: about 100 ms; then `progress` is called
@@ -200,7 +200,7 @@ async def _dump_tables(source: asyncpg.Connection, copy: sqlite3.Connection, pro
             ((found,),) = copy.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
             if found != expected:
                 raise BellcastError(f"{table}: expected {expected} rows, found {found}.")
-        sqlite_identity.write(copy)
+        write_identity(copy)
         copy.execute("COMMIT")
     return counts
 

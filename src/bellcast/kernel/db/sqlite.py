@@ -17,12 +17,21 @@ import structlog
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import MAX_BACKOFF_SECONDS
-from bellcast.kernel.db import backup, sqlite_identity
+from bellcast.kernel.db import backup
 from bellcast.kernel.db.engine import Engine, P, T
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script, WriteCommand
-from bellcast.kernel.db.sqlite_connection import WRITER_CACHE, SqliteConnection, connect, translated
-from bellcast.kernel.db.sqlite_identity import FolderLock
+from bellcast.kernel.db.sqlite_connection import (
+    WRITER_CACHE,
+    FolderLock,
+    SqliteConnection,
+    check_log,
+    connect,
+    log_of,
+    renew_identity,
+    translated,
+    warn_replaced,
+)
 from bellcast.kernel.db.writer import (
     SMALL_BATCH_SECONDS,
     SQLITE,
@@ -234,14 +243,14 @@ class SqliteEngine(Engine):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # notifications are private
             self._lock.acquire()
             backup.discard_restore(self._path)
-            sqlite_identity.check_log(self._path, self._lock)
+            check_log(self._path, self._lock)
             # A server was killed, but the log that it left is not there. Checked before a connection creates one.
-            is_replaced = self._lock.is_in_use and not sqlite_identity.log_of(self._path).exists()
+            is_replaced = self._lock.is_in_use and not log_of(self._path).exists()
             await asyncio.to_thread(self._migrate, is_replaced=is_replaced)
             self._reader = SqliteConnection(connect(self._path))
             self._background = SqliteConnection(connect(self._path), off_loop=True)
             self._writer = SqliteWriter(SqliteConnection(connect(self._path, cache=WRITER_CACHE)))
-            self._lock.note(is_in_use=sqlite_identity.log_of(self._path).exists())
+            self._lock.note(is_in_use=log_of(self._path).exists())
         except BaseException as error:
             await self.close()
             if not isinstance(error, sqlite3.Error | OSError):
@@ -252,16 +261,16 @@ class SqliteEngine(Engine):
 
     def _migrate(self, *, is_replaced: bool) -> None:
         if is_replaced:
-            sqlite_identity.warn_replaced()
+            warn_replaced()
         first = connect(self._path)
         try:
             if migrations.pending(first):
                 migrations.migrate(first, self.schema)
-            sqlite_identity.renew(first, self._lock, replaced=is_replaced)
+            renew_identity(first, self._lock, replaced=is_replaced)
         finally:
             first.close()
             self.schema.migration = None
-        log_file = sqlite_identity.log_of(self._path)
+        log_file = log_of(self._path)
         if not log_file.exists() or log_file.stat().st_size == 0:  # closing the last connection has emptied it
             self._lock.note(in_file=self._lock.identities[0], is_in_use=False)
 
@@ -305,7 +314,7 @@ class SqliteEngine(Engine):
         async with self._background_lock:
             if self._reader is not None:
                 with contextlib.suppress(sqlite3.Error, OSError):  # a full disk; the next start knows both identities
-                    await self._reader.in_thread(sqlite_identity.renew, self._reader.raw, self._lock)
+                    await self._reader.in_thread(renew_identity, self._reader.raw, self._lock)
             for connection in (self._background, self._reader):
                 if connection is not None:
                     connection.close()
