@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import pytest
 
-from bellcast.inbox.types.inboxes import Action, Query
+from bellcast.inbox.types.inboxes import Action, Query, parse_position
 from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import times
@@ -141,9 +141,11 @@ async def test_counters_equal_rows_and_no_deadlock_occurs_under_concurrent_write
         listed = await pair.second.store.inboxes.page(inbox.number, Query(limit=1000))
         unread = sum(row.read_at is None for row in listed.notifications)
         unseen = sum(row.seen_at is None for row in listed.notifications)
-        assert (listed.state.unread, listed.state.unseen) == (unread, unseen)
+        assert (listed.unread, listed.unseen) == (unread, unseen)
         changes = (await pair.first.store.inboxes.changes(inbox.number, 0, 10_000)).rows
-        assert max((change.revision for change in changes), default=0) <= listed.state.revision
+        position = parse_position(listed.position)
+        assert position is not None
+        assert max((change.revision for change in changes), default=0) <= position.revision
     connection = await asyncpg.connect(pair.url)
     deadlocks = await connection.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     await connection.close()
