@@ -8,6 +8,7 @@ import pytest
 from bellcast.auth import link_tokens
 from bellcast.channels import links
 from bellcast.channels.links import Unsubscription
+from bellcast.inbox import inboxes
 from bellcast.kernel import times
 from bellcast.preferences.types import MAX_ENTRIES
 from tests.journey.rest import PROJECT, Rest, fields
@@ -40,6 +41,30 @@ async def test_every_change_sets_the_time(rest: Rest) -> None:
         now = after_a_minute(rest)
         changed = await caller.request(method, path, json={"channels": {"sms": False}})
         assert changed.json()["updated_at"] == now == await updated_at(rest)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/v1/preferences", {"channels": {"sms": False}}),
+        ("PATCH", "/v1/preferences", {"channels": {"sms": False}}),
+        ("POST", "/v1/push-endpoints", {"kind": "fcm", "token": "cVx3:APA91bH"}),
+    ],
+)
+async def test_own_request_does_not_create_a_recipient_that_was_erased_meanwhile(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: dict[str, Any]
+) -> None:
+    alice, enter = rest.recipient("alice"), inboxes.enter
+
+    async def erased(*args: Any) -> Any:
+        entered = await enter(*args)
+        assert (await rest.app.delete("/v1/recipients/alice")).status_code == 204
+        return entered
+
+    monkeypatch.setattr(inboxes, "enter", erased)
+    response = await alice.request(method, path, json=body)
+    assert (response.status_code, response.json()["code"]) == (401, "unauthenticated")
+    assert (await rest.app.get("/v1/recipients/alice")).status_code == 404
 
 
 @pytest.mark.parametrize(

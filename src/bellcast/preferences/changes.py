@@ -1,7 +1,6 @@
 """Changes of a recipient's own preferences, published to its connections and to webhooks, and of the defaults."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -20,7 +19,6 @@ from bellcast.preferences.types import (
     Preferences,
     PreferencesChanged,
     decode,
-    merge_patch,
     name_errors,
 )
 from bellcast.recipients.types import RecipientOfLink
@@ -29,14 +27,6 @@ from bellcast.recipients.types import RecipientOfLink
 MAX_CHANGE_ROUNDS = 100
 # Unknown workflows in one error. Each is a query, and a recipient's own request may name any.
 SHOWN_UNKNOWN = 10
-
-
-def merged(document: dict[str, Any], before: bytes | None, *, merge: bool) -> dict[str, Any]:
-    """Return the document that a request writes: its own, or the stored one with this one applied as a merge patch. In a
-    complete document, null means absent."""
-    patched = merge_patch(msgspec.json.decode(before), document) if merge and before is not None else document
-    result: dict[str, Any] = merge_patch({}, patched)
-    return result
 
 
 def errors(value: Preferences, before: Preferences, types: Mapping[str, NotificationType]) -> validation.FieldErrors:
@@ -82,9 +72,12 @@ async def change_preferences(
     key: str,
     change: Callable[[bytes | None], Preferences],
     link: RecipientOfLink | None = None,
+    *,
+    is_own: bool = False,
 ) -> tuple[Preferences, int]:
     """Replace a recipient's own preferences with the result of a function of them; the recipient need not exist yet.
-    Return them, and the time of the change (UTC milliseconds). By a link, raises NotFound if its recipient does not
+    Return them, and the time of the change (UTC milliseconds). If the request `is_own`, raises SessionRevoked if the recipient was
+    erased after its session was checked. By a link, raises NotFound if its recipient does not
     exist, or was erased after the link was issued."""
     table = OwnPreferencesTable(engines.db)
     for _ in range(MAX_CHANGE_ROUNDS):
@@ -95,7 +88,15 @@ async def change_preferences(
         document, switches = msgspec.json.encode(preferences), preferences.switches_inbox
         now = engines.clock.now()
         is_written = await table.put(
-            tenant, key, document, now, switches_inbox=switches, events=events, before=before or b"", link=link
+            tenant,
+            key,
+            document,
+            now,
+            switches_inbox=switches,
+            events=events,
+            before=before or b"",
+            link=link,
+            is_own=is_own,
         )
         if is_written is None:
             raise NotFound("This link is no longer valid.")

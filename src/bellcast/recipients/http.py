@@ -412,7 +412,8 @@ async def register_endpoint(call: ResourceCall[PushRegistration]) -> Any:
         auth=None if body.keys is None else body.keys.auth,
         registered_at=now,
     )
-    id, is_new = await PushEndpoints(engines.db).put(tenant, recipient, endpoint, MAX_PUSH_ENDPOINTS)
+    is_own = inbox.is_own(call.request)
+    id, is_new = await PushEndpoints(engines.db).put(tenant, recipient, endpoint, MAX_PUSH_ENDPOINTS, is_own=is_own)
     return responses.json(RegisteredEndpoint(id), 201 if is_new else 200)
 
 

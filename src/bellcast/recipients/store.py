@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from bellcast.inbox.store import announcements
-from bellcast.inbox.types.inboxes import Position
+from bellcast.inbox.types.inboxes import Position, SessionRevoked
 from bellcast.kernel import times
 from bellcast.kernel.db import columns, lists
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
@@ -75,6 +75,17 @@ def ensure_recipient(tenant: str, key: str, now: int) -> Script[tuple[int, bool]
     yield from ensure_recipients(tenant, [key], now)
     ((number, _),) = yield Statement("recipient_number", params)
     return int(number), True
+
+
+def inbox_to_write(tenant: str, key: str, now: int, *, is_own: bool) -> Script[int]:
+    """Return the number of a recipient's inbox; create it if it is missing. A recipient's own request creates none: it raises
+    SessionRevoked if the recipient was erased after its session was checked."""
+    if not is_own:
+        return (yield from ensure_recipient(tenant, key, now))[0]
+    found = yield Statement("recipient_number", {"tenant": tenant, "key": key})
+    if not found:
+        raise SessionRevoked(now)
+    return int(found[0][0])
 
 
 def ensure_recipients(tenant: str, keys: Sequence[str], now: int) -> Script[None]:
@@ -455,10 +466,12 @@ class PushEndpoints(StoreTable):
     """Push endpoints. An address exists only once across all tenants."""
 
     @write_to_recipient
-    def put(self, tenant: str, recipient: str, endpoint: PushEndpoint, limit: int) -> Script[tuple[str, bool]]:
-        """Register an endpoint; creates the recipient. A known address keeps its id and moves to this recipient. Beyond
+    def put(
+        self, tenant: str, recipient: str, endpoint: PushEndpoint, limit: int, *, is_own: bool = False
+    ) -> Script[tuple[str, bool]]:
+        """Register an endpoint; creates the recipient, unless the request `is_own`. A known address keeps its id and moves to this recipient. Beyond
         `limit` endpoints, the recipient's oldest are deleted. Return the id, and whether the address is new."""
-        inbox, _ = yield from ensure_recipient(tenant, recipient, endpoint.registered_at)
+        inbox = yield from inbox_to_write(tenant, recipient, endpoint.registered_at, is_own=is_own)
         params = {**msgspec.structs.asdict(endpoint), "public_key": endpoint.p256dh, "tenant": tenant, "inbox": inbox}
         is_new = not (yield Statement("push_endpoint_find", params))
         ((id,),) = yield Statement("push_endpoint_write", params)

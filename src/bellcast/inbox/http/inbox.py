@@ -53,6 +53,11 @@ async def inbox_of(request: ApiRequest) -> Inbox:
     return opened.inbox
 
 
+def is_own(request: ApiRequest) -> bool:
+    """Return whether the request has a session of the recipient, rather than permissions of the server."""
+    return "principal" in request.scope["state"]
+
+
 ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 

@@ -105,7 +105,8 @@ async def change(call: ResourceCall[dict[str, Any]], *, merge: bool = True) -> A
 
     A merge patch (RFC 7396): null removes a field, so that the default of the tenant or project applies."""
     (key,) = call.key
-    return await write(call.ctx, call.tenant, key, call.body, merge=merge, is_dry_run=call.is_dry_run)
+    is_own = inbox.is_own(call.request)
+    return await write(call.ctx, call.tenant, key, call.body, merge=merge, is_dry_run=call.is_dry_run, is_own=is_own)
 
 
 OPERATIONS = [
@@ -201,6 +202,7 @@ async def write(
     merge: bool,
     is_dry_run: bool,
     link: RecipientOfLink | None = None,
+    is_own: bool = False,
 ) -> dict[str, Any]:
     """Write a recipient's own preferences: a document, or a merge patch. Return them as EffectivePreferences. Raises Invalid."""
     stored = (await OwnPreferencesTable(ctx.engines.db).get(tenant, key)).document
@@ -213,7 +215,7 @@ async def write(
     if is_dry_run:
         preferences, now = apply(stored), ctx.engines.clock.now()
     else:
-        preferences, now = await changes.change_preferences(ctx.engines, tenant, key, apply, link)
+        preferences, now = await changes.change_preferences(ctx.engines, tenant, key, apply, link, is_own=is_own)
     return await with_effective(ctx, tenant, key, preferences, now)
 
 
@@ -291,7 +293,8 @@ def apply_document(
     def check(value: Preferences, _: ApiContext) -> None:
         validation.check(changes.errors(value, decode(before), types))
 
-    text = msgspec.json.encode(changes.merged(document, before, merge=merge))
+    patched = merge_patch(msgspec.json.decode(before), document) if merge and before is not None else document
+    text = msgspec.json.encode(merge_patch({}, patched))  # in a complete document, null means absent
     return request_body.json(text, request_body.Shape(Preferences, check), ctx)
 
 
