@@ -8,7 +8,6 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from bellcast.engines import Engines
-from bellcast.kernel import validation
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live_feed import FeedEvent, redact
@@ -66,9 +65,3 @@ def _feed_event(event: LiveEvent, at: int, delivered: int, trace: str | None) ->
         trace=trace,
         fields=fields if event.data is UNSET else {**fields, "data": redact(event.data)},
     )
-
-
-async def publish_from_handler(engines: Engines, tenant: str, topic: str, name: str, data: Any) -> None:
-    """Publish an event of the app's handler. Raises, in the handler, if the broker cannot encode the data."""
-    validation.check(validation.data("data", data, 0))
-    await publish(engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))

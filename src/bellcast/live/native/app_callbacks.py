@@ -15,6 +15,7 @@ from bellcast.calls import Call
 from bellcast.engines import Engines
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
+from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import resume
@@ -26,7 +27,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.native.protocol import WEBSOCKET
 from bellcast.live.wiring import LiveContext
-from bellcast.topics import publishing as events
+from bellcast.topics import publishing
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,9 @@ class NativeCallContext:
         self.pending_topics: dict[str, Grant] | None = None if self.pending_frames is None else {}
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
-        await events.publish_from_handler(self._engines, self._connection.principal.tenant, topic, name, data)
+        validation.check(validation.data("data", data, 0))  # raised in the handler, not by the broker
+        event = LiveEvent(tenant=self._connection.principal.tenant, name=name, data=data, topic=topic)
+        await publishing.publish(self._engines, event)
 
     async def disconnect(self) -> None:
         await self.close(reconnect=False)
