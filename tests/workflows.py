@@ -29,7 +29,7 @@ from bellcast.preferences.types import Channel
 from bellcast.recipients.types import RecipientFields
 from bellcast.server.wire_parts import WorkflowParts
 from bellcast.webhooks.types import WebhookSink
-from bellcast.workflows.calls import StepFunction
+from bellcast.workflows.step_calls import StepFunction
 from bellcast.workflows.tasks import Task
 from bellcast.workflows.triggers import TriggerDraft
 from bellcast.workflows.types import runs

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bellcast.server.wire_parts import BUILT_IN_SLOTS
-from bellcast.workflows.calls import HTTP_SLOTS
+from bellcast.workflows.step_calls import HTTP_SLOTS
 from tests.push_browser import Browser
 from tests.servers import ServerProcess
 from tests.smtp_server import smtp_server

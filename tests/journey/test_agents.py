@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from bellcast.agents import documentation
-from bellcast.agents.calls import Agents
+from bellcast.agents.tool_calls import Agents
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.identities import Caller
 from tests.clock import FakeClock

@@ -8,7 +8,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from bellcast import build
-from bellcast.agents.calls import Agents
+from bellcast.agents.tool_calls import Agents
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Caller
 

@@ -12,7 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from bellcast import calls
-from bellcast.agents.calls import Agents
+from bellcast.agents.tool_calls import Agents
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.store import Keys
 from bellcast.calls import CallBackend

@@ -60,12 +60,12 @@ from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import schedule_firing, schedules
-from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.event_sources import SOURCES, USES, EventReactions, SourceUse
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.flows import Workflows
 from bellcast.workflows.run_steps import RunSteps
 from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.step_calls import StepCalls
 from bellcast.workflows.store import run_commits
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.tasks import ScheduledTasks

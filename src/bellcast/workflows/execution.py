@@ -31,9 +31,9 @@ from bellcast.preferences.types import Channel
 from bellcast.templates.rendering import SharedResults
 from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows import engine, run_steps
-from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
+from bellcast.workflows.step_calls import StepCalls
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs

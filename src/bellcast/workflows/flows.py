@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from bellcast.kernel import setting_values, validation
 from bellcast.kernel.errors import FieldError, Invalid, SettingsError
 from bellcast.workflows import definitions, schedule_times
-from bellcast.workflows.calls import StepFunction
+from bellcast.workflows.step_calls import StepFunction
 from bellcast.workflows.tasks import Task
 
 DEFAULT_NAME = "workflows"

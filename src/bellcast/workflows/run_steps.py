@@ -19,8 +19,7 @@ from bellcast.recipients.types import Profile
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
 from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Template
-from bellcast.workflows import calls as step_calls
-from bellcast.workflows import cron, engine, triggers
+from bellcast.workflows import cron, engine, step_calls, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
 from bellcast.workflows.triggers import TriggerDraft, Triggers

@@ -20,7 +20,7 @@ from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.jobs.slots import MAX_TIMEOUTS
 from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import Response
-from bellcast.workflows import calls, event_sources
+from bellcast.workflows import event_sources, step_calls
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunCommit, restarted
 from tests.clock import FakeClock
@@ -615,7 +615,7 @@ async def test_python_step_uses_no_thread_of_asyncio(store: Store, clock: FakeCl
 async def test_function_that_hangs_is_skipped_like_a_server(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "FUNCTION_TIMEOUT_MS", 1)
+    monkeypatch.setattr(step_calls, "FUNCTION_TIMEOUT_MS", 1)
 
     async def hang(run: Any) -> None:
         await asyncio.Event().wait()
