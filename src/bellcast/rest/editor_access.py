@@ -270,9 +270,8 @@ def _switches_escaping_off(source: str) -> bool:
         return True
     if next(tree.find_all((nodes.EvalContextModifier, nodes.ScopedEvalContextModifier)), None) is not None:
         return True
-    return any(one.name == "safe" or (one.name == "map" and _may_map_safe(one)) for one in tree.find_all(nodes.Filter))
-
-
-def _may_map_safe(filter: nodes.Filter) -> bool:
-    is_computed = filter.dyn_args is not None or any(not isinstance(one, nodes.Const) for one in filter.args)
-    return is_computed or any(one.value == "safe" for one in filter.args if isinstance(one, nodes.Const))
+    for one in tree.find_all(nodes.Filter):
+        given = [arg.value if isinstance(arg, nodes.Const) else None for arg in one.args]  # None: computed
+        if one.name == "safe" or (one.name == "map" and (one.dyn_args is not None or {"safe", None} & {*given})):
+            return True
+    return False

@@ -20,7 +20,6 @@ from bellcast.kernel.identities import Caller, KeyScope, Principal
 from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.operators.types import Role
 from bellcast.rest import context, editor_access, tenants
-from bellcast.rest.context import ApiContext
 from bellcast.rest.tenants import TenantRule
 
 # A scope of servers, "recipient", or "operator" (any operator of the console).
@@ -75,7 +74,12 @@ async def authorize(
         principal = await ctx.authenticator.recipient(credentials, "request")
         state["principal"] = scope["extensions"][ACCEPTED] = principal
         return
-    operator = await _operator(request, ctx)
+    operator: Caller | None = None
+    sessions, values = ctx.find(ConsoleSessions), state[HEADER_VALUES]
+    if sessions is not None and COOKIE in values and AUTHORIZATION not in values:  # other credentials take precedence
+        browser = browser_request(request)
+        state[HAS_SESSION] = session_token(browser) is not None
+        operator = await sessions.caller(browser)
     is_open = required_scope != "operator"
     claims = await editor_access.authenticate(ctx, credentials) if operator is None and is_open else None
     if claims is not None:
@@ -119,17 +123,6 @@ def require_one(request: ApiRequest, *, is_one: bool) -> None:
     """Raise Forbidden if an operator with the role support acts on more than one recipient or failure."""
     if not is_one and caller(request).role == "support":
         raise Forbidden("Your role, support, permits this only for one at a time.")
-
-
-async def _operator(request: ApiRequest, ctx: ApiContext) -> Caller | None:
-    """Return the operator of the session cookie. Other credentials take precedence."""
-    state: dict[str, Any] = request.scope["state"]
-    sessions = ctx.find(ConsoleSessions)
-    if sessions is None or AUTHORIZATION in state[HEADER_VALUES] or COOKIE not in state[HEADER_VALUES]:
-        return None
-    browser = browser_request(request)
-    state[HAS_SESSION] = session_token(browser) is not None
-    return await sessions.caller(browser)
 
 
 def browser_request(request: ApiRequest) -> BrowserRequest:

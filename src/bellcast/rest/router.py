@@ -86,9 +86,20 @@ class ApiRouter:
             response = await self._response(request)
             await response(scope, receive, send)
         except Exception as failure:
-            if HAS_STARTED in scope["state"]:
+            state = scope["state"]
+            if HAS_STARTED in state:
                 raise
-            await responses.problem(_refusal(request, failure))(scope, receive, send)
+            # Details of unexpected exceptions are only logged.
+            refused, which = BellcastError(), {"path": state["logged_path"], "request_id": state["request_id"]}
+            if isinstance(failure, Disconnected):
+                refused = BadRequest("The request ended early.")
+            elif not isinstance(failure, BellcastError):
+                log.exception("request_failed", **which)
+            else:
+                refused = failure
+                if failure.status >= 500:
+                    log.warning("request_refused", code=failure.code, detail=failure.detail, **which)
+            await responses.problem(refused)(scope, receive, send)
 
     async def _response(self, request: ApiRequest) -> ASGIApp:
         scope = request.scope
@@ -121,20 +132,6 @@ def _segments(path: str) -> list[str]:
 def _allow(methods: Collection[str]) -> str:
     """Return the Allow header: the methods, OPTIONS, and HEAD if GET is allowed."""
     return ", ".join(sorted({*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
-
-
-def _refusal(request: ApiRequest, failure: Exception) -> BellcastError:
-    """Return the error for the client. Details of unexpected exceptions are only logged."""
-    if isinstance(failure, Disconnected):
-        return BadRequest("The request ended early.")
-    state = request.scope["state"]
-    which = {"path": state["logged_path"], "request_id": state["request_id"]}
-    if not isinstance(failure, BellcastError):
-        log.error("request_failed", **which, exc_info=failure)
-        return BellcastError()
-    if failure.status >= 500:
-        log.warning("request_refused", code=failure.code, detail=failure.detail, **which)
-    return failure
 
 
 PARAMETER = "{token}"

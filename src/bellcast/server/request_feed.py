@@ -1,5 +1,6 @@
 """A request while it is served, as an event of the feed, and as an entry of its request list; calls of the app as events."""
 
+import contextlib
 import re
 import time
 from typing import Any
@@ -145,7 +146,15 @@ def served(request: LoggedRequest, now: int) -> ServedRequest:
     route, body, recipient, tenant = state.get("route") or path, request.body, caller["recipient"], caller["tenant"]
     is_app, is_small = caller["key"] or caller["operator"], body is not None and len(body) <= MAX_BODY
     shows_body = is_app and (is_small or is_refusal(status, code)) and not route.startswith(SECRET_ROUTES)
-    detail, errors = (None, ()) if request.problem is None else _explanation(request.problem)
+    detail, errors = None, tuple[FieldError, ...]()
+    if request.problem is not None:
+        with contextlib.suppress(msgspec.DecodeError):  # the form of another dialect has neither
+            problem = msgspec.json.decode(request.problem, type=Problem)
+            detail = cut(problem.detail, MAX_LISTED)
+            errors = tuple(
+                FieldError(cut(one.field, MAX_LISTED), cut(one.message, MAX_LISTED))
+                for one in problem.errors[:MAX_LISTED_ERRORS]
+            )
     return ServedRequest(
         id=state["request_id"],
         at=now,
@@ -165,18 +174,6 @@ def served(request: LoggedRequest, now: int) -> ServedRequest:
         origin=request.origin,
         client=None if client is None else client[0],
         body=body if shows_body else None,
-    )
-
-
-def _explanation(body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
-    """Return the detail and the wrong fields of an error body; neither of one in the form of another dialect."""
-    try:
-        problem = msgspec.json.decode(body, type=Problem)
-    except msgspec.DecodeError:
-        return None, ()
-    wrong = problem.errors[:MAX_LISTED_ERRORS]
-    return cut(problem.detail, MAX_LISTED), tuple(
-        FieldError(cut(one.field, MAX_LISTED), cut(one.message, MAX_LISTED)) for one in wrong
     )
 
 
