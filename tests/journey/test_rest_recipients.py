@@ -2,6 +2,7 @@
 
 import pytest
 
+from bellcast.kernel.concurrency import STEP, Scheduler
 from bellcast.recipients.http import MAX_KEYS
 from bellcast.recipients.store import Recipients
 from bellcast.recipients.types import RecipientFields, SessionsRevoked, SubscriptionEnded
@@ -105,6 +106,19 @@ class TestRecipients:
             response = await rest.app.put("/v1/tenants/acme", json={"settings": {field: value}})
             assert list(fields(response)) == [f"settings.{field}"]
         assert (await rest.app.get("/v1/recipients/alice")).json()[field] == right[-1]
+
+    async def test_bulk_in_flight_does_not_create_its_erased_tenant_again(self, rest, monkeypatch):
+        async def erase(scheduler: Scheduler) -> None:
+            """Erase the tenant between the first two slices."""
+            monkeypatch.undo()
+            rest.clock.advance(1)
+            assert (await rest.app.delete("/v1/tenants/acme")).status_code == 204
+
+        monkeypatch.setattr(Scheduler, "wait", erase)
+        body = [{"key": f"r{number}"} for number in range(STEP + 1)]
+        results = (await rest.app.post("/v1/recipients/bulk?tenant=acme", json=body)).json()["results"]
+        assert [one["error"]["code"] for one in results if one.get("error")] == ["conflict"]
+        assert (await rest.app.get("/v1/tenants/acme")).status_code == 404
 
     async def test_bulk_names_the_row_and_the_field(self, rest):
         body = [{"key": "a", "timezone": "UTC"}, {"key": "b", "timezone": "Vienna"}, {"key": "c", "locale": "xx_YY_zz"}]

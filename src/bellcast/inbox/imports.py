@@ -30,10 +30,15 @@ class BulkImport(Struct, eq=False):
     limits: Limits
     _failure: BellcastError | None = None
     existing: int = 0  # items that an earlier import added
+    _now: int = 0
+
+    def __post_init__(self) -> None:
+        """Take the time of all parts: those after the erasure of a tenant are refused for it."""
+        self._now = self.engines.clock.now()
 
     async def send(self, drafts: Sequence[ImportedDraft | BellcastError]) -> list[bytes | BellcastError]:
         """Commit the next notifications; return responses and refusals in the same order."""
-        prepared = await _prepare_many(self.engines, self.limits, drafts)
+        prepared = await _prepare_many(self.engines, self.limits, drafts, self._now)
         requests = [one for one in prepared if isinstance(one, ImportRequest)]
         results: list[bytes | BellcastError]
         if self._failure is None:
@@ -51,14 +56,13 @@ async def plan_many(
     engines: Engines, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
 ) -> list[int | BellcastError]:
     """Return the number of recipients of each draft, or its refusal. Earlier imports are not considered."""
-    prepared = await _prepare_many(engines, limits, drafts)
+    prepared = await _prepare_many(engines, limits, drafts, engines.clock.now())
     return [len(one.recipients) if isinstance(one, ImportRequest) else one for one in prepared]
 
 
 async def _prepare_many(
-    engines: Engines, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
+    engines: Engines, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError], now: int
 ) -> list[ImportRequest | BellcastError]:
-    now = engines.clock.now()
     prepared: list[ImportRequest | BellcastError] = []
     async for draft in engines.pace.each(drafts):
         prepared.append(_prepare(engines, limits, draft, now))

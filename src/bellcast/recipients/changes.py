@@ -10,12 +10,20 @@ from bellcast.recipients.types import Recipient, RecipientFields, Subscription, 
 
 
 async def put(
-    engines: Engines, tenant: str, key: str, fields: RecipientFields, *, replace: bool, is_new: bool | None = None
+    engines: Engines,
+    tenant: str,
+    key: str,
+    fields: RecipientFields,
+    *,
+    replace: bool,
+    is_new: bool | None = None,
+    since: int | None = None,
 ) -> tuple[Recipient, bool]:
     """Write a recipient; return whether it is new. Raises PreconditionFailed if it `is_new` and exists, NotFound if it is not and
-    does not exist."""
+    does not exist, and TenantErased for a tenant that was erased `since` the request began, by default now."""
+    now = engines.clock.now() if since is None else since
     recipient, created, events = await Recipients(engines.db).put(
-        tenant, key, fields, engines.clock.now(), replace=replace, is_new=is_new
+        tenant, key, fields, now, replace=replace, is_new=is_new
     )
     await engines.broker.publish(*events)
     return recipient, created

@@ -240,10 +240,14 @@ async def write_many(request: ApiRequest) -> ASGIApp:
     is_dry_run = request_body.is_dry_run(request)
     results: list[WrittenRecipient] = []
     named: set[str | None] = set()
+    began = ctx.engines.clock.now()
     async for some in ctx.engines.pace.slices(items):
         read = [_read_one(ctx, item) async for item in ctx.engines.pace.each(some)]
         numbered = enumerate(read, len(results))
-        writes = [_write_one(request, ctx, number, fields, named, is_dry_run=is_dry_run) for number, fields in numbered]
+        writes = [
+            _write_one(request, ctx, number, fields, named, None if is_dry_run else began)
+            for number, fields in numbered
+        ]
         results += await asyncio.gather(*writes)
     tenants.log_tenant_of_items(request, guards.caller(request), named)
     return responses.json(WrittenRecipients(results))
@@ -264,17 +268,17 @@ async def _write_one(
     number: int,
     fields: BulkRecipient | BellcastError,
     named: set[str | None],
-    *,
-    is_dry_run: bool,
+    began: int | None,
 ) -> WrittenRecipient:
-    """Write one recipient, and add its tenant to `named` (None if it is the default tenant or unknown)."""
+    """Write one recipient of a request that began then, None for a dry run, and add its tenant to `named` (None if it is the default
+    tenant or unknown)."""
     tenant = None
     try:
         if isinstance(fields, BellcastError):
             raise fields
         tenant = tenants.tenant_of_item(request, None if fields.tenant is UNSET else fields.tenant)
-        if not is_dry_run:
-            await changes.put(ctx.engines, tenant, fields.key, fields, replace=False)
+        if began is not None:
+            await changes.put(ctx.engines, tenant, fields.key, fields, replace=False, since=began)
     except BellcastError as refusal:
         return WrittenRecipient(error=responses.problem_fields(refusal, within=str(number)))
     finally:

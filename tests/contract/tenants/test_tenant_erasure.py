@@ -4,9 +4,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from bellcast.engines import Engines
+from bellcast.inbox.imports import BulkImport
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.sending import BulkSend
-from bellcast.inbox.types.notifications import Audience, Draft
+from bellcast.inbox.types.notifications import Audience, Draft, ImportedDraft
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import Conflict, NotFound, TenantErased
@@ -101,6 +102,16 @@ async def test_bulk_send_in_flight_does_not_create_its_erased_tenant_again(app: 
     assert await app.store.tenants.get("acme") is None
     assert isinstance((await BulkSend(engines, Limits()).send(drafts[:1]))[0], bytes)
     assert await app.titles("alice", tenant="acme") == ["Second"]
+
+
+async def test_import_in_flight_does_not_create_its_erased_tenant_again(app: App, engines: Engines) -> None:
+    load = BulkImport(engines, Limits())
+    assert isinstance((await load.send([ImportedDraft(to="alice", title="First", tenant="acme")]))[0], bytes)
+    app.clock.advance(1)
+    assert await erasure.delete_tenant(engines, app.clock, "acme") is None
+    (refused,) = await load.send([ImportedDraft(to="alice", title="Second", tenant="acme")])
+    assert isinstance(refused, TenantErased)
+    assert await app.store.tenants.get("acme") is None
 
 
 async def test_job_of_a_tenant_under_erasure_waits_for_its_end_without_an_error_in_the_log(
