@@ -325,14 +325,14 @@ class EventReactions(Struct, eq=False):
 
     async def last_failures(self, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the last failures of sources with events of this tenant, of those that have failed, as the API shows them."""
-        kinds = dict.fromkeys([(ERRORS, tenant), (SOURCES, tenant), (SOURCES, PROJECT)])
-        stored = await Documents(self.engines().db).several([(*kind, key) for key in keys for kind in kinds])
+        documents, owners = Documents(self.engines().db), dict.fromkeys((tenant, PROJECT))
+        failures = await documents.several([(ERRORS, tenant, key) for key in keys])
+        sources = await documents.several([(SOURCES, owner, key) for _, _, key in failures for owner in owners])
         found: dict[str, dict[str, Any]] = {}
-        for key in keys:
-            failure = stored.get((ERRORS, tenant, key))
-            source = stored.get((SOURCES, tenant, key)) or stored.get((SOURCES, PROJECT, key))
+        for (_, _, key), failure in failures.items():
+            source = sources.get((SOURCES, tenant, key)) or sources.get((SOURCES, PROJECT, key))
             # Else it is of an earlier source with this key, which was deleted or is overridden.
-            if failure is not None and source is not None and failure.updated_at >= source.created_at:
+            if source is not None and failure.updated_at >= source.created_at:
                 at = times.to_rfc3339(failure.updated_at)
                 found[key] = {**msgspec.json.decode(failure.body), "last_error_at": at}
         return found

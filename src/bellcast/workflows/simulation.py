@@ -8,7 +8,7 @@ from types import coroutine
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.previews import ADDED, PLAIN
@@ -17,6 +17,7 @@ from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.inbox.types.notifications import Actor, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import field_limits, times, validation
+from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import Pauses
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import FieldError
@@ -102,16 +103,13 @@ def step_errors(value: SimulationRequest, definition: Definition) -> Iterator[Fi
                 yield FieldError(f"{field}.{key[:MAX_OBJECT_KEY]}", "names an unknown step")
 
 
-class SimulatedClock(Struct, eq=False):
+class SimulatedClock(Clock):
     """A clock that the simulation sets."""
 
-    moment: int
+    moment = 0
 
     def now(self) -> int:
         return self.moment
-
-    async def sleep(self, seconds: float) -> None:
-        self.moment += round(seconds * 1000)
 
 
 class Allowance:
@@ -157,7 +155,7 @@ async def simulate(
     def new_id(now: int) -> str:
         return f"{RUN}-{next(ids)}"
 
-    clock = SimulatedClock(run.created_at)
+    clock = SimulatedClock()
     router = triggers.router.without_effects(new_id)
     of_simulation = Triggers(router, triggers.workflow_catalog, clock)
     recipients = await _recipients(router.db, run.tenant, definition, request)
