@@ -23,9 +23,17 @@ from bellcast.workflows import cron, engine, step_calls, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
 from bellcast.workflows.triggers import TriggerDraft, Triggers
-from bellcast.workflows.types import runs, step_counters
-from bellcast.workflows.types.runs import CounterKey, CounterUpdate, Digest, NewWait, RunState, StoredRun, StoredWait
-from bellcast.workflows.types.step_counters import StepCounter
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import (
+    CounterKey,
+    CounterUpdate,
+    Digest,
+    NewWait,
+    RunState,
+    StepCounter,
+    StoredRun,
+    StoredWait,
+)
 from bellcast.workflows.workflow_catalog import CurrentVersion
 
 log = structlog.get_logger(__name__)
@@ -215,8 +223,8 @@ class RunSteps(Struct, eq=False):
         key = CounterKey(stored.tenant, stored.workflow, step.key, stored.recipient, by[:MAX_BY])
         found = await self.read_counter(key)
         if found is None:
-            return key, step_counters.EMPTY, 0
-        return key, step_counters.EMPTY if found.is_abandoned else step_counters.decode(found.body), found.revision
+            return key, runs.NO_COUNTER, 0
+        return key, runs.NO_COUNTER if found.is_abandoned else runs.decode_counter(found.body), found.revision
 
     async def _trigger(self, execution: Execution, step: Step) -> StepOutcome:
         stored, state = execution.stored, execution.state
@@ -250,15 +258,15 @@ def _collect(counter: StepCounter, execution: Execution, step: Step) -> tuple[St
             waiting = StepOutcome(state="waiting", due_at=closes_at, planned_at=now)
             return msgspec.structs.replace(counter, closes_at=closes_at), waiting
         after = StepCounter(opened_at=now, closes_at=now + window) if mode == "repeats" else None
-        collected = step_counters.in_order(counter)
+        collected = runs.in_order(counter)
         return after, StepOutcome(digest=None if collected is None else _fitting(collected, run))
     if counter.run is not None:
         closes_at = counter.closes_at
         if mode == "sliding":
             closes_at = max(closes_at, now + window if most is None else min(now + window, counter.opened_at + most))
-        changed = step_counters.with_run(counter, id, run)
+        changed = runs.with_run(counter, id, run)
         return msgspec.structs.replace(changed, closes_at=closes_at), StepOutcome(ends_run="merged", reason=counter.run)
-    own = step_counters.own_digest(run)
+    own = runs.own_digest(run)
     if mode == "repeats" and counter.closes_at <= now:
         return StepCounter(opened_at=now, closes_at=now + window), StepOutcome(digest=_fitting(own, run))
     closes_at = counter.closes_at if mode == "repeats" else now + (window if most is None else min(window, most))
@@ -271,7 +279,7 @@ def _fitting(digest: Digest, run: RunState) -> Digest:
     free_bytes = runs.MAX_RUN - DIGEST_RESERVE - len(msgspec.json.encode(run)) - len(msgspec.json.encode(digest.actors))
     # the earlier runs have left the digest; its item had exceeded the limit together with theirs
     items = digest.items or (run.data,)
-    return msgspec.structs.replace(digest, items=step_counters.within(items, free_bytes))
+    return msgspec.structs.replace(digest, items=runs.within(items, free_bytes))
 
 
 def execution_of(

@@ -33,7 +33,7 @@ from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.step_fields import INBOX_EVENTS, MESSAGE_EVENTS
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import Triggers
-from bellcast.workflows.types import runs, step_counters
+from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import CounterKey, RunState, StepState, StoredCounter, StoredRun, StoredWait
 from bellcast.workflows.types.simulations import (
     MAX_RECIPIENTS,
@@ -232,7 +232,7 @@ class RunSimulation:
         }
         profile = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
         self._zone = decision_inputs.zone_of(profile, page.settings)
-        self._counters: dict[CounterKey, step_counters.StepCounter] = {}
+        self._counters: dict[CounterKey, runs.StepCounter] = {}
 
     async def simulate(self) -> SimulatedRun:
         """Execute the run to its end, or to a limit."""
@@ -298,8 +298,8 @@ class RunSimulation:
     async def _read_counter(self, key: CounterKey) -> StoredCounter | None:
         """Return a counter, as the store does: those of the request, regardless of other runs."""
         passed = self._request.throttled.get(key.step, 0)
-        counter = self._counters.get(key) or step_counters.StepCounter(passed=(self._clock.now(),) * passed)
-        return None if counter == step_counters.EMPTY else StoredCounter(runs.encode(counter), 1)
+        counter = self._counters.get(key) or runs.StepCounter(passed=(self._clock.now(),) * passed)
+        return None if counter == runs.NO_COUNTER else StoredCounter(runs.encode(counter), 1)
 
     def _keep_counters(self, execution: Execution) -> None:
         """Keep the counters that a step has changed. The other runs enter a digest when it opens."""
@@ -307,10 +307,10 @@ class RunSimulation:
             if update.body is None:
                 self._counters.pop(update.key, None)
                 continue
-            counter = step_counters.decode(update.body)
+            counter = runs.decode_counter(update.body)
             is_new = update.key not in self._counters and counter.run == RUN
             for number, data in enumerate(self._request.digest.get(update.key.step, ()) if is_new else ()):
-                counter = step_counters.with_run(counter, f"{RUN}-{number}", RunState(data=data))
+                counter = runs.with_run(counter, f"{RUN}-{number}", RunState(data=data))
             self._counters[update.key] = counter
         execution.counters.clear()
 

@@ -7,9 +7,8 @@ import msgspec
 import pytest
 
 from bellcast.kernel.jobs.types import Job
-from bellcast.workflows.types import runs, step_counters
-from bellcast.workflows.types.runs import CounterKey, CounterUpdate, RunCommit
-from bellcast.workflows.types.step_counters import MAX_DEAD_RUNS, StepCounter
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import MAX_DEAD_RUNS, CounterKey, CounterUpdate, RunCommit, StepCounter
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.store import Store
@@ -44,15 +43,15 @@ async def test_digest_opens_once_while_time_passes(store: Store) -> None:
 
 def test_items_are_in_the_order_of_the_triggers_whichever_run_reached_the_digest_first() -> None:
     states = {number: runs.RunState(data={"n": number}) for number in (2, 10, 1)}
-    counter = StepCounter(run="run-2", digest=step_counters.own_digest(states[2]), runs=("run-2",))
+    counter = StepCounter(run="run-2", digest=runs.own_digest(states[2]), runs=("run-2",))
     for number in (10, 1):
         assert counter.digest is not None
-        counter = step_counters.with_run(counter, f"run-{number}", states[number])
-    collected = step_counters.in_order(counter)
+        counter = runs.with_run(counter, f"run-{number}", states[number])
+    collected = runs.in_order(counter)
     assert collected is not None
     assert ([item["n"] for item in collected.items], collected.count) == ([1, 2, 10], 3)
     unlisted = msgspec.structs.replace(counter, runs=())  # as beyond MAX_DIGEST_RUNS
-    assert step_counters.in_order(unlisted) == counter.digest
+    assert runs.in_order(unlisted) == counter.digest
 
 
 @pytest.fixture
@@ -261,7 +260,7 @@ async def test_job_is_set_aside_even_if_its_digest_cannot_be_read(world: Workflo
 async def test_digest_whose_listed_runs_are_gone_is_deleted(
     world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step_counters, "MAX_DIGEST_RUNS", 2)
+    monkeypatch.setattr(runs, "MAX_DIGEST_RUNS", 2)
     for n in (1, 2, 3):
         await comment(world, n)
     assert [await cancel(world, "c1"), await cancel(world, "c2")] == [1, 1]

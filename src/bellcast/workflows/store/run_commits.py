@@ -31,7 +31,6 @@ from bellcast.kernel.jobs.store import DeadJobEffect
 from bellcast.kernel.jobs.types import FANOUT, NORMAL, Job, new_job_params
 from bellcast.webhooks import store as webhook_events
 from bellcast.workflows.types import runs as run_state
-from bellcast.workflows.types import step_counters
 from bellcast.workflows.types.runs import SCHEDULES, CounterKey, CounterUpdate, RunCommit, StoredRun, TriggerRequest
 
 # Create a run from a row of the statements that read runs.
@@ -294,12 +293,12 @@ def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead:
     runs that have this cancel key. The first of the other runs continues each digest; one without others is deleted."""
     for row in (yield Statement("counters_of_runs", {"ids": columns.to_json(ids)})):
         id, *names, body, revision, expires_at = row
-        key, counter = CounterKey(*names), step_counters.decode(body)
+        key, counter = CounterKey(*names), run_state.decode_counter(body)
         found = yield Statement("runs_find", {"ids": columns.to_json(counter.runs)})
         stored = {run.id: run for run in map(stored_run, found)}
         states = {run.id: run_state.decode(run.body) for run in stored.values()}
         keyed = {run.id for run in stored.values() if cancel_key is not None and run.cancel_key == cancel_key}
-        changed = step_counters.without_runs(counter, {id, *keyed}, states, is_dead=is_dead)
+        changed = run_state.without_runs(counter, {id, *keyed}, states, is_dead=is_dead)
         if changed is None or changed.run is None:
             yield Statement("counter_delete", msgspec.structs.asdict(key))
             continue
