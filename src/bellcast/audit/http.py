@@ -5,8 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bellcast.audit.store import AuditLog
-from bellcast.audit.types import AuditEntry, FieldChange, OutcomeKind, first_broken_entry
+from bellcast.audit.store import AuditEntry, AuditLog, FieldChange, OutcomeKind, first_broken_entry
 from bellcast.kernel.db.lists import ListQuery, ListTotal, containing
 from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses

@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from bellcast.audit import store, types
-from bellcast.audit.store import AuditLog
-from bellcast.audit.types import AuditEntry, FieldChange
+from bellcast.audit import store
+from bellcast.audit.store import AuditEntry, AuditLog, FieldChange
 from bellcast.auth import origins
 from bellcast.documents.store import WriteScript
 from bellcast.kernel.errors import BellcastError, Forbidden
@@ -126,7 +125,7 @@ async def record(request: ApiRequest, actor: str, outcome: str, *, action: str =
         return
     ctx = context.of(request)
     await AuditLog(ctx.engines.db).record(
-        _entry(request, actor, outcome, action, target), types.entry_signer(ctx.project)
+        _entry(request, actor, outcome, action, target), store.entry_signer(ctx.project)
     )
 
 
@@ -134,7 +133,7 @@ def committed(request: ApiRequest) -> Callable[[], WriteScript]:
     """Return the script that appends the entry of a successful request, to be committed with its change."""
     request.scope["state"][IS_DONE] = True
     entry = _entry(request, actor(request), OK)
-    return partial(store.append, entry, types.entry_signer(context.of(request).project))
+    return partial(store.append, entry, store.entry_signer(context.of(request).project))
 
 
 def _entry(request: ApiRequest, actor: str, outcome: str, action: str = "", target: str = "") -> AuditEntry:

@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 import structlog
 from msgspec import Struct, field
 
-from bellcast.audit.store import AuditLog
-from bellcast.audit.types import AUDIT_MS
+from bellcast.audit.store import AUDIT_MS, AuditLog
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CONFIRMATIONS, DRAFT_MS, DRAFTED, draft_kind

@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 
-from bellcast.audit.types import AuditEntry, FieldChange
+from bellcast.audit.store import AuditEntry, FieldChange
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListTotal, containing
 from tests.contract.app import wanted
 from tests.store import Store

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 
-from bellcast.audit.store import append
-from bellcast.audit.types import AuditEntry
+from bellcast.audit.store import AuditEntry, append
 from bellcast.documents.store import Documents, replace
 from bellcast.kernel.errors import Conflict, PreconditionFailed
 from bellcast.kernel.ids import Ids

@@ -1,13 +1,13 @@
 import msgspec
 import pytest
 
-from bellcast.audit import types
-from bellcast.audit.types import AuditEntry, FieldChange
+from bellcast.audit import store
+from bellcast.audit.store import AuditEntry, FieldChange
 from tests.unit.auth.fakes import PROJECT, RIVAL
 
 
 def chain(length: int = 4) -> list[AuditEntry]:
-    sign, entries, previous = types.entry_signer(PROJECT), [], b""
+    sign, entries, previous = store.entry_signer(PROJECT), [], b""
     for number in range(1, length + 1):
         entry = AuditEntry(
             id=str(number),
@@ -28,7 +28,7 @@ def chain(length: int = 4) -> list[AuditEntry]:
 
 
 def broken(entries: list[AuditEntry]) -> int | None:
-    found = types.first_broken_entry(entries, PROJECT)
+    found = store.first_broken_entry(entries, PROJECT)
     return None if found is None else found.number
 
 
@@ -73,5 +73,5 @@ def test_removed_swapped_and_repeated_entries_are_detected() -> None:
 def test_entry_signed_with_another_secret_is_detected() -> None:
     first, second, *_ = chain()
     forged = msgspec.structs.replace(second, actor="eve")
-    forged = msgspec.structs.replace(forged, mac=types.entry_signer(RIVAL)(forged))
+    forged = msgspec.structs.replace(forged, mac=store.entry_signer(RIVAL)(forged))
     assert broken([first, forged]) == 2
