@@ -100,18 +100,17 @@ class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def matches(self, event: FeedEvent) -> bool:
         """True if this event matches."""
-        return (
+        is_about = (
             self.matches_kind_and_tenant(event.kind, event.tenant)
             and (self.recipient is None or event.recipient == self.recipient)
             and (self.topic is None or event.topic == self.topic)
             and (self.connection is None or event.connection == self.connection)
-            and (self.text is None or self.text in self._searched(event))
         )
-
-    def _searched(self, event: FeedEvent) -> str:
+        if not is_about or self.text is None:
+            return is_about
         fields = (value for name, value in event.fields.items() if self.searches_content or name not in CONTENT)
         values = (event.text, event.recipient, event.topic, event.connection, event.trace, *fields)
-        return "\n".join(str(value) for value in values if value is not None).casefold()
+        return self.text in "\n".join(str(value) for value in values if value is not None).casefold()
 
 
 def filter_of(kinds: list[str], text: str | None, **others: Any) -> FeedFilter:

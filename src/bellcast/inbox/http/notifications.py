@@ -272,12 +272,15 @@ def _audience(item: SentItem) -> Audience:
     return Audience(tenant=item.tenant)
 
 
-def _check(draft: Draft, ctx: ApiContext) -> None:
-    errors = notification_types.draft_errors(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
-    validation.check(errors, ctx.engines.scheduler.time_errors(draft))
-
-
-DRAFT = request_body.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)
+DRAFT = request_body.Shape(
+    Draft,
+    lambda draft, ctx: validation.check(
+        notification_types.draft_errors(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now())),
+        ctx.engines.scheduler.time_errors(draft),
+    ),
+    {"to": "x", "title": "x"},
+    ruled_later=True,
+)
 ONLY_DRAFT = msgspec.structs.replace(DRAFT, bulk="POST /v1/notifications/bulk")
 
 
