@@ -90,7 +90,7 @@ def demo(
 
     pages, missing = apps.installed()
     if missing and busy:
-        raise output.CommandError(f"--busy needs {missing}, which is not installed", apps.EXTRA)
+        raise CommandError(f"--busy needs {missing}, which is not installed", apps.EXTRA)
     is_reset = threading.Event()
 
     def reset() -> None:

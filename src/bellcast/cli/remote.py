@@ -219,7 +219,7 @@ class SseFollower:
                         if response.status_code != 200:
                             raise error_of(response)
                         for frame in frames(response.iter_raw()):
-                            self._delay = 0.0
+                            self._delay = MIN_RECONNECT_DELAY  # a proxy may end each stream after its first frame
                             self.position = frame.id or self.position
                             yield frame
                             if frame.name == "close":
@@ -233,7 +233,7 @@ class SseFollower:
         """Wait before the next connection as the server says. Raises CommandError if it ends the stream."""
         if not reconnect:
             raise CommandError(f"the server ended the stream ({reason})", "run the command again for a new session")
-        self._delay = min(after / 1000, MAX_REQUESTED_DELAY)
+        self._delay = min(max(after / 1000, MIN_RECONNECT_DELAY), MAX_REQUESTED_DELAY)
         if reason != "expired":
             self._on_disconnect(f"the server closed the connection ({reason})")
 

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from bellcast.cli import objects, options, output
+from bellcast.cli.output import CommandError
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.cli.remote import SseFollower, SseFrame
@@ -128,7 +129,7 @@ def feed(
             elif name == "skipped":
                 output.note(f"{fields['count']} events were omitted: there were too many.")
             elif name == "end":
-                raise output.CommandError(f"the server ended the feed: {fields['detail']}", "run the command again")
+                raise CommandError(f"the server ended the feed: {fields['detail']}", "run the command again")
             else:
                 who = " ".join(filter(None, (fields["tenant"], fields.get("recipient"), fields.get("topic"))))
                 parts = (fields["at"][11:19], f"{name:<10}", fields["text"], f"({who})" if who else "")

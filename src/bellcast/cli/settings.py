@@ -186,7 +186,7 @@ def env(
     settings = options.settings(ctx)
     project = existing_project(settings)
     if project is None:
-        raise output.CommandError(
+        raise CommandError(
             f"{settings.store.data} has no credentials",
             "start `bellcast serve` with this folder once, pass the server's folder with --data, or set BELLCAST_PROJECT",
         )
@@ -223,7 +223,7 @@ def _require_own(where: str, key: str) -> None:
     except UNDECODABLE:
         found = None
     if found != key:
-        raise output.CommandError(
+        raise CommandError(
             f"another server responds at {where}: it is not that of the project {key}",
             "start yours with `bellcast serve --port NUMBER`, or pass its address with --url",
         )

@@ -88,7 +88,7 @@ def _move(source: Path, settings: "Settings") -> Iterator[Any]:
     from bellcast.settings.groups import FILE
 
     if settings.store.is_file:
-        raise output.CommandError("--from moves a store to PostgreSQL", "pass the database with --store postgresql://…")
+        raise CommandError("--from moves a store to PostgreSQL", "pass the database with --store postgresql://…")
     url, file = _database(settings), source / FILE if source.is_dir() else source
     from bellcast.kernel.db import postgres_copies
 

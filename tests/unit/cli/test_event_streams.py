@@ -1,6 +1,7 @@
 """The SSE parser reassembles frames from chunks cut at any position."""
 
 import itertools
+from functools import partial
 from itertools import pairwise
 
 import httpx
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bellcast.cli import remote
 from bellcast.cli.output import CommandError
-from bellcast.cli.remote import SseFrame, error_of, frames
+from bellcast.cli.remote import MIN_RECONNECT_DELAY, SseFollower, SseFrame, error_of, frames
+from bellcast.client import Bellcast
 from bellcast.live.framing import sse
 
 STREAM = (
@@ -63,3 +66,24 @@ def test_refusal_that_is_not_of_a_bellcast_server_has_its_status(content: bytes)
     error = error_of(httpx.Response(404, content=content))
     assert isinstance(error, CommandError)
     assert "status 404" in str(error)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    ["event: ready\ndata: {}", 'event: close\ndata: {"reason": "expired", "reconnect": true}'],
+    ids=["cut", "expired"],
+)
+def test_stream_that_ends_at_once_is_opened_again_after_a_pause(monkeypatch: pytest.MonkeyPatch, frame: str) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=iter([f"{frame}\n\n".encode()])))
+    monkeypatch.setattr(httpx, "Client", partial(httpx.Client, transport=transport))
+    monkeypatch.setattr(remote.time, "sleep", pause)
+    with Bellcast("http://bell", "s" * 43, transport=transport) as client, pytest.raises(KeyboardInterrupt):
+        list(SseFollower(client, lambda: "token", lambda _: None).frames())
+    assert pauses == [MIN_RECONNECT_DELAY] * 3
