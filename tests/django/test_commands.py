@@ -159,6 +159,7 @@ def test_relay_reads_the_database_that_a_router_names(shop, other_database, monk
             return "other" if model._meta.app_label == "bellcast" else None
 
     aliases = []
+    monkeypatch.setattr(relaying, "_process", relaying.ProcessRelay())  # that of this process would keep the databases
     monkeypatch.setattr(relaying, "wake", aliases.append)
     monkeypatch.setattr(relaying, "send_due", lambda alias: aliases.append(alias) or Round())
     with override_settings(DATABASE_ROUTERS=[Router()]):
