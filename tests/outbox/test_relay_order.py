@@ -360,6 +360,14 @@ def test_response_without_a_result_for_each_row_is_a_failure_of_the_server(shop:
     assert shop.sent == ["a", "b"]
 
 
+@pytest.mark.parametrize("payload", ["CAST(x'7b227469746c65223a22ff227d' AS TEXT)", "x'7b227469746c65223a22ff227d'"])
+def test_row_that_is_not_utf8_is_refused_and_holds_no_other(shop: Shop, payload: str) -> None:
+    shop.connection.execute(f"INSERT INTO bellcast_outbox (key, kind, payload) VALUES ('k', 'notify', {payload})")
+    shop.write("b")
+    shop.run()
+    assert (shop.sent, shop.errors()) == (["b"], ["payload: must be a JSON object"])
+
+
 def test_refused_row_is_kept_although_another_has_its_key_in_other_letters(shop: Shop) -> None:
     """SQLite distinguishes the texts of one UUID."""
     key = str(outbox.row_key("order 7"))

@@ -223,8 +223,8 @@ class OutboxRows:
             f"created_at = coalesce(created_at, {self._mark}) WHERE id IN ({self._marks(ids)}) AND {due}",
             *(until, now, *ids, now),
         )
-        # As text, because psycopg raises an error for all rows if it cannot decode one.
-        payload = "payload::text" if self._dialect == "postgresql" else "payload"
+        # As text or bytes, because drivers raise an error for all rows if they cannot decode one.
+        payload = {"postgresql": "payload::text", "sqlite": "CAST(payload AS BLOB)"}.get(self._dialect, "payload")
         columns = f"id, {self._key}, kind, {payload}, created_at, attempts"
         rows = self._run(
             f"SELECT {columns} FROM {TABLE} WHERE id IN ({self._marks(ids)}) AND next_attempt_at = {self._mark} ORDER BY id",
@@ -235,7 +235,7 @@ class OutboxRows:
                 id,
                 key if isinstance(key, uuid.UUID) else uuid_of(str(key)),
                 kind,
-                json.loads(payload, cls=PayloadDecoder),
+                _decoded(payload),
                 self._time(created_at),
                 attempts,
             )
@@ -319,6 +319,13 @@ class OutboxRows:
         """Return an aware datetime."""
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         return moment if moment.tzinfo else moment.replace(tzinfo=self._zone)
+
+
+def _decoded(payload: str | bytes) -> Any:
+    try:
+        return json.loads(payload, cls=PayloadDecoder)
+    except UnicodeDecodeError:  # SQLite stores any bytes
+        return None
 
 
 def connect(url: str) -> OutboxRows:
