@@ -257,6 +257,21 @@ def test_rows_in_another_database_that_was_down_at_the_first_request_are_sent(
     assert process.unreachable == set()
 
 
+def test_database_whose_driver_is_not_installed_does_not_end_the_relay(shop, configured, other_database, monkeypatch):
+    from django.db import connections
+
+    from bellcast.contrib.django import notify, relaying
+
+    notify(shop.nadia, title="Beside it", using=other_database)
+    monkeypatch.setitem(connections.settings, "legacy", {**connections.settings["default"], "ENGINE": "legacy_driver"})
+    configured(RELAY="thread")
+    process = relaying.ProcessRelay()
+    process.unchecked = {"legacy", other_database}
+    process.run()
+    assert process.aliases == {other_database}
+    assert [one.title for one in shop.nadia.notifications] == ["Beside it"]
+
+
 def test_rows_in_another_database_are_sent_after_a_restart(shop, configured, other_database, monkeypatch):
     from bellcast.contrib.django import notify, relaying
     from bellcast.contrib.django.models import OutboxEntry

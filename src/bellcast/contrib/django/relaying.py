@@ -107,7 +107,12 @@ class ProcessRelay(RelayThread):
 
     def _check(self, alias: str) -> None:
         """Serve a database if it has an outbox with rows, and accepts writes, which a read replica does not."""
-        connection, rows = connections[alias], _model()._base_manager.using(alias)
+        rows = _model()._base_manager.using(alias)
+        try:
+            connection = connections[alias]
+        except ImproperlyConfigured as error:  # its driver is not installed
+            log.warning("relay_database_failed database=%s error=%s", alias, error)
+            return
         try:
             with connection.cursor() as cursor:
                 has_table = TABLE in connection.introspection.table_names(cursor)
