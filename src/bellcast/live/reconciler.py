@@ -48,7 +48,7 @@ class Reconciler(Struct, eq=False):
         while True:
             checks = self._checks(self.hub)
             for check in checks:
-                await check()
+                await self._run(check)
                 await self.engines.clock.sleep(INTERVAL_SECONDS / len(checks))
             if not checks:
                 await self.engines.clock.sleep(INTERVAL_SECONDS)
@@ -58,7 +58,7 @@ class Reconciler(Struct, eq=False):
 
         async def check_all() -> None:
             for check in checks:
-                await check()
+                await self._run(check)
 
         if ANNOUNCEMENTS in streams:  # the subscription was interrupted
             checks = self._checks(self.hub)
@@ -84,51 +84,49 @@ class Reconciler(Struct, eq=False):
             *(partial(self._check_grants, all_grants[at : at + size]) for at in range(0, len(all_grants), size)),
         ]
 
-    async def _check_inboxes(self, group: Group) -> None:
+    async def _run(self, check: Check) -> None:
+        """Run a check; later ones still run if it fails."""
         try:
-            statuses = {one.number: one for one in await Inboxes(self.engines.db).statuses(list(group))}
-            creators = {key for some in group.values() for one in some if (key := one.principal.key) is not None}
-            ended = {key for key in creators if await keys.is_revoked(Keys(self.engines.db), key)}
-            behind: dict[str, set[str]] = defaultdict(set)
-            for number, connections in group.items():
-                for connection in connections:
-                    status, principal = statuses.get(number), connection.principal
-                    if status is None or principal.issued_at < status.revoked_before:
-                        self.hub.reconciled["revocation"] += 1
-                        self.hub.end(connection, close_reasons.REVOKED)
-                        continue
-                    if principal.key in ended:  # its client continues with a token of another key
-                        self.hub.end(connection, close_reasons.EXPIRED)
-                        continue
-                    if status.behind and principal.recipient is not None:
-                        behind[principal.tenant].add(principal.recipient)
-                    if connection.phase is Phase.REPLAYING:
-                        connection.is_stale = True
-                    elif connection.phase is Phase.LIVE and has_missed_changes(connection, status):
-                        self.hub.reconciled["change"] += 1
-                        self.hub.callbacks.fill_gap(connection)
-            for tenant, recipients in behind.items():
-                self.hub.reconciled["announcement"] += len(recipients)
-                inboxes = Sends(self.engines.db).materialize(tenant, sorted(recipients), self.engines.clock.now())
-                async for materialized in inboxes:
-                    await self.engines.broker.publish(*materialized.events)
+            await check()
             self.hub.reconciler_checks["ok"] += 1
         except BellcastError as failure:
             self.hub.reconciler_checks["failed"] += 1
             log.warning("reconcile_postponed", reason=failure.detail)
-        except Exception:  # later checks must still run
+        except Exception:
             self.hub.reconciler_checks["failed"] += 1
             log.exception("reconcile_failed")
 
+    async def _check_inboxes(self, group: Group) -> None:
+        statuses = {one.number: one for one in await Inboxes(self.engines.db).statuses(list(group))}
+        creators = {key for some in group.values() for one in some if (key := one.principal.key) is not None}
+        ended = {key for key in creators if await keys.is_revoked(Keys(self.engines.db), key)}
+        behind: dict[str, set[str]] = defaultdict(set)
+        for number, connections in group.items():
+            for connection in connections:
+                status, principal = statuses.get(number), connection.principal
+                if status is None or principal.issued_at < status.revoked_before:
+                    self.hub.reconciled["revocation"] += 1
+                    self.hub.end(connection, close_reasons.REVOKED)
+                    continue
+                if principal.key in ended:  # its client continues with a token of another key
+                    self.hub.end(connection, close_reasons.EXPIRED)
+                    continue
+                if status.behind and principal.recipient is not None:
+                    behind[principal.tenant].add(principal.recipient)
+                if connection.phase is Phase.REPLAYING:
+                    connection.is_stale = True
+                elif connection.phase is Phase.LIVE and has_missed_changes(connection, status):
+                    self.hub.reconciled["change"] += 1
+                    self.hub.callbacks.fill_gap(connection)
+        for tenant, recipients in behind.items():
+            self.hub.reconciled["announcement"] += len(recipients)
+            inboxes = Sends(self.engines.db).materialize(tenant, sorted(recipients), self.engines.clock.now())
+            async for materialized in inboxes:
+                await self.engines.broker.publish(*materialized.events)
+
     async def _check_grants(self, grants: Sequence[SubscriptionGrant]) -> None:
         """Unfollow topics that only an ended subscription had granted."""
-        try:
-            valid = await StoredSubscriptions(self.engines.db).grants_in_force(grants)
-        except BellcastError as failure:
-            self.hub.reconciler_checks["failed"] += 1
-            log.warning("reconcile_postponed", reason=failure.detail)
-            return
-        self.hub.reconciler_checks["ok"] += 1
+        valid = await StoredSubscriptions(self.engines.db).grants_in_force(grants)
         for grant in grants:
             if grant not in valid:
                 self.hub.reconciled["unsubscription"] += 1

@@ -1,4 +1,5 @@
-"""Announcements in the inboxes of connected recipients: what is published, and what another process has added."""
+"""Announcements in the inboxes of connected recipients: what is published, and what another process has added; and the comparison of
+connections with the store."""
 
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from types import SimpleNamespace
@@ -6,17 +7,19 @@ from typing import Any, cast
 
 import pytest
 
+from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import AnnouncementChanged, Changes, InboxEvent, InboxStatus
 from bellcast.inbox.types.sends import Materialized
 from bellcast.kernel.brokers.memory import MemoryBroker
-from bellcast.kernel.events import Event, inbox_stream
+from bellcast.kernel.events import ANNOUNCEMENTS, Event, inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.live import resume
+from bellcast.live import reconciler, resume
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.reconciler import Reconciler
 from bellcast.live.types import GroupState, GroupUpdate, NodeLeft
+from bellcast.recipients.types import SubscriptionGrant
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, messages, new_hub
@@ -38,7 +41,7 @@ class Process:
     """A hub, its sync, and a store that returns these results."""
 
     def __init__(self, *materialized: Materialized, revision: int = 1) -> None:
-        self.sends = self.inboxes = self
+        self.sends = self.inboxes = self.subscriptions = self
         self._materialized = materialized
         self._revision = revision
         self._started: list[Coroutine[Any, Any, None]] = []
@@ -53,6 +56,14 @@ class Process:
 
     async def announce(self) -> None:
         self._sync.materialize(AnnouncementChanged(""))
+        await self.settle()
+
+    async def compare(self) -> None:
+        """Compare all connections with the store."""
+        self._sync.mark_suspect([ANNOUNCEMENTS])
+        await self.settle()
+
+    async def settle(self) -> None:
         while self._started:
             await self._started.pop(0)
 
@@ -62,6 +73,9 @@ class Process:
 
     async def statuses(self, inboxes: Sequence[int]) -> list[InboxStatus]:
         return [InboxStatus(number, 1, self._revision, 0, False) for number in inboxes]
+
+    async def grants_in_force(self, grants: Sequence[SubscriptionGrant]) -> set[SubscriptionGrant]:
+        raise RuntimeError
 
     async def changes(self, inbox: int, after: int, limit: int) -> Changes:
         return changes(*[change(number) for number in range(after + 1, self._revision + 1)], revision=self._revision)
@@ -120,6 +134,19 @@ async def test_announcement_that_another_process_added_is_read_from_the_store() 
     connection = connect(process.hub)
     await process.announce()
     assert (names(connection), connection.revision) == (["notification"], 1)
+
+
+async def test_check_that_fails_unexpectedly_does_not_end_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciler, "CHECK_BATCH_ROWS", 1)
+    process = Process()
+    for number, topic in enumerate(("hall", "room")):
+        connection = connect(process.hub, str(number))
+        process.hub.subscriptions.follow(connection, {topic: Grant.SUBSCRIPTION})
+    await process.compare()
+    assert process.hub.reconciler_checks == {"ok": 1, "failed": 2}  # one inbox, two grants
+    assert [names(connection)[-1] for connection in process.hub if isinstance(connection, FakeConnection)] == [
+        "notification"
+    ] * 2
 
 
 class Socket:
