@@ -9,6 +9,8 @@ import pytest
 
 from bellcast.auth.keys import SCOPES
 from bellcast.auth.permissions import AccessConfig
+from bellcast.console.pages.browser_files import CHECK_RESULT
+from bellcast.console.pages.check import CHECKS_PER_SECOND
 from bellcast.kernel import times
 from bellcast.kernel.clock import SystemClock, TestClock
 from bellcast.kernel.limits import Limits
@@ -428,7 +430,7 @@ async def test_address_beyond_the_rate_limit_is_refused_with_a_delay(tmp_path):
         assert (await rest.anonymous.get("/healthz")).status_code == 200
 
 
-async def test_rate_of_an_address_follows_the_system_time_also_with_a_test_clock(tmp_path, monkeypatch):
+async def test_rates_of_an_address_follow_the_system_time_also_with_a_test_clock(tmp_path, monkeypatch):
     now = 1_750_000_000_000
     monkeypatch.setattr(SystemClock, "now", lambda _: now)
     environment = {"BELLCAST_PROJECT": "p:key:secret", "BELLCAST_LIMIT_REQUESTS_PER_SECOND": "1"}
@@ -439,5 +441,10 @@ async def test_rate_of_an_address_follows_the_system_time_also_with_a_test_clock
             assert [(await client.get("/healthz")).status_code for _ in range(2)] == [200, 429]
             now += 1_000
             assert (await client.get("/healthz")).status_code == 200
+            server.settings.limits.requests_per_second = 0
+            checks = [(await client.post(CHECK_RESULT)).status_code for _ in range(CHECKS_PER_SECOND + 1)]
+            assert checks == [200] * CHECKS_PER_SECOND + [429]
+            now += 1_000
+            assert (await client.post(CHECK_RESULT)).status_code == 200
     finally:
         await server.stop()

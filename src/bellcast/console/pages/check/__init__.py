@@ -116,7 +116,7 @@ async def answer(request: ApiRequest) -> ASGIApp:
     ctx, scope = context.of(request), request.scope
     client = scope.get("client")
     address = "" if client is None else client[0]
-    if ctx.engines.rates.take(f"{RATE}{address}", CHECKS_PER_SECOND, ctx.engines.clock.now()):
+    if ctx.engines.rates.take(f"{RATE}{address}", CHECKS_PER_SECOND, ctx.token_clock.now()):
         raise TooMany("Too many checks from this IP address.", retry_after=1)
     token = (await request_body.raw(request, MAX_TOKEN_BYTES)).decode("latin-1").strip()
     origin = request_body.header(request, b"origin")
@@ -160,14 +160,15 @@ async def ring(request: ApiRequest) -> ASGIApp:
     The live event `bellcast.test` with the returned `id` goes to all connections of this recipient, on the same path as
     notifications. It is not stored: there is no notification, no message and no webhook. At most one a second for each
     recipient."""
-    engines = context.of(request).engines
+    ctx = context.of(request)
     tenant, recipient = await inbox.recipient(request)
-    if engines.rates.take(SEPARATOR.join((TEST, tenant, recipient)), TESTS_PER_SECOND, engines.clock.now()):
+    name = SEPARATOR.join((TEST, tenant, recipient))
+    if ctx.engines.rates.take(name, TESTS_PER_SECOND, ctx.token_clock.now()):
         raise TooMany("Too many test events of this recipient.", retry_after=1)
     id = uuid4().hex
     # Published without the app's reactions to live events: a browser must not start any.
     event = LiveEvent(tenant=tenant, name=TEST_EVENT, data={"id": id}, recipient=recipient, keep=False)
-    await publishing.deliver(engines, event)
+    await publishing.deliver(ctx.engines, event)
     return responses.json(SelfTest(id=id), 202, {"cache-control": "no-store"})
 
 

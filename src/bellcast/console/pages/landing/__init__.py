@@ -153,7 +153,7 @@ async def send(request: ApiRequest) -> ASGIApp:
     params = await request_body.body(request, BODY)
     engines = ctx.engines
     now = engines.clock.now()
-    if engines.rates.take(RATE, REQUESTS_PER_SECOND, now):
+    if engines.rates.take(RATE, REQUESTS_PER_SECOND, ctx.token_clock.now()):
         raise TooMany("The landing page sends at most a few notifications per second: try again.", retry_after=1)
     sent: str | None = None
     if params.title is not None:
