@@ -176,7 +176,31 @@ def operations(kinds: Sequence[BundleKind]) -> list[ApiEndpoint]:
         All objects of some kinds, as files have them, for `bellcast pull`. URLs of providers are replaced by the names of
         variables. With `?tenant=`, those of the tenant; with `?tenant=*`, those of the project and of all tenants. At most
         1,000 (409). Keys with the scope `manage`, which pushes files, may read it too."""
-        return await _read(request, by_plural)
+        query, ctx = request_body.query(request, BundleQuery), context.of(request)
+        named = list(by_plural) if query.kinds is None else query.kinds.split(",")
+        if unknown := [name for name in named if name not in by_plural]:
+            raise Invalid.of("kinds", f"must be some of {', '.join(by_plural)}, got {unknown[0][:MAX_OBJECT_KEY]!r}")
+        owners: Sequence[str | None] = tenants.tenants_of(request, query.tenant)
+        if list(owners) == [EVERY_TENANT]:
+            owners = [None]
+        found: list[BundleItem] = []
+        managers = dict([one async for one in _stored(ctx, MANAGED, owners)])
+        for plural in dict.fromkeys(named):
+            async for (tenant, key), document in _stored(ctx, plural, owners):
+                state = _state(ctx, by_plural[plural], tenant, document)
+                if state is None:
+                    continue
+                if len(found) == MAX_OBJECTS:
+                    raise Conflict(
+                        f"There are more than {MAX_OBJECTS} objects: name kinds or tenants, in bellcast.yaml or the query."
+                    )
+                manager = managers.get((tenant, f"{plural}/{key}"))
+                by = None if manager is None else managed_by(decode_management(manager))
+                item = BundleItem(
+                    kind=plural, key=key, tenant=tenant or None, values=state.values, etag=state.etag, managed=by
+                )
+                found.append(item)
+        return responses.json(Bundle(found), headers={"cache-control": "no-store"})
 
     @operation("POST", "/v1/bundle", tag="Objects", required_scope="manage", bound_by="handler", query=DryRunQuery, body=Push,
                is_audited=True, is_sensitive=True, response_types={200: BundleChanges},
@@ -189,7 +213,36 @@ def operations(kinds: Sequence[BundleKind]) -> list[ApiEndpoint]:
         At most 1,000 and 8 MiB, all of them or none. `values: null` deletes an object, unless others use it. An object that is not
         the one of `if_match` refuses all (412), as does one of another source (409). Without `if_match`, an object is replaced
         even if it was changed since (drift), or belongs to no source. With `dry_run`, the response is what would change."""
-        return await _write(request, by_plural)
+        ctx = context.of(request)
+        if not request_body.JSON_TYPE.fullmatch(request_body.media_type(request)):
+            raise errors.UnsupportedMediaType
+        push = request_body.json(await request_body.raw(request, MAX_BYTES), PUSH, ctx)
+        _check_names(request, ctx, by_plural, push)
+        places = [one.place for one in push.objects]
+        managed_places = {place: managed_place(*place) for place in places}
+        found = await Documents(ctx.engines.db).several([*places, *managed_places.values()])
+        managers = {place: decode_management(found[by]) for place, by in managed_places.items() if by in found}
+        planned = await _plan(ctx, by_plural, push, found, managers)
+        effects: dict[Place, list[PublishEffect]] = {}
+        if request_body.is_dry_run(request):
+            effects = await _effects(ctx, by_plural, planned)
+        else:
+            await _apply(request, by_plural, push, planned, managers)
+        return responses.json(
+            BundleChanges(
+                [
+                    BundleChange(
+                        kind=one.place[0],
+                        key=one.place[2],
+                        tenant=one.place[1] or None,
+                        action=one.action,
+                        diff=one.diff,
+                        effects=effects.get(one.place, []),
+                    )
+                    for one in planned
+                ]
+            )
+        )
 
     return [read_bundle, write_bundle, unlock]
 
@@ -243,34 +296,6 @@ def portable(value: Struct) -> JsonObject:
 # --- read
 
 
-async def _read(request: ApiRequest, kinds: Mapping[str, BundleKind]) -> ASGIApp:
-    query, ctx = request_body.query(request, BundleQuery), context.of(request)
-    named = list(kinds) if query.kinds is None else query.kinds.split(",")
-    if unknown := [name for name in named if name not in kinds]:
-        raise Invalid.of("kinds", f"must be some of {', '.join(kinds)}, got {unknown[0][:MAX_OBJECT_KEY]!r}")
-    owners: Sequence[str | None] = tenants.tenants_of(request, query.tenant)
-    if list(owners) == [EVERY_TENANT]:
-        owners = [None]
-    found: list[BundleItem] = []
-    managers = dict([one async for one in _stored(ctx, MANAGED, owners)])
-    for plural in dict.fromkeys(named):
-        async for (tenant, key), document in _stored(ctx, plural, owners):
-            state = _state(ctx, kinds[plural], tenant, document)
-            if state is None:
-                continue
-            if len(found) == MAX_OBJECTS:
-                raise Conflict(
-                    f"There are more than {MAX_OBJECTS} objects: name kinds or tenants, in bellcast.yaml or the query."
-                )
-            manager = managers.get((tenant, f"{plural}/{key}"))
-            by = None if manager is None else managed_by(decode_management(manager))
-            item = BundleItem(
-                kind=plural, key=key, tenant=tenant or None, values=state.values, etag=state.etag, managed=by
-            )
-            found.append(item)
-    return responses.json(Bundle(found), headers={"cache-control": "no-store"})
-
-
 async def _stored(ctx: ApiContext, plural: str, owners: Sequence[str | None]) -> Any:
     """Yield the objects of a kind that these tenants own, None for all, with their tenants and keys."""
     table = Documents(ctx.engines.db)
@@ -298,37 +323,6 @@ def _sorted(value: Any) -> Any:
 
 
 # --- plan
-
-
-async def _write(request: ApiRequest, kinds: Mapping[str, BundleKind]) -> ASGIApp:
-    ctx = context.of(request)
-    if not request_body.JSON_TYPE.fullmatch(request_body.media_type(request)):
-        raise errors.UnsupportedMediaType
-    push = request_body.json(await request_body.raw(request, MAX_BYTES), PUSH, ctx)
-    _check_names(request, ctx, kinds, push)
-    places = [one.place for one in push.objects]
-    managed_places = {place: managed_place(*place) for place in places}
-    found = await Documents(ctx.engines.db).several([*places, *managed_places.values()])
-    managers = {place: decode_management(found[by]) for place, by in managed_places.items() if by in found}
-    planned = await _plan(ctx, kinds, push, found, managers)
-    effects = await _effects(ctx, kinds, planned) if request_body.is_dry_run(request) else {}
-    if not request_body.is_dry_run(request):
-        await _apply(request, kinds, push, planned, managers)
-    return responses.json(
-        BundleChanges(
-            [
-                BundleChange(
-                    kind=one.place[0],
-                    key=one.place[2],
-                    tenant=one.place[1] or None,
-                    action=one.action,
-                    diff=one.diff,
-                    effects=effects.get(one.place, []),
-                )
-                for one in planned
-            ]
-        )
-    )
 
 
 def _check_names(request: ApiRequest, ctx: ApiContext, kinds: Mapping[str, BundleKind], push: Push) -> None:
