@@ -1,7 +1,8 @@
 """Alice gets one e-mail with all due notifications, not one for each."""
 
+import json
 from email import message_from_bytes
-from email.policy import default
+from email.policy import compat32, default
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,23 @@ async def test_digest_is_one_mail_with_all_due_notifications(tmp_path: Path, fre
             if one["channel"] == "email"
         ]
         assert what == ["held", "queued", "simulated"]
+
+
+async def test_digest_of_many_types_has_no_line_that_mail_servers_refuse(tmp_path: Path) -> None:
+    """Its link names all types, and the name of the tenant may have any length: a line has at most 998 characters (RFC 5322)."""
+    types = [f"notification-of-type-{number}" for number in range(60)]
+    async with opened(tmp_path, brand=json.dumps({"name": "Shop " * 300})) as world:
+        await prepare(world, {"digest": dict.fromkeys(types, "hourly")})
+        for type in types:
+            await send(world, "News", type=type)
+        await world.advance_to("2026-06-10T13:00:00Z")
+        *_, digest = await world.messages()
+        raw = (await world.client.get(f"/v1/messages/{digest['id']}/raw")).content
+        assert max(map(len, raw.split(b"\r\n"))) <= 998
+        mail = message_from_bytes(raw, policy=compat32)
+        link = "".join(mail["List-Unsubscribe"].split()).strip("<>")
+        page = await world.client.get(link.removeprefix("https://bell.example"), headers={"accept": "text/html"})
+        assert (page.status_code, "type 59" in page.text) == (200, True)
 
 
 async def test_digest_is_sent_once_and_its_messages_take_its_state(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class Digests(Struct, eq=False):
             items.append((title, text.removeprefix(title).strip()))
         count = f"{len(items)} new notifications"
         subject = items[0][0] if len(items) == 1 else f"{count} from {brand.name}" if brand.name else count
-        subject = email.one_line(subject)
+        subject = email.one_line(subject)[: email.MAX_SUBJECT]
         text = "\n\n\n".join("\n\n".join(filter(None, item)) for item in items)
         inner = f'\n<hr style="{RULE}">\n'.join(
             f'<h2 style="{TITLE}">{escape(title)}</h2>\n{html.from_text(text)}' for title, text in items
