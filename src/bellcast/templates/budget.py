@@ -44,8 +44,8 @@ class Rendering:
         self._ends = thread_time() + seconds
         self._deadline = monotonic() + seconds
         self.work = 0  # the total size of the values so far
-        # The last key that was found, with its object and the work then.
-        self.last: tuple[Mapping[str, Any], str, int] = {}, "", 0
+        # The key whose value was null last, with its object and the work then.
+        self.null: tuple[Mapping[str, Any], str, int] = {}, "", 0
 
     def charge(self, value: Any = None) -> Any:
         """Charge the size of a value, and return it. Raises BoundExceeded if the value is too large or the budget is spent, and

@@ -125,8 +125,9 @@ class Environment(SandboxedEnvironment):
             check_json(argument)
         if isinstance(obj, Mapping):
             if argument in obj:
-                rendering.last = obj, argument, rendering.work
-                return obj[argument]
+                if (found := obj[argument]) is None:
+                    rendering.null = obj, argument, rendering.work
+                return found
         elif isinstance(obj, str | Sequence) and not isinstance(argument, str):
             try:
                 return obj[argument]
@@ -134,11 +135,11 @@ class Environment(SandboxedEnvironment):
                 pass
         elif isinstance(obj, Missing):
             return obj
-        owner, key, work = rendering.last
-        # `b` of `data.a.b`, if `data.a` was found immediately before and is null or no object.
-        is_below = work + VALUE_SIZE == rendering.work and not isinstance(obj, Mapping) and owner.get(key) is obj
+        owner, key, work = rendering.null
+        # `b` of `data.a.b`, if nothing was charged since the null was found.
+        is_below_null = obj is None and work + VALUE_SIZE == rendering.work
         name = str(rendering.charge(argument))
-        return Missing(obj=owner, name=f"{key}.{name}") if is_below else Missing(obj=obj, name=name)
+        return Missing(obj=owner, name=f"{key}.{name}") if is_below_null else Missing(obj=obj, name=name)
 
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Charge a call. Every call in a template passes through here."""

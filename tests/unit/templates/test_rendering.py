@@ -131,7 +131,7 @@ def test_missing_variable_is_named_by_its_path(source: str, variable: str) -> No
         ("{{ data.b.c }}", "data.b.c"),
         ("{{ data.b.c.d }}", "data.b.c"),
         ("{{ data['b'].c }}", "data.b.c"),
-        ("{{ data.two.c }}", "data.two.c"),
+        ("{{ data.two.c }}", "c"),
         ("{{ data.inner.b.c }}", "data.inner.b.c"),
         ("{{ data.a }}{{ actor.name }}", "actor.name"),
         ("{{ 'x' if data.a is none else 'y' }}{{ actor.name }}", "actor.name"),
