@@ -58,7 +58,7 @@ def _lazy(name: str) -> Callable[[Setup], Provider]:
     return lambda setup: importlib.import_module(f"bellcast.providers.{name}").from_url(setup)
 
 
-# The supported vendors, by channel and scheme of the URL. A new vendor is one line here, and a folder in `providers`.
+# The supported vendors, by channel and scheme of the URL. A new vendor is one line here, and a module in `providers`.
 VENDORS: Mapping[ExternalChannel, Mapping[str, Callable[[Setup], Provider]]] = {
     "email": dict.fromkeys(
         ("smtp", "smtps"), lambda setup: smtp.from_url(setup.url, timeout=setup.timeout, connect=setup.connect)
