@@ -16,7 +16,7 @@ from bellcast.templates.types import Brand
 # RFC 5322 §2.1.1 limits a line to 998 characters. All mail programs truncate longer subjects than this.
 MAX_SUBJECT = 250
 # Characters of a URL in a line: that of a digest names each of its types.
-MAX_URL_LINE = 900
+URL_LINE = 900
 
 
 class Email(Struct, frozen=True, kw_only=True):
@@ -102,7 +102,7 @@ def compose(mail: Email, sender: str, sender_name: str | None = None) -> bytes:
     if mail.unsubscribe_url is not None:
         # Mail programs ignore white space in the URL (RFC 2369 §2).
         url = one_line(mail.unsubscribe_url)
-        lines = "\r\n ".join(url[start : start + MAX_URL_LINE] for start in range(0, len(url), MAX_URL_LINE))
+        lines = "\r\n ".join(url[start : start + URL_LINE] for start in range(0, len(url), URL_LINE))
         headers["List-Unsubscribe"] = f"<{lines}>"
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     headers |= {"MIME-Version": "1.0", "Content-Type": f'multipart/alternative; boundary="{boundary}"'}
