@@ -18,7 +18,8 @@ LOCK: LockKey = ("", "\x01operators")
 
 def _replace_recovery_codes(id: str, digests: list[bytes]) -> Script[None]:
     yield Statement("recovery_codes_end", {"operator": id})
-    yield Statement("recovery_code_insert", many=[{"digest": digest, "operator": id} for digest in digests])
+    if (yield Statement("operator_role", {"id": id})):  # else it was deleted since its request began
+        yield Statement("recovery_code_insert", many=[{"digest": digest, "operator": id} for digest in digests])
 
 
 class Operators(StoreTable):
@@ -259,7 +260,10 @@ class Operators(StoreTable):
 
     @write(LOCK)
     def add_passkey(self, passkey: Passkey, limit: int) -> Script[bool | None]:
-        """Store a passkey. Return False if it is already stored, None if the operator already has `limit` passkeys."""
+        """Store a passkey. Return False if it is already stored or the operator was deleted, None if the operator already has
+        `limit` passkeys."""
+        if not (yield Statement("operator_role", {"id": passkey.operator})):
+            return False
         if len((yield Statement("passkeys_of", {"operator": passkey.operator}))) >= limit:
             return None
         params = asdict(passkey)

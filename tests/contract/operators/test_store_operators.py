@@ -289,6 +289,7 @@ async def test_passkeys_are_found_by_operator_and_by_credential(store: Store) ->
 
 async def test_passkey_is_used_with_a_growing_counter_or_with_none(store: Store) -> None:
     operators = store.operators
+    await operators.create(operator("1"), "hash")
     await operators.add_passkey(passkey("a"), 2)
     uses = [await operators.use_passkey("a", counter, NOW + 1) for counter in (0, 0, 5, 5, 4, 0, 6)]
     assert uses == [True, True, True, False, False, False, True]
@@ -307,6 +308,16 @@ async def test_reset_of_the_second_factor_and_deletion_end_passkeys(store: Store
     assert await operators.end_mfa("1", with_passkeys=True)
     assert await operators.delete("2")
     assert await operators.passkeys("1") == await operators.passkeys("2") == []
+
+
+async def test_deleted_operator_gets_no_passkey_and_no_recovery_codes(store: Store) -> None:
+    operators = store.operators
+    await operators.create(operator("1", "viewer"), "hash")
+    assert await operators.delete("1")
+    assert not await operators.add_passkey(passkey("late"), 2)
+    await operators.replace_recovery_codes("1", [b"late"])
+    assert await operators.passkeys("1") == []
+    assert not await operators.use_recovery_code("1", b"late")
 
 
 async def test_operator_changes_only_from_the_role_and_password_that_were_checked(store: Store) -> None:

@@ -28,6 +28,8 @@ from bellcast.topics.store import (
     TopicLists,
 )
 
+log = structlog.get_logger(__name__)
+
 EVENTS_LOST = "Live events may be missing: after the reconnect, this connection will not be recovered."
 
 
@@ -213,7 +215,7 @@ class NamespaceConnection(Connection):
                 ack.set_exception(TimeoutError("The client disconnected."))
 
 
-log = structlog.get_logger(__name__)
+# --- topics that a connection joined after CONNECT
 
 # Before the second attempt to save topics. The client waits for both, and each may wait for a lock of the database.
 SAVE_RETRY_SECONDS = 0.5

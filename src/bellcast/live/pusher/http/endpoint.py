@@ -46,6 +46,8 @@ from bellcast.topics import types as topics
 from bellcast.topics.store import LastEvents
 from bellcast.topics.types import PRESENCE, PUSHER_PREFIXES, is_encrypted, is_presence
 
+log = structlog.get_logger(__name__)
+
 T = TypeVar("T")
 
 # Attributes of channels that lists and triggers return on request.
@@ -86,6 +88,9 @@ def check_channel(request: PusherRequest, field: str, channel: str) -> None:
     validation.check(
         validation.topic(field, channel, limits) if recipient is None else validation.key(field, recipient, limits)
     )
+
+
+# --- signed requests: events, channels and users
 
 
 class Trigger(Struct, frozen=True):
@@ -251,7 +256,7 @@ def _attributes(channel: str, requested: frozenset[str], count: TopicCount) -> d
     return result
 
 
-log = structlog.get_logger(__name__)
+# --- the auth endpoints of clients
 
 
 class ChannelAuthForm(Struct, frozen=True):
@@ -308,14 +313,14 @@ async def authorize_user(request: PusherRequest) -> object:
 
 def _form(request: PusherRequest, type: type[Any]) -> Any:
     """Parse a form, as pusher-js sends it, or JSON."""
+    if request.body.lstrip().startswith(b"{"):
+        return request.json(type)
     try:
-        if request.body.lstrip().startswith(b"{"):
-            return msgspec.json.decode(request.body, type=type)
         fields = dict(parse_qsl(request.body.decode(), keep_blank_values=True, max_num_fields=100))
         return msgspec.convert(fields, type)
     except msgspec.ValidationError as wrong:
         raise BadRequest(sentence(wrong, "The body")) from None
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except ValueError:
         raise BadRequest("The body is neither a form nor JSON.") from None
 
 
@@ -335,6 +340,8 @@ async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal,
 def _info(inbox: Inbox) -> dict[str, str]:
     return {} if inbox.name is None else {"name": inbox.name}
 
+
+# --- routes
 
 PREFIXES = ("/apps/", "/users/", "/pusher/")
 # Ten events of a batch, 10,240 bytes each, with every byte escaped.
