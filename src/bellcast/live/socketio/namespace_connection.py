@@ -30,6 +30,7 @@ from bellcast.topics.store import (
 
 log = structlog.get_logger(__name__)
 
+DISCONNECTED = "The client disconnected."
 EVENTS_LOST = "Live events may be missing: after the reconnect, this connection will not be recovered."
 
 
@@ -149,7 +150,9 @@ class NamespaceConnection(Connection):
     # --- calls to the client
 
     async def ask(self, name: str, args: tuple[Any, ...]) -> list[Any]:
-        """Emit with an id. Return the arguments of the ack. Raises TimeoutError if the client disconnects."""
+        """Emit with an id. Return the arguments of the ack. Raises TimeoutError if the client disconnects, or has done so."""
+        if self.phase is Phase.CLOSED:
+            raise TimeoutError(DISCONNECTED)
         if self._pending_acks is None:
             self._pending_acks = {}
         id, self._last_ack_id = self._last_ack_id, self._last_ack_id + 1
@@ -212,7 +215,7 @@ class NamespaceConnection(Connection):
         acks, self._pending_acks = self._pending_acks, None
         for ack in (acks or {}).values():
             if not ack.done():
-                ack.set_exception(TimeoutError("The client disconnected."))
+                ack.set_exception(TimeoutError(DISCONNECTED))
 
 
 # --- topics that a connection joined after CONNECT

@@ -80,6 +80,16 @@ async def test_close_for_lost_events_sends_an_offset_that_is_not_recovered() -> 
     assert namespace_handshake.read(cast(Any, None), "a pid", offset) is None
 
 
+async def test_call_to_a_client_that_has_left_ends_at_once() -> None:
+    client = Client()
+    during = asyncio.ensure_future(client.live.ask("confirm", ()))
+    await asyncio.sleep(0)
+    client.live.disconnected()
+    after = asyncio.ensure_future(client.live.ask("confirm", ()))
+    await asyncio.wait((during, after), timeout=5)
+    assert [type(one.exception()) if one.done() else None for one in (during, after)] == [TimeoutError] * 2
+
+
 async def test_output_is_unlimited_again_once_the_reader_has_caught_up() -> None:
     client = Client()
     client.session.on_buffer_drained()
