@@ -348,6 +348,25 @@ async def test_retried_message_is_sent_to_the_corrected_address(tmp_path: Path) 
             assert (message["state"], message["to"]) == ("sent", "alice@example.com")
 
 
+async def test_retried_message_is_not_sent_to_an_address_that_was_removed(tmp_path: Path) -> None:
+    async with smtp_server() as mailbox:
+        mailbox.replies["RCPT"] = ["554 policy"]
+        url = f"smtp://127.0.0.1:{mailbox.port}?from=bells@example.com&tls=off"
+        async with opened(tmp_path, email=(url,)) as world:
+            await world.put("/v1/recipients/alice", {"email": "alice@example.com"})
+            id = await world.send(channels=["email"])
+            await world.run_due()
+            (message,) = await world.messages()
+            assert message["state"] == "failed"
+            await world.put("/v1/recipients/alice", {"email": None})
+            await world.request("POST", f"/v1/messages/{message['id']}/retry")
+            await world.run_due()
+            (message,) = await world.messages()
+            assert (message["state"], message["reason"], len(message["attempts"])) == ("cancelled", "no_address", 1)
+            explained = await world.get("/v1/explain", recipient="alice", notification=id)
+            assert explained["channels"][0]["rule"] == "no_address"
+
+
 async def test_message_between_attempts_stops_when_its_address_is_suppressed(tmp_path: Path) -> None:
     async with opened(tmp_path, email=("smtp://127.0.0.1:1?from=bells@example.com&tls=off",)) as world:
         await world.put("/v1/recipients/alice", {"email": "alice@example.com"})

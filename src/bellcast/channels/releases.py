@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.channels import decision_inputs
+from bellcast.channels import addresses, decision_inputs
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.store.suppressions import Suppressions
@@ -22,7 +22,7 @@ from bellcast.engines import Engines
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict
-from bellcast.preferences.decision import Decision
+from bellcast.preferences.decision import AddressProblem, Decision
 from bellcast.recipients.store import Recipients
 
 # The reason stored with a queued message that was simulated before.
@@ -76,16 +76,24 @@ class Release(Struct, eq=False):
 
     async def recheck(self, message: StoredMessage) -> StoredMessage | MessageUpdate:
         """Return an attempted message, a retried one with the address that its recipient has now if its channel has one
-        address, or the update that ends it if its address was suppressed."""
+        address, or the update that ends it if its address was suppressed or removed."""
+        rule: AddressProblem | None = None
         if not message.rounds and message.channel in SINGLE_ADDRESS:
             profile = (await Recipients(self.db).profiles(message.tenant, [message.recipient])).get(message.recipient)
-            current = profile and (profile.email if message.channel == "email" else profile.phone)
-            message = replace(message, address=current) if current else message
-        if not await Suppressions(self.db).find(message.tenant, [(message.channel, message.address)]):
+            # A test of a template is sent to an operator, who may be a recipient without an address.
+            if profile is not None and (message.notification is not None or message.digest is not None):
+                rule = addresses.problem(profile, message.channel, frozenset())
+                message = replace(
+                    message, address=next(iter(addresses.usable(profile, message.channel)), message.address)
+                )
+        if rule is None and await Suppressions(self.db).find(message.tenant, [(message.channel, message.address)]):
+            rule = "suppressed"
+        if rule is None:
             return message
-        decision = Decision("skip", "suppressed", None, None)
-        ended = with_outcome(message, state="suppressed", reason="suppressed")
-        return MessageUpdate(message=ended, decision=_record(ended, decision, self.clock.now()))
+        ended = with_outcome(message, state="suppressed" if rule == "suppressed" else "cancelled", reason=rule)
+        return MessageUpdate(
+            message=ended, decision=_record(ended, Decision("skip", rule, None, None), self.clock.now())
+        )
 
 
 async def retry(engines: Engines, message: StoredMessage, *, is_dry_run: bool) -> None:
