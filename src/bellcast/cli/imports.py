@@ -49,11 +49,13 @@ class FileRow(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """How rows are mapped to notifications: renamed fields, and the time zone of times without an offset."""
+    """How rows are mapped to notifications: renamed fields, the time zone of times without an offset, and the tenant of rows
+    without one."""
 
     names: Mapping[str, str] = {}
     zone: tzinfo | None = None
     drops_unknown: bool = False
+    tenant: str | None = None
 
 
 def rows(stream: BinaryIO, format: FileFormat) -> Iterator[FileRow]:
@@ -135,7 +137,7 @@ def _elements(stream: BinaryIO) -> Iterator[FileRow]:
     raise BrokenFile(line, f"is not a JSON array: expected {' or '.join(expected)}, got {got}")
 
 
-def notification(value: Any, mapped: Mapped, tenant: str | None = None) -> dict[str, Any]:
+def notification(value: Any, mapped: Mapped) -> dict[str, Any]:
     """Return the notification of a row, with an idempotency key derived from its content if it has none. Raises
     InvalidRow."""
     if not isinstance(value, dict):
@@ -150,8 +152,8 @@ def notification(value: Any, mapped: Mapped, tenant: str | None = None) -> dict[
         if "created_at" not in item:
             raise InvalidRow("read: needs created_at or read_at")
         item["read_at"] = item["created_at"]
-    if tenant is not None:
-        item.setdefault("tenant", tenant)
+    if mapped.tenant is not None:
+        item.setdefault("tenant", mapped.tenant)
     if "idempotency_key" not in item:
         try:
             text = json_text.dumps(item, sort_keys=True, separators=(",", ":"))
@@ -239,14 +241,14 @@ def import_(
         if not separator or new not in FIELDS:
             raise typer.BadParameter(f"expected OLD=NEW with one of {', '.join(sorted(FIELDS))}", param_hint="--map")
         names[old] = new
-    mapped = Mapped(names, zone, drop_unknown)
+    mapped = Mapped(names, zone, drop_unknown, tenant)
     with (
         options.server(ctx) as client,
         nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as stream,
         output.progress("Importing") as show,
     ):
         size = 0 if file == "-" else Path(file).stat().st_size
-        run = FileImport(client, mapped, tenant, file)
+        run = FileImport(client, mapped, file)
         run.read(rows(stream, chosen), lambda: show(stream.tell(), size) if size else None)
     if json:
         output.json({"imported": run.imported, "existing": run.existing, "refused": run.refused, "errors": run.errors})
@@ -262,12 +264,12 @@ def import_(
 class FileImport:
     """One import: rows are sent in batches, and refusals are printed with their lines."""
 
-    def __init__(self, client: "options.Bellcast", mapped: Mapped, tenant: str | None, file: str) -> None:
+    def __init__(self, client: "options.Bellcast", mapped: Mapped, file: str) -> None:
         self.imported = 0
         self.existing = 0  # of the imported ones, those that changed nothing
         self.refused = 0
         self.errors: list[dict[str, Any]] = []
-        self._client, self._mapped, self._tenant, self._file = client, mapped, tenant, file
+        self._client, self._mapped, self._file = client, mapped, file
         self._batch: list[tuple[int, Any]] = []
         self._bytes = 0
 
@@ -279,7 +281,7 @@ class FileImport:
                     self._refuse(row.line, row.problem)
                     continue
                 try:
-                    item = notification(row.value, self._mapped, self._tenant)
+                    item = notification(row.value, self._mapped)
                 except InvalidRow as error:
                     self._refuse(row.line, str(error))
                     continue

@@ -122,7 +122,7 @@ def test_columns_are_renamed_and_text_is_converted():
 
 
 def test_key_of_the_row_is_kept_and_numbers_become_texts():
-    item = notification({"to": 7, "title": "Hi", "idempotency_key": 12, "read": False}, Mapped(), "acme")
+    item = notification({"to": 7, "title": "Hi", "idempotency_key": 12, "read": False}, Mapped(tenant="acme"))
     assert item == {"to": "7", "title": "Hi", "idempotency_key": "12", "tenant": "acme"}
 
 
