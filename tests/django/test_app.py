@@ -191,6 +191,7 @@ def test_page_waits_a_second_for_a_server_that_does_not_respond(shop, configured
     [
         ({"SECRET": ""}, "bellcast.E001"),
         ({"URL": "bell.example.com"}, "bellcast.E002"),
+        ({"PUBLIC_URL": "http://[::1"}, "bellcast.E002"),
         ({"BACKEND": "shop.Missing"}, "bellcast.E003"),
         ({"TENANT": "shop.missing"}, "bellcast.E004"),
         ({"RELAY": "pigeon"}, "bellcast.E004"),
@@ -198,6 +199,7 @@ def test_page_waits_a_second_for_a_server_that_does_not_respond(shop, configured
         ({"HANDLERS": "json.dumps"}, "bellcast.E004"),
         ({"SECRET": 5}, "bellcast.E001"),
         ({"SECURITY_EVENTS": ["login_faild"]}, "bellcast.E004"),
+        ({"SECURITY_EVENTS": None}, "bellcast.E004"),
         ({"SECRETS": "x"}, "bellcast.E004"),
         ({"PUBLIC_URL": "http://bell.example.com"}, "bellcast.W001"),
     ],

@@ -1,6 +1,7 @@
 """System checks: `python manage.py check`, and with `--database default` also the outbox."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from bellcast.contrib.django import conf, inbox_query
 
 # A working relay sends a row within seconds.
 LATE_AFTER = timedelta(seconds=60)
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def register() -> None:
@@ -72,19 +74,21 @@ def _values(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
         except ImproperlyConfigured as error:
             yield checks.Error(str(error), id="bellcast.E004")
     events = configuration.values["SECURITY_EVENTS"]
-    if not isinstance(events, bool) and (isinstance(events, str) or not set(events) <= conf.SECURITY_EVENTS):
+    is_list = isinstance(events, list | tuple | set | frozenset)
+    if not (isinstance(events, bool) or (is_list and all(one in conf.SECURITY_EVENTS for one in events))):
         known = ", ".join(sorted(conf.SECURITY_EVENTS))
         yield checks.Error(f"BELLCAST['SECURITY_EVENTS'] must be True, or a list of {known}.", id="bellcast.E004")
 
 
 def _pages(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
     url = str(configuration.values["PUBLIC_URL"] or configuration.values["URL"] or "")
-    if url.startswith("http://") and not conf.is_loopback(url):
-        yield checks.Warning(
-            f"Browsers would connect to {url} without encryption.",
-            hint="Set BELLCAST['PUBLIC_URL'] to the https:// address of Bellcast.",
-            id="bellcast.W001",
-        )
+    with suppress(ValueError):  # a wrong IPv6 address, which is an error of its own
+        if url.startswith("http://") and urlsplit(url).hostname not in LOOPBACK:
+            yield checks.Warning(
+                f"Browsers would connect to {url} without encryption.",
+                hint="Set BELLCAST['PUBLIC_URL'] to the https:// address of Bellcast.",
+                id="bellcast.W001",
+            )
     model = get_user_model()
     if inbox_query.is_taken(model):
         yield checks.Warning(

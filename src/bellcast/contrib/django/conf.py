@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from django.apps import apps
 from django.conf import settings
@@ -96,7 +96,6 @@ VALUES: dict[str, Any] = {
     "REVOKE_ON_LOGOUT": True,
 }
 PAGE_TIMEOUT = 1.0  # seconds
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _lock = threading.Lock()
 _clients: dict[str, Bellcast] = {}
@@ -203,7 +202,3 @@ def forget(*, setting: str, **_: object) -> None:
         for bell in _clients.values():
             bell.close()
         _clients.clear()
-
-
-def is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in LOOPBACK
