@@ -1,5 +1,6 @@
 """Messages and documents in the store, on every engine."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -508,6 +509,31 @@ async def test_digest_that_shows_what_was_recalled_is_not_sent_again(app: App, s
     assert [one.id for one in await store.digest_members("", "alice", now, 10, MAX_BYTES)] == left
     # The first digest's job, and one for the other messages.
     assert [job.kind for job in await app.lease(now, now + 1000, 10)].count("digest") == 2
+
+
+@pytest.mark.parametrize("state", ["failed", "simulated"])
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_digest_that_is_sent_again_is_withdrawn_only_before_its_attempt(
+    app: App, state: State, has_begun: bool
+) -> None:
+    """Two operators retry or release it, and one of its notifications is recalled after the first did."""
+    store = app.store.messages
+    again = partial(store.release, "", message(9).id) if state == "simulated" else partial(store.retry, "", [message(9).id])
+    await add(app, waiting(1, notification="n1"), waiting(2, notification="n2"))
+    members = await store.digest_members("", "alice", NOW + 1000, 10, MAX_BYTES)
+    digest = message(9, digest=message(9).id, due_at=NOW + 1000, notification=None)
+    await store.add_digest(digest, [one.id for one in members], [], NOW + 1000)
+    (begun,) = await begin(app, 9, NOW + 1000)
+    await store.finish([MessageUpdate(message=replace(begun, state=state, rounds=1))], NOW + 1000)
+    assert await again(NOW + 2000)
+    attempts = await begin(app, 9, NOW + 2000) if has_begun else []
+    await app.store.sent.recall("", "n1", NOW + 2000, ReportedChanges())
+    assert not await again(NOW + 2000)
+    left = [one.id for one in await store.digest_members("", "alice", NOW + 2000, 10, MAX_BYTES)]
+    assert left == ([] if has_begun else [message(2).id])
+    await store.finish([MessageUpdate(message=replace(one, state="sent")) for one in attempts], NOW + 2000)
+    found = {one.id: one.state for one in await store.find([message(2).id, digest.id])}
+    assert found == {message(2).id: "sent" if has_begun else "held", digest.id: "sent" if has_begun else "cancelled"}
 
 
 async def test_message_that_expires_before_it_is_due_is_begun_when_it_expires(app: App) -> None:

@@ -171,9 +171,10 @@ SELECT DISTINCT digest FROM messages
 WHERE digest {{in_ids}} AND id <> digest AND tenant = :tenant AND (state = 'cancelled' OR {{is_recalled}})
 
 -- name: digests_leave
--- The messages of digests that are not sent again wait for another one, unless they were recalled.
+-- The messages of digests that are not sent again wait for another one, unless they were recalled, or an attempt is in progress.
 UPDATE messages SET state = 'held', reason = 'digest', digest = NULL, due_at = :now, rounds = 0
 WHERE digest {{in_ids}} AND id <> digest AND state IN ('queued', 'failed', 'bounced', 'simulated') AND NOT {{is_recalled}}
+  AND NOT EXISTS (SELECT 1 FROM messages d WHERE d.id = messages.digest AND d.state = 'sending')
 RETURNING {{message_columns}}
 
 -- list: messages
@@ -260,7 +261,7 @@ RETURNING id, priority
 -- name: digests_requeue
 -- Queue the messages of digests that are due again.
 UPDATE messages SET state = 'queued', reason = NULL, rounds = 0
-WHERE digest {{in_ids}} AND id <> digest AND state IN ('failed', 'bounced')
+WHERE digest {{in_ids}} AND id <> digest AND state IN ('failed', 'bounced', 'simulated')
 
 -- name: erase_messages
 -- The messages of one recipient.
