@@ -518,7 +518,9 @@ async def test_digest_that_is_sent_again_is_withdrawn_only_before_its_attempt(
 ) -> None:
     """Two operators retry or release it, and one of its notifications is recalled after the first did."""
     store = app.store.messages
-    again = partial(store.release, "", message(9).id) if state == "simulated" else partial(store.retry, "", [message(9).id])
+    again = (
+        partial(store.release, "", message(9).id) if state == "simulated" else partial(store.retry, "", [message(9).id])
+    )
     await add(app, waiting(1, notification="n1"), waiting(2, notification="n2"))
     members = await store.digest_members("", "alice", NOW + 1000, 10, MAX_BYTES)
     digest = message(9, digest=message(9).id, due_at=NOW + 1000, notification=None)

@@ -39,6 +39,9 @@ class Subscriptions(Struct, eq=False):
     observers: Sequence[HubObserver]
     presence_batcher: PresenceBatcher
     _carried_inboxes: dict[Stream, list[Stream]] = {}  # followed at the broker, by topic
+    _carriers: list[
+        Sequence[str]
+    ] = []  # the observers' topics of a recipient, at the last check of the carried inboxes
 
     # --- changes
 
@@ -56,12 +59,7 @@ class Subscriptions(Struct, eq=False):
         if count == 1:
             self.groups.follow(stream)
             if stream.startswith(TOPIC):
-                _, tenant, topic = stream.split(SEPARATOR, 2)
-                carried = [inbox_stream(tenant, one) for one in self._recipients_of(topic)]
-                if carried:  # stored for the last follower's end, because the setting for them may change until then
-                    self._carried_inboxes[stream] = carried
-                for inbox in carried:
-                    self.groups.follow(inbox)
+                self._follow_carried(stream)
         connection.streams += (stream,)
         self.groups.changed(stream)
         for observer in self.observers:
@@ -126,6 +124,14 @@ class Subscriptions(Struct, eq=False):
         if followers := self.count(change.stream):
             self.presence_batcher.add(change, followers)
 
+    def follow_carried(self) -> None:
+        """Follow the inboxes that topics carry since the settings for them have changed."""
+        carriers = [observer.topics_of("") for observer in self.observers]
+        if carriers != self._carriers:
+            self._carriers = carriers
+            for stream in [one for one in self.streams if one.startswith(TOPIC)]:
+                self._follow_carried(stream)
+
     # --- queries
 
     def topics(self, connection: Connection) -> tuple[str, ...]:
@@ -163,6 +169,20 @@ class Subscriptions(Struct, eq=False):
         return [recipient for recipient in recipients if recipient is not None]
 
     # --- one stream
+
+    def _follow_carried(self, stream: Stream) -> None:
+        """Follow the inboxes that a topic carries by the settings now, instead of those before."""
+        _, tenant, topic = stream.split(SEPARATOR, 2)
+        carried, before = (
+            [inbox_stream(tenant, one) for one in self._recipients_of(topic)],
+            self._carried_inboxes.pop(stream, []),
+        )
+        if carried:
+            self._carried_inboxes[stream] = carried
+        for inbox in carried:
+            self.groups.follow(inbox)
+        for inbox in before:
+            self.groups.unfollow(inbox)
 
     def _unfollow(self, connection: Connection, stream: Stream) -> None:
         followers = self.streams.get(stream)

@@ -11,7 +11,7 @@ import pytest
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Refused
 from bellcast.kernel.errors import TooMany
-from bellcast.kernel.events import topic_stream
+from bellcast.kernel.events import inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.admission import close_refused, guarded_start
@@ -27,8 +27,10 @@ from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
 from bellcast.live.pusher.plugin import PusherConfig
+from bellcast.live.reconciler import INTERVAL_SECONDS, Reconciler
 from bellcast.live.types import LiveConfig
 from bellcast.recipients.types import SessionsRevoked
+from tests.clock import FakeClock
 from tests.unit.live import fakes
 
 PROJECT = Project("1", "project-key", "project-secret")
@@ -252,6 +254,24 @@ async def test_inbox_changes_are_sent_to_the_aliases_that_the_settings_have_then
     assert received(3) == [[], [names[1]]]
     channel.hub.subscriptions.unfollow(clients[1], [names[1]])
     assert received(4) == [[], []]
+
+
+async def test_inboxes_are_followed_at_the_broker_while_the_settings_have_aliases_for_them() -> None:
+    channel, name, inbox = Channel(), "private-user.alice", inbox_stream("", "alice")
+    client = fakes.connect(channel.hub, name, Principal(), dialect=protocol.WEBSOCKET)
+    channel.hub.subscriptions.follow(client, {name: Grant.APP})
+    config, followed = cast(PusherObserver, channel.hub.observers[0]).config, channel.hub.subscriptions.groups.followed
+    clock, before = FakeClock(), config.aliases
+    reconciler = Reconciler(cast(Any, SimpleNamespace(clock=clock)), channel.hub, cast(Any, None))
+    checking = asyncio.ensure_future(reconciler.run())
+    for aliases in (("private-user.{recipient}",), before, ("private-user.{recipient}",)):
+        config.aliases = aliases
+        clock.advance(INTERVAL_SECONDS)
+        await channel.settle()
+        assert followed[inbox] == (aliases != before)
+    channel.hub.subscriptions.unfollow(client, [name])
+    assert inbox not in followed
+    checking.cancel()
 
 
 async def test_revoked_recipient_loses_channels_that_the_app_authorized() -> None:
