@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import LEASE_MS, MAX_CRASHES, RETRY_DEADLINE_MS, JobRunner, SetAside
+from bellcast.kernel.jobs.store import FEW_DUE
 from bellcast.kernel.jobs.types import FANOUT, NORMAL, URGENT, Job, JobGroup
 from tests.contract.app import App, wanted
 from tests.due_jobs import run_due
@@ -64,7 +65,10 @@ async def test_lease_takes_at_most_its_limit_and_the_longest_due_first(app: App)
     assert set(ids(await app.lease(50, 100, 2))) == {"b", "c"}
 
 
-async def test_due_lists_each_group_once_by_priority_and_age(app: App) -> None:
+@pytest.mark.parametrize("others", [0, FEW_DUE])
+async def test_due_lists_each_group_once_by_priority_and_age(app: App, others: int) -> None:
+    """Also those behind many due jobs of another group."""
+    await app.store.jobs.add([job(f"other {n}", 10, tenant="acme") for n in range(others)])
     await app.store.jobs.add(
         [job(f"{n}", 10 + n, tenant="acme") for n in range(5)]
         + [job("u", 15, tenant="zoo", priority=URGENT), job("f", 1, priority=FANOUT), job("later", 99, tenant="later")]
