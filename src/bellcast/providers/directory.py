@@ -1,5 +1,6 @@
 """The providers from the settings and the store. They are created on first use, and again after a change."""
 
+import asyncio
 import contextlib
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -428,9 +429,7 @@ def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedPro
 
 
 async def _close(entries: Iterable[Entry]) -> None:
-    for entry in entries:
-        if entry.named is not None:
-            await entry.named.provider.close()
+    await asyncio.gather(*(entry.named.provider.close() for entry in entries if entry.named is not None))
 
 
 def _without_secret(tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:

@@ -110,6 +110,30 @@ async def test_replaced_and_deleted_providers_are_closed(
     assert closed == [first.provider, other.provider, second.provider]
 
 
+async def test_message_waits_for_the_slowest_server_of_replaced_providers_only(
+    store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing: list[Provider] = []
+    all_are_closing = asyncio.Event()
+
+    async def close(provider: SMTPProvider) -> None:  # as of a server that hangs
+        closing.append(provider)
+        if len(closing) == 2:
+            all_are_closing.set()
+        await all_are_closing.wait()
+
+    monkeypatch.setattr(SMTPProvider, "close", close)
+    directory = directory_of(store, clock, clients)
+    fields = ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com")
+    for priority in (0, 1):
+        for key in ("mail", "other"):
+            await directory.put("", key, msgspec.structs.replace(fields, priority=priority))
+        async with asyncio.timeout(5):
+            await directory.providers("", "email")
+    assert len(closing) == 2
+    await directory.close()
+
+
 async def test_tenants_without_providers_do_not_fill_memory(
     store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
