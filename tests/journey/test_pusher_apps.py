@@ -51,6 +51,7 @@ async def test_secret_is_shown_once_and_encrypted_at_rest(rest: Rest) -> None:
     assert len(created["secret"]) >= 40
     listed = (await rest.app.get(APPS)).json()["apps"]
     assert [(one["id"], one["source"]) for one in listed] == [(PROJECT.id, "project"), (created["id"], "database")]
+    assert [one["previous_until"] for one in listed] == [None, None]
     assert created["secret"] not in str(listed)
     with closing(sqlite3.connect(rest.file)) as connection:
         stored = str(connection.execute("SELECT * FROM documents").fetchall())

@@ -97,7 +97,8 @@ class PusherAppDirectory:
         self._encryption = encryption
         self._announce = announce
         previous = project.accepted[1] if project.second is not None else None
-        self._project = PusherApp(credentials=project, previous=previous, previous_until=sys.maxsize, is_project=True)
+        until = 0 if previous is None else sys.maxsize
+        self._project = PusherApp(credentials=project, previous=previous, previous_until=until, is_project=True)
         self._known: list[tuple[str, Document]] = []
         self._all = [self._project]
         self._trials: list[PusherApp] = []
