@@ -176,11 +176,13 @@ class Call:
         # None would admit the client without an identity.
         if not isinstance(recipient, str | int) or isinstance(recipient, bool) or not str(recipient).strip():
             raise HandlerFailed(f"call.accept() expects the id of a recipient, got {recipient!r}.")
-        if isinstance(roles, str):  # each letter would be a role
+        given = None if roles is None else tuple(roles)
+        # Each letter of a text would be a role.
+        if isinstance(roles, str) or not all(isinstance(role, str) for role in given or ()):
             raise HandlerFailed(f"call.accept() expects a list of roles, got {roles!r}.")
-        self.accepted = ConnectAccepted(
-            recipient=str(recipient), roles=None if roles is None else tuple(roles), tenant=tenant
-        )
+        if not isinstance(tenant, str | None):
+            raise HandlerFailed(f"call.accept() expects the key of a tenant, got {tenant!r}.")
+        self.accepted = ConnectAccepted(recipient=str(recipient), roles=given, tenant=tenant)
 
     def wait(self, operation: Awaitable[T]) -> T:
         """Wait for an operation in a plain function, which runs in a thread: `call.wait(call.emit("done"))`."""

@@ -115,6 +115,8 @@ async def connect(call):
         await call.emit("strange", object())
     if call.recipient == "numbered":
         await call.join(7)
+    if call.recipient == "ranked":
+        call.accept("ranked", roles=[7])
     if call.recipient in ("unwanted", "later"):
         await call.close(reconnect=call.recipient == "later")
     if call.recipient == "greeted":
@@ -287,7 +289,7 @@ def test_connect_handler_receives_the_handshake_without_credentials(
         assert secret not in handshake
 
 
-@pytest.mark.parametrize("who", ["broken", "strange", "numbered"])
+@pytest.mark.parametrize("who", ["broken", "strange", "numbered", "ranked"])
 def test_connect_handler_that_fails_does_not_block_the_inbox(shop: ServerProcess, who: str) -> None:
     with websocket(shop, who) as bell, stream(shop, who) as page:
         for one in (bell, page):

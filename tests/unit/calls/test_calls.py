@@ -122,10 +122,20 @@ async def test_connect_handler_accepts_no_recipient_without_an_id(missing: Any) 
     assert incoming.accepted is None
 
 
-async def test_connect_handler_accepts_no_text_as_a_list_of_roles() -> None:
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"roles": "admin"}, "expects a list of roles, got 'admin'"),
+        ({"roles": ["admin", 7]}, "expects a list of roles, got .'admin', 7."),
+        ({"tenant": 7}, "expects the key of a tenant, got 7"),
+    ],
+)
+async def test_connect_handler_accepts_only_a_list_of_texts_as_roles_and_a_text_as_tenant(
+    names: dict[str, Any], message: str
+) -> None:
     incoming = call("connect", recipient=None)
-    with pytest.raises(HandlerFailed, match="expects a list of roles, got 'admin'"):
-        incoming.accept("alice", roles="admin")
+    with pytest.raises(HandlerFailed, match=message):
+        incoming.accept("alice", **names)
     assert incoming.accepted is None
 
 
