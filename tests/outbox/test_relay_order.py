@@ -360,6 +360,14 @@ def test_response_without_a_result_for_each_row_is_a_failure_of_the_server(shop:
     assert shop.sent == ["a", "b"]
 
 
+def test_row_whose_key_is_not_utf8_is_sent_and_holds_no_other(shop: Shop) -> None:
+    row = "(CAST(x'ff' AS TEXT), 'notify', '{\"title\": \"a\"}')"
+    shop.connection.execute(f"INSERT INTO bellcast_outbox (key, kind, payload) VALUES {row}")
+    shop.write("b")
+    shop.run()
+    assert (shop.sent, shop.errors()) == (["a", "b"], [])
+
+
 @pytest.mark.parametrize("payload", ["CAST(x'7b227469746c65223a22ff227d' AS TEXT)", "x'7b227469746c65223a22ff227d'"])
 def test_row_that_is_not_utf8_is_refused_and_holds_no_other(shop: Shop, payload: str) -> None:
     shop.connection.execute(f"INSERT INTO bellcast_outbox (key, kind, payload) VALUES ('k', 'notify', {payload})")

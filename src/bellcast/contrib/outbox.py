@@ -225,7 +225,8 @@ class OutboxRows:
         )
         # As text or bytes, because drivers raise an error for all rows if they cannot decode one.
         payload = {"postgresql": "payload::text", "sqlite": "CAST(payload AS BLOB)"}.get(self._dialect, "payload")
-        columns = f"id, {self._key}, kind, {payload}, created_at, attempts"
+        key = "CAST(key AS BLOB)" if self._dialect == "sqlite" else self._key
+        columns = f"id, {key}, kind, {payload}, created_at, attempts"
         rows = self._run(
             f"SELECT {columns} FROM {TABLE} WHERE id IN ({self._marks(ids)}) AND next_attempt_at = {self._mark} ORDER BY id",
             *(*ids, until),
@@ -233,7 +234,7 @@ class OutboxRows:
         own = [
             Row(
                 id,
-                key if isinstance(key, uuid.UUID) else uuid_of(str(key)),
+                key if isinstance(key, uuid.UUID) else uuid_of(_text(key)),
                 kind,
                 _decoded(payload),
                 self._time(created_at),
@@ -319,6 +320,10 @@ class OutboxRows:
         """Return an aware datetime."""
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         return moment if moment.tzinfo else moment.replace(tzinfo=self._zone)
+
+
+def _text(key: object) -> str:
+    return key.decode(errors="backslashreplace") if isinstance(key, bytes) else str(key)
 
 
 def _decoded(payload: str | bytes) -> Any:
