@@ -1,12 +1,13 @@
 """Messages and documents in the store, on every engine."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
 
-from bellcast.channels.delivery import outdated
+from bellcast.channels.delivery import outdated, with_events
 from bellcast.channels.types import (
     Attempt,
     MessageUpdate,
@@ -21,7 +22,9 @@ from bellcast.kernel.db import lists
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListQuery, ListTotal, RecentCount
 from bellcast.kernel.jobs.types import Job, in_line
 from bellcast.kernel.times import to_rfc3339
-from bellcast.webhooks.types import WebhookEvent
+from bellcast.webhooks.types import EventReport, WebhookEvent
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import StoredRun, TriggerRequest
 from tests.clock import FakeClock
 from tests.contract.app import App, wanted
 
@@ -394,6 +397,13 @@ class ReportedChanges:
         id = f"00000000-0000-7000-9000-{len(self.changes):012}"
         return (WebhookEvent(id=id, tenant="", type=type, body=b"{}"),)
 
+    async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
+        """As a WebhookSink of which a webhook wants all types."""
+        return lambda type, change: self(type, change) if type in types else ()
+
+    async def events(self, *_: object) -> tuple[WebhookEvent, ...]:
+        return ()
+
     async def stored_types(self, app: App) -> list[str]:
         return [event.type for event in await app.store.webhook_events.page(None, "", 100)]
 
@@ -490,8 +500,8 @@ async def test_digest_that_shows_what_was_recalled_is_not_sent_again(app: App, s
     (begun,) = await begin(app, 9, NOW + 1000)
     now = NOW + 2000
     await app.store.sent.recall("", "n1", now, report)
-    outcome = replace(begun, state=state, rounds=1)
-    await store.finish([MessageUpdate(message=outcome, report=report)], now)
+    outcome = MessageUpdate(message=replace(begun, state=state, rounds=1))
+    await store.finish([await with_events(cast(Any, report), outcome)], now)
     if state == "queued":
         assert ("message.cancelled", digest.id) in report.changes
         left = [message(2).id, message(3).id]
@@ -509,6 +519,31 @@ async def test_digest_that_shows_what_was_recalled_is_not_sent_again(app: App, s
     assert [one.id for one in await store.digest_members("", "alice", now, 10, MAX_BYTES)] == left
     # The first digest's job, and one for the other messages.
     assert [job.kind for job in await app.lease(now, now + 1000, 10)].count("digest") == 2
+
+
+@pytest.mark.parametrize("is_recalled", [False, True])
+async def test_failed_digest_is_sent_again_without_what_was_recalled_or_cancelled_since(
+    app: App, is_recalled: bool
+) -> None:
+    """The notification is recalled after the attempt, or the run is cancelled meanwhile."""
+    store = app.store.messages
+    run = StoredRun(
+        id=message(7).id, trigger="t", tenant="", workflow="w", owner="", version=1, recipient="alice", state="waiting",
+        reason=None, created_at=NOW, ended_at=None, body=runs.encode(runs.RunState()),
+    )  # fmt: skip
+    await app.store.runs.start(TriggerRequest(tenant="", created_at=NOW, runs=(run,)))
+    await add(app, waiting(1, run=run.id), waiting(2, notification="n2"))
+    members = await store.digest_members("", "alice", NOW + 1000, 10, MAX_BYTES)
+    digest = message(9, digest=message(9).id, due_at=NOW + 1000, notification=None)
+    await store.add_digest(digest, [one.id for one in members], [], NOW + 1000)
+    (begun,) = await begin(app, 9, NOW + 1000)
+    if not is_recalled:
+        assert await app.store.runs.cancel("", run.id, NOW + 1000) == 1
+    await store.finish([MessageUpdate(message=replace(begun, state="failed", rounds=1))], NOW + 1000)
+    if is_recalled:
+        await app.store.sent.recall("", "n1", NOW + 1000, ReportedChanges())
+    assert await store.retry("", [digest.id], NOW + 2000)
+    assert [one.id for one in await store.digest_members("", "alice", NOW + 2000, 10, MAX_BYTES)] == [message(2).id]
 
 
 @pytest.mark.parametrize("state", ["failed", "simulated"])
