@@ -522,6 +522,8 @@ async def test_webhook_that_was_changed_since_it_was_read_is_not_changed_with_if
     assert current == first.headers["etag"]
     again = await rest.app.patch(path, json={"active": False}, headers={"if-match": current})
     assert (again.status_code, again.json()["active"]) == (200, False)
+    late = await rest.app.patch(path, json={"active": True}, headers={"if-match": current})
+    assert late.status_code == 412
     assert (await rest.app.patch(f"{path}0", json={}, headers={"if-match": "*"})).status_code == 404
 
 
@@ -559,6 +561,18 @@ async def test_webhook_that_was_disabled_manually_leaves_no_failures(tmp_path: P
         await one.webhooks.change("", one.id, lambda _: {"active": False})
         assert await one.deliver(job) is None
         assert vendor.requests == []
+
+
+async def test_webhook_that_is_activated_again_begins_without_failures(rest: Rest) -> None:
+    made = await rest.app.post("/v1/webhooks", json={"url": "https://app.example.com/a", "events": ["*"]})
+    documents, id = rest.store.documents, made.json()["id"]
+    stored = await documents.get("webhooks", "", id)
+    assert stored is not None
+    failed = {**msgspec.json.decode(stored.body), "failing_since": 1, "last_error": "HTTP 500", "active": False}
+    await documents.put("webhooks", "", id, msgspec.json.encode(failed), 2)
+    for active, error in ((False, "HTTP 500"), (True, None)):
+        changed = await rest.app.patch(f"/v1/webhooks/{id}", json={"active": active})
+        assert (changed.json()["last_error"], changed.json()["failing_since"] is None) == (error, active)
 
 
 async def test_gone_endpoint_switches_the_webhook_off_and_a_hanging_one_is_retried(
