@@ -1,5 +1,7 @@
 """An erasure of a tenant that is interrupted is completed by a job; until then the tenant accepts no data."""
 
+import asyncio
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -75,6 +77,16 @@ async def test_tenant_under_erasure_accepts_no_sends_recipients_or_changes(app: 
         with pytest.raises(Conflict, match="being erased"):
             await refused()
     await app.send("other", tenant="globex")
+
+
+async def test_sends_to_a_tenant_under_erasure_do_not_refuse_those_to_others_at_the_same_time(
+    app: App, engines: Engines
+) -> None:
+    await interrupted(app, engines)
+    tenants = ["acme", "globex"] * 20
+    sends = [app.send(f"new {number}", tenant=tenant) for number, tenant in enumerate(tenants)]
+    results = await asyncio.gather(*sends, return_exceptions=True)
+    assert [isinstance(one, TenantErased) for one in results] == [tenant == "acme" for tenant in tenants]
 
 
 async def test_erasure_that_is_repeated_while_objects_of_the_tenant_remain_continues(

@@ -150,7 +150,8 @@ class PostgresWriter(Writer):
             rest = writer.joined([entry.command for entry in waiting])
             before = None if rest is None else rest.prerequisite()
             if before and (failure := await self._retried(before)) is not None:
-                return [failure for _ in commands]
+                # Else one of the commands is refused, as for a tenant that is being erased.
+                return [failure for _ in commands] if writer.is_unavailable(failure) else None
         return None
 
     async def _merged(self, commands: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome] | None:
