@@ -34,7 +34,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.dialects import DIALECTS
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live_feed import STATE
-from bellcast.operators.http import account, operators, sign_in
+from bellcast.operators.http import account, operators, passwordless
 from bellcast.preferences.http import preferences, preferences_page
 from bellcast.providers import http as providers
 from bellcast.recipients import http as recipients
@@ -70,7 +70,7 @@ MODULES = (
     *(explanations, suppressions, replays, workflows, runs, schedules, sources, schemas),
     *(messages, notification_types, templates, editor_tokens, preferences),
     *(link_pages, providers, webhooks, preferences_page, mailbox),
-    *(account, sign_in, operators, audit, live_feed, nodes, stored_secrets, settings, agents),
+    *(account, passwordless, operators, audit, live_feed, nodes, stored_secrets, settings, agents),
     *(console, check, health, error_pages, browser_files, landing),
 )
 

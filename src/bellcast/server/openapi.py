@@ -197,7 +197,7 @@ OPERATION_GROUPS = {
     "bellcast.documents.http": "stored_secrets",
     "bellcast.exports.http": "export",
     "bellcast.operators.http.account": "console_session",
-    "bellcast.operators.http.sign_in": "passkeys",
+    "bellcast.operators.http.passwordless": "passkeys",
 }
 
 

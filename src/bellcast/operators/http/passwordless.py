@@ -1,4 +1,5 @@
-"""Sign-in of operators without a password of this server: with a passkey, and by an identity provider (OpenID Connect)."""
+"""Passkeys of operators, and their sign-in without a password of this server: with a passkey, or by an identity provider (OpenID
+Connect)."""
 
 from datetime import datetime
 from html import escape
@@ -151,6 +152,9 @@ class ProviderSignIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reauthenticate: bool = False
 
 
+BEGIN = request_body.Shape(ProviderSignIn)
+
+
 class ProviderUrl(Struct, frozen=True):
     """The URL at which the browser signs in."""
 
@@ -231,6 +235,3 @@ def _oidc(request: ApiRequest) -> OidcSignIn:
     account.sessions(request)
     unset = "No identity provider is configured: set BELLCAST_OIDC_ISSUER."
     return context.of(request).require(OidcSignIn, unset)
-
-
-BEGIN = request_body.Shape(ProviderSignIn)
