@@ -45,6 +45,8 @@ EPOCH_BITS = 48  # A recreated inbox gets another epoch, so positions of the ear
 # No request takes longer. An erasure further ahead was made before the clock was set back.
 REQUEST_MS = 300_000
 
+# --- creation on first use, and what stays of those that were erased
+
 
 def digest(tenant: str, key: str) -> str:
     """Return the digest that is stored for an erased recipient, so that its earlier sessions stay refused."""
@@ -118,10 +120,11 @@ def erased_before(tenant: str, key: str) -> Script[int]:
     return int(before)
 
 
+# --- records
+
 UNKNOWN = "There is no recipient with this key."
 _chat = msgspec.json.Decoder(ChatAddresses)
 NO_CHAT = ChatAddresses()
-
 
 # Fields of a record that are not stored as they are.
 DECODED: dict[str, Callable[[Any], Any]] = {
@@ -135,7 +138,6 @@ ENCODED: dict[str, Callable[[Any], Any]] = {
     "member_since": lambda since: None if since is None else times.milliseconds(since),
 }
 
-
 # From the columns `recipient_columns`.
 recipient = columns.reader(
     Recipient,
@@ -147,7 +149,6 @@ recipient = columns.reader(
 )
 
 LIST = KeysetList("recipients", ("tenant", "key"), recipient, filters=("text",))
-
 
 # All that is stored about a recipient; the record is last, because others find their rows by it.
 ERASE_STATEMENTS = (

@@ -1,5 +1,5 @@
-"""Doctor checks of this machine (data folder, store, disk, open files, clock and settings), of the URLs that the server calls, and of
-the databases and the broker: can they be used, do their clocks agree, and is the outbox late."""
+"""Doctor checks of this machine (data folder, store, disk, open files, clock and settings), of the mail servers and the URLs that the
+server calls, and of the databases and the broker: can they be used, do their clocks agree, and is the outbox late."""
 
 import asyncio
 import os
@@ -32,9 +32,6 @@ from bellcast.settings import Settings
 from bellcast.settings.credentials import credentials_file, existing_project
 from bellcast.settings.groups import NATS, POSTGRES, REDIS, StoreSettings
 
-# A mail server greets within a second, or within 5 s if it makes senders of spam wait.
-MAIL_SECONDS = 8.0
-
 # Bytes of free space. A full disk rejects every send.
 DISK_PROBLEM, DISK_WARNING = 200_000_000, 2_000_000_000
 # Each live connection is an open file; the server itself uses about fifty.
@@ -50,23 +47,6 @@ SETTINGS_CHECKS = ("public topics", "origins", "proxies")
 # Instructions of SQLite's virtual machine between checks of the deadline.
 STORE_STEPS = 100_000
 LOCAL = ("localhost", "127.0.0.1", "::1")
-
-# Session tokens allow 2 s between two clocks.
-SKEW_S = 2.0
-# Outbox rows are pending for milliseconds while a server runs.
-LATE_S = 10.0
-POSTGRESQL = "PostgreSQL"
-# A message to the same process takes milliseconds.
-MESSAGE_SECONDS = 3.0
-# Connections of a process besides the pool: the outbox, and the watch for rows of other programs.
-OTHER_CONNECTIONS = 2
-# Of `max_connections`, for superusers, backups and other programs.
-RESERVED_CONNECTIONS = 10
-TIME_AND_LIMIT = "SELECT clock_timestamp(), current_setting('max_connections')::int"
-PROBE_STREAM = node_stream("doctor")
-# Names the channels before the first start.
-NO_PROJECT = Project("doctor", "", "")
-
 # HS256 requires a key of at least 256 bits (RFC 7518, 3.2).
 MIN_SECRET_CHARACTERS = 32
 
@@ -222,6 +202,12 @@ def _proxies(settings: Settings) -> Iterator[FindingItem]:
         yield FindingItem("proxies", "ok", (", ".join(trusted) or "none"))
 
 
+# --- mail servers
+
+# A mail server greets within a second, or within 5 s if it makes senders of spam wait.
+MAIL_SECONDS = 8.0
+
+
 def check_mail_settings(settings: Settings) -> Iterator[FindingItem]:
     """Check the mail servers in BELLCAST_EMAIL, concurrently."""
     servers: dict[str, Provider] = {}
@@ -251,6 +237,8 @@ async def check_mail_servers(name: str, servers: Mapping[str, Provider]) -> list
 
     return await asyncio.gather(*(check(*one) for one in servers.items()))
 
+
+# --- the URLs that the server calls
 
 # The server itself waits about as long.
 URL_SECONDS = 3
@@ -319,6 +307,22 @@ def shown(url: str) -> str:
 
 
 # --- the databases and the broker
+
+# Session tokens allow 2 s between two clocks.
+SKEW_S = 2.0
+# Outbox rows are pending for milliseconds while a server runs.
+LATE_S = 10.0
+POSTGRESQL = "PostgreSQL"
+# A message to the same process takes milliseconds.
+MESSAGE_SECONDS = 3.0
+# Connections of a process besides the pool: the outbox, and the watch for rows of other programs.
+OTHER_CONNECTIONS = 2
+# Of `max_connections`, for superusers, backups and other programs.
+RESERVED_CONNECTIONS = 10
+TIME_AND_LIMIT = "SELECT clock_timestamp(), current_setting('max_connections')::int"
+PROBE_STREAM = node_stream("doctor")
+# Names the channels before the first start.
+NO_PROJECT = Project("doctor", "", "")
 
 
 def check_databases(settings: Settings, processes: int) -> Iterator[FindingItem]:

@@ -194,7 +194,7 @@ class BackgroundTasks(Struct, eq=False):
 
 
 async def poll(clock: Clock, reload: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
-    """Reload all parts periodically. `parts` are named as in the log."""
+    """Reload all parts periodically, by their names in the log."""
     while True:
         await clock.sleep(POLL_SECONDS)
         for name, read in reload.items():

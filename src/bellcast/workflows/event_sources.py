@@ -1,4 +1,5 @@
-"""Event sources: a live event of the app causes a send or a trigger by a source, and ends the waits of runs.
+"""Event sources: a live event of the app causes a send or a trigger by a source, and ends the waits of runs. How often each source
+is used is counted.
 
 The rules of each tenant are cached for CACHE_SECONDS, so that publishing its events reads them once a second, and no others."""
 
@@ -36,6 +37,10 @@ from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.triggers import TriggerDraft, Triggers
 from bellcast.workflows.types import runs
 from bellcast.workflows.workflow_catalog import AWAITED
+
+log = structlog.get_logger(__name__)
+
+# --- one source: its definition, and the events that it matches
 
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 ADJACENT = re.compile(r"\{[a-z_][a-z0-9_]*\}\{[a-z_][a-z0-9_]*\}")
@@ -171,6 +176,8 @@ def values_of(source: EventSource, event: LiveEvent) -> dict[str, Any] | None:
     return values
 
 
+# --- the use of a source
+
 HOUR_MS = 3_600_000
 HOURS_A_DAY = 24
 # The kind under which it is stored, and how long after the last event.
@@ -202,7 +209,7 @@ class SourceUse(Struct, frozen=True):
         return sum(number for hour, number in self.hours.items() if hour > begun), begun not in self.hours
 
 
-log = structlog.get_logger(__name__)
+# --- reactions of all sources, and of runs that wait
 
 SOURCES, ERRORS = "sources", "source-errors"
 # Publishing waits this long for the new rules, then continues with the old ones. Without old ones it refuses the event.
