@@ -419,15 +419,71 @@ FORMER_MODULES = {
 }
 
 
-def test_files_that_the_design_names_exist() -> None:
-    folders = ("src", "client", "tests", "scripts", "examples", "benchmarks")
-    names = {file.name for folder in folders for file in project_files(ROOT / folder)}
-    found = [
-        (page.name, file)
-        for page in sorted((DOCS / "design").glob("*.md"))
-        for file in re.findall(r"`(?:[\w-]+/)*([\w-]+\.(?:py|js))`", page.read_text(encoding="utf-8"))
-    ]
-    assert [(page, file) for page, file in found if file not in names] == []
+DESIGN_PAGES = [*sorted((DOCS / "design").glob("*.md")), ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"]
+NAMED_PATH = re.compile(r"`(\w[\w.-]*(?:/[\w.-]+)*/?)`|(?<![\w/.`])((?:[\w-]+/)+[\w-]+\.(?:py|sql|js))\b")
+IS_FILE = re.compile(r"[\w/-]+\.(py|sql|lua|js|css|toml|md|yml)")
+NAMED_IN_CODE = re.compile(r"`(?:bellcast\.)?([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)\b(?!\.)[^`]*`")
+# Names with dots of data, of tables, of the browser client and of other libraries.
+NOT_OF_THE_PACKAGE = {
+    *("recipient.nickname", "role.admin", "tenant.key", "recipients.opened"),
+    *("schema_version.identity", "schema_version.started"),
+    *("bellcast.outbox", "bellcast.notifications", "bellcast.announcements", "bellcast.refused"),
+    *("inbox.apply", "inbox.applyOptimistic", "asyncio.Protocol", "host.process.secret", "socket.io", "io.emit"),
+}
+
+
+def design_texts() -> dict[str, str]:
+    """The pages on the design, without their diffs: these show files that do not exist yet."""
+    texts = {named(page): page.read_text(encoding="utf-8") for page in DESIGN_PAGES}
+    return {
+        page: re.sub(r"^```diff\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL) for page, text in texts.items()
+    }
+
+
+def ends_of(parts: tuple[str, ...], separator: str) -> set[str]:
+    """Return a path or a dotted name, and all ends of it."""
+    return {separator.join(parts[start:]) for start in range(len(parts))}
+
+
+def test_files_and_folders_that_the_design_names_exist() -> None:
+    known: set[str] = set()
+    for root in ("src", "client", "tests", "scripts", "examples", "benchmarks", "docs", "deploy", ".github"):
+        for folder, folders, files in os.walk(ROOT / root):
+            known = known.union(*(ends_of(Path(folder, name).relative_to(ROOT).parts, "/") for name in folders + files))
+            folders[:] = [name for name in folders if name not in ("node_modules", "__pycache__")]
+    known |= {file.name for file in ROOT.iterdir()}
+    found = {
+        (page, match[1] or match[2])
+        for page, text in design_texts().items()
+        for match in NAMED_PATH.finditer(text)
+        if match[2] or "/" in match[1] or IS_FILE.fullmatch(match[1])
+    }
+    assert len(found) > 200
+    assert sorted(name for name in found if name[1].rstrip("/") not in known) == []
+
+
+def defined_names(owners: tuple[str, ...], body: list[ast.stmt]) -> Iterator[str]:
+    """Yield what a module or a class defines, with the ends of its dotted name, such as `Class.member` and `module.function`."""
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from ends_of((*owners, node.name), ".")
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)]
+            yield from (end for name in names for end in ends_of((*owners, name), "."))
+        if isinstance(node, ast.ClassDef):
+            yield from defined_names((*owners, node.name), node.body)
+
+
+def test_names_in_the_code_that_the_design_names_exist() -> None:
+    known: set[str] = set()
+    for path, tree in trees().items():
+        owners = tuple(path.removesuffix(".py").removesuffix("/__init__").split("/"))
+        known |= ends_of(owners, ".") | set(defined_names(owners, tree.body))
+    found = {(page, match[1]) for page, text in design_texts().items() for match in NAMED_IN_CODE.finditer(text)}
+    names = {name for name in found if not IS_FILE.fullmatch(name[1])}
+    assert len(names) > 100
+    assert sorted(name for name in names if name[1] not in known | NOT_OF_THE_PACKAGE) == []
 
 
 def test_former_module_names_are_not_used() -> None:
