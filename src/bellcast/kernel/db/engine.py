@@ -8,8 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 from msgspec import Struct
 
 from bellcast.kernel.db.script import PROBE, ListCommand, Script, WriteCommand
-from bellcast.kernel.db.writer import QueuedCommand, ScriptOutcome, Writer, cut
-from bellcast.kernel.errors import BellcastError, Unavailable
+from bellcast.kernel.db.writer import QueuedCommand, ScriptOutcome, Writer, cut, is_unavailable
+from bellcast.kernel.errors import Unavailable
 
 
 class StoreMigration(Struct, frozen=True, rename={"before": "from"}):
@@ -93,9 +93,8 @@ class Engine(ABC):
             return list(result)
         if not isinstance(command, ListCommand):
             return [result]
-        # A BellcastError means that the database is unavailable or full, for all items. Any other error is caused by
-        # one item.
-        if len(command.items) == 1 or isinstance(result, BellcastError):
+        # An error that the database is unavailable or full is one of all items, any other is caused by one item.
+        if len(command.items) == 1 or is_unavailable(result):
             return [result] * len(command.items)
         alone = self._enqueue([command.with_items([item]) for item in command.items], entry.tenant)
         return [one for each in alone for one in await self._results_of(each)]
