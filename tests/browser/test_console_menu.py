@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
@@ -162,6 +163,20 @@ def test_palette_creates_objects_and_changes_the_theme(open_console: Callable[..
             wait_loaded(page)
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     expect(page.locator("h1")).to_have_text("Failures")
+
+
+def test_palette_creates_an_object_of_the_shown_tenant(open_console: Callable[..., Page], acme: None) -> None:
+    page = open_console("/recipients?tenant=acme&tz=utc")
+    wait_loaded(page)
+    for typed, kind in (("new ty", "New type"), ("new rec", "New recipient")):
+        page.keyboard.press("Control+k")
+        page.keyboard.type(typed)
+        expect(page.get_by_role("option", selected=True)).to_contain_text(kind)
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_have_text(kind)
+        query = parse_qs(urlsplit(page.url).query)
+        assert (query["tenant"], query["tz"]) == (["acme"], ["utc"])
+        wait_loaded(page)
 
 
 def test_palette_offers_recent_objects_and_ranks_names_before_addresses(

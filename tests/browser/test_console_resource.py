@@ -236,6 +236,18 @@ def test_suppressed_address_is_opened_beside_the_list_and_freed(
     expect(page.get_by_text("This address is not suppressed")).to_be_visible()
 
 
+def test_suppressed_address_of_a_tenant_is_corrected_at_its_recipient(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/recipients/wrong?tenant=acme", {"email": "wrong@example.com"})
+    owner.send("PUT", "/v1/suppressions/email/wrong@example.com?tenant=acme", {"reason": "bounce"})
+    page = open_console("/suppressions")
+    page.get_by_role("link", name="wrong@example.com").click()
+    page.get_by_role("link", name="Correct the address").click()
+    expect(page.get_by_role("textbox", name="E-mail")).to_have_value("wrong@example.com")
+    owner.send("DELETE", "/v1/suppressions/email/wrong@example.com?tenant=acme")
+
+
 def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

@@ -148,10 +148,10 @@ export function path(strings, ...values) {
   return String.raw({ raw: strings }, ...values.map(encodeURIComponent));
 }
 
-/** A path with those query parameters that have a value. */
+/** A path, which can have a query, with those query parameters that have a value. */
 export function withQuery(base, parameters) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== '' && value !== null && value !== undefined));
-  return query.size ? `${base}?${query}` : base;
+  return query.size ? `${base}${base.includes('?') ? '&' : '?'}${query}` : base;
 }
 
 /** Save a response as a file of this computer. Throws Problem. */
