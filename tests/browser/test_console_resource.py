@@ -248,6 +248,28 @@ def test_suppressed_address_of_a_tenant_is_corrected_at_its_recipient(
     owner.send("DELETE", "/v1/suppressions/email/wrong@example.com?tenant=acme")
 
 
+def test_button_that_is_pressed_twice_acts_once(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/suppressions/email/twice@example.com", {"reason": "bounce"})
+    page = open_console("/suppressions/email/twice@example.com")
+    sent: list[str] = []
+    held: list[Route] = []
+    page.on("request", lambda one: sent.append(one.method) if one.method in ("PUT", "DELETE") else None)
+    page.route(re.compile("/v1/suppressions/"), lambda route, _: held.append(route))
+    free, undo = (page.get_by_role("button", name=name) for name in ("Free this address", "Undo"))
+    for button, answer in ((free, "twice@example.com is free"), (undo, None)):
+        with page.expect_request(re.compile("/v1/suppressions/")):
+            button.press("Enter")
+        button.dblclick()
+        held.pop().continue_()
+        expect(page.locator(".toast")).to_contain_text(answer) if answer else expect(undo).to_have_count(0)
+    expect(free).to_be_visible()
+    assert sent == ["DELETE", "PUT"]
+    free.dblclick()
+    held.pop().continue_()
+    expect(page.get_by_text("This address is not suppressed")).to_be_visible()
+    assert (sent, held) == (["DELETE", "PUT", "DELETE"], [])
+
+
 def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

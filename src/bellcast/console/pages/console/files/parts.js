@@ -129,5 +129,17 @@ export function Popup({ button, label, hasText = false, class: name = '', button
     ${isOpen && children(() => panel.current?.hidePopover())}</div></span>`;
 }
 
+const pressed = new WeakSet();
+/** The handler of a button that acts once: the second click of a double click does nothing, nor does a press while it acts. */
+export const once = (act) => async ({ detail, currentTarget: button }) => {
+  if (detail > 1 || pressed.has(button)) return;
+  pressed.add(button);
+  try {
+    await act();
+  } finally {
+    pressed.delete(button);
+  }
+};
+
 /** One of several values to choose from. */
 export const Option = ({ isChosen, choose, icon, children }) => html`<button type="button" class="option" aria-current=${isChosen ? 'true' : null} onClick=${choose}>${icon && html`<${Icon} name=${icon} />`}<span>${children}</span>${isChosen && html`<${Icon} name="check" />`}</button>`;

@@ -6,7 +6,7 @@ import { html, useEffect, useRef, useState } from './html.js';
 import { preferenceChanges } from './explain.js';
 import { Loaded, loadStyle, useLoad } from './load.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Json, Moment, State } from './parts.js';
+import { Json, Moment, State, once } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, request } from './server.js';
 import { TimeField } from './time-field.js';
@@ -56,7 +56,7 @@ export function Preferences({ page, url }) {
   return html`<${Loaded} of=${found}>${({ effective, inherited, updated_at: updatedAt, ...own }) => {
     const muted = own.muted?.['*'], hours = own.quiet_hours;
     return html`<div class="choice"><span>${muted === undefined ? html`<${State} of=${offOf(effective) || 'Nothing is muted'} kind=${offOf(effective) ? 'info' : 'ok'} />` : html`<${State} of="Everything is muted" kind="warn" />${muted !== true && html` until <${Moment} at=${muted} />`}`}</span>
-        ${mayChange && html`<button type="button" onClick=${() => attempt({ muted: { '*': muted === undefined ? true : null } })}>${muted === undefined ? 'Mute everything' : 'Unmute'}</button>`}</div>
+        ${mayChange && html`<button type="button" onClick=${once(() => attempt({ muted: { '*': muted === undefined ? true : null } }))}>${muted === undefined ? 'Mute everything' : 'Unmute'}</button>`}</div>
       <p class="error" role="alert">${problem}</p>
       ${effective.length > 0 && html`<${Matrix} effective=${effective} cell=${({ type, name, channels }, channel) => {
     const { on, required, by, available } = channels[channel];

@@ -3,7 +3,7 @@
  */
 import { html, render, useEffect, useState } from './html.js';
 import { loadStyle, refresh } from './load.js';
-import { Icon } from './parts.js';
+import { Icon, once } from './parts.js';
 import { go, shownTenant } from './router.js';
 import { getTagged, request, sendIf } from './server.js';
 
@@ -33,7 +33,7 @@ function Toast({ text, kind, undo }) {
   }, [isHeld]);
   const hold = () => setHeld(true), release = () => setHeld(false);
   return html`<div class=${kind === 'bad' ? 'toast bad' : 'toast'} role=${kind === 'bad' ? 'alert' : null} onPointerEnter=${hold} onPointerLeave=${release} onFocusIn=${hold} onFocusOut=${release}><${Icon} name=${kind} /><span dir="auto">${text}</span>
-    ${undo && html`<button type="button" onClick=${undo}>Undo</button>`}<button type="button" class="quiet" aria-label="Dismiss" onClick=${close}><${Icon} name="close" /></button></div>`;
+    ${undo && html`<button type="button" onClick=${once(undo)}>Undo</button>`}<button type="button" class="quiet" aria-label="Dismiss" onClick=${close}><${Icon} name="close" /></button></div>`;
 }
 
 /** Say what was done. @param {string} text @param {string | null} [url] that of a new object, in the API or the console; its row is highlighted */
@@ -88,7 +88,7 @@ export async function perform(act, done, undo) {
 }
 
 /** A button that acts at once. */
-export const AtOnce = ({ word, act, done, undo, isPrimary = false }) => html`<button type="button" class=${isPrimary ? 'primary' : null} onClick=${() => perform(act, done, undo)}>${word}</button>`;
+export const AtOnce = ({ word, act, done, undo, isPrimary = false }) => html`<button type="button" class=${isPrimary ? 'primary' : null} onClick=${once(() => perform(act, done, undo))}>${word}</button>`;
 
 /** Sets whether an object is active, unless another operator has changed it since it was read, and then back. `valuesOf` are its values as they are written. */
 export function activation(url, read, valuesOf = (one) => one) {

@@ -2,7 +2,7 @@
  * A button with a way back.
  */
 import { html, useRef, useState } from './html.js';
-import { Icon } from './parts.js';
+import { Icon, once } from './parts.js';
 
 /** A button that acts at once. `act` resolves to what was done and how to undo it, `{done, undo}`, or to nothing. */
 export function Undoable({ word, act, isPrimary = true }) {
@@ -19,6 +19,6 @@ export function Undoable({ word, act, isPrimary = true }) {
     }
   };
   const error = problem && html`<span class="error" role="alert">${problem}</span>`;
-  if (!done) return html`<button type="button" ref=${button} class=${isPrimary ? 'primary' : null} onClick=${() => attempt(act)}>${word}</button>${error}`;
-  return html`<span class="fixed" role="status"><${Icon} name="ok" /> ${done.done} <button type="button" ref=${button} onClick=${() => attempt(done.undo)}>Undo</button>${error}</span>`;
+  if (!done) return html`<button type="button" ref=${button} class=${isPrimary ? 'primary' : null} onClick=${once(() => attempt(act))}>${word}</button>${error}`;
+  return html`<span class="fixed" role="status"><${Icon} name="ok" /> ${done.done} <button type="button" ref=${button} onClick=${once(() => attempt(done.undo))}>Undo</button>${error}</span>`;
 }

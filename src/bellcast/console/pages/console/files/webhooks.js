@@ -12,7 +12,7 @@ import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, useEvery, useLoad } from './load.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
 import { Headline, Lines, More, ShownOnce, Sign, Tags, stated } from './object-parts.js';
-import { Card, Facts, Heading, Icon, Id, Moment, Opening, State, Time } from './parts.js';
+import { Card, Facts, Heading, Icon, Id, Moment, Opening, State, Time, once } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
@@ -186,6 +186,6 @@ function Delivery({ page, of: [one, ...earlier], isActive, resent }) {
   };
   const more = [!one.status && one.error, one.number > 1 && `Attempt ${one.number}`, isWaiting && `Next attempt ${relativeTime(one.next_at)}`].filter(Boolean).join(' · ');
   return html`<li><${Response} of=${one} /><code>${one.type}</code><${Took} of=${one} /><${Time} at=${one.at} />
-    ${isActive && page.may(BUILDERS) && html`<button type="button" class="quiet" aria-label=${`Resend ${one.type} of ${fullTime(one.at)}`} onClick=${() => perform(resend, `${one.type} is sent again.`)}>Resend</button>`}
+    ${isActive && page.may(BUILDERS) && html`<button type="button" class="quiet" aria-label=${`Resend ${one.type} of ${fullTime(one.at)}`} onClick=${once(() => perform(resend, `${one.type} is sent again.`))}>Resend</button>`}
     ${earlier.length > 0 ? html`<details class="reason"><summary>${more || count(earlier.length, 'earlier attempt')}</summary><ul class="rows-of">${earlier.map((attempt) => html`<li key=${attempt.at + attempt.number}><${Response} of=${attempt} /><small class="muted">Attempt ${attempt.number}</small><${Took} of=${attempt} /><${Time} at=${attempt.at} /></li>`)}</ul></details>` : more && html`<small class="reason muted">${more}</small>`}</li>`;
 }
