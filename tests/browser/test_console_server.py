@@ -336,6 +336,11 @@ def test_refused_origin_is_allowed_from_the_live_page(open_console: Callable[...
         dialog.get_by_role("button", name="Allow this origin").click()
         expect(page.get_by_text(f"Allowed. Pages of {shop} can connect now.")).to_be_visible()
         assert status() == 200
+        change(set={"origins": f"{other},{shop},https://third.example.com"})  # by another operator
+        page.get_by_role("button", name="Undo").click()
+        expect(page.get_by_role("button", name="Allow this origin")).to_be_visible()
+        origins = next(one for one in owner.send("GET", "/v1/settings")["settings"] if one["name"] == "origins")
+        assert origins["value"] == f"{other},https://third.example.com"
         locked = {"name": "origins", "value": other, "locked": True, "locked_by": "BELLCAST_ORIGINS"}
         page.route("**/v1/settings", lambda route: route.fulfill(json={"revision": 1, "settings": [locked]}))
         page.reload()

@@ -133,6 +133,7 @@ def test_channel_that_rules_did_not_send_is_no_failure(open_console: Callable[..
 
 def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..., Page], owner: Console) -> None:
     notification = send_mail(owner, "gone", "bounced")
+    owner.send("PUT", "/v1/suppressions/email/gone@example.com", {"reason": "complaint"})
     page = open_console(f"/notifications/{notification}")
     outcome = page.get_by_role("region", name="Outcome")
     outcome.get_by_role("button", name="Free this address").click()
@@ -141,7 +142,8 @@ def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..
     expect(outcome.get_by_role("button", name="Undo")).to_be_focused()
     page.keyboard.press("Enter")
     expect(outcome.get_by_role("button", name="Free this address")).to_be_focused()
-    assert [one["address"] for one in owner.send("GET", "/v1/suppressions")["suppressions"]] == ["gone@example.com"]
+    again = owner.send("GET", "/v1/suppressions")["suppressions"]
+    assert [(one["address"], one["reason"]) for one in again] == [("gone@example.com", "complaint")]
     message = owner.send("GET", f"/v1/messages?notification={notification}")["messages"][0]["id"]
     go(page, "/suppressions/email/gone@example.com")
     expect(page.get_by_role("link", name="gone", exact=True)).to_be_visible()  # the recipient of the address

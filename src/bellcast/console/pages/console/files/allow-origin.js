@@ -4,7 +4,7 @@
 import { html, useState } from './html.js';
 import { Dialog } from './dialogs.js';
 import { useLoad } from './load.js';
-import { Icon } from './parts.js';
+import { Icon, once } from './parts.js';
 import { OWNERS } from './roles.js';
 import { get, request } from './server.js';
 
@@ -23,14 +23,17 @@ function isOrigin(text) {
 /** A button that allows the origin, or the variable that sets the origins; nothing for operators who may not change it. */
 export const OriginFix = ({ page, refusal }) => isOfOrigin(refusal) && page.may(OWNERS) && html`<${AllowOrigin} key=${refusal.origin} origin=${refusal.origin} />`;
 
+const settingOf = ({ settings }) => settings.find((one) => one.name === 'origins');
+const originsOf = ({ value }) => value.split(',').filter(Boolean);
+
 function AllowOrigin({ origin }) {
   const settings = useLoad((signal) => get('/v1/settings', signal), [origin]);
   const [isAsking, setAsking] = useState(false);
   const [isAllowed, setAllowed] = useState(false);
   const [error, setError] = useState('');
-  const setting = settings.value?.settings.find((one) => one.name === 'origins');
+  const setting = settings.value && settingOf(settings.value);
   if (!setting) return null; // the refusal is shown without a fix
-  const allowed = setting.value.split(',').filter(Boolean), value = [...allowed, origin];
+  const allowed = originsOf(setting), value = [...allowed, origin];
   const change = async (origins, revision) => {
     setError('');
     try {
@@ -41,12 +44,16 @@ function AllowOrigin({ origin }) {
       setError(problem.status === 409 ? 'The settings have changed in the meantime. Close this and try again.' : problem.message);
     }
   };
-  const undo = async () => change(allowed, (await get('/v1/settings')).revision);
-  if (isAllowed) return html`<p class="fixed" aria-live="polite"><${Icon} name="ok" /> Allowed. Pages of ${origin} can connect now. <button type="button" onClick=${undo}>Undo</button><span class="error" role="alert">${error}</span></p>`;
+  // Another operator may have changed the origins since.
+  const undo = async () => {
+    const now = await get('/v1/settings');
+    await change(originsOf(settingOf(now)).filter((one) => one !== origin), now.revision);
+  };
+  if (isAllowed) return html`<p class="fixed" aria-live="polite"><${Icon} name="ok" /> Allowed. Pages of ${origin} can connect now. <button type="button" onClick=${once(undo)}>Undo</button><span class="error" role="alert">${error}</span></p>`;
   if (allowed.includes(origin)) return html`<p>This origin is allowed now.</p>`;
   if (setting.locked) return html`<p>Add this origin to <code>${setting.locked_by}</code>, which sets the origins and takes precedence over the console.</p>`;
   return html`<p><button type="button" class="primary" onClick=${() => setAsking(true)}>Allow this origin</button></p>
     ${isAsking && html`<${Dialog} label="Allow this origin" close=${() => setAsking(false)}><p>The setting <code>origins</code> becomes:</p><pre tabIndex="0"><code>${value.join('\n')}</code></pre>
       ${allowed.length === 0 && html`<p>No origin is set yet. From now on, pages of all other origins are refused.</p>`}<p class="error" role="alert">${error}</p>
-      <div class="choice"><button type="button" class="primary" onClick=${() => change(value, settings.value.revision)}>Allow this origin</button><button type="button" onClick=${() => setAsking(false)}>Cancel</button></div><//>`}`;
+      <div class="choice"><button type="button" class="primary" onClick=${once(() => change(value, settings.value.revision))}>Allow this origin</button><button type="button" onClick=${() => setAsking(false)}>Cancel</button></div><//>`}`;
 }

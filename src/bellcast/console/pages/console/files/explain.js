@@ -87,12 +87,17 @@ function switchOf({ rule, by, channel }, type, { muted = {}, channels = {}, type
   return rule === 'type' && type ? [{ types: { [type]: { [channel]: true } } }, { types: { [type]: { [channel]: types[type]?.[channel] ?? null } } }] : null;
 }
 
-/** A button that sends to a suppressed address again. */
+/** Suppressed addresses that contain another one. */
+const MAX_SUPPRESSIONS = 200;
+
+/** A button that sends to a suppressed address again. Undo suppresses it for the same reason. */
 export function FreeAddress({ message, tenant, isPrimary }) {
   const url = withQuery(path`/v1/suppressions/${message.channel}/${message.to}`, tenant);
   return html`<${Undoable} word="Free this address" isPrimary=${isPrimary} act=${async () => {
+    const { suppressions } = await get(withQuery('/v1/suppressions', { text: message.to, limit: MAX_SUPPRESSIONS, ...tenant }));
+    const { reason } = suppressions.find((one) => one.channel === message.channel && one.address === message.to.toLowerCase()) ?? { reason: 'bounce' };
     await request('DELETE', url);
-    return { done: `${message.to} is free again.`, undo: () => request('PUT', url, { reason: 'bounce' }).then(() => null) };
+    return { done: `${message.to} is free again.`, undo: () => request('PUT', url, { reason }).then(() => null) };
   }} />`;
 }
 
