@@ -15,8 +15,9 @@ from bellcast.auth import keys, origins, tokens
 from bellcast.auth.browser_request import without_own_cookies
 from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin
 from bellcast.auth.permissions import AccessConfig
+from bellcast.auth.published_keys import ALGORITHMS, PublishedKeys
 from bellcast.auth.store import Keys
-from bellcast.auth.tokens import ALGORITHMS, Jwt, PublishedKeys, Seconds, SessionClaims
+from bellcast.auth.tokens import Jwt, Seconds, SessionClaims
 from bellcast.kernel import times, validation
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, FieldError, Forbidden, Unauthenticated, Unavailable

@@ -18,7 +18,7 @@ from msgspec import Meta, Struct, field
 
 from bellcast.auth import browser_request, tokens
 from bellcast.auth.browser_request import PENDING, BrowserRequest
-from bellcast.auth.tokens import ISSUER_CACHE_MS, ISSUER_RETRY_MS, PublishedKeys
+from bellcast.auth.published_keys import CACHE_MS, FAILED_RETRY_MS, PublishedKeys
 from bellcast.kernel import base64url
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.encryption import Encryption
@@ -201,19 +201,19 @@ class OidcProvider(Struct, eq=False):
     async def _discovered(self) -> ProviderMetadata:
         """Return the discovery document. After a failed read, the last one is kept."""
         async with self._lock:
-            # No request is due later than ISSUER_CACHE_MS, unless the clock was set back
-            if not 0 < self._next_fetch_at - self.clock.now() <= ISSUER_CACHE_MS:
+            # No request is due later than CACHE_MS, unless the clock was set back
+            if not 0 < self._next_fetch_at - self.clock.now() <= CACHE_MS:
                 try:
                     found = await self._fetch()
                 except Unavailable as failure:
                     # Counted from the end of the request: after a timeout, each waiting request would otherwise wait
                     # for another one.
-                    self._failure, self._next_fetch_at = failure, self.clock.now() + ISSUER_RETRY_MS
+                    self._failure, self._next_fetch_at = failure, self.clock.now() + FAILED_RETRY_MS
                 else:
                     if self._keys is None or self._metadata is None or self._metadata.jwks_uri != found.jwks_uri:
                         source, uri = "The identity provider", found.jwks_uri
                         self._keys = PublishedKeys(uri, self.http, self.clock, source=source, subject="ID token")
-                    self._metadata, self._next_fetch_at = found, self.clock.now() + ISSUER_CACHE_MS
+                    self._metadata, self._next_fetch_at = found, self.clock.now() + CACHE_MS
             if self._metadata is None:
                 raise self._failure or Unavailable("The identity provider cannot be reached.")
             return self._metadata

@@ -28,12 +28,16 @@ async def start():
     await app.stop()
 asyncio.run(start())
 """
+SETTINGS = """
+from bellcast.settings import load
+load({})
+"""
 PLUGIN = """
 import importlib.metadata, sys
 for point in importlib.metadata.entry_points(group="pytest11", name="bellcast"):
     point.load()
 """
-REPORT = "\nimport json\nprint(json.dumps(sorted(sys.modules)))"
+REPORT = "\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
 
 
 def imported(script: str, *arguments: str) -> set[str]:
@@ -47,6 +51,11 @@ def imported(script: str, *arguments: str) -> set[str]:
 @pytest.fixture(scope="module")
 def of_a_command() -> set[str]:
     return imported(COMMAND)
+
+
+@pytest.fixture(scope="module")
+def of_the_settings() -> set[str]:
+    return imported(SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +94,12 @@ def test_version_is_printed_without(name: str, of_a_command: set[str]) -> None:
 )
 def test_server_at_rest_has_not_imported(name: str, of_a_server: set[str]) -> None:
     assert name not in of_a_server
+
+
+@pytest.mark.parametrize("name", ["asyncio", "structlog"])
+def test_settings_are_read_without(name: str, of_the_settings: set[str]) -> None:
+    """Nearly every command reads them."""
+    assert name not in of_the_settings
 
 
 @pytest.mark.parametrize("name", ["bellcast.client", "bellcast.server", "httpx"])
