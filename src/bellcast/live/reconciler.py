@@ -46,7 +46,7 @@ class Reconciler(Struct, eq=False):
     async def run(self) -> None:
         """Check until cancelled; while the store is unavailable, checks are skipped."""
         while True:
-            self.hub.subscriptions.follow_carried()
+            await self._run(self.hub.subscriptions.follow_carried)
             checks = self._checks(self.hub)
             for check in checks:
                 await self._run(check)

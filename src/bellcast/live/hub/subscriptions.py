@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from bellcast.auth.permissions import Grant
+from bellcast.kernel.concurrency import Pauses
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import SEPARATOR, TOPIC, Stream, inbox_stream, topic_stream
 from bellcast.kernel.identities import EVERY_TENANT, Principal
@@ -124,13 +125,15 @@ class Subscriptions(Struct, eq=False):
         if followers := self.count(change.stream):
             self.presence_batcher.add(change, followers)
 
-    def follow_carried(self) -> None:
+    async def follow_carried(self) -> None:
         """Follow the inboxes that topics carry since the settings for them have changed."""
-        carriers = [observer.topics_of("") for observer in self.observers]
+        carriers, pauses = [observer.topics_of("") for observer in self.observers], Pauses()
         if carriers != self._carriers:
-            self._carriers = carriers
             for stream in [one for one in self.streams if one.startswith(TOPIC)]:
-                self._follow_carried(stream)
+                if stream in self.streams:  # else unfollowed during a pause
+                    self._follow_carried(stream)
+                await pauses.pause_if_due()
+            self._carriers = carriers
 
     # --- queries
 

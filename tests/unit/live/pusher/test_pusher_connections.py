@@ -10,6 +10,7 @@ import pytest
 
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Refused
+from bellcast.kernel import concurrency
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal, Project
@@ -271,6 +272,35 @@ async def test_inboxes_are_followed_at_the_broker_while_the_settings_have_aliase
         assert followed[inbox] == (aliases != before)
     channel.hub.subscriptions.unfollow(client, [name])
     assert inbox not in followed
+    checking.cancel()
+
+
+async def test_change_of_many_aliased_channels_lets_other_tasks_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "PART_SECONDS", 0.0)  # a pause after each channel
+    channel, names = Channel(), ["private-user.alice", "private-user.bob"]
+    client = fakes.connect(channel.hub, "1", Principal(), dialect=protocol.WEBSOCKET)
+    subscriptions = channel.hub.subscriptions
+    subscriptions.follow(client, dict.fromkeys(names, Grant.APP))
+    cast(PusherObserver, channel.hub.observers[0]).config.aliases = ("private-user.{recipient}",)
+    following = asyncio.ensure_future(subscriptions.follow_carried())
+    await asyncio.sleep(0)
+    alice, bob = inbox_stream("", "alice"), inbox_stream("", "bob")
+    assert alice in subscriptions.groups.followed
+    assert bob not in subscriptions.groups.followed
+    subscriptions.unfollow(client, names)
+    await following
+    assert not {alice, bob} & set(subscriptions.groups.followed)
+
+
+async def test_failed_change_of_aliased_channels_leaves_the_checks_of_inboxes() -> None:
+    channel, clock = Channel(), FakeClock()
+    cast(PusherObserver, channel.hub.observers[0]).config.aliases = cast(Any, None)  # cannot be read
+    checking = asyncio.ensure_future(
+        Reconciler(cast(Any, SimpleNamespace(clock=clock)), channel.hub, cast(Any, None)).run()
+    )
+    await channel.settle()
+    assert not checking.done()
+    assert channel.hub.reconciler_checks == {"failed": 1}
     checking.cancel()
 
 
