@@ -74,9 +74,10 @@ class TenantLog:
         kept = replace(event, id=self.end)
         entry = LogEntry(self.last, kept, now, now + rule.duration_ms, len(_encode(event.data)) + ENTRY_BYTES)
         entries = self._streams.setdefault(stream, [])
-        if entries and entries[-1].expires_at > entry.expires_at:  # the rule was shortened, or the clock set back
-            for earlier in entries:
-                earlier.expires_at = min(earlier.expires_at, entry.expires_at)
+        for earlier in reversed(entries):
+            if earlier.expires_at <= entry.expires_at:
+                break
+            earlier.expires_at = entry.expires_at  # the rule was shortened, or the clock set back
         entries.append(entry)
         self._all[entry.offset] = entry
         self._size += entry.size
