@@ -404,4 +404,11 @@ async def test_documentation_is_public_and_bounded(tmp_path: Path) -> None:
     assert (missing.status_code, missing.json()["detail"]) == (404, "There is no such page; /llms.txt lists them.")
     assert len(overview.content) <= 20_000
     assert 300_000 < len(full.content) <= 1_200_000
-    assert documentation.search("quiet hours", "0")["sections"]
+
+
+def test_documentation_is_split_into_sections_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Splitting all pages takes longer than the search, and blocks the event loop."""
+    found = documentation.search("quiet hours", "0")
+    assert found["sections"]
+    monkeypatch.setattr(documentation, "pages", dict)
+    assert documentation.search("quiet hours", "0") == found

@@ -76,14 +76,18 @@ def full() -> str:
     return "\n\n".join(f"<!-- {path} -->\n{text}" for path, text in pages().items()) + "\n"
 
 
+@functools.cache
+def _sections() -> list[tuple[str, str]]:
+    return [
+        (path, section.strip()) for path, text in pages().items() for section in SECTION.split(text) if section.strip()
+    ]
+
+
 def search(text: str, after: str) -> dict[str, Any]:
     """Return sections that contain all words, those with the words in their titles first."""
     words, start = text.casefold().split(), int(after) if after.isdecimal() else 0
     ranked = []
-    every = (
-        (page, section.strip()) for page, text in pages().items() for section in SECTION.split(text) if section.strip()
-    )
-    for number, (page, section) in enumerate(every):
+    for number, (page, section) in enumerate(_sections()):
         content, title = section.casefold(), section.partition("\n")[0].casefold()
         if all(word in content for word in words):
             score = sum(10 * (word in title) + min(content.count(word), 5) for word in words)
