@@ -113,4 +113,4 @@ async def test_forgotten_await_names_the_method() -> None:
         with pytest.warns(RuntimeWarning, match=r"'AsyncBellcast\.notify' was never awaited"):
             bell.notify("alice", title="Hello")  # type: ignore[unused-coroutine]  # the mistake under test
         with pytest.warns(RuntimeWarning, match=r"'PushEndpointsApi\.list' was never awaited"):
-            bell.push_endpoints.list("alice")  # type: ignore[unused-coroutine]
+            bell.push_endpoints.list("alice")  # type: ignore[unused-coroutine]  # the mistake under test

@@ -63,7 +63,7 @@ async def pending(connection: asyncpg.Connection) -> bool:
     or too old for it."""
     found, known = await version(connection), steps()
     newest = max(known)
-    if found <= newest or await connection.fetchval(f"SELECT oldest FROM {SCHEMA}.schema_version") > newest:  # noqa: S608  a constant
+    if found <= newest or await connection.fetchval("SELECT oldest FROM bellcast.schema_version") > newest:
         check_version(found, known)
     return found < newest
 
