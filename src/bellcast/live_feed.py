@@ -39,8 +39,8 @@ WIDER: Mapping[str, frozenset[str]] = {"request": frozenset({"request", "refused
 # Fields of events that only callers with the scope `read` see. A provider's reason may contain the recipient's address.
 CONTENT = frozenset({"title", "body", "data", "reason"})
 SECRET_FIELD = re.compile(r"password|secret|token|otp|card|authorization|cookie", re.IGNORECASE)
-# The user and the password of a URL, which may have an `@` that is not encoded, and a session token in its query.
-URL_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]+(?=@)|(?<=[?&]token=)[^&\s]+")
+# The user and the password of a URL, which may have `@`, `?` and `#` that are not encoded, and a session token in its query.
+URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+(?=@)|(?<=[?&]token=)[^&\s]+")
 REDACTED = "[redacted]"
 # 4 KiB are enough to identify a value; the whole value is in the object itself.
 MAX_VALUE = 4_096

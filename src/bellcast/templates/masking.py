@@ -15,8 +15,8 @@ WORD = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]++(@[\w-]+(?:\.[\w-]+)+)?")
 # Seven digits or more, in groups: shorter numbers are those of orders. A date or a time is none.
 PHONE = re.compile(r"(?<![\w:.-])\+?\(?\d(?:[ ()/.-]{0,2}\d){6,}(?![\w:])")
 TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-]\d\d:\d\d)?)?")
-# The user, the password and the query of a URL.
-URL_SECRETS = re.compile(r"(?<=://)[^/?#\s]+(?=@)|(?<=\?)[^\s\"'<>]+")
+# The user and the password of a URL, which may have `@`, `?` and `#` that are not encoded, and its query.
+URL_SECRETS = re.compile(r"(?<=://)[^/\s]+(?=@)|(?<=\?)[^\s\"'<>]+")
 HIDDEN = "•••"
 # Maximum depth of data that is shown.
 MAX_DEPTH = 20

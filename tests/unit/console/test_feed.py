@@ -246,8 +246,9 @@ def test_url_is_redacted_without_its_query() -> None:
     assert redact_url("https://u:p@hooks.example.com/in?key=abc") == f"https://{REDACTED}@hooks.example.com/in"
 
 
-def test_url_is_redacted_with_an_unencoded_at_sign_in_its_password() -> None:
-    text = "calls https://u:p@ss@hooks.example.com/in and https://example.com/@alice?by=a@b.example"
+@pytest.mark.parametrize("password", ["p@ss", "p?ss", "p#ss", "p?@ss#"])
+def test_url_is_redacted_with_an_unencoded_character_in_its_password(password: str) -> None:
+    text = f"calls https://u:{password}@hooks.example.com/in and https://example.com/@alice?by=a@b.example"
     assert (
         redact(text) == f"calls https://{REDACTED}@hooks.example.com/in and https://example.com/@alice?by=a@b.example"
     )
