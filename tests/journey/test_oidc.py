@@ -462,13 +462,29 @@ async def test_failed_sign_ins_of_an_address_are_limited_before_the_provider_is_
     assert (await sign_in(rest)).status_code == 303
 
 
-async def test_outage_of_the_provider_does_not_count_as_failed_sign_ins(rest: Rest, provider: IdentityProvider) -> None:
-    provider.responses["/token"] = (200, b"maintenance")
+@pytest.mark.parametrize("status", [200, 500, 503])
+async def test_outage_of_the_provider_does_not_count_as_failed_sign_ins(
+    rest: Rest, provider: IdentityProvider, status: int
+) -> None:
+    provider.responses["/token"] = (status, b"maintenance")
     for _ in range(ADDRESS_FAILURES + 1):
         reason(await sign_in(rest), 503)
     assert await audited(rest) == []  # without a limit, anyone could fill the log
     del provider.responses["/token"]
     assert (await sign_in(rest)).status_code == 303
+
+
+async def test_outage_of_the_provider_does_not_clear_earlier_failed_sign_ins(
+    rest: Rest, provider: IdentityProvider
+) -> None:
+    provider.claims = {"nonce": "another"}
+    for _ in range(ADDRESS_FAILURES - 1):
+        reason(await sign_in(rest), 401)
+    provider.responses["/token"] = (503, b"maintenance")
+    reason(await sign_in(rest), 503)
+    del provider.responses["/token"]
+    reason(await sign_in(rest), 401)
+    reason(await sign_in(rest), 429)
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,8 @@ class OidcProvider(Struct, eq=False):
         response = await self.http.request(
             "POST", metadata.token_endpoint, headers=headers, body=urlencode(form).encode(), timeout=RESPONSE_TIMEOUT
         )
+        if response.status >= 500:
+            raise Unavailable(f"The identity provider has a problem: status {response.status}.")
         if response.status != 200:
             try:
                 error = msgspec.json.decode(response.body, type=dict[str, Any]).get("error")
@@ -331,11 +333,11 @@ class OidcSignIn(Struct, eq=False):
             raise TooMany("Too many operators are signing in: try again.", retry_after=2)
         self._waiting += 1
         try:
-            attempt = await self.sessions.count_attempt("provider", request)
+            attempt, failure = await self.sessions.count_attempt("provider", request)
             try:
                 claims = await self.provider.claims(code, pending)
             except Unavailable:  # says nothing about the caller
-                await self.operators.clear_failures(attempt)
+                await self.operators.remove_failure(failure)
                 raise
         finally:
             self._waiting -= 1

@@ -204,6 +204,10 @@ DELETE FROM setup_codes
 -- A failed sign-in.
 INSERT INTO sign_in_failures (subject, id, at) VALUES (:subject, :id, :at)
 
+-- name: sign_in_failure_delete
+-- An attempt that did not fail because of the caller.
+DELETE FROM sign_in_failures WHERE id = :id
+
 -- name: sign_in_failures_of
 -- The number of failures of a subject between two times, and the time of the last.
 SELECT count(*), max(at) FROM sign_in_failures WHERE subject = :subject AND at > :since AND at < :until

@@ -143,7 +143,7 @@ class Passkeys(Struct, eq=False):
             return None
         if opened is None or found is None:
             return None
-        attempt = await self.sessions.count_attempt("passkey", request)
+        attempt, _ = await self.sessions.count_attempt("passkey", request)
         await self._use(opened, Unauthenticated(WRONG))
         known = [webauthn.AttestedCredentialData(found.public_key)]
         try:

@@ -385,14 +385,14 @@ class ConsoleSessions:
         work = functools.partial(self._verify, session.operator.name, password, subject, {})
         return (await self._alone(work, is_known=True))[1]
 
-    async def count_attempt(self, kind: str, request: BrowserRequest) -> str:
+    async def count_attempt(self, kind: str, request: BrowserRequest) -> tuple[str, str]:
         """Count an unfinished attempt as a failure of its device or its address, so that concurrent attempts cannot exceed the
-        limit. Return the subject, to clear the count after a success. Raises TooMany."""
+        limit. Return the subject, to clear the count after a success, and the id of this failure. Raises TooMany."""
         device, now = self._device(request), self._clock.now()
         place = f"{kind}:{_network(request.address) if device is None else device[0]}"
         await self._check_maximum(place, ADDRESS_FAILURES, now)
-        await self._operators.add_failure([place], now)
-        return place
+        (failure,) = await self._operators.add_failure([place], now)
+        return place, failure
 
     async def _check_maximum(self, subject: str, maximum: int, now: int) -> None:
         failures, latest = await self._operators.failures(subject, now, WINDOW_MS)

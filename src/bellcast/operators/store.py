@@ -290,10 +290,16 @@ class Operators(StoreTable):
         return _session(digest, operator, found[0]) if found else None
 
     @write()
-    def add_failure(self, subjects: list[str], now: int) -> Script[None]:
-        """Record a failed sign-in for each subject, such as an account or an address."""
+    def add_failure(self, subjects: list[str], now: int) -> Script[list[str]]:
+        """Record a failed sign-in for each subject, such as an account or an address; return their ids."""
         failures = [{"subject": subject, "id": secrets.token_hex(FAILURE_ID_BYTES), "at": now} for subject in subjects]
         yield Statement("sign_in_failure_insert", many=failures)
+        return [str(failure["id"]) for failure in failures]
+
+    @write()
+    def remove_failure(self, id: str) -> Script[None]:
+        """Delete a failure that is none."""
+        yield Statement("sign_in_failure_delete", {"id": id})
 
     @read
     def failures(self, subject: str, now: int, period: int) -> Script[tuple[int, int]]:
