@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bellcast.inbox.types.inboxes import NotificationUpdated
+from bellcast.kernel import times
 from tests.journey.rest import fields, refused
 
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -101,6 +102,17 @@ async def test_tenant_of_the_query_is_that_of_the_items(rest):
 async def test_field_that_cannot_be_imported_is_refused(rest, changes, field, message):
     (result,) = await load(rest, {**OLD, **changes})
     assert result["error"]["errors"] == [{"field": f"0.{field}", "message": message}]
+
+
+async def test_notification_that_was_created_while_the_body_arrived_is_imported(rest):
+    async def slow_body():
+        yield b"["
+        rest.clock.advance(20)
+        created_at = times.to_rfc3339(rest.clock.now() - 5_000).isoformat()
+        yield json.dumps({**OLD, "created_at": created_at, "read_at": created_at}).encode() + b"]"
+
+    response = await rest.app.post("/v1/import", content=slow_body(), headers={"content-type": "application/json"})
+    assert "error" not in response.json()["results"][0], response.text
 
 
 async def test_title_is_required_without_a_template_for_every_type(rest):

@@ -30,14 +30,11 @@ class BulkImport(Struct, eq=False):
     limits: Limits
     _failure: BellcastError | None = None
     existing: int = 0  # items that an earlier import added
-    _now: int = 0
-
-    def __post_init__(self) -> None:
-        """Take the time of all parts: those after the erasure of a tenant are refused for it."""
-        self._now = self.engines.clock.now()
+    _now: int = 0  # the time of all parts, so that those after the erasure of a tenant are refused for it
 
     async def send(self, drafts: Sequence[ImportedDraft | BellcastError]) -> list[bytes | BellcastError]:
         """Commit the next notifications; return responses and refusals in the same order."""
+        self._now = self._now or self.engines.clock.now()  # not earlier: the body may arrive slowly
         prepared = await _prepare_many(self.engines, self.limits, drafts, self._now)
         requests = [one for one in prepared if isinstance(one, ImportRequest)]
         results: list[bytes | BellcastError]
