@@ -287,9 +287,8 @@ async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode_rew
     try:
         await _send_paced(hub, connection, events, end, encoder)
     except Exception:
-        hub.end(
-            connection, close_reasons.UNAVAILABLE
-        )  # otherwise it would stay in the replay, without new notifications
+        # Otherwise it would stay in the replay, without new notifications.
+        hub.end(connection, close_reasons.UNAVAILABLE)
         raise
     finally:
         hub.history_holds.release(connection)

@@ -130,9 +130,8 @@ async def uninstall(connection: asyncpg.Connection, *, force: bool) -> int:
         waiting = int(await connection.fetchval("SELECT count(*) FROM bellcast.outbox"))
         if waiting and not force:
             raise Conflict(f"{waiting} rows are pending: start a server that sends them, or use --force.")
-        await connection.execute(
-            "DROP FUNCTION bellcast.changed(), bellcast.emptied() CASCADE"
-        )  # and triggers that call them
+        # And the triggers that call them.
+        await connection.execute("DROP FUNCTION bellcast.changed(), bellcast.emptied() CASCADE")
         await connection.execute("DROP TABLE bellcast.outbox, bellcast.refused, bellcast.outbox_version")
         for function in (*FUNCTIONS, "outbox_written()"):
             await connection.execute(f"DROP FUNCTION bellcast.{function}")

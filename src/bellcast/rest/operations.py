@@ -287,7 +287,7 @@ def _rows(rows: Sequence[Sequence[str]]) -> bytes:
 
 
 def csv_cell(value: Any) -> str:
-    """Return a JSON value as a CSV csv_cell: text unchanged, other values as JSON. Text that a spreadsheet would interpret
+    """Return a JSON value as a CSV cell: text unchanged, other values as JSON. Text that a spreadsheet would interpret
     as a formula is prefixed with an apostrophe."""
     if value is None:
         return ""

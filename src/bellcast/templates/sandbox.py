@@ -89,7 +89,7 @@ class Environment(SandboxedEnvironment):
     intercepted_unops = frozenset({"+", "-"})
 
     def __init__(self, own: Mapping[str, Callable[..., Any]], *, autoescape: bool) -> None:
-        # Constant folding takes cubic time: a second for a chain of 170
+        # Constant folding takes cubic time: a second for a chain of 170 filters.
         super().__init__(
             autoescape=autoescape,
             optimized=False,

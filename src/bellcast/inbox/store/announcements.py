@@ -124,9 +124,8 @@ class Materialization(Struct, eq=False):
     tenant: str
     announcements: dict[int, Notification]
     now: int
-    awaited: Set[tuple[int, int]] = (
-        frozenset()
-    )  # inbox and announcement of rows that are snoozed until the recipient is back
+    # Inbox and announcement of rows that are snoozed until the recipient is back.
+    awaited: Set[tuple[int, int]] = frozenset()
     events: list[InboxEvent] = []
     _planned: dict[str, list[Params]] = field(
         default_factory=lambda: {

@@ -70,9 +70,8 @@ class Inboxes(StoreTable):
         """Return one page, newest first, and the state in the same snapshot; `next` is the cursor of the next page: the place of
         the last row if it woke, else its id."""
         state, _, awaits_return = yield from _status(inbox)
-        found = yield _page_statement(
-            inbox, replace(query, limit=query.limit + 1)
-        )  # shows whether there is a next page
+        # One more shows whether there is a next page.
+        found = yield _page_statement(inbox, replace(query, limit=query.limit + 1))
         found.sort(key=_place, reverse=True)  # all are distinct
         page = [rows.notification(row) for row in found[: query.limit]]
         return InboxListing(

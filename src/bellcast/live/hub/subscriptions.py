@@ -40,9 +40,8 @@ class Subscriptions(Struct, eq=False):
     observers: Sequence[HubObserver]
     presence_batcher: PresenceBatcher
     _carried_inboxes: dict[Stream, list[Stream]] = {}  # followed at the broker, by topic
-    _carriers: list[
-        Sequence[str]
-    ] = []  # the observers' topics of a recipient, at the last check of the carried inboxes
+    # The observers' topics of a recipient, at the last check of the carried inboxes.
+    _carriers: list[Sequence[str]] = []
 
     # --- changes
 

@@ -104,9 +104,8 @@ class PusherWebhooks:
         """Record a cache miss since `since` (UTC milliseconds). Several misses are sent once. A miss sent before
         `since` is sent again, because the event published in response may have expired."""
         now = self._live.engines.clock.now()
-        if (
-            self.is_configured and not since <= self._missed.get(channel, since - 1) <= now
-        ):  # later: the clock was set back
+        # A later miss: the clock was set back.
+        if self.is_configured and not since <= self._missed.get(channel, since - 1) <= now:
             self._missed[channel] = now
             self._queue_event({"name": "cache_miss", "channel": channel})
 
