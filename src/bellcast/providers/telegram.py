@@ -1,6 +1,7 @@
 """Chat messages through Telegram's Bot API."""
 
-from bellcast.kernel.outbound.port import MAX_RETRY_AFTER, Response
+from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.retries import MAX_RETRY_AFTER
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
 from bellcast.providers.vendor_api import ProviderURL, parse

@@ -23,7 +23,8 @@ from bellcast.kernel.jobs.runner import Again, DestinationCall, JobRunner, SetAs
 from bellcast.kernel.jobs.slots import Destination
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.jobs.types import Job, in_line
-from bellcast.kernel.outbound.port import SECRET_PREFIX, Http, sign, signing_key
+from bellcast.kernel.outbound.port import Http
+from bellcast.kernel.outbound.webhook_signature import SECRET_PREFIX, sign, signing_key
 from bellcast.live_feed import Feed, FeedEvent, redact_url
 from bellcast.webhooks.store import WebhookEvents
 from bellcast.webhooks.types import (
