@@ -49,7 +49,7 @@ COMMANDS = (
     ("settings", "config"),
     ("doctor", "doctor"),
     ("store", "encryption secrets backup restore migrate"),
-    ("doctor", "bench"),
+    ("bench", "bench"),
 )
 MODULES = {name: module for module, names in COMMANDS for name in names.split()}
 

@@ -1,15 +1,11 @@
-"""`bellcast doctor`, which checks the installation and suggests fixes, and `bench`, which measures it."""
+"""`bellcast doctor`: checks the installation and suggests fixes."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bellcast.cli import options, output
-from bellcast.cli.output import CommandError
 from bellcast.kernel.errors import SettingsError
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
@@ -87,37 +83,3 @@ def _run_checks(
     yield from checks.check_urls(settings)
     if not local:
         yield from server_checks.check(settings, quick=quick, progress=progress)
-
-
-CHECKOUT = Path(__file__).parents[3]
-
-BENCH_EPILOG = """\
-[dim]Examples[/]
-
-  bellcast bench --list
-  bellcast bench ingest inbox --quick
-
-[dim]It starts its own servers and the installed peers, and needs Linux. All benchmarks take about fifteen minutes.[/]
-"""
-
-
-@app.command(cls=options.CliCommand, rich_help_panel="Maintenance", epilog=BENCH_EPILOG)
-def bench(
-    names: Annotated[list[str] | None, options.argument("[NAME]…", "Benchmarks to run. Default: all.")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="List the benchmarks.")] = False,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Small sizes: a two-minute check that everything works.")
-    ] = False,
-    connections: Annotated[
-        int | None, options.option("NUMBER", "Live clients in fanout, memory and dialects.", min=1)
-    ] = None,
-    json: output.JsonFlag = False,
-) -> None:
-    """Run the benchmarks of this server and its peers, from a checkout of the sources."""
-    if not (CHECKOUT / "benchmarks").is_dir():
-        raise CommandError(
-            "The benchmarks are in Bellcast's sources, not in the installed package", "run `make bench` in a checkout"
-        )
-    flags = {"--list": list_, "--quick": quick, "--json": json, f"--connections={connections}": connections}
-    command = [sys.executable, "-m", "benchmarks", *(names or ()), *(flag for flag, given in flags.items() if given)]
-    raise typer.Exit(subprocess.run(command, cwd=CHECKOUT, check=False).returncode)  # noqa: S603  this Python runs them
