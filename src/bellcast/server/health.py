@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -20,6 +19,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 
 from bellcast import build
 from bellcast.console.types import BUCKETS
@@ -285,6 +285,16 @@ def _by_worker(reports: Mapping[str, bytes]) -> Iterator[Metric]:
     yield from families.values()
 
 
+class Scrape(Collector):
+    """The metrics of one response. A registry would keep its collectors, and none is used twice."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Sequence[Metric]:
+        return self._metrics
+
+
 class MetricsExporter(Struct, eq=False):
     """All metrics of one app."""
 
@@ -310,8 +320,7 @@ class MetricsExporter(Struct, eq=False):
             if isinstance(value, int | float):
                 about = f"{name.replace('_', ' ').capitalize()}."
                 metrics.append(GaugeMetricFamily(f"bellcast_{name}", about, value=value))
-        scrape: Any = SimpleNamespace(collect=lambda: metrics)  # a registry would keep its collectors
-        return generate_latest(scrape)
+        return generate_latest(Scrape(metrics))
 
     def _own(self) -> Iterator[Metric]:
         """Yield the metrics of this process: its requests, connections, counters, delays, version, CPU time, memory and

@@ -5,7 +5,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -84,6 +84,15 @@ SECRET_BYTES = 32
 GONE = 410  # the endpoint will not accept events again
 REPLAY_BATCH = 500
 MAX_ERROR = 500
+
+
+class EndpointResponse(NamedTuple):
+    """How a webhook responded to a request: the error, if it did not accept the event, the status, if there is one, and after
+    how many milliseconds, None if no request was made."""
+
+    error: str | None
+    status: int | None
+    ms: int | None
 
 
 class Webhooks(WebhookSink):
@@ -221,9 +230,7 @@ class Webhooks(WebhookSink):
 
     async def _attempt(
         self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent, destination: Destination
-    ) -> tuple[str | None, int | None, int | None]:
-        """Send an event. Return the error, if it was not accepted, the status, if there is one, and after how many milliseconds, None
-        if no request was made."""
+    ) -> EndpointResponse:
         begun = self._real_clock.now()
         try:
             keys, signed_at = [webhook.secret], self._real_clock.now() // 1000
@@ -238,12 +245,12 @@ class Webhooks(WebhookSink):
                     "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS
                 )
         except Unavailable as error:
-            return error.detail[:MAX_ERROR], None, self._real_clock.now() - begun
+            return EndpointResponse(error.detail[:MAX_ERROR], None, self._real_clock.now() - begun)
         except ValueError as error:  # the secret cannot be decrypted: another node may have its key
             log.error("webhook_unusable", webhook=delivery.webhook, tenant=delivery.tenant, reason=str(error))  # noqa: TRY400  the message is enough
-            return f"the webhook's secret {error}", None, None
+            return EndpointResponse(f"the webhook's secret {error}", None, None)
         refusal = None if 200 <= response.status < 300 else f"HTTP {response.status}"
-        return refusal, response.status, self._real_clock.now() - begun
+        return EndpointResponse(refusal, response.status, self._real_clock.now() - begun)
 
     async def _add_deliveries(self, deliveries: Sequence[tuple[str, str, str]]) -> None:
         now = self._clock.now()

@@ -7,7 +7,7 @@ import asyncio
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 import structlog
@@ -231,6 +231,13 @@ class Rules(Struct, frozen=True):
     changes: int
 
 
+class SourceFailure(NamedTuple):
+    """Why the last event that a source could not use failed, and when (UTC milliseconds)."""
+
+    reason: str
+    at: int
+
+
 class EventReactions(Struct, eq=False):
     """Executes and commits the reactions to live events."""
 
@@ -330,18 +337,17 @@ class EventReactions(Struct, eq=False):
         body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
         await Documents(engines.db).put(ERRORS, event.tenant, key, body, engines.clock.now())
 
-    async def last_failures(self, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return the last failures of sources with events of this tenant, of those that have failed, as the API shows them."""
+    async def last_failures(self, tenant: str, keys: Sequence[str]) -> dict[str, SourceFailure]:
+        """Return the last failures of sources with events of this tenant, of those that have failed."""
         documents, owners = Documents(self.engines().db), dict.fromkeys((tenant, PROJECT))
         failures = await documents.several([(ERRORS, tenant, key) for key in keys])
         sources = await documents.several([(SOURCES, owner, key) for _, _, key in failures for owner in owners])
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, SourceFailure] = {}
         for (_, _, key), failure in failures.items():
             source = sources.get((SOURCES, tenant, key)) or sources.get((SOURCES, PROJECT, key))
             # Else it is of an earlier source with this key, which was deleted or is overridden.
             if source is not None and failure.updated_at >= source.created_at:
-                at = times.to_rfc3339(failure.updated_at)
-                found[key] = {**msgspec.json.decode(failure.body), "last_error_at": at}
+                found[key] = SourceFailure(msgspec.json.decode(failure.body)["last_error"], failure.updated_at)
         return found
 
     async def _fire(self, source: EventSource, tenant: str, values: Mapping[str, Any], own_key: str | None) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.kernel import times
 from bellcast.kernel.brokers.history import NoHistory
 from bellcast.kernel.errors import Invalid, Unavailable
 from bellcast.kernel.events import LiveEvent
@@ -211,11 +210,8 @@ class TestSources:
         await publish(world, "lead.assigned", {}, recipient="alice")
         assert await app.titles("alice") == ["fine"]
         failures = await world.workflows.sources.last_failures("", ["a", "b", "c"])
-        assert "nothing" in failures["a"]["last_error"]
-        assert failures["b"] == {
-            "last_error": "not_found: There is no workflow with this key.",
-            "last_error_at": times.to_rfc3339(world.clock.now()),
-        }
+        assert "nothing" in failures["a"].reason
+        assert failures["b"] == ("not_found: There is no workflow with this key.", world.clock.now())
         assert "c" not in failures
 
     async def test_source_has_no_failure_of_an_earlier_one_with_its_key(self, world: WorkflowWorld, app: App) -> None:

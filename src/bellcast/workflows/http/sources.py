@@ -26,8 +26,10 @@ async def _reference_errors(
 
 
 async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found = await ctx[EventReactions].last_failures(tenant, keys)
     never: dict[str, Any] = {"last_error": None, "last_error_at": None}
-    return dict.fromkeys(keys, never) | await ctx[EventReactions].last_failures(tenant, keys)
+    failed = {key: {"last_error": one.reason, "last_error_at": times.to_rfc3339(one.at)} for key, one in found.items()}
+    return dict.fromkeys(keys, never) | failed
 
 
 async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
