@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, MAX_OF_KIND, Doc
 from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.concurrency import CallBatcher
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.encryption import Encryption
@@ -105,6 +107,9 @@ class ProviderDirectory(Struct, eq=False):
     # By tenant: until when they are cached, and the providers by key.
     _stored: dict[str, tuple[int, dict[str, Entry]]] = field(default_factory=dict)
     _changes: int = 0
+    _reads: "CallBatcher[ProviderDirectory, Sequence[Entry]]" = field(
+        default_factory=lambda: CallBatcher(_read_once, sys.maxsize)
+    )
 
     def __post_init__(self) -> None:
         """Create the providers from the settings. Raises SettingsError."""
@@ -341,20 +346,22 @@ class ProviderDirectory(Struct, eq=False):
         return next((entry for entry in self._settings if entry.configured.key == key), None)
 
     async def _entries(self, tenant: str, since: int = 0) -> Sequence[Entry]:
-        """Return the stored providers of a tenant, as `providers` does. Unchanged ones keep their connections."""
-        (until, known), now, cached_ms = self._stored.get(tenant, (0, {})), self.clock.now(), int(CACHE_SECONDS * 1000)
-        if is_cached(until, now) and until - cached_ms > since:
+        """Return the stored providers of a tenant, as `providers` does. Calls that need a read share one that begins after them."""
+        until, known = self._stored.get(tenant, (0, {}))
+        if is_cached(until, self.clock.now()) and until - int(CACHE_SECONDS * 1000) > since:
             return list(known.values())
-        changes = self._changes
+        return await self._reads.call(tenant, self)
+
+    async def read(self, tenant: str) -> Sequence[Entry]:
+        """Read the stored providers of a tenant. Unchanged ones keep their connections."""
+        changes, until = self._changes, self.clock.now() + int(CACHE_SECONDS * 1000)
         documents = await Documents(self.db).page(KIND, tenant, "", MAX_OF_KIND)
-        # Another call may have created them in the meantime. There must be only one, because its limit of
-        # concurrent messages is per instance.
         _, known = self._stored.get(tenant, (0, {}))
         entries = {one.key: self._entry(tenant, one, known.get(one.key)) for one in documents}
         if len(self._stored) >= MAX_CACHED:  # most tenants have no own providers
             self._stored = {owner: stored for owner, stored in self._stored.items() if stored[1]}
         # A change during the read may not be in it.
-        self._stored[tenant] = now + cached_ms if changes == self._changes else 0, entries
+        self._stored[tenant] = until if changes == self._changes else 0, entries
         await _close([entry for entry in known.values() if entries.get(entry.configured.key) is not entry])
         return list(entries.values())
 
@@ -426,6 +433,11 @@ def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedPro
     ]
     ordered = sorted(active, key=lambda entry: entry.configured.fields.priority)
     return [named for entry in ordered for named in entry.deliverers]
+
+
+async def _read_once(tenant: str, directories: Sequence[ProviderDirectory]) -> Sequence[Sequence[Entry]]:
+    """Read the stored providers of a tenant for several calls of one directory."""
+    return [await directories[0].read(tenant)] * len(directories)
 
 
 async def _close(entries: Iterable[Entry]) -> None:

@@ -41,6 +41,19 @@ def directory_of(store: Store, clock: FakeClock, clients: HttpClients) -> Provid
     return ProviderDirectory(store, clock, clock, clients, ChannelConfig(), KEY, TokenBuckets(), Destinations(clock))
 
 
+def counted_reads(monkeypatch: pytest.MonkeyPatch, store: Store) -> Counter[str]:
+    """Return how often the documents of each tenant are read from now on."""
+    reads: Counter[str] = Counter()
+    page = store.documents.page
+
+    async def counted(kind: str, tenant: str, *rest: Any) -> list[Document]:
+        reads[tenant] += 1
+        return await page(kind, tenant, *rest)
+
+    monkeypatch.setattr(type(store.documents), "page", staticmethod(counted))
+    return reads
+
+
 async def test_simultaneous_reads_share_a_provider_and_its_limits(
     store: Store, clock: FakeClock, clients: HttpClients
 ) -> None:
@@ -67,15 +80,7 @@ async def test_provider_that_another_process_created_is_found_from_then_on(
 async def test_messages_that_were_due_before_the_providers_were_read_share_them(
     store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads: Counter[str] = Counter()
-    page = store.documents.page
-
-    async def counted(kind: str, tenant: str, *rest: Any) -> list[Document]:
-        reads[tenant] += 1
-        return await page(kind, tenant, *rest)
-
-    monkeypatch.setattr(type(store.documents), "page", staticmethod(counted))
-    directory = directory_of(store, clock, clients)
+    reads, directory = counted_reads(monkeypatch, store), directory_of(store, clock, clients)
     assert await directory.providers("acme", "email") == []
     due_at = clock.now()
     clock.advance(0.01)
@@ -84,6 +89,27 @@ async def test_messages_that_were_due_before_the_providers_were_read_share_them(
             assert await directory.providers("acme", "email", since) == []
     assert reads == {"acme": 2, "": 2}
     await directory.close()
+
+
+async def test_messages_without_a_provider_share_a_read_that_begins_after_them(
+    store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is running may have missed a provider that another process created since."""
+    here, there = directory_of(store, clock, clients), directory_of(store, clock, clients)
+    reading = SlowRead(monkeypatch, store.documents, "page")
+    before = asyncio.ensure_future(there.providers("", "email", clock.now()))
+    await reading.has_begun.wait()
+    monkeypatch.undo()
+    await here.put("", "mail", ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com"))
+    reads = counted_reads(monkeypatch, store)
+    messages = [asyncio.ensure_future(there.providers("", "email", clock.now())) for _ in range(100)]
+    await asyncio.sleep(0)
+    reading.may_end.set()
+    assert await before == []
+    assert [[named.key for named in found] for found in await asyncio.gather(*messages)] == [["mail"]] * 100
+    assert reads == {"": 1}
+    await here.close()
+    await there.close()
 
 
 async def test_replaced_and_deleted_providers_are_closed(
