@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_272),
-    "modules": (0, 474),
-    "classes": (0, 1_242),
-    "functions": (0, 5_707),
-    "private functions used once": (0, 596),
+    "lines": (0, 90_314),
+    "modules": (0, 477),
+    "classes": (0, 1_245),
+    "functions": (0, 5_711),
+    "private functions used once": (0, 597),
     "functions that only pass their parameters on": (0, 19),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
