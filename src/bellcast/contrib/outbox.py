@@ -174,8 +174,8 @@ AHEAD = (
 
 
 class Row(NamedTuple):
-    """One row of the outbox. `attempts` includes the current one. The payload may be any JSON, for which `fault_of` returns
-    the reason of its refusal."""
+    """One row of the outbox. `attempts` includes the current one. The payload may be any JSON: for one that
+    cannot be sent, `relay.fault_of` returns the reason."""
 
     id: int
     key: uuid.UUID

@@ -131,6 +131,8 @@ def parse(text: str, *, known_options: frozenset[str] = frozenset()) -> Provider
     )
 
 
+# --- credentials in the URL, or in a file that it names
+
 # Private keys and service accounts have up to 4 KiB.
 MAX_CREDENTIAL_BYTES = 65_536
 # An option `key=FILE` has the inline form `key_base64=…`.
