@@ -18,6 +18,12 @@ from bellcast.client.credentials import Credentials
 from bellcast.client.request import HttpRequest, HttpResponse, Plan
 from bellcast.client.retries import Exchange, LostConnection, Outcome, Peer, Retries, Step
 
+T = TypeVar("T")
+
+log = logging.getLogger("bellcast")
+
+# --- connections, of a process and of event loops
+
 
 def process_connections(make: Callable[[], httpx.Client]) -> Callable[[], httpx.Client]:
     """Return a function that returns the HTTP client of this process: a new one after a fork."""
@@ -49,9 +55,7 @@ def loop_connections(make: Callable[[], httpx.AsyncClient]) -> Callable[[], http
     return find
 
 
-T = TypeVar("T")
-
-log = logging.getLogger("bellcast")
+# --- requests
 
 # Below the 5 s after which uvicorn closes idle connections, so that requests rarely meet a closing connection.
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3.0)

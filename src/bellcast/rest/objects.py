@@ -343,6 +343,8 @@ async def merge_drafts(
     return [(*name, published.get(name), drafted.get(name)) for name in names], position
 
 
+# --- bodies, in JSON or YAML
+
 BODY_TYPES = ("application/json", "application/yaml")
 # Bounds the cost of each use: objects are always loaded as a whole.
 MAX_BODY_BYTES = 256 * 1024
@@ -356,7 +358,7 @@ async def read_body(request: ApiRequest, added: Collection[str]) -> tuple[str, A
     text: YamlText | None = None
     if request_body.media_type(request) in request_body.YAML_TYPES:
         limit = min(context.of(request).limits.request or MAX_BODY_BYTES, MAX_BODY_BYTES)
-        # In a thread: parsing MAX_BYTES takes seconds and would block the event loop.
+        # In a thread: parsing MAX_BODY_BYTES takes seconds and would block the event loop.
         text = await asyncio.to_thread(YamlText, await request_body.raw(request, limit))
         value = text.value
         validation.check(validation.data("", value, MAX_BODY_BYTES))

@@ -25,6 +25,10 @@ from bellcast.live.types import LiveNode, NodeReport, NodeRole
 from bellcast.settings import Settings
 from bellcast.settings.credentials import EncryptionKeys
 
+log = structlog.get_logger(__name__)
+
+# --- the report
+
 # Minimum window of a CPU share. In a shorter one, the request for the report would dominate.
 MIN_WINDOW_SECONDS = 1.0
 # Resident pages are the second number in the file (proc(5)).
@@ -73,7 +77,7 @@ class NodeReporter(Struct, eq=False):
         )
 
 
-log = structlog.get_logger(__name__)
+# --- digests of credentials and settings
 
 KIND = "nodes"
 # Between two writes of a node. One that has missed two of them has stopped; its digests are deleted.

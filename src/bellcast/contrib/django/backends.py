@@ -22,6 +22,8 @@ from bellcast.contrib import outbox
 from bellcast.contrib.django import conf, datetimes, relaying, testing
 from bellcast.contrib.relay import ADDRESSES, write_addresses
 
+log = logging.getLogger("bellcast.django")
+
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class OutgoingSend:
@@ -47,9 +49,6 @@ class OutgoingSend:
         """Set the ids of the notifications once they are known."""
         for notification, id in zip(self.notifications, ids, strict=False):
             notification.pk = id
-
-
-log = logging.getLogger("bellcast.django")
 
 
 class Backend(Protocol):

@@ -39,6 +39,10 @@ from bellcast.live.socketio.protocol import (
     reencode,
 )
 
+log = structlog.get_logger(__name__)
+
+# --- ids of sessions, which name their machine and process
+
 # The id alone authorizes access to the session: 144 random bits.
 SECRET_BYTES = 18
 # 32 bits, so that two machines of one service are unlikely to share them.
@@ -54,7 +58,6 @@ OUT_OF_REACH = EngineError(
     UNKNOWN_SESSION.code,
     "Session ID unknown: it began in another process, which has ended or cannot be reached from this one.",
 )
-
 
 HOST = hashlib.blake2b(socket.gethostname().encode()).hexdigest()[:HOST_DIGITS]
 
@@ -77,7 +80,7 @@ def unknown_session(sid: str) -> EngineError:
     return OUT_OF_REACH if owner[0] == HOST else ELSEWHERE
 
 
-log = structlog.get_logger(__name__)
+# --- sessions
 
 POLLING, WEBSOCKET = "polling", "websocket"
 # Checks of all sessions per interval or timeout, whichever is shorter: a timeout is at most a twentieth late. One of 20,000 sessions
