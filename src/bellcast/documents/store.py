@@ -335,7 +335,7 @@ class Versions(StoreTable):
     def restore(
         self, plural: str, owner: str, key: str, version: StoredVersion, replaces: bytes, now: int
     ) -> Script[bool]:
-        """Make a version of an object current, whose body is then that of `version`. Return False, and write nothing, if its stored
+        """Make a version of an object current: its body is then that of `version`. Return False, and write nothing, if its stored
         body is not `replaces`."""
         name = {"kind": plural, "tenant": owner, "key": key}
         if not (yield from replace(name, replaces, version.body, now)):

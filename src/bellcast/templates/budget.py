@@ -44,7 +44,7 @@ class Rendering:
         self._ends = thread_time() + seconds
         self._deadline = monotonic() + seconds
         self.work = 0  # the total size of the values so far
-        # The key whose value was null last, with its object and the work then.
+        # The key of which the value was null last, with its object and the work then.
         self.null: tuple[Mapping[str, Any], str, int] = {}, "", 0
 
     def charge(self, value: Any = None) -> Any:

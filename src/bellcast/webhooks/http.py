@@ -216,7 +216,7 @@ async def read(call: ResourceCall[None]) -> Any:
 async def change(call: ResourceCall[WebhookPatch]) -> Any:
     """Change a webhook.
 
-    Absent fields do not change. With `If-Match`, a webhook whose URL, events or state changed since it was read is not changed.
+    Absent fields do not change. With `If-Match`, a webhook is not changed if its URL, events or state changed since it was read.
     Bellcast sets `active` to false after five days without a successful delivery, or after
     a 410."""
     changes = {name: value for name, value in structs.asdict(call.body).items() if value is not UNSET}

@@ -46,7 +46,7 @@ class Jobs(StoreTable):
     @read
     def due(self, now: int) -> Script[list[JobGroup]]:
         """Return the groups with due jobs, urgent ones first, then those due the longest. The time does not depend on
-        the number of jobs, nor, while few are due, on that of the groups whose jobs wait."""
+        the number of jobs, nor, while few are due, on that of the groups with jobs that wait."""
         found = yield Statement("jobs_first_due", {"now": now, "limit": FEW_DUE})
         if sum(number for *_, number in found) == FEW_DUE:
             found = yield Statement("jobs_due", {"now": now})
