@@ -126,7 +126,7 @@ class ProviderDirectory(Struct, eq=False):
 
     async def providers(self, tenant: str, channel: ExternalChannel, since: int = 0) -> Sequence[NamedProvider]:
         """Return the active providers of a channel in failover order: the tenant's own, else the project's, read at `since` or
-        later."""
+        later. So messages without a provider read them, those that were due before the read together."""
         own = [] if tenant == DEFAULT_TENANT else _active(await self._entries(tenant, since), channel)
         if own:
             return own
