@@ -206,6 +206,14 @@ async def test_failures_are_counted_by_subject_and_time(store: Store) -> None:
     assert await store.operators.failures("account:a", NOW, NOW) == (0, 0)
 
 
+async def test_failure_is_removed_alone(store: Store) -> None:
+    first, _ = await store.operators.add_failure(["address:1", "account:a"], NOW)
+    await store.operators.add_failure(["address:1"], NOW)
+    await store.operators.remove_failure(first)
+    assert await store.operators.failures("address:1", NOW, NOW) == (1, NOW)
+    assert await store.operators.failures("account:a", NOW, NOW) == (1, NOW)
+
+
 @pytest.mark.parametrize("limit", [1, 100])
 async def test_sweep_deletes_what_is_old(store: Store, limit: int) -> None:
     await store.operators.create(operator("1"), "x")
