@@ -67,6 +67,7 @@ def test_focus_moves_to_the_page_when_what_was_pressed_disappears(
     expect(page.get_by_role("button", name="Mine", exact=True)).to_be_visible()
     expect(page.locator("#main")).to_be_focused()
     page.get_by_role("button", name="Delete the view Mine").press("Enter")
+    expect(page.locator("#main")).to_be_focused()
     page.get_by_role("button", name="All", exact=True).press("Enter")
     expect(page).to_have_url(re.compile("/workflows$"))
     expect(page.locator("#main")).to_be_focused()

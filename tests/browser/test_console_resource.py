@@ -135,6 +135,23 @@ def test_view_is_saved_under_a_name_and_deleted(open_console: Callable[..., Page
     expect(view).to_have_count(0)
 
 
+def test_views_that_two_tabs_save_are_both_kept(open_console: Callable[..., Page]) -> None:
+    page = open_console("/notifications?type=listed")
+    wait_loaded(page)
+    other = page.context.new_page()
+    other.goto(page.url)
+    wait_loaded(other)
+    for tab, name in ((page, "First"), (other, "Second")):
+        tab.get_by_role("button", name="Save view").click()
+        tab.get_by_label("Name of the view").fill(name)
+        tab.get_by_label("Name of the view").press("Enter")
+        expect(tab.get_by_role("button", name=name, exact=True)).to_be_visible()
+    page.reload()
+    for name in ("First", "Second"):
+        page.get_by_role("button", name=f"Delete the view {name}").click()
+    expect(page.get_by_role("button", name="Delete the view")).to_have_count(0)
+
+
 def test_rows_are_exported_with_their_filters(open_console: Callable[..., Page]) -> None:
     page = open_console("/notifications?type=listed&tenant=acme")
     page.get_by_role("button", name="Export").click()

@@ -71,9 +71,10 @@ const LateViewForm = (props) => chooser.value && html`<${chooser.value.ViewForm}
 /** The filters of a list, and filters with names: those of the list, and those that the operator saved in this browser. */
 export function Filters({ list, views = [], filters, query, chosen, rows, tenant }) {
   const saved = useSignal(remembered(`views${list}`, []));
-  const store = (all) => {
-    saved.value = all;
-    remember(`views${list}`, all);
+  const store = (name, ...view) => {
+    saved.value = [...remembered(`views${list}`, []).filter(([one]) => one !== name), ...view]; // another tab may have stored one
+    remember(`views${list}`, saved.value);
+    setTimeout(keepFocus); // the button is gone
   };
   const names = filters.map(({ name }) => name);
   const used = Object.fromEntries(names.filter((name) => query[name]).map((name) => [name, query[name]]));
@@ -82,11 +83,10 @@ export function Filters({ list, views = [], filters, query, chosen, rows, tenant
   const show = (filter) => setQuery({ from: null, to: null, ...Object.fromEntries(names.map((name) => [name, filter[name] ?? null])) });
   const isNew = Object.keys(used).length > 0 && !shown;
   const saving = isNew && html`<${Popup} isStart hasText buttonClass="quiet" label="Save view" button="Save view">${(close) => html`<${LateViewForm} save=${(name) => {
-    store([...saved.value.filter(([one]) => one !== name), [name, used]]);
+    store(name, [name, used]);
     close();
-    setTimeout(keepFocus); // its button is gone
   }} />`}<//>`;
   const named = (all.length > 1 || isNew) && html`<div class="views" role="group" aria-label="Views">${all.map((one) => html`<span key=${one[0]}><button type="button" aria-pressed=${String(one === shown)} onClick=${() => show(one[1])}>${one[0]}</button>${one === shown && saved.value.includes(one)
-    && html`<button type="button" class="quiet" aria-label=${`Delete the view ${one[0]}`} onClick=${() => store(saved.value.filter((other) => other !== one))}><${Icon} name="close" /></button>`}</span>`)}</div>`;
+    && html`<button type="button" class="quiet" aria-label=${`Delete the view ${one[0]}`} onClick=${() => store(one[0])}><${Icon} name="close" /></button>`}</span>`)}</div>`;
   return (filters.length > 0 || chosen) && html`<${FilterBar} filters=${filters.filter((one) => (!one.isHidden || query[one.name]) && (!one.needs || query[one.needs]))} query=${query} chosen=${chosen} rows=${rows} tenant=${tenant} view=${shown?.[1]} saving=${saving}>${named}<//>`;
 }
