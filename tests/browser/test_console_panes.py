@@ -86,6 +86,19 @@ def test_provider_is_paused_and_active_again_by_undo(open_console: Callable[...,
     owner.send("DELETE", "/v1/providers/undone")
 
 
+def test_provider_that_another_operator_paused_is_read_again(open_console: Callable[..., Page], owner: Console) -> None:
+    body = {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"}
+    owner.send("PUT", "/v1/providers/raced", body)
+    page = open_console("/providers/raced")
+    expect(page.get_by_text("No message in the last 24 hours")).to_be_visible()
+    owner.send("PUT", "/v1/providers/raced", body | {"active": False})
+    open_more(page)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".toast")).to_contain_text("Another operator has changed this in the meantime")
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    owner.send("DELETE", "/v1/providers/raced")
+
+
 def test_page_of_a_key_has_its_last_requests(open_console: Callable[..., Page], owner: Console) -> None:
     key = owner.send("POST", "/v1/keys", {"name": "calling", "scopes": ["send"]})
     page = open_console("/keys")

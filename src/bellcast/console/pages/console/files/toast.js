@@ -83,7 +83,9 @@ export async function perform(act, done, undo) {
     if (done) show({ text: done, kind: 'ok', undo: undo && (() => perform(undo)) });
     else close();
   } catch (problem) {
-    show({ text: problem.message, kind: 'bad' });
+    const isChanged = problem.status === 412;
+    if (isChanged) refresh();
+    show({ text: isChanged ? 'Another operator has changed this in the meantime, so nothing was done.' : problem.message, kind: 'bad' });
   }
 }
 
