@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sqlite3
 import sys
 import threading
 from contextlib import closing, suppress
@@ -37,6 +38,13 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000
 migrations.steps = lambda: steps
 main()
 """
+
+
+ADDED = re.compile(r'ALTER TABLE (\w+) ADD COLUMN ("?\w+"?)')
+
+
+def indexes(store: sqlite3.Connection) -> dict[str, str]:
+    return dict(store.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"))
 
 
 def start(server: ServerProcess) -> threading.Thread:
@@ -98,11 +106,20 @@ def test_start_continues_a_killed_upgrade_on_sqlite(tmp_path: Path) -> None:
     with server:
         assert send(server, "alice", "Hello").status_code == 201
     newest = max(migrations.steps())
-    with closing(connect(server.data / "bellcast.db")) as store:
-        added = re.findall(r'ALTER TABLE (\w+) ADD COLUMN "?(\w+)', migrations.steps()[newest])
-        assert added
-        for table, column in added:
-            store.execute(f'ALTER TABLE {table} DROP COLUMN "{column}"')
+    with closing(connect(server.data / "bellcast.db")) as store, closing(sqlite3.connect(":memory:")) as older:
+        for step in sorted(migrations.steps())[:-1]:
+            older.executescript(migrations.steps()[step])
+        undone = [
+            *(f"DROP INDEX {name}" for name in indexes(store).keys() - indexes(older).keys()),
+            *(sql for name, sql in indexes(older).items() if name not in indexes(store)),
+            *(
+                f"ALTER TABLE {table} DROP COLUMN {column}"
+                for table, column in ADDED.findall(migrations.steps()[newest])
+            ),
+        ]
+        assert undone
+        for statement in undone:
+            store.execute(statement)
         store.execute(f"PRAGMA user_version = {newest - 1}")
     server.program = [sys.executable, "-c", SLOW_STEP]
     log = server.data / "bellcast.db-wal"
