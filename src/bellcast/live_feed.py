@@ -40,7 +40,7 @@ WIDER: Mapping[str, frozenset[str]] = {"request": frozenset({"request", "refused
 CONTENT = frozenset({"title", "body", "data", "reason"})
 SECRET_FIELD = re.compile(r"password|secret|token|otp|card|authorization|cookie", re.IGNORECASE)
 # The user and the password of a URL, which may have `@`, `?` and `#` that are not encoded, and a session token in its query.
-URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+(?=@)|(?<=[?&]token=)[^&\s]+")
+URL_CREDENTIALS = re.compile(r"(?<=://)(?:[^/?#\s]*+[?#][^/@\s]*+@[^/\s]*+|[^/?#\s]+(?=@))|(?<=[?&]token=)[^&\s]+")
 REDACTED = "[redacted]"
 # 4 KiB are enough to identify a value; the whole value is in the object itself.
 MAX_VALUE = 4_096

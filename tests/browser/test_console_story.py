@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -104,6 +105,31 @@ def test_message_that_was_refused_permanently_asks_for_another_address(
     go(page, f"/messages/{message}?full=yes")
     expect(head.locator("dd").last).to_have_text("Long")
     assert frame.evaluate("(frame) => frame.offsetHeight") > short + 100
+
+
+def test_freed_chat_address_is_suppressed_again_for_its_reason(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    address = "https://hooks.slack.com/services/T000/B000/XyZ"
+    owner.send("PUT", f"/v1/suppressions/chat/{quote(address, safe='')}", {"reason": "manual"})
+    notification = send_mail(owner, "chatty", "sent")
+    message = owner.send("GET", f"/v1/messages?notification={notification}")["messages"][0]["id"]
+    page = open_console("/account")
+    chat = {
+        "channel": "chat",
+        "to": address,
+        "state": "suppressed",
+        "provider": None,
+    }  # Slack is not reachable in a test
+    page.route(f"**/v1/messages/{message}*", lambda route: route.fulfill(json=route.fetch().json() | chat))
+    go(page, f"/messages/{message}")
+    free = page.get_by_role("button", name="Free this address").first
+    free.click()
+    page.get_by_role("button", name="Undo").click()
+    expect(free).to_be_visible()
+    found = owner.send("GET", "/v1/suppressions?text=XyZ")["suppressions"]
+    assert [(one["address"], one["reason"]) for one in found] == [(address, "manual")]
+    owner.send("DELETE", f"/v1/suppressions/chat/{quote(address, safe='')}")
 
 
 def test_page_of_a_provider_has_its_last_failure_and_messages(

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -366,6 +367,18 @@ def test_row_whose_key_is_not_utf8_is_sent_and_holds_no_other(shop: Shop) -> Non
     shop.write("b")
     shop.run()
     assert (shop.sent, shop.errors()) == (["a", "b"], [])
+
+
+def test_row_of_a_file_in_utf16_is_sent_under_its_key(tmp_path: Path) -> None:
+    file, key = tmp_path / "utf16.db", str(outbox.row_key("order 7"))
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript("PRAGMA encoding = 'UTF-16'; CREATE TABLE orders (id)")
+    with closing(Shop(file)) as shop:
+        row = (key, '{"title": "a"}')
+        shop.connection.execute("INSERT INTO bellcast_outbox (key, kind, payload) VALUES (?, 'notify', ?)", row)
+        shop.connection.commit()
+        shop.run()
+        assert (shop.sent, shop.keys) == (["a"], [key])
 
 
 @pytest.mark.parametrize("payload", ["CAST(x'7b227469746c65223a22ff227d' AS TEXT)", "x'7b227469746c65223a22ff227d'"])

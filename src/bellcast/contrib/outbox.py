@@ -323,7 +323,8 @@ class OutboxRows:
 
 
 def _text(key: object) -> str:
-    return key.decode(errors="backslashreplace") if isinstance(key, bytes) else str(key)
+    # The bytes of a text of SQLite have the encoding of its file.
+    return key.decode(json.detect_encoding(key), "backslashreplace") if isinstance(key, bytes) else str(key)
 
 
 def _decoded(payload: str | bytes) -> Any:

@@ -107,6 +107,7 @@ class ProviderDirectory(Struct, eq=False):
     # By tenant: until when they are cached, and the providers by key.
     _stored: dict[str, tuple[int, dict[str, Entry]]] = field(default_factory=dict)
     _changes: int = 0
+    _replaced: list[Entry] = field(default_factory=list)  # to be closed
     _reads: "CallBatcher[ProviderDirectory, Sequence[Entry]]" = field(
         default_factory=lambda: CallBatcher(_read_once, sys.maxsize)
     )
@@ -205,7 +206,7 @@ class ProviderDirectory(Struct, eq=False):
     async def close(self) -> None:
         """Close the providers' connections."""
         stored = [entry for _, entries in self._stored.values() for entry in entries.values()]
-        await _close([*self._settings, *stored])
+        await _close([*self._settings, *stored, *self._replaced])
 
     # --- for operators
 
@@ -350,7 +351,11 @@ class ProviderDirectory(Struct, eq=False):
         until, known = self._stored.get(tenant, (0, {}))
         if is_cached(until, self.clock.now()) and until - int(CACHE_SECONDS * 1000) > since:
             return list(known.values())
-        return await self._reads.call(tenant, self)
+        found = await self._reads.call(tenant, self)
+        # Not in the read, which others wait for: a server that hangs takes its whole time limit.
+        replaced, self._replaced = self._replaced, []
+        await _close(replaced)
+        return found
 
     async def read(self, tenant: str) -> Sequence[Entry]:
         """Read the stored providers of a tenant. Unchanged ones keep their connections."""
@@ -362,7 +367,7 @@ class ProviderDirectory(Struct, eq=False):
             self._stored = {owner: stored for owner, stored in self._stored.items() if stored[1]}
         # A change during the read may not be in it.
         self._stored[tenant] = until if changes == self._changes else 0, entries
-        await _close([entry for entry in known.values() if entries.get(entry.configured.key) is not entry])
+        self._replaced += [entry for entry in known.values() if entries.get(entry.configured.key) is not entry]
         return list(entries.values())
 
     def _entry(self, tenant: str, document: Document, known: Entry | None) -> Entry:

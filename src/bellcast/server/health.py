@@ -209,7 +209,11 @@ COUNTERS = (
     ("encoded", "Encoded events: once per dialect, not per connection.", ("protocol", "transport")),
     ("written", "Events that were written to live connections, once per connection.", ("kind",)),
     ("reconciled", "What live connections had missed, as a comparison with the store found, by kind.", ("kind",)),
-    ("reconciler_checks", "Comparisons of a batch of inboxes or subscriptions with the store.", ("outcome",)),
+    (
+        "reconciler_checks",
+        "Comparisons of a batch of inboxes or subscriptions with the store, and of the inboxes that Pusher channels follow.",
+        ("outcome",),
+    ),
     ("closed_connections", "Ended live connections.", ("reason",)),
     ("accepted", "Accepted notifications (one per recipient), announcements and live events.", ("kind",)),
     ("messages", "Messages outside the inbox that reached a final state.", ("channel", "state")),

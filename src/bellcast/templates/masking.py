@@ -16,7 +16,7 @@ WORD = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]++(@[\w-]+(?:\.[\w-]+)+)?")
 PHONE = re.compile(r"(?<![\w:.-])\+?\(?\d(?:[ ()/.-]{0,2}\d){6,}(?![\w:])")
 TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-]\d\d:\d\d)?)?")
 # The user and the password of a URL, which may have `@`, `?` and `#` that are not encoded, and its query.
-URL_SECRETS = re.compile(r"(?<=://)[^/\s]+(?=@)|(?<=\?)[^\s\"'<>]+")
+URL_SECRETS = re.compile(r"(?<=://)(?:[^/?#\s]*+[?#][^/@\s]*+@[^/\s]*+|[^/?#\s]+(?=@))|(?<=\?)[^\s\"'<>]+")
 HIDDEN = "•••"
 # Maximum depth of data that is shown.
 MAX_DEPTH = 20

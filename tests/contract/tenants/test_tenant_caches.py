@@ -160,6 +160,32 @@ async def test_message_waits_for_the_slowest_server_of_replaced_providers_only(
     await directory.close()
 
 
+async def test_other_messages_do_not_wait_for_the_server_of_a_replaced_provider(
+    store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_closing, may_close = asyncio.Event(), asyncio.Event()
+
+    async def close(_: SMTPProvider) -> None:
+        is_closing.set()
+        await may_close.wait()
+
+    monkeypatch.setattr(SMTPProvider, "close", close)
+    directory = directory_of(store, clock, clients)
+    fields = ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com")
+    await directory.put("", "mail", fields)
+    await directory.providers("", "email")
+    await directory.put("", "mail", msgspec.structs.replace(fields, priority=1))
+    first = asyncio.ensure_future(directory.providers("", "email"))
+    await is_closing.wait()
+    clock.advance(1.1)  # the cache is over
+    async with asyncio.timeout(5):
+        assert len(await directory.providers("", "email")) == 1
+        assert await directory.providers("", "sms", clock.now()) == []
+    may_close.set()
+    await first
+    await directory.close()
+
+
 async def test_tenants_without_providers_do_not_fill_memory(
     store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,10 +17,11 @@ from bellcast.templates.masking import HIDDEN, masked, masked_text
         ({"text": "Call +43 660 123 45 67 now"}, {"text": f"Call {HIDDEN}67 now"}),
         ({"api_key": "k-1", "pin": 4711}, {"api_key": f"k{HIDDEN}", "pin": 0}),
         ({"url": "https://ann:pw@shop.example/a?token=abc"}, {"url": f"https://{HIDDEN}@shop.example/a?{HIDDEN}"}),
-        *(
-            ({"url": f"https://ann:{password}@shop.example/a"}, {"url": f"https://{HIDDEN}@shop.example/a"})
-            for password in ("p@ss", "p?ss", "p#ss")
-        ),
+        ({"url": "https://ann:p@ss@shop.example/a"}, {"url": f"https://{HIDDEN}@shop.example/a"}),
+        # A character that is not encoded: what belongs to the password is not certain.
+        ({"url": "https://ann:p?ss@shop.example/a"}, {"url": f"https://{HIDDEN}/a"}),
+        ({"url": "https://ann:p#ss@shop.example/a"}, {"url": f"https://{HIDDEN}/a"}),
+        ({"url": "https://shop.example?email=ann@mail.example&code=s3cret"}, {"url": f"https://{HIDDEN}"}),
         ({"when": "2030-06-10T14:00:00Z", "id": 1234567, "order": "A-1234"}, ...),
         ({"items": [{"name": "Tea", "price": 3}]}, {"items": [{"name": f"T{HIDDEN}", "price": 3}]}),
         ({"ann@example.com": 1}, {f"a{HIDDEN}@e{HIDDEN}.com": 1}),

@@ -95,7 +95,7 @@ export function FreeAddress({ message, tenant, isPrimary }) {
   const url = withQuery(path`/v1/suppressions/${message.channel}/${message.to}`, tenant);
   return html`<${Undoable} word="Free this address" isPrimary=${isPrimary} act=${async () => {
     const { suppressions } = await get(withQuery('/v1/suppressions', { text: message.to, limit: MAX_SUPPRESSIONS, ...tenant }));
-    const { reason } = suppressions.find((one) => one.channel === message.channel && one.address === message.to.toLowerCase()) ?? { reason: 'bounce' };
+    const { reason } = suppressions.find((one) => one.channel === message.channel && one.address.toLowerCase() === message.to.toLowerCase()) ?? { reason: 'bounce' };
     await request('DELETE', url);
     return { done: `${message.to} is free again.`, undo: () => request('PUT', url, { reason }).then(() => null) };
   }} />`;
