@@ -19,7 +19,7 @@ def test_schedule_shows_its_next_times_and_is_paused(open_console: Callable[...,
     owner.send("PUT", "/v1/schedules/weekly", {**body, "timezone": "Europe/Vienna"})
     open_more(page)
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("alert")).to_contain_text("repeat the change")
+    expect(page.get_by_role("alert")).to_contain_text("Another operator has changed this in the meantime")
     assert owner.send("GET", "/v1/schedules/weekly")["active"] is True
     page.reload()
     open_more(page)

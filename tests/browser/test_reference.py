@@ -90,7 +90,7 @@ def test_reference_begins_with_the_menu_and_shows_filled_responses(
     page = context.new_page()
     page.goto(f"{bellcast_server.url}/docs")
     facts = page.locator(".facts div")
-    subjects = ["Base URL", "Authentication", "Errors", "Times and lists", "Exports"]
+    subjects = ["Base URL", "Authentication", "Tenants", "Errors", "Times and lists", "Exports"]
     expect(facts.locator("dt")).to_have_text(subjects)
     expect(facts.filter(has_text="Errors")).to_have_text(re.compile("json, which names each bad field. All errors"))
     page.get_by_role("main").get_by_role("link", name="Send a notification").click()
