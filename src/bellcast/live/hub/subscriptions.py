@@ -175,10 +175,8 @@ class Subscriptions(Struct, eq=False):
     def _follow_carried(self, stream: Stream) -> None:
         """Follow the inboxes that a topic carries by the settings now, instead of those before."""
         _, tenant, topic = stream.split(SEPARATOR, 2)
-        carried, before = (
-            [inbox_stream(tenant, one) for one in self._recipients_of(topic)],
-            self._carried_inboxes.pop(stream, []),
-        )
+        before = self._carried_inboxes.pop(stream, [])
+        carried = [inbox_stream(tenant, one) for one in self._recipients_of(topic)]
         if carried:
             self._carried_inboxes[stream] = carried
         for inbox in carried:
