@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_340),
+    "lines": (0, 90_338),
     "modules": (0, 477),
     "classes": (0, 1_245),
     "functions": (0, 5_711),
