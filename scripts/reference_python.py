@@ -130,7 +130,7 @@ NAMES = {
     "bellcast.client.recipients.": "",
     "bellcast.client.topics.": "",
     "bellcast.client.credentials.": "",
-    "bellcast.client.retries.": "",
+    "bellcast.client.request.": "",
     "httpx._transports.base.": "httpx.",
     "str | int | uuid.UUID": "Text",
     "str | int | UUID": "Text",

@@ -1,8 +1,8 @@
 """The Python client of a Bellcast server, blocking and async.
 
 It uses only the public HTTP interface. `api` has the public classes; `notifications`, `recipients`, `topics`, `inbox`, `messages`, `objects` and
-`workflows` build each `request` of checked `arguments` (pure); `retries` decides on retries (pure); `http_senders` does the I/O on the connections
-of the process or event loop; `credentials` finds the server and its secret; `server_rules` are checked before signing and before writing to an outbox.
+`workflows` build each `request` of checked `arguments` (pure), which also decides on retries; `http_senders` does the I/O on the connections
+of the process or event loop; `credentials` finds the server and its secret.
 """
 
 from bellcast.channels.types import ChannelExplanation, Explanation, Fact, Message, Retried, SuggestedAction
@@ -24,6 +24,7 @@ from bellcast.client.errors import (
     Unreadable,
     WrongProject,
 )
+from bellcast.client.request import Retries
 from bellcast.client.responses import (
     Actor,
     BulkResult,
@@ -40,7 +41,6 @@ from bellcast.client.responses import (
     Sent,
     SessionToken,
 )
-from bellcast.client.retries import Retries
 
 __all__ = [
     "Actor",

@@ -19,8 +19,7 @@ from bellcast.client import (
 from bellcast.client.credentials import Credentials, find_credentials, find_url
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.http_senders import AsyncSender, SyncSender, connection, loop_connections, process_connections
-from bellcast.client.request import Plan
-from bellcast.client.retries import TIMEOUT, Peer, Retries
+from bellcast.client.request import TIMEOUT, Peer, Plan, Retries
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,8 +15,17 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from bellcast.client.credentials import Credentials
-from bellcast.client.request import HttpRequest, HttpResponse, Plan
-from bellcast.client.retries import Exchange, LostConnection, Outcome, Peer, Retries, Step
+from bellcast.client.request import (
+    Exchange,
+    HttpRequest,
+    HttpResponse,
+    LostConnection,
+    Outcome,
+    Peer,
+    Plan,
+    Retries,
+    Step,
+)
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from types import NoneType
 from typing import Any, TypedDict, Unpack
 
-from bellcast.client import arguments, server_rules
+from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.credentials import Credentials
 from bellcast.client.errors import InvalidArgument
@@ -129,13 +129,13 @@ def token(
         does not require. Raises InvalidArgument if the server would refuse the token."""
         if not credentials.can_sign:
             return None
-        server_rules.check_session(sub, claims)
+        arguments.check_session(sub, claims)
         now = time.time()  # noqa: TID251  outside the server there is no Clock port
         header = {"alg": "HS256", "typ": "JWT", **({"kid": credentials.key} if credentials.key else {})}
         content = f"{_part(header)}.{_part({'sub': sub, 'iat': now, 'exp': now + seconds, **claims})}"
         digest = hmac.digest(credentials.secret.encode(), content.encode(), "sha256")
         text = f"{content}.{_base64(digest)}"
-        server_rules.check_token_length(text, claims)
+        arguments.check_token_length(text, claims)
         return SessionToken(text, datetime.fromtimestamp(now + seconds, UTC))
 
     def issued(response: HttpResponse) -> SessionToken:

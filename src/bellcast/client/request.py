@@ -1,7 +1,12 @@
-"""Requests as values. This module sends nothing: pure functions build requests, and an `Exchange` executes them."""
+"""Requests as values, and which failed requests of a plan are retried, and when.
 
+This module sends nothing: pure functions build requests, and an `Exchange` returns the next step (send a request, pause) and
+receives its outcome."""
+
+import random
+import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Generic, Protocol, TypedDict, TypeVar, Union, get_args, get_origin
@@ -11,7 +16,18 @@ import msgspec
 
 from bellcast.client import arguments
 from bellcast.client.credentials import Credentials
-from bellcast.client.errors import Unreadable
+from bellcast.client.errors import (
+    BellcastError,
+    Forbidden,
+    NotFound,
+    RequestRefused,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    Unreadable,
+    WrongProject,
+)
+from bellcast.client.responses import Problem, ServerHealth
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -169,3 +185,200 @@ def call(
     the parameters that are not None."""
     content: Any = {} if body is None else json(body)
     return HttpRequest(method, where, reads(kind), query(**params), harmless=harmless, timeout=timeout, **content)
+
+
+# --- retries
+
+_REFUSALS: dict[int, type[RequestRefused]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 429: TooManyRequests}
+# The server did not process the request: a retry is always safe.
+_TRY_LATER = frozenset({429, 503})
+# What to do about a connection that fails with this text. Numbers below 0 are errors of the name lookup.
+_HINTS = {
+    "refused": ". Start `bellcast serve`, or correct the port",
+    "WRONG_VERSION_NUMBER": ". The server speaks http, not https: use http:// in its URL, or the address of your TLS proxy",
+    "CERTIFICATE_VERIFY_FAILED": ". Its certificate must have the host in the URL and an authority known here, or in SSL_CERT_FILE",
+    "timed out": ". Check the server's address, and its load",
+    "[Errno -": ". Check the host name in the URL",
+}
+# A proxy lost its upstream connection, possibly while the request was being processed.
+_GATEWAY_ERRORS = frozenset({502, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class LostConnection:
+    """The request got no response. `delivered` is True if the server may have processed it."""
+
+    error: Exception
+    delivered: bool
+
+
+Outcome = HttpResponse | LostConnection
+# A request to send, or the seconds to wait before the next attempt.
+Step = HttpRequest[Any] | float
+
+
+MAX_RETRY_AFTER = 86_400.0  # a day: a number of 400 digits would be infinite
+# Timeout of a response in seconds: a working server needs milliseconds.
+TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The server's properties for an exchange. `timeout` is the number of seconds to wait for one response."""
+
+    url: str = ""
+    credentials: Credentials | None = None
+    timeout: float = TIMEOUT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """Retry limits and backoff.
+
+    Waits double from `first` seconds up to `longest`, with jitter. All attempts and waits of one request end within
+    `within` seconds, or within the timeout of one response if that is longer."""
+
+    tries: int = 3
+    first: float = 0.2
+    longest: float = 20.0
+    within: float = 8.0
+    chance: Callable[[], float] = random.random
+    clock: Callable[[], float] = time.monotonic
+
+    def wait(self, request: HttpRequest[Any], tried: int, outcome: Outcome, left: float) -> float | None:
+        """Return the seconds until the next attempt, or None if there is none. `left` is the remaining part of
+        `within`."""
+        if _may_have_succeeded(outcome):
+            is_safe = request.repeatable
+        else:
+            is_safe = isinstance(outcome, LostConnection) or outcome.status in _TRY_LATER
+        if tried >= self.tries or not is_safe:
+            return None
+        retry_after = _retry_after(outcome)
+        if retry_after is None:
+            # Full jitter: clients that failed together do not retry together.
+            wait = self.chance() * min(self.longest, self.first * 2.0**tried)
+        elif retry_after <= self.longest:
+            wait = retry_after + self.chance() * self.first
+        else:
+            return None
+        return wait if wait < left else None
+
+
+class Exchange(Generic[T]):
+    """Execution of a plan: run `step` and pass its outcome to `record`, until no step is left and `result` is set."""
+
+    def __init__(self, plan: Plan[T], retries: Retries, peer: Peer = Peer()) -> None:
+        self._steps = _run_plan(plan, retries, peer)
+        self.step: Step | None = None
+        self.result: T
+        self.record(None)
+
+    def record(self, outcome: Outcome | None) -> None:
+        try:
+            self.step = self._steps.send(outcome)
+        except StopIteration as end:
+            self.step, self.result = None, end.value
+
+
+def _run_plan(plan: Plan[T], retries: Retries, peer: Peer) -> Generator[Step, Any, T]:
+    requests = iter(plan)
+    try:
+        request = next(requests)
+        while True:
+            try:
+                value = yield from _attempt(request, retries, peer)
+            except BellcastError as error:
+                request = requests.throw(error)
+            else:
+                request = requests.send(value)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def _attempt(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator[Step, Any, T]:
+    """Try one request until there is a final response, or raise the failure."""
+    if request.local is not None and peer.credentials is not None:
+        result = request.local(peer.credentials)
+        if result is not None:
+            return result
+    timeout = request.timeout or peer.timeout
+    within, began = max(retries.within, timeout), retries.clock()
+    left = within
+    tried, may_be_done = 0, False
+    while True:
+        outcome: Outcome = yield replace(request, timeout=min(timeout, left))
+        tried += 1
+        if isinstance(outcome, HttpResponse) and (
+            (200 <= outcome.status < 300 or outcome.status == 304)
+            # The first DELETE succeeded, and its response was lost.
+            or (may_be_done and request.method == "DELETE" and outcome.status == 404)
+        ):
+            try:
+                return request.decode(outcome)
+            except Unreadable as error:
+                error.url = peer.url + request.path
+                raise
+        may_be_done = may_be_done or _may_have_succeeded(outcome)
+        left = within - (retries.clock() - began)
+        wait = retries.wait(request, tried, outcome, left)
+        if wait is None:
+            yield from _check_project(request, outcome, peer)
+            raise _failure(request, outcome, peer)
+        yield float(wait)
+        left = max(within - (retries.clock() - began), 0.1)
+
+
+_health = reads(ServerHealth)
+
+
+def _check_project(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> Generator[Step, Any, None]:
+    """Raise WrongProject if a server that does not accept the project's secret belongs to another project."""
+    expected = peer.credentials.key if peer.credentials else None
+    if expected is None or not isinstance(outcome, HttpResponse) or outcome.status != 401:
+        return
+    health: Outcome = yield HttpRequest("GET", "/healthz", _health, timeout=peer.timeout)
+    try:
+        found = _health(health).project if isinstance(health, HttpResponse) else None
+    except Unreadable:
+        return
+    if found and found != expected:
+        raise WrongProject(_problem(outcome), None, peer.url + request.path, found)
+
+
+def _may_have_succeeded(outcome: Outcome) -> bool:
+    return outcome.delivered if isinstance(outcome, LostConnection) else outcome.status in _GATEWAY_ERRORS
+
+
+def _retry_after(outcome: Outcome) -> float | None:
+    """Return the seconds in Retry-After, a day at most. A date, which only proxies send, is ignored."""
+    if isinstance(outcome, LostConnection):
+        return None
+    seconds = outcome.headers.get("retry-after", "")
+    return min(float(seconds), MAX_RETRY_AFTER) if seconds.isdecimal() else None
+
+
+def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> BellcastError:
+    url = peer.url + request.path
+    if isinstance(outcome, LostConnection):
+        reason = str(outcome.error) or type(outcome.error).__name__
+        reason += next((hint for part, hint in _HINTS.items() if part in reason), "")
+        error = Unavailable(f"no response: {reason}", None, url)
+        error.__cause__ = outcome.error
+        return error
+    problem, retry_after = _problem(outcome), _retry_after(outcome)
+    if outcome.status in _TRY_LATER - {429} or outcome.status in _GATEWAY_ERRORS:
+        return Unavailable(f"{outcome.status} {problem.detail or problem.title}", retry_after, url, outcome.status)
+    return _REFUSALS.get(outcome.status, RequestRefused)(problem, retry_after, url)
+
+
+def _problem(response: HttpResponse) -> Problem:
+    """Return the server's problem document; a proxy may have replaced it by its own page."""
+    try:
+        return msgspec.json.decode(response.content, type=Problem)
+    except UNDECODABLE:
+        # A redirect, such as to https, is not followed: it would send the secret elsewhere.
+        redirects = 300 <= response.status < 400
+        title = "redirects to another address: check the URL" if redirects else "refused without a reason"
+        return Problem(status=response.status, code="unknown", title=title)

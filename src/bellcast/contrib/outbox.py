@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from bellcast.client import arguments, notifications, server_rules, topics
+from bellcast.client import arguments, notifications, topics
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.notifications import Target
@@ -132,7 +132,7 @@ def notification_payload(to: Target, content: Mapping[str, Any], idempotency_key
     if idempotency_key is not None:
         body["idempotency_key"] = arguments.name("idempotency_key", idempotency_key)
     text = arguments.json(body)
-    server_rules.check_notification(text)
+    arguments.check_notification(text)
     return text.decode()
 
 
@@ -146,7 +146,7 @@ def event_payload(topic: Text | None, name: Text, data: Any, recipient: Text | N
         to = topics.ToRecipient(recipient=arguments.name("recipient", recipient))
         body = topics.event(to, name, data, tenant=tenant)
     text = arguments.json(body)
-    server_rules.check_event(text)
+    arguments.check_event(text)
     return text.decode()
 
 

@@ -17,8 +17,7 @@ from bellcast.client import (
     notifications,
     topics,
 )
-from bellcast.client.request import HttpResponse
-from bellcast.client.retries import Exchange, LostConnection
+from bellcast.client.request import Exchange, HttpResponse, LostConnection
 
 COUNTS = HttpResponse(200, b'{"unread":1,"unseen":0,"position":"1"}')
 GONE = HttpResponse(404, b'{"status":404,"code":"not_found"}')

@@ -15,9 +15,9 @@ from django.db.models import Model, QuerySet
 from django.utils.module_loading import import_string
 
 from bellcast.client import Bellcast, InvalidArgument, Retries
+from bellcast.client.arguments import LIMITS
 from bellcast.client.credentials import find_url
-from bellcast.client.retries import TIMEOUT
-from bellcast.client.server_rules import LIMITS
+from bellcast.client.request import TIMEOUT
 
 # --- the defaults of the callables
 

@@ -17,7 +17,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from bellcast.client import BellcastError
-from bellcast.client.server_rules import LIMITS
+from bellcast.client.arguments import LIMITS
 from bellcast.contrib.django import conf, identity, relaying, signals
 from bellcast.contrib.django.sending import NotificationService, members_of
 

@@ -10,7 +10,7 @@ from django.apps import apps
 from django.core.exceptions import FieldError, ValidationError
 from django.db.models import Model, QuerySet
 
-from bellcast.client import InvalidArgument, NotFound, arguments, server_rules, topics
+from bellcast.client import InvalidArgument, NotFound, arguments, topics
 from bellcast.client import notifications as drafts
 from bellcast.contrib.django import backends, conf, datetimes, identity
 from bellcast.contrib.django.backends import OutgoingSend
@@ -172,7 +172,7 @@ def publish(
             to = topics.ToRecipient(recipient=arguments.name("recipient", key))
             bodies.append(topics.event(to, name, data, tenant=tenant_key(owner)))
     for body in bodies[:1]:  # the others differ in the recipient, which is checked
-        server_rules.check_event(arguments.json(body))
+        arguments.check_event(arguments.json(body))
     return backends.current().send([OutgoingSend("publish", body, row_key()) for body in bodies], using)
 
 
@@ -311,7 +311,7 @@ def _payload(
 
 def _checked(body: dict[str, Any]) -> dict[str, Any]:
     """Return the body of a notification. Raises InvalidArgument for values that the server would refuse later."""
-    server_rules.check_notification(arguments.json(body))
+    arguments.check_notification(arguments.json(body))
     return body
 
 
@@ -355,4 +355,4 @@ def _text_key(idempotency_key: object, place: int) -> str | None:
     if idempotency_key is None:
         return None
     text = str(idempotency_key)
-    return text if place == 0 and len(text) <= server_rules.LIMITS.key else str(_key(idempotency_key, place))
+    return text if place == 0 and len(text) <= arguments.LIMITS.key else str(_key(idempotency_key, place))
