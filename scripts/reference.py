@@ -10,7 +10,7 @@ from types import ModuleType
 from bellcast import settings
 from bellcast.agents import documentation
 from bellcast.settings import table
-from bellcast.settings.groups import Settings
+from bellcast.settings.table import Settings
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"

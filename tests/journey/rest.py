@@ -59,7 +59,7 @@ from bellcast.server.nodes import NodeReporter
 from bellcast.server.wire_parts import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
 from bellcast.settings.database import GROUPS, DatabaseSettings
-from bellcast.settings.groups import StoreSettings
+from bellcast.settings.table import StoreSettings
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.event_sources import SOURCES, USES, EventReactions, SourceUse
 from bellcast.workflows.run_stats import RunStats

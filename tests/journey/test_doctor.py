@@ -14,7 +14,7 @@ from bellcast.kernel.outbound.port import Response
 from bellcast.live.types import LiveNode, NodeReport
 from bellcast.providers.types import Provider
 from bellcast.server import checks, doctor
-from bellcast.settings.groups import Settings
+from bellcast.settings.table import Settings
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import PROJECT, Rest, no_differences, no_objects, refused
 

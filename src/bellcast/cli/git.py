@@ -262,7 +262,7 @@ def _server(ctx: typer.Context, config: "Config", env: str | None) -> Server:
     import msgspec
 
     from bellcast import settings as effective
-    from bellcast.settings.groups import Secret
+    from bellcast.settings.parsers import Secret
 
     settings = options.settings(ctx)
     if env is None:

@@ -13,7 +13,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from bellcast.cli import output
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.settings.groups import ServerSettings
+    from bellcast.settings.table import ServerSettings
 
 # Loggers with `info` lines that matter only when debugging them.
 QUIET_LOGGERS = ("uvicorn.error", "httpx", "httpcore", "asyncio", "mcp")

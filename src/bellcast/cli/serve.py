@@ -72,7 +72,7 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
     from bellcast.client.errors import NotConfigured
     from bellcast.kernel.identities import Project
     from bellcast.settings import credentials
-    from bellcast.settings.groups import MEMORY
+    from bellcast.settings.parsers import MEMORY
 
     settings = options.settings(ctx)
     logs.configure(settings.server)
@@ -256,7 +256,7 @@ def worker(ctx: typer.Context) -> None:
     from bellcast.cli import logs
     from bellcast.server import create_app, run
     from bellcast.settings import credentials
-    from bellcast.settings.groups import MEMORY
+    from bellcast.settings.parsers import MEMORY
 
     settings = options.settings(ctx)
     if settings.store.is_file:

@@ -135,7 +135,7 @@ def config(
     """Show the settings in effect."""
     from bellcast.settings import as_displayed, existing_project, load
     from bellcast.settings.credentials import credentials_file
-    from bellcast.settings.groups import Settings
+    from bellcast.settings.table import Settings
 
     flags = options.flags(ctx)
     defaults, from_flags, values = as_displayed(Settings()), as_displayed(load(flags, {})), as_displayed(load(flags))

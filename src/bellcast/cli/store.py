@@ -85,7 +85,7 @@ def _database(settings: "Settings") -> str:
 def _move(source: Path, settings: "Settings") -> Iterator[Any]:
     import asyncio
 
-    from bellcast.settings.groups import FILE
+    from bellcast.settings.table import FILE
 
     if settings.store.is_file:
         raise CommandError("--from moves a store to PostgreSQL", "pass the database with --store postgresql://…")

@@ -18,8 +18,9 @@ from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.types import AnyEvent, FeedBatch
-from bellcast.settings.groups import NATS, POSTGRES, REDIS, ServerSettings
-from bellcast.settings.groups import StoreSettings as StoreSettings
+from bellcast.settings.parsers import NATS, POSTGRES, REDIS
+from bellcast.settings.table import ServerSettings
+from bellcast.settings.table import StoreSettings as StoreSettings
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.inbox.store.external_writes import ExternalWrites

@@ -57,7 +57,7 @@ from bellcast.server.wire_parts import ServerParts, operator_services
 from bellcast.settings import Settings, load, project
 from bellcast.settings.credentials import EncryptionKeys, encryption_keys
 from bellcast.settings.database import GROUPS, DatabaseSettings
-from bellcast.settings.groups import StoreSettings
+from bellcast.settings.table import StoreSettings
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import flows
 from bellcast.workflows.event_sources import EventReactions

@@ -30,7 +30,8 @@ from bellcast.providers.types import SETTING_PREFIX, Provider
 from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.settings.credentials import credentials_file, existing_project
-from bellcast.settings.groups import NATS, POSTGRES, REDIS, StoreSettings
+from bellcast.settings.parsers import NATS, POSTGRES, REDIS
+from bellcast.settings.table import StoreSettings
 
 # Bytes of free space. A full disk rejects every send.
 DISK_PROBLEM, DISK_WARNING = 200_000_000, 2_000_000_000

@@ -21,7 +21,7 @@ from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event
 from bellcast.operators.store import Operators
 from bellcast.operators.types import FAILURES_MS, SESSION_MS
-from bellcast.settings.groups import StoreSettings
+from bellcast.settings.table import StoreSettings
 from bellcast.tenants.store import Tenants
 from bellcast.topics.store import JoinedTopics
 from bellcast.webhooks.types import ATTEMPTS, ATTEMPTS_MS

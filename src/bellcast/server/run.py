@@ -20,7 +20,7 @@ from bellcast.live.http.fast_path import FastPathFactory
 from bellcast.server.app import App
 from bellcast.server.wire_live import RESERVED_FILES, default_connections
 from bellcast.settings import credentials
-from bellcast.settings.groups import ServerSettings
+from bellcast.settings.table import ServerSettings
 
 log = structlog.get_logger(__name__)
 

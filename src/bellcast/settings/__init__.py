@@ -16,8 +16,8 @@ from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.settings import parsers
 from bellcast.settings.credentials import existing_project, project, secret, url
-from bellcast.settings.groups import MASK, MEMORY, Settings
-from bellcast.settings.table import DEFAULTS, GROUPS, PREFIX, TABLE, Setting
+from bellcast.settings.parsers import MASK, MEMORY
+from bellcast.settings.table import DEFAULTS, GROUPS, PREFIX, TABLE, Setting, Settings
 
 __all__ = ["Settings", "as_displayed", "as_text", "existing_project", "load", "project", "secret", "url", "variable"]
 

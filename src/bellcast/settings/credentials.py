@@ -13,7 +13,8 @@ from msgspec import Struct
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.settings import parsers
-from bellcast.settings.groups import Secret, Settings
+from bellcast.settings.parsers import Secret
+from bellcast.settings.table import Settings
 
 T = TypeVar("T")
 

@@ -16,9 +16,14 @@ from bellcast.kernel.setting_values import NameList
 from bellcast.kernel.times import find_zone
 from bellcast.operators import types
 from bellcast.preferences.types import CHANNELS
-from bellcast.settings.groups import MEMORY, NATS, POSTGRES, REDIS, SQLITE, Secret
 from bellcast.templates import html
 
+MASK = "…"
+SQLITE = "sqlite:///"
+MEMORY = "memory:"
+POSTGRES = ("postgresql://", "postgres://")
+REDIS = ("redis://", "rediss://", "unix://")
+NATS = ("nats://", "tls://")
 # The id and the key are parts of URLs.
 CREDENTIALS = re.compile(r"([A-Za-z0-9_-]+):([A-Za-z0-9_-]+):(.+)")
 # The last label of a name has a letter: others are wrong addresses.
@@ -32,6 +37,15 @@ POSTGRES_PARAMETERS = {
 }
 # Three tasks write. They leave connections for reads whenever one waits for work.
 MIN_STORE_CONNECTIONS = 3
+
+
+class Secret(str):
+    """A string with a masked repr, so that logs and tracebacks do not contain it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(MASK)
 
 
 def port(value: str) -> int:

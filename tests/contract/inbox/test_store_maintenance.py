@@ -13,7 +13,7 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.server import maintenance as server_maintenance
-from bellcast.settings.groups import StoreSettings
+from bellcast.settings.table import StoreSettings
 from tests.clock import FakeClock
 from tests.contexts import idle_context
 from tests.contract.app import App

@@ -9,7 +9,7 @@ from tests.store import Store
 from bellcast.kernel.identities import Project
 from bellcast.server.nodes import KIND, NodeDigests, NodeSettings
 from bellcast.settings.credentials import EncryptionKeys
-from bellcast.settings.groups import Settings, StoreSettings
+from bellcast.settings.table import Settings, StoreSettings
 
 
 async def test_digests_stay_current_after_the_clock_was_set_back(

@@ -3,7 +3,7 @@
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.ids import Ids
 from bellcast.server import maintenance
-from bellcast.settings.groups import StoreSettings
+from bellcast.settings.table import StoreSettings
 from bellcast.topics.store import (
     EXPIRED_TOPICS_MS,
     JOINED_TOPICS_LIFETIME_MS,

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from bellcast.cli import demo, logs
-from bellcast.settings.groups import ServerSettings
+from bellcast.settings.table import ServerSettings
 
 
 @pytest.fixture(autouse=True)

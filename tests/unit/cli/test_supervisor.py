@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bellcast.cli import supervisor
-from bellcast.settings.groups import ServerSettings, Settings
+from bellcast.settings.table import ServerSettings, Settings
 
 
 class FakeWorker:

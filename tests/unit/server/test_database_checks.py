@@ -8,7 +8,7 @@ import pytest
 
 from bellcast.outbox import tables
 from bellcast.server import checks
-from bellcast.settings.groups import ServerSettings, Settings, StoreSettings
+from bellcast.settings.table import ServerSettings, Settings, StoreSettings
 from tests import engines
 from tests.servers import free_port
 

@@ -8,7 +8,8 @@ from bellcast.client import BlockingInEventLoop, RequestRefused
 from bellcast.kernel.identities import Project
 from bellcast.server.app import create_app
 from bellcast.server.inprocess import NotStarted
-from bellcast.settings.groups import Secret, Settings, StoreSettings
+from bellcast.settings.parsers import Secret
+from bellcast.settings.table import Settings, StoreSettings
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.identities import Project
 from bellcast.server import checks
-from bellcast.settings.groups import ServerSettings, Settings, StoreSettings
+from bellcast.settings.table import ServerSettings, Settings, StoreSettings
 
 
 def states(findings):

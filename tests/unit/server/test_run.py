@@ -11,7 +11,7 @@ import uvicorn
 
 from bellcast.server import run
 from bellcast.server.run import UvicornServer
-from bellcast.settings.groups import ServerSettings
+from bellcast.settings.table import ServerSettings
 
 
 @pytest.fixture

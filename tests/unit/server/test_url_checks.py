@@ -8,7 +8,7 @@ import pytest
 
 from bellcast.auth.permissions import AccessConfig
 from bellcast.server import checks
-from bellcast.settings.groups import ServerSettings, Settings
+from bellcast.settings.table import ServerSettings, Settings
 
 BODIES = {"/keys": b'{"keys": [{}]}', "/latin-1": b'{"keys": ["\xfc"]}', "/nested": b"[" * 100_000}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import bellcast
 from bellcast.live import http, native, socketio
 from bellcast.settings import table
-from bellcast.settings.groups import Settings
+from bellcast.settings.table import Settings
 
 PAGE = Path(__file__).parents[3] / "docs" / "design" / "limits.md"
 VALUE = re.compile(r"`(?P<name>\w[\w.]*)` = (?P<value>[\d.]+)")

@@ -19,7 +19,7 @@ from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.operators.types import OidcConfig
 from bellcast.settings import credentials, parsers, table
-from bellcast.settings.groups import ClientSettings, ServerSettings, Settings, StoreSettings
+from bellcast.settings.table import ClientSettings, ServerSettings, Settings, StoreSettings
 
 CREDENTIALS = "7:public-key:the secret: with a colon"
 

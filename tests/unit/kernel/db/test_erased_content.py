@@ -10,7 +10,7 @@ from bellcast.kernel.db.sqlite import CLEAR_DELAY_SECONDS, SqliteEngine
 from bellcast.kernel.ids import Ids
 from bellcast.recipients.types import RecipientFields
 from bellcast.server import maintenance
-from bellcast.settings.groups import StoreSettings
+from bellcast.settings.table import StoreSettings
 from tests.clock import FakeClock
 from tests.contexts import idle_context
 from tests.contract.app import App
