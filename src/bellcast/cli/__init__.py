@@ -29,17 +29,16 @@ FIRST_WEEK = ("demo", "serve", "notify", "token", "env", "explain", "mailbox", "
 COMMANDS = (
     ("demo", "demo"),
     ("serve", "serve worker"),
-    ("notify", "notify"),
-    ("imports", "import"),
+    ("notifications", "notify import"),
     ("workflow", "trigger workflow run schedule source template type"),
     ("git", "pull diff plan push promote"),
     ("data_types", "schema types"),
     ("channels", "message replay suppression"),
-    ("webhook", "webhook"),
+    ("workflow", "webhook"),
     ("channels", "preference provider explain mailbox job"),
     ("requests", "tail"),
     ("access", "token key"),
-    ("mcp", "mcp"),
+    ("requests", "mcp"),
     ("access", "operator"),
     ("settings", "settings"),
     ("access", "audit"),
@@ -49,7 +48,7 @@ COMMANDS = (
     ("settings", "config"),
     ("doctor", "doctor"),
     ("store", "encryption secrets backup restore migrate"),
-    ("bench", "bench"),
+    ("demo", "bench"),
 )
 MODULES = {name: module for module, names in COMMANDS for name in names.split()}
 

@@ -1,12 +1,13 @@
-"""`bellcast demo`: runs the server with the demo apps, without configuration.
+"""`bellcast demo` and `bench`: the server with the demo apps, without configuration, and its benchmarks.
 
-The server is in a process of its own, which the start page can kill, and which is then started again."""
+The server of the demo is in a process of its own, which the start page can kill, and which is then started again."""
 
 import contextlib
 import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -27,7 +28,7 @@ if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.examples.demo.servers import ServerUrls
     from bellcast.kernel.identities import Project
     from bellcast.live_feed import ServedRequest
-    from bellcast.settings.groups import ServerSettings
+    from bellcast.settings.table import ServerSettings
 
 EPILOG = """\
 [dim]Examples[/]
@@ -275,3 +276,37 @@ def configure_log(server: "ServerSettings") -> None:
 
     logs.configure(server)
     structlog.configure(processors=[leave_out, *structlog.get_config()["processors"]])
+
+
+CHECKOUT = Path(__file__).parents[3]
+
+BENCH_EPILOG = """\
+[dim]Examples[/]
+
+  bellcast bench --list
+  bellcast bench ingest inbox --quick
+
+[dim]It starts its own servers and the installed peers, and needs Linux. All benchmarks take about fifteen minutes.[/]
+"""
+
+
+@app.command(cls=options.CliCommand, rich_help_panel="Maintenance", epilog=BENCH_EPILOG)
+def bench(
+    names: Annotated[list[str] | None, options.argument("[NAME]…", "Benchmarks to run. Default: all.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the benchmarks.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small sizes: a two-minute check that everything works.")
+    ] = False,
+    connections: Annotated[
+        int | None, options.option("NUMBER", "Live clients in fanout, memory and dialects.", min=1)
+    ] = None,
+    json: output.JsonFlag = False,
+) -> None:
+    """Run the benchmarks of this server and its peers, from a checkout of the sources."""
+    if not (CHECKOUT / "benchmarks").is_dir():
+        raise CommandError(
+            "The benchmarks are in Bellcast's sources, not in the installed package", "run `make bench` in a checkout"
+        )
+    flags = {"--list": list_, "--quick": quick, "--json": json, f"--connections={connections}": connections}
+    command = [sys.executable, "-m", "benchmarks", *(names or ()), *(flag for flag, given in flags.items() if given)]
+    raise typer.Exit(subprocess.run(command, cwd=CHECKOUT, check=False).returncode)  # noqa: S603  this Python runs them

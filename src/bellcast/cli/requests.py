@@ -1,11 +1,15 @@
-"""`bellcast api`, `requests`, `feed` and `tail`: requests to the REST API, what the server has recently done, and an inbox live."""
+"""`bellcast api`, `requests`, `feed`, `tail` and `mcp`: requests to the REST API, what the server has recently done, an inbox live, and
+agents that start programs."""
 
 import contextlib
+import json as json_text
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qs
 
@@ -17,6 +21,8 @@ from bellcast.cli import objects, options, output
 from bellcast.cli.output import CommandError
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
+    import httpx
+
     from bellcast.cli.remote import SseFollower, SseFrame
 
 API_EPILOG = """\
@@ -319,3 +325,105 @@ def _notification(one: dict[str, Any]) -> Text:
 
 def _note(mark: str, text: str) -> Text:
     return Text(f"{' ' * 14}{mark} {output.plain(text)}", "dim")
+
+
+# Requests of an agent at once: as many as the server accepts of a key.
+CONCURRENT = 4
+# The server ends a call after 10 s.
+MCP_TIMEOUT_SECONDS = 30.0
+# JSON-RPC's codes of a message that is no JSON, and of an error of the server.
+PARSE_ERROR, SERVER_ERROR = -32_700, -32_000
+# Names in `_meta` and `params` that become headers: since 2026-07-28 the protocol requires both.
+VERSION = "io.modelcontextprotocol/protocolVersion"
+NAMES = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+MCP_EPILOG = """\
+[dim]Example: in the configuration of an agent[/]
+
+  {"mcpServers": {"bellcast": {
+    "command": "bellcast", "args": ["mcp"],
+    "env": {"BELLCAST_URL": "https://bell.example.com",
+            "BELLCAST_SECRET": "bc_…"}}}}
+
+[dim]The server needs[/] BELLCAST_MCP=on[dim], and the key the scope agent:[/] bellcast key create helper --agent[dim].[/]
+"""
+
+
+@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=MCP_EPILOG)
+def mcp(ctx: typer.Context) -> None:
+    """Connect an agent to the server's tools (MCP over standard input and output)."""
+    import httpx
+
+    from bellcast import settings
+    from bellcast.cli import remote
+
+    loaded = options.settings(ctx)
+    secret = remote.credentials(loaded).secret
+    if not secret.startswith("bc_"):
+        raise CommandError(
+            "agents need an API key, not the project secret",
+            "create one with `bellcast key create helper --agent`, and set BELLCAST_SECRET to it",
+        )
+    headers = {"authorization": f"Bearer {secret}", "accept": "application/json, text/event-stream"}
+    written = Lock()
+
+    def reply_to(line: str) -> None:
+        reply = _exchange(http, line)
+        if reply is not None:
+            with written:
+                sys.stdout.write(reply + "\n")
+                sys.stdout.flush()
+
+    url = settings.url(loaded)
+    output.note(f"Connecting agents to {url}")
+    with (
+        httpx.Client(base_url=url, headers=headers, timeout=MCP_TIMEOUT_SECONDS) as http,
+        ThreadPoolExecutor(CONCURRENT) as pool,
+    ):
+        for line in sys.stdin:
+            if line.strip():
+                pool.submit(reply_to, line)
+
+
+def _exchange(http: "httpx.Client", line: str) -> str | None:
+    """Send a message to the server; return its reply as one line, None for a notification."""
+    import httpx
+
+    try:
+        message: Any = json_text.loads(line)
+    except (ValueError, RecursionError):
+        return _error(None, PARSE_ERROR, "this line is not JSON, or it is nested too deeply")
+    id = message.get("id") if isinstance(message, dict) else None
+    try:
+        response = http.post(
+            "/mcp", content=line.encode(), headers={"content-type": "application/json", **_routing(message)}
+        )
+    except httpx.HTTPError as failure:
+        return None if id is None else _error(id, SERVER_ERROR, f"no answer from {http.base_url}: {failure}")
+    if id is None or not response.content:
+        return None
+    try:
+        reply = response.json()
+    except ValueError:
+        reply = {}
+    if isinstance(reply, dict) and reply.get("jsonrpc"):
+        return json_text.dumps(reply)
+    detail = reply.get("detail") if isinstance(reply, dict) else None
+    return _error(id, SERVER_ERROR, str(detail or f"the server answered {response.status_code}"))
+
+
+def _routing(message: Any) -> dict[str, str]:
+    """Return the headers that repeat parts of a message."""
+    if not isinstance(message, dict):
+        return {}
+    method, params = message.get("method"), message.get("params")
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    version = meta.get(VERSION) if isinstance(meta, dict) else None
+    if not isinstance(version, str) or not isinstance(method, str) or not isinstance(params, dict):
+        return {}
+    named = params.get(NAMES.get(method, ""))
+    found = {"mcp-protocol-version": version, "mcp-method": method, **({"mcp-name": str(named)} if named else {})}
+    return {name: value for name, value in found.items() if value.isascii() and value.isprintable()}
+
+
+def _error(id: Any, code: int, text: str) -> str:
+    return json_text.dumps({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": text}})

@@ -6,12 +6,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bellcast.cli import imports
-from bellcast.cli.imports import BrokenFile, FileRow, InvalidRow, Mapped, notification
+from bellcast.cli import notifications
+from bellcast.cli.notifications import BrokenFile, FileRow, InvalidRow, Mapped, notification
 
 
 def rows(text, format):
-    return list(imports.rows(io.BytesIO(text.encode()), format))
+    return list(notifications.rows(io.BytesIO(text.encode()), format))
 
 
 def test_ndjson_has_a_row_for_each_line_that_is_not_blank():
@@ -82,7 +82,7 @@ def test_json_that_is_not_an_array_ends_the_file(text):
 
 
 def test_elements_before_an_invalid_one_are_rows():
-    found = imports.rows(io.BytesIO(b'[{"to":"a"},\n\n{"to":]'), "json")
+    found = notifications.rows(io.BytesIO(b'[{"to":"a"},\n\n{"to":]'), "json")
     assert next(found) == FileRow(1, {"to": "a"})
     with pytest.raises(BrokenFile, match="line 3: is not a JSON array"):
         next(found)

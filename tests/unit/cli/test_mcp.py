@@ -5,11 +5,11 @@ import json
 import httpx
 import pytest
 
-from bellcast.cli import mcp
+from bellcast.cli import requests
 
 
 @pytest.mark.parametrize("line", ["{", "[" * 100_000])
 def test_line_that_cannot_be_read_is_answered(line: str) -> None:
     with httpx.Client() as http:
-        reply = json.loads(mcp._exchange(http, line) or "")
-    assert (reply["id"], reply["error"]["code"]) == (None, mcp.PARSE_ERROR)
+        reply = json.loads(requests._exchange(http, line) or "")
+    assert (reply["id"], reply["error"]["code"]) == (None, requests.PARSE_ERROR)
