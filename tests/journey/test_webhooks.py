@@ -449,7 +449,7 @@ async def test_failing_delivery_keeps_a_change_made_meanwhile(
         # Another process: it has neither the cache nor a lock of the one that delivers.
         other = Deliveries(one.store, one.clock, HttpClients()).webhooks
         changes: dict[str, Callable[[], Awaitable[Any]]] = {
-            "delete": lambda: other.delete("", one.id),
+            "delete": lambda: other.delete("", one.id, lambda _: None),
             "rotate": lambda: other.rotate("", one.id),
             "switch off": lambda: other.change("", one.id, lambda _: {"active": False}),
         }
@@ -525,6 +525,18 @@ async def test_webhook_that_was_changed_since_it_was_read_is_not_changed_with_if
     late = await rest.app.patch(path, json={"active": True}, headers={"if-match": current})
     assert late.status_code == 412
     assert (await rest.app.patch(f"{path}0", json={}, headers={"if-match": "*"})).status_code == 404
+
+
+async def test_webhook_that_was_changed_since_it_was_read_is_not_deleted_with_if_match(rest: Rest) -> None:
+    made = await rest.app.post("/v1/webhooks", json={"url": "https://app.example.com/a", "events": ["*"]})
+    path = f"/v1/webhooks/{made.json()['id']}"
+    tag = (await rest.app.get(path)).headers["etag"]
+    changed = await rest.app.patch(path, json={"active": False})
+    late = await rest.app.delete(path, headers={"if-match": tag})
+    assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
+    assert (await rest.app.get(path)).json() == changed.json()
+    assert (await rest.app.delete(path, headers={"if-match": changed.headers["etag"]})).status_code == 204
+    assert (await rest.app.delete(path, headers={"if-match": "*"})).status_code == 404
 
 
 def test_every_state_of_a_run_and_of_a_message_is_a_type() -> None:

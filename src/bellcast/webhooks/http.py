@@ -227,7 +227,7 @@ async def change(call: ResourceCall[WebhookPatch]) -> Any:
     before: list[Webhook] = []
 
     def changes_of(webhook: Webhook) -> dict[str, Any]:
-        entity_tags.check(call.request, entity_tags.tag_of(_content(webhook)))
+        _check_condition(call.request, webhook)
         before[:] = [webhook]
         return changes
 
@@ -240,13 +240,16 @@ async def change(call: ResourceCall[WebhookPatch]) -> Any:
     return _tagged(call, changed)
 
 
-@WEBHOOKS.delete(is_sensitive=True)
+@WEBHOOKS.delete(is_sensitive=True, headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, PreconditionFailed))
 async def delete(call: ResourceCall[None]) -> bool:
-    """Delete a webhook."""
-    before = await call.ctx[Webhooks].get(call.tenant, *call.key)
-    if before is None or not await call.ctx[Webhooks].delete(call.tenant, *call.key):
+    """Delete a webhook.
+
+    With `If-Match`, it is not deleted if its URL, events or state changed since it was read."""
+    (id,) = call.key
+    deleted = await call.ctx[Webhooks].delete(call.tenant, id, lambda one: _check_condition(call.request, one))
+    if deleted is None:
         return False
-    audit.note_changes(call.request, _audited(before), {})
+    audit.note_changes(call.request, _audited(deleted), {})
     return True
 
 
@@ -329,6 +332,11 @@ def _audited(webhook: Webhook) -> dict[str, Any]:
 def _content(webhook: Webhook) -> list[Any]:
     """Return what a change can replace; deliveries change the rest."""
     return [webhook.url, webhook.events, webhook.active]
+
+
+def _check_condition(request: ApiRequest, webhook: Webhook) -> None:
+    """Raise PreconditionFailed unless the webhook is the one of If-Match."""
+    entity_tags.check(request, entity_tags.tag_of(_content(webhook)))
 
 
 def _tagged(call: ResourceCall[Any], webhook: Webhook) -> ASGIApp:

@@ -307,12 +307,16 @@ class Webhooks(WebhookSink):
         )
         return None if rotated is None else secret
 
-    async def delete(self, tenant: str, id: str) -> bool:
-        """Delete a webhook; return whether there was one."""
-        deleted = await Documents(self._db).delete(KIND, tenant, id)
-        await self.recorder.forget(tenant, id)
-        self._known.forget()
-        return deleted
+    async def delete(self, tenant: str, id: str, check: Callable[[Webhook], None]) -> Webhook | None:
+        """Delete a webhook unless `check` raises for its current state; return it, or None if it does not exist."""
+        while (document := await Documents(self._db).get(KIND, tenant, id)) is not None:
+            webhook = msgspec.json.decode(document.body, type=Webhook)
+            check(webhook)
+            if await Documents(self._db).change(KIND, tenant, id, document.body, None, self._clock.now()):
+                await self.recorder.forget(tenant, id)
+                self._known.forget()
+                return webhook
+        return None
 
     async def replay(self, tenant: str, id: str, since: int, *, is_dry_run: bool = False) -> int:
         """Deliver the events since a time again, with the same ids; return their number. A dry run only counts."""
