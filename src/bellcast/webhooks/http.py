@@ -224,19 +224,18 @@ async def change(call: ResourceCall[WebhookPatch]) -> Any:
         changes["events"] = tuple(changes["events"])
     if changes.get("active"):
         changes |= {"failing_since": None, "last_error": None}
-    before: list[Webhook] = []
 
     def changes_of(webhook: Webhook) -> dict[str, Any]:
-        _check_condition(call.request, webhook)
-        before[:] = [webhook]
+        entity_tags.check(call.request, entity_tags.tag_of(_content(webhook)))
         return changes
 
     (id,) = call.key
-    changed = await call.ctx[Webhooks].change(call.tenant, id, changes_of)
-    if changed is None:
+    found = await call.ctx[Webhooks].change(call.tenant, id, changes_of)
+    if found is None:
         return None
+    before, changed = found
     call.ctx.engines.router.forget()
-    audit.note_changes(call.request, _audited(before[0]), _audited(changed))
+    audit.note_changes(call.request, _audited(before), _audited(changed))
     return _tagged(call, changed)
 
 
@@ -245,12 +244,13 @@ async def delete(call: ResourceCall[None]) -> bool:
     """Delete a webhook.
 
     With `If-Match`, it is not deleted if its URL, events or state changed since it was read."""
-    (id,) = call.key
-    deleted = await call.ctx[Webhooks].delete(call.tenant, id, lambda one: _check_condition(call.request, one))
-    if deleted is None:
-        return False
-    audit.note_changes(call.request, _audited(deleted), {})
-    return True
+    (id,), webhooks = call.key, call.ctx[Webhooks]
+    deleted = await webhooks.delete(
+        call.tenant, id, lambda one: entity_tags.check(call.request, entity_tags.tag_of(_content(one)))
+    )
+    if deleted is not None:
+        audit.note_changes(call.request, _audited(deleted), {})
+    return deleted is not None
 
 
 @WEBHOOKS.act("/rotate", WebhookSecret, is_sensitive=True)
@@ -332,11 +332,6 @@ def _audited(webhook: Webhook) -> dict[str, Any]:
 def _content(webhook: Webhook) -> list[Any]:
     """Return what a change can replace; deliveries change the rest."""
     return [webhook.url, webhook.events, webhook.active]
-
-
-def _check_condition(request: ApiRequest, webhook: Webhook) -> None:
-    """Raise PreconditionFailed unless the webhook is the one of If-Match."""
-    entity_tags.check(request, entity_tags.tag_of(_content(webhook)))
 
 
 def _tagged(call: ResourceCall[Any], webhook: Webhook) -> ASGIApp:

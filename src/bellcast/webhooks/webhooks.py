@@ -286,13 +286,15 @@ class Webhooks(WebhookSink):
         document = await Documents(self._db).get(KIND, tenant, id)
         return None if document is None else msgspec.json.decode(document.body, type=Webhook)
 
-    async def change(self, tenant: str, id: str, changes_of: Callable[[Webhook], dict[str, Any]]) -> Webhook | None:
-        """Change fields of the current state of a webhook; None if it does not exist."""
+    async def change(
+        self, tenant: str, id: str, changes_of: Callable[[Webhook], dict[str, Any]]
+    ) -> tuple[Webhook, Webhook] | None:
+        """Change fields of the current state of a webhook; return it before and after, or None if it does not exist."""
         while (document := await Documents(self._db).get(KIND, tenant, id)) is not None:
-            webhook = msgspec.json.decode(document.body, type=Webhook)
-            webhook = msgspec.structs.replace(webhook, **changes_of(webhook))
-            if await self._replace(tenant, document, webhook):
-                return webhook
+            before = msgspec.json.decode(document.body, type=Webhook)
+            after = msgspec.structs.replace(before, **changes_of(before))
+            if await self._replace(tenant, document, after):
+                return before, after
         return None
 
     async def rotate(self, tenant: str, id: str) -> str | None:
@@ -312,9 +314,8 @@ class Webhooks(WebhookSink):
         while (document := await Documents(self._db).get(KIND, tenant, id)) is not None:
             webhook = msgspec.json.decode(document.body, type=Webhook)
             check(webhook)
-            if await Documents(self._db).change(KIND, tenant, id, document.body, None, self._clock.now()):
+            if await self._replace(tenant, document, None):
                 await self.recorder.forget(tenant, id)
-                self._known.forget()
                 return webhook
         return None
 
@@ -369,12 +370,10 @@ class Webhooks(WebhookSink):
 
         return await self._known.get(owner, read)
 
-    async def _replace(self, tenant: str, document: Document, webhook: Webhook) -> bool:
-        """Write a webhook unless it has changed since it was read; return whether it was written."""
-        body = msgspec.json.encode(webhook)
-        is_written = await Documents(self._db).change(
-            KIND, tenant, document.key, document.body, body, self._clock.now()
-        )
+    async def _replace(self, tenant: str, read: Document, webhook: Webhook | None) -> bool:
+        """Write or delete a webhook unless it has changed since it was read; return whether it was written."""
+        body = None if webhook is None else msgspec.json.encode(webhook)
+        is_written = await Documents(self._db).change(KIND, tenant, read.key, read.body, body, self._clock.now())
         self._known.forget()
         return is_written
 

@@ -99,22 +99,21 @@ async def show_page(request: ApiRequest) -> ASGIApp:
         return _shown(request)
     if name not in responses.read_folder(FOLDER) and not name.startswith((VENDOR, "~")):
         return _shown(request)
-    _check_enabled(request)
+    account.sessions(request).check_network(guards.browser_request(request).address)
     # A shared cache would also respond to networks that are refused here.
     return file(request, HEADERS, "private")
 
 
 def _shown(request: ApiRequest) -> ASGIApp:
     """Return the page, which is the same for every path: its router reads the path."""
-    _check_enabled(request)
-    scope: Any = request.scope
-    root = escape(scope["state"]["root_path"])
-    page = template("index.html", "console", "console.js").substitute(root=root)
-    return responses.complete(200, page.encode(), responses.HTML, {**HEADERS, "content-security-policy": POLICY})
-
-
-def _check_enabled(request: ApiRequest) -> None:
     account.sessions(request).check_network(guards.browser_request(request).address)
+    return _page(request, {**HEADERS, "content-security-policy": POLICY}, "index.html", "console", "console.js")
+
+
+def _page(request: ApiRequest, headers: Mapping[str, str], name: str, path: str, *modules: str) -> ASGIApp:
+    scope: Any = request.scope
+    page = template(name, path, *modules).substitute(root=escape(scope["state"]["root_path"]))
+    return responses.complete(200, page.encode(), responses.HTML, headers)
 
 
 # The page is open to everyone, also where the console is off.
@@ -140,9 +139,7 @@ async def show_reference(request: ApiRequest) -> ASGIApp:
     """The API reference as a page.
 
     It sends requests with the session of the operator who is signed in to the console, or with a key."""
-    root = escape(request.scope["state"]["root_path"])
-    page = template("reference.html", "docs", "reference.js").substitute(root=root)
-    return responses.complete(200, page.encode(), responses.HTML, REFERENCE_HEADERS)
+    return _page(request, REFERENCE_HEADERS, "reference.html", "docs", "reference.js")
 
 
 @public_file("/docs/{name:path}", responses.HTML, NotFound, any_query=False, id="reference.file")
@@ -170,11 +167,8 @@ async def show_editor(request: ApiRequest) -> ASGIApp:
 
     Only pages of `BELLCAST_ORIGINS` may embed it. Without any, the response is 403. Use `<bellcast-template-editor>`."""
     policy = POLICY.replace("frame-ancestors 'none'", f"frame-ancestors {_ancestors(request)}")
-    scope: Any = request.scope
-    root = escape(scope["state"]["root_path"])
-    text = template("embed.html", "embed", "embed.js", "template-editor.js").substitute(root=root)
     headers = {"cache-control": "no-cache", "content-security-policy": policy}
-    return responses.complete(200, text.encode(), responses.HTML, headers)
+    return _page(request, headers, "embed.html", "embed", "embed.js", "template-editor.js")
 
 
 @operation(
