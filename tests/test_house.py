@@ -22,8 +22,7 @@ import bellcast
 from bellcast import cli
 from bellcast.kernel import errors
 from bellcast.kernel.db import statements
-from bellcast.live import inbox_payloads
-from bellcast.live.connection import close_reasons
+from bellcast.live.connection import close_reasons, dialect
 from bellcast.live.native import protocol
 from bellcast.server.api_app import HANDLERS
 from bellcast.settings import table
@@ -114,7 +113,7 @@ def test_every_close_reason_is_documented() -> None:
 
 def test_every_frame_is_documented() -> None:
     page = read("reference/frames.md")
-    sources = [ast.parse(Path(room.__file__).read_text(encoding="utf-8")) for room in (protocol, inbox_payloads)]
+    sources = [ast.parse(Path(room.__file__).read_text(encoding="utf-8")) for room in (protocol, dialect)]
     nodes = [node for source in sources for node in ast.walk(source) if isinstance(node, ast.Call)]
     calls = [node for node in nodes if getattr(node.func, "id", "") in ("Frame", "Payload")]
     names = {name.value for call in calls for name in call.args[:1] if isinstance(name, ast.Constant)}

@@ -4,14 +4,14 @@ from typing import Any
 
 import bellcast
 from bellcast.inbox import inboxes
-from bellcast.live import topic_access
+from bellcast.live.hub import subscriptions
 from bellcast.live.pusher import signed_in_users
 from bellcast.recipients.store import Devices
 
 AT_INBOX, AT_TOPICS, AT_DEVICE = "fails-at-inbox", "fails-at-topics", "fails-at-device"
 
 handlers = bellcast.Handlers()
-original_enter, original_authorize, original_register = inboxes.enter, topic_access.authorize_topics, Devices.register
+original_enter, original_authorize, original_register = inboxes.enter, subscriptions.authorize_topics, Devices.register
 
 
 class MistakeError(Exception):
@@ -37,5 +37,5 @@ async def failing_register(self: Any, reached: Any, *arguments: Any) -> Any:
 
 
 inboxes.enter = failing_enter
-topic_access.authorize_topics = failing_authorize
+subscriptions.authorize_topics = failing_authorize
 Devices.register = failing_register

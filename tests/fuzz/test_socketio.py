@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from bellcast.live.http import handshake_request
+from bellcast.live.http import asgi
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, protocol
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession, EngineSessions
@@ -120,7 +120,7 @@ class Recorder:
         self.closed_count += 1
 
 
-REQUEST = handshake_request.read({"scheme": "http", "path": "/", "headers": [], "client": ("127.0.0.1", 1)})
+REQUEST = asgi.read_handshake({"scheme": "http", "path": "/", "headers": [], "client": ("127.0.0.1", 1)})
 STEPS = st.lists(BODIES | st.sampled_from(["take", "timeout", "end", "joined"]), min_size=1, max_size=8)
 STEP_SEEDS: list[list[bytes | str]] = [
     [b"40", "joined", "take", b"42[1]", "take", b"41", b"1", "take"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.live import inbox_payloads
+from bellcast.live.connection.dialect import payload_of
 from tests.journey.rest import fields, refused
 
 BADGE = ("unread", "unseen")
@@ -294,7 +294,7 @@ class TestManyNotifications:
         assert response == {"changed": count, "unread": count, "unseen": count}
         event = rest.published[-1]
         assert (event.changed, event.ids, event.type, event.view) == ("deleted", None, "booking", "all")
-        assert inbox_payloads.payload_of(event, "").fields["of"] == {"type": "booking", "view": "all"}
+        assert payload_of(event, "").fields["of"] == {"type": "booking", "view": "all"}
 
     @pytest.mark.parametrize(
         "query", ["view=all&tag=x", "view=all&before=x", "view=read&typ=booking", "view=all&ids=x"]

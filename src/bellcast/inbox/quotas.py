@@ -1,6 +1,6 @@
 """Send quotas of tenants, per second and per day, from the tenant's settings or the server's.
 
-All nodes share the rate (`live.cluster.rates`). Sends per day are written to the store once a second, which returns the sum of
+All nodes share the rate (`live.cluster.members`). Sends per day are written to the store once a second, which returns the sum of
 all nodes, so a daily budget is exact except for the last seconds of other nodes."""
 
 import math

@@ -33,9 +33,8 @@ from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import NO_MARK, REPLAY_BUFFER_BYTES, Connection, Phase
-from bellcast.live.connection.dialect import Dialect
+from bellcast.live.connection.dialect import Dialect, InboxReset
 from bellcast.live.hub.hub import Hub
-from bellcast.live.inbox_payloads import InboxReset
 
 log = structlog.get_logger(__name__)
 

@@ -38,6 +38,14 @@ class LiveConfig(Struct, frozen=True, kw_only=True):
         return self.limits.connections or self.default_connections
 
 
+class TopicRefused(Struct, frozen=True):
+    """A topic that a connection asked for and may not follow."""
+
+    topic: str
+    code: str
+    message: str
+
+
 class TopicChange(Struct, frozen=True):
     """A change of a topic, for its followers."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # settings and commands read the plugins without the live edg
     from bellcast.live.admission import Admission
     from bellcast.live.connection.close_reasons import CloseReason
     from bellcast.live.connection.connection import Connection
-    from bellcast.live.http.handshake_request import HandshakeRequest
+    from bellcast.live.http.asgi import HandshakeRequest
     from bellcast.live.http.socket_handoff import SocketHandoff
     from bellcast.live.hub.hub import Hub
     from bellcast.live.hub.survey import ConnectionSurvey

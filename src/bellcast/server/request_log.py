@@ -23,7 +23,7 @@ from bellcast.kernel.ids import REQUEST_ID
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.http.websockets import is_handshake
-from bellcast.live.topic_access import TopicRefused
+from bellcast.live.types import TopicRefused
 from bellcast.live.wiring import LiveSession
 from bellcast.live_feed import STATE, AccessLog, FeedEvent, cut, is_refusal
 from bellcast.rest.audit import IS_CHECK

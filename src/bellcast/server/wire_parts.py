@@ -39,7 +39,7 @@ from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import JobKind, JobRunner
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.outbound.http import HttpClients
-from bellcast.live.cluster.rates import SharedRates
+from bellcast.live.cluster.members import SharedRates
 from bellcast.live.dialects import DIALECTS
 from bellcast.operators.oidc import OidcProvider, OidcSignIn
 from bellcast.operators.passkeys import Passkeys

@@ -14,8 +14,7 @@ from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.live.cluster.members import Members
-from bellcast.live.cluster.rates import SYNC_INTERVAL_MS, SharedRates
+from bellcast.live.cluster.members import SYNC_INTERVAL_MS, Members, SharedRates
 from bellcast.live.types import BEATS, MEMBERS, RatesUsed, RateUsage
 from tests.contract.app import App, engine_of
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, TIMEOUT

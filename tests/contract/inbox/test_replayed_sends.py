@@ -11,7 +11,7 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import BellcastError, IdempotencyMismatch, Invalid, TooMany, Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits
-from bellcast.live.cluster.rates import SharedRates
+from bellcast.live.cluster.members import SharedRates
 from tests.contexts import InboxOnly, idle_context
 from tests.contract.app import App
 from tests.store import Store

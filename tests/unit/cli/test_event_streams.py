@@ -13,16 +13,16 @@ from bellcast.cli import remote
 from bellcast.cli.output import CommandError
 from bellcast.cli.remote import MIN_RECONNECT_DELAY, SseFollower, SseFrame, error_of, frames
 from bellcast.client import Bellcast
-from bellcast.live.framing import sse
+from bellcast.live import framing
 
 STREAM = (
-    sse.retry(3000)
-    + sse.field("id", "p-1")
-    + sse.event("ready", b'{"unread":1}')
+    framing.sse_retry(3000)
+    + framing.sse_field("id", "p-1")
+    + framing.sse_event("ready", b'{"unread":1}')
     + b": still here\n\n"
-    + sse.field("id", "p-2")
-    + sse.event("notification", '{"title":"line\u2028separator, Tschüß"}'.encode())
-    + sse.event("heartbeat", b'{"time":\n1}')
+    + framing.sse_field("id", "p-2")
+    + framing.sse_event("notification", '{"title":"line\u2028separator, Tschüß"}'.encode())
+    + framing.sse_event("heartbeat", b'{"time":\n1}')
 )
 FRAMES = [
     SseFrame("ready", {"unread": 1}, "p-1"),

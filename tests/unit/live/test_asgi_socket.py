@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import structlog
 
-from bellcast.live.framing import sse, websocket
+from bellcast.live import framing
+from bellcast.live.framing import websocket
 from bellcast.live.http import asgi
 from bellcast.live.http.asgi import AsgiSocket
 from bellcast.live.http.takeover import EXTENSION
@@ -118,7 +119,7 @@ async def test_lost_client_sends_no_close_frame() -> None:
 
 async def test_event_stream_is_the_body_of_a_response() -> None:
     def use(socket: AsgiSocket, owner: Owner) -> None:
-        socket.write(sse.response_head("1.0", own_line=b"X-Request-Id: 1\r\n") + b"retry: 1\n")
+        socket.write(framing.sse_head("1.0", own_line=b"X-Request-Id: 1\r\n") + b"retry: 1\n")
         socket.write(b"data: \r\n\r\n")
         socket.close()
 

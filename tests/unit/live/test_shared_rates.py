@@ -6,8 +6,7 @@ import pytest
 from benchmarks.node_network import NetworkNode
 
 from bellcast.kernel.events import Event
-from bellcast.live.cluster.members import BATCH_MS
-from bellcast.live.cluster.rates import SharedRates
+from bellcast.live.cluster.members import BATCH_MS, SharedRates
 from bellcast.live.types import RatesUsed, RateUsage
 from tests.unit.live.test_members import TICK, Cluster
 

@@ -9,7 +9,7 @@ import pytest
 from bellcast.auth.permissions import AccessConfig, Grant
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.live import topic_access
+from bellcast.live.hub.subscriptions import Authorized, authorize_topics, regrant_topics
 from bellcast.live.types import LiveConfig
 from tests import fake_stores
 
@@ -37,11 +37,9 @@ def config() -> LiveConfig:
     return LiveConfig(limits=Limits(topics_per_connection=5), access=AccessConfig(public_topics=("news",)))
 
 
-async def authorize(
-    subscriptions: Subscriptions, config: LiveConfig, principal: Principal, *topics: str
-) -> topic_access.Authorized:
+async def authorize(subscriptions: Subscriptions, config: LiveConfig, principal: Principal, *topics: str) -> Authorized:
     store: Any = fake_stores.db(SimpleNamespace(subscriptions=subscriptions))
-    return await topic_access.authorize_topics(cast(Any, store), principal, topics, 0, config)
+    return await authorize_topics(cast(Any, store), principal, topics, 0, config)
 
 
 async def test_topics_that_the_session_grants_cost_no_read(subscriptions: Subscriptions, config: LiveConfig) -> None:
@@ -67,7 +65,7 @@ async def test_anonymous_connections_follow_public_topics_only(
 async def test_new_session_keeps_what_it_grants(subscriptions: Subscriptions, config: LiveConfig) -> None:
     before = {"room-1": Grant.CLAIM, "garden": Grant.CLAIM, "cellar": Grant.CLAIM, "joined": Grant.APP}
     store: Any = fake_stores.db(SimpleNamespace(subscriptions=subscriptions))
-    granted = await topic_access.regrant_topics(store, ALICE, before, config)
+    granted = await regrant_topics(store, ALICE, before, config)
     assert granted == {"joined": Grant.APP, "room-1": Grant.CLAIM, "garden": Grant.SUBSCRIPTION}
     assert subscriptions.read == [["garden", "cellar"]]
 

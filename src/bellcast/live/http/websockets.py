@@ -20,8 +20,8 @@ from bellcast.live.connection.connection import Connection, Listener, OnReady, P
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.inbound_queue import CONTROL_FRAMES_PER_SECOND, limited
 from bellcast.live.framing import websocket
-from bellcast.live.http import asgi, handshake_request
-from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.http import asgi
+from bellcast.live.http.asgi import HandshakeRequest
 from bellcast.live.http.takeover import EXTENSION, MAX_EARLY_BYTES
 from bellcast.live.types import LiveConfig
 from bellcast.live_feed import IS_WEBSOCKET, STATE
@@ -116,7 +116,7 @@ class WebSocketEndpoint(Struct, eq=False):
     handshake: DialectHandshake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = handshake_request.read(scope)
+        request = asgi.read_handshake(scope)
         try:
             key = asgi.check_upgrade(scope)
             self.admission.check_address(request.address)

@@ -8,8 +8,7 @@ from bellcast.kernel.events import Event, Stream
 from bellcast.live.cluster.groups import PresenceKey
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
-from bellcast.live.topic_access import TopicRefused
-from bellcast.live.types import NodeReport, PresenceChanged
+from bellcast.live.types import NodeReport, PresenceChanged, TopicRefused
 
 
 def _ignore(*_: object, **__: object) -> None: ...

@@ -14,12 +14,13 @@ from bellcast.kernel import times, validation
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import Principal
-from bellcast.live import resume, topic_access
+from bellcast.live import resume
 from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.connection.dialect import Payload
 from bellcast.live.connection.inbound_queue import TOPICS_PER_MESSAGE, InboundQueue
-from bellcast.live.inbox_payloads import Payload
+from bellcast.live.hub import subscriptions
 from bellcast.live.native import app_callbacks, protocol
-from bellcast.live.types import Typing
+from bellcast.live.types import TopicRefused, Typing
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
 from bellcast.topics.types import Member, event_name_errors
@@ -80,7 +81,7 @@ class Commands:
             followed = connection.grants or {}
             _check_not_followed(command, followed)
             named = dict.fromkeys(command.topics)
-            granted, refused = await topic_access.authorize_topics(
+            granted, refused = await subscriptions.authorize_topics(
                 self._live.engines.db,
                 connection.principal,
                 [topic for topic in named if topic not in followed],
@@ -211,7 +212,7 @@ def _check_not_followed(command: protocol.SubscribeCommand, followed: Collection
         )
 
 
-def _none_accepted(refused: Sequence[topic_access.TopicRefused]) -> BellcastError:
+def _none_accepted(refused: Sequence[TopicRefused]) -> BellcastError:
     """Return the error of a `subscribe` that grants no topic: the error of all topics if they have the same code, else
     Forbidden. The text names the first ones."""
     shown = [f"{one.topic}: {one.message}" for one in refused[:MAX_SHOWN_REFUSALS]]

@@ -20,21 +20,22 @@ from bellcast.kernel.brokers import history
 from bellcast.kernel.errors import BellcastError, MethodNotAllowed
 from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
-from bellcast.live import resume, topic_access
+from bellcast.live import framing, resume
 from bellcast.live.admission import close_reason_for, close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, OnReady, Phase
-from bellcast.live.framing import sse
-from bellcast.live.http import asgi, handshake_request
-from bellcast.live.http.handshake_request import HandshakeRequest, Headers
+from bellcast.live.connection.dialect import InboxReset, Payload
+from bellcast.live.http import asgi
+from bellcast.live.http.asgi import HandshakeRequest, Headers
 from bellcast.live.http.websockets import WebSocketEndpoint
-from bellcast.live.inbox_payloads import InboxReset, Payload
+from bellcast.live.hub import subscriptions
 from bellcast.live.native import app_callbacks, protocol
 from bellcast.live.native.app_callbacks import DisconnectCalls, NativeCallContext
 from bellcast.live.native.commands import Commands
+from bellcast.live.types import TopicRefused
 from bellcast.live.wiring import LiveContext, WiredDialect
 
-NOTHING: topic_access.Authorized = ({}, ())
+NOTHING: subscriptions.Authorized = ({}, ())
 
 
 class OpenedInbox(Struct, frozen=True):
@@ -97,7 +98,7 @@ class NativeHandshake:
         """Send `ready`, replay missed changes and go live; raises if that fails."""
         context, (granted, refused) = opened_inbox.context, NOTHING
         if requested := request.topics:
-            granted, refused = await topic_access.authorize_topics(
+            granted, refused = await subscriptions.authorize_topics(
                 self._live.engines.db, connection.principal, requested, 0, self._live.config
             )
         if refused:
@@ -146,7 +147,7 @@ class NativeHandshake:
         opened_inbox: OpenedInbox,
         topics: resume.TopicReplay,
         granted: Mapping[str, Grant],
-        refused: tuple[topic_access.TopicRefused, ...],
+        refused: tuple[TopicRefused, ...],
     ) -> None:
         inbox, resumed = opened_inbox.inbox, opened_inbox.resumed
         if resumed is not None:
@@ -189,7 +190,7 @@ class SseConnection(Connection):
         """Ignore received data: an event stream is one-way."""
 
     def send_close(self, end: CloseReason) -> None:
-        last = sse.LAST_CHUNK if self.dialect is protocol.SSE_CHUNKED else b""
+        last = framing.LAST_CHUNK if self.dialect is protocol.SSE_CHUNKED else b""
         self.write(self.closing_frame(end) + last)
         self.transport.close()
 
@@ -199,7 +200,7 @@ class StreamEndpoint(Struct, eq=False):
     handshake: NativeHandshake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = handshake_request.read(scope)
+        request = asgi.read_handshake(scope)
         if request.method == "OPTIONS":
             allowed = self.live.config.access.origins
             await asgi.respond(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
@@ -221,11 +222,11 @@ class StreamEndpoint(Struct, eq=False):
             await _respond_error(opened, request.cors_headers(self.live.config.access.origins, opened.status), send)
         elif (taken := asgi.take_over(scope, connection)) is not None:
             connection.attach(taken[0], self.live.config.limits.unsent)
-            head = sse.response_head(
+            head = framing.sse_head(
                 request.http_version, request.cors_headers(self.live.config.access.origins), request.id_line
             )
-            retry = sse.retry(int(random.uniform(*RETRY_MS)))
-            connection.write(head + (sse.chunk(retry) if dialect is protocol.SSE_CHUNKED else retry))
+            retry = framing.sse_retry(int(random.uniform(*RETRY_MS)))
+            connection.write(head + (framing.chunk(retry) if dialect is protocol.SSE_CHUNKED else retry))
             start = self.handshake.send_ready(connection, opened, request)
             await guarded_start(connection, start, partial(close_refused, connection))
 
@@ -253,7 +254,7 @@ async def _respond_error(error: BellcastError, cors: Headers, send: Send) -> Non
     elif end.reconnect:
         kind = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store, no-transform")]
         await asgi.respond(
-            send, 200, [*kind, *cors], sse.retry(end.after or RETRY_MS[1]) + protocol.SSE_PLAIN.close(end)
+            send, 200, [*kind, *cors], framing.sse_retry(end.after or RETRY_MS[1]) + protocol.SSE_PLAIN.close(end)
         )
     else:
         allowed = [(b"allow", b"GET, OPTIONS")] if isinstance(error, MethodNotAllowed) else []

@@ -18,11 +18,10 @@ from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, BellcastError, Invalid
 from bellcast.kernel.events import Event, LiveEvent
 from bellcast.kernel.http.validation_errors import field_error
-from bellcast.live import inbox_payloads
+from bellcast.live import framing
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.dialect import Dialect, PositionMark
-from bellcast.live.framing import sse, websocket
-from bellcast.live.inbox_payloads import InboxReset, Payload
+from bellcast.live.connection.dialect import Dialect, InboxReset, Payload, PositionMark, payload_of, topic_payload
+from bellcast.live.framing import websocket
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,11 +38,11 @@ class NativeDialect(Struct, frozen=True, eq=False):
     def encode(self, event: Event) -> bytes | None:
         if isinstance(event, InboxEvent):
             return self.replay(event, event.inbox.position)
-        frame = live_event(event) if isinstance(event, LiveEvent) else inbox_payloads.topic_payload(event)
+        frame = live_event(event) if isinstance(event, LiveEvent) else topic_payload(event)
         return None if frame is None else self.encode_frame(frame)
 
     def replay(self, event: InboxEvent | InboxReset, position: str) -> bytes:
-        return self.encode_frame(inbox_payloads.payload_of(event, position))
+        return self.encode_frame(payload_of(event, position))
 
     def heartbeat(self, now: int) -> bytes:
         return self.encode_frame(Payload("heartbeat", {"time": times.to_rfc3339(now)}))
@@ -59,7 +58,7 @@ class NativeDialect(Struct, frozen=True, eq=False):
 
 
 def _sse_event(frame: Payload) -> bytes:
-    return sse.event(frame.name, _encode(frame.fields))
+    return framing.sse_event(frame.name, _encode(frame.fields))
 
 
 def _websocket_frame(frame: Payload) -> bytes:
@@ -67,7 +66,7 @@ def _websocket_frame(frame: Payload) -> bytes:
 
 
 def _sse_chunk(frame: Payload) -> bytes:
-    return sse.chunk(sse.event(frame.name, _encode(frame.fields)))
+    return framing.chunk(framing.sse_event(frame.name, _encode(frame.fields)))
 
 
 class IdMark(Struct, frozen=True):
@@ -76,7 +75,7 @@ class IdMark(Struct, frozen=True):
     frame: Callable[[bytes], bytes]
 
     def __call__(self, data: bytes, position: str) -> bytes:
-        return self.frame(sse.field("id", position)) + data
+        return self.frame(framing.sse_field("id", position)) + data
 
     def head(self, position: str) -> bytes:
         return self.frame(b"id: " + position.encode())
@@ -85,7 +84,7 @@ class IdMark(Struct, frozen=True):
         return None, self.frame(b"~%b\n" % event_id.encode()) + data
 
 
-SSE_CHUNKED = NativeDialect("sse", _sse_chunk, mark=IdMark(sse.chunk))
+SSE_CHUNKED = NativeDialect("sse", _sse_chunk, mark=IdMark(framing.chunk))
 SSE_PLAIN = NativeDialect("sse", _sse_event, mark=IdMark(bytes))  # HTTP/1.0, or another ASGI server
 WEBSOCKET = NativeDialect("websocket", _websocket_frame)
 

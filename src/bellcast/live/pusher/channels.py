@@ -15,9 +15,9 @@ from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live import resume
-from bellcast.live import topic_access as following
 from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.http.asgi import HandshakeRequest
+from bellcast.live.hub import subscriptions as following
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import NativeCallContext, accept, caller
 from bellcast.live.pusher import protocol, signatures
@@ -26,6 +26,7 @@ from bellcast.live.pusher.hub_observer import PresenceCache
 from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.webhooks import PusherWebhooks
+from bellcast.live.types import TopicRefused
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
 from bellcast.topics.store import LastEvent, LastEvents
@@ -79,9 +80,7 @@ class PusherChannels:
         except SubscriptionRefused as refused:
             channel, shown = command.channel, command.channel[: self._live.config.limits.topic or MAX_LOGGED_CHANNEL]
             log.info("subscription_refused", channel=shown, reason=refused.reason)
-            self._live.hub.callbacks.topics_refused(
-                connection, (following.TopicRefused(shown, refused.kind, refused.reason),)
-            )
+            self._live.hub.callbacks.topics_refused(connection, (TopicRefused(shown, refused.kind, refused.reason),))
             connection.send_frame(protocol.subscription_error(channel, refused.kind, refused.message, refused.status))
             connection.send_frame(protocol.error(refused.message))
 

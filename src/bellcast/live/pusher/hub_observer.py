@@ -10,11 +10,10 @@ from msgspec import Struct
 from bellcast.inbox.types.inboxes import InboxEvent, NotificationAdded
 from bellcast.kernel.events import SEPARATOR, TOPIC, Stream, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
-from bellcast.live import inbox_payloads
 from bellcast.live.cluster.groups import PresenceKey
 from bellcast.live.cluster.guardians import Holder
 from bellcast.live.connection.connection import Connection
-from bellcast.live.connection.dialect import Dialect
+from bellcast.live.connection.dialect import Dialect, payload_of
 from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.apps import ConnectedApps
@@ -194,7 +193,7 @@ class PusherObserver(Struct, eq=False):
             channel = alias(pattern, event.inbox.recipient)
             stream = topic_stream(event.inbox.tenant, channel)
             if self.hub.subscriptions.count(stream):
-                payload = inbox_payloads.payload_of(event, event.inbox.position)
+                payload = payload_of(event, event.inbox.position)
                 self._send(stream, partial(protocol.inbox_change, channel, payload))
                 if isinstance(event, NotificationAdded):
                     followers = self.hub.subscriptions.connections_on(stream)

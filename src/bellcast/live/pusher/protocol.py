@@ -12,11 +12,10 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.events import CLIENT_PREFIX, Event, LiveEvent
 from bellcast.kernel.http.validation_errors import sentence
-from bellcast.live import inbox_payloads
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.dialect import InboxReset, Payload, payload_of
 from bellcast.live.framing import websocket
-from bellcast.live.inbox_payloads import InboxReset, Payload
 from bellcast.live.types import PresenceChanged
 from bellcast.topics.types import PUSHER_PREFIXES, TO_RECIPIENT, Member, is_presence
 
@@ -337,7 +336,7 @@ class PusherDialect(Struct, frozen=True, eq=False):
     def replay(self, event: InboxEvent | InboxReset, position: str) -> bytes:
         """Encode a replayed inbox change on the recipient's own channel."""
         channel = TO_RECIPIENT + event.inbox.recipient
-        return self.encode_frame(inbox_change(channel, inbox_payloads.payload_of(event, position)))
+        return self.encode_frame(inbox_change(channel, payload_of(event, position)))
 
     def heartbeat(self, now: int) -> bytes:
         """Return a control frame if the transport has them, because not every client knows `pusher:ping`."""

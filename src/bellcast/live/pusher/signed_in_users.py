@@ -20,8 +20,8 @@ from bellcast.live import resume
 from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.inbox_payloads import InboxReset
+from bellcast.live.connection.dialect import InboxReset
+from bellcast.live.http.asgi import HandshakeRequest
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.plugin import PusherConfig

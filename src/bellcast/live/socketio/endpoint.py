@@ -18,8 +18,8 @@ from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.kernel.http.request_body import Disconnected
 from bellcast.live.connection.outbound import CoalescingTransport
 from bellcast.live.framing import websocket
-from bellcast.live.http import asgi, handshake_request, socket_handoff
-from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.http import asgi, socket_handoff
+from bellcast.live.http.asgi import HandshakeRequest
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.native.commands import Commands
@@ -83,7 +83,7 @@ class SocketIOEndpoint(Struct, eq=False):
         return self._settings.ping_interval + self._settings.ping_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = handshake_request.read(scope)
+        request = asgi.read_handshake(scope)
         query = request.parameter_values
         siblings = self.live.siblings
         if siblings is not None and await self._hand_off(siblings, scope, query, receive, send):
@@ -251,7 +251,7 @@ async def serve_client_file(file: Path | None, scope: Scope, receive: Receive, s
         return
     tag = b'"' + hashlib.sha256(content).hexdigest()[:32].encode() + b'"'
     headers = [(b"etag", tag), (b"cache-control", b"public, max-age=0"), *origins.cors_headers("*", ())]
-    if handshake_request.read(scope).header(b"if-none-match") == tag.decode():
+    if asgi.read_handshake(scope).header(b"if-none-match") == tag.decode():
         await asgi.respond(send, 304, headers)
     else:
         await asgi.respond(send, 200, [(b"content-type", b"application/javascript; charset=utf-8"), *headers], content)

@@ -22,7 +22,7 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import CLOSE_TIMEOUT
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport
-from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.http.asgi import HandshakeRequest
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.protocol import (

@@ -12,10 +12,10 @@ from msgspec import Struct
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Position
 from bellcast.kernel.errors import BellcastError, Unavailable
-from bellcast.live import topic_access
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.connection.outbound import NULL_TRANSPORT
+from bellcast.live.hub import subscriptions
 from bellcast.live.socketio import protocol
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.protocol import ACK, EVENT, Packet
@@ -278,7 +278,7 @@ class ConnectionTopics(Struct, eq=False):
             await JoinedTopics(db).save(by, _encode(TopicLists()), now)
             return None
         self._refresh_from_now_on()
-        granted, _ = await topic_access.authorize_topics(db, principal, saved.subscribed, followed, self.live.config)
+        granted, _ = await subscriptions.authorize_topics(db, principal, saved.subscribed, followed, self.live.config)
         connection.set_joined(dict.fromkeys(granted, False) | dict.fromkeys(saved.joined, True))
         return granted | dict.fromkeys(saved.joined, Grant.APP)
 

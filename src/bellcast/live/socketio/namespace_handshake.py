@@ -15,10 +15,11 @@ from bellcast.kernel.brokers import history
 from bellcast.kernel.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.kernel.events import role_topic
 from bellcast.kernel.identities import Principal, Project
-from bellcast.live import resume, topic_access
+from bellcast.live import resume
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
-from bellcast.live.inbox_payloads import InboxReset
+from bellcast.live.connection.dialect import InboxReset
+from bellcast.live.hub import subscriptions
 from bellcast.live.native.app_callbacks import accept, caller
 from bellcast.live.socketio import SocketIOConfig, protocol
 from bellcast.live.socketio.engine_session import EngineSession
@@ -216,7 +217,7 @@ class NamespaceHandshake:
         names = [*map(role_topic, roles), *requested]
         limit = self._live.config.limits.topics_per_connection
         granted, _ = (
-            await topic_access.authorize_topics(self._live.engines.db, principal, names, 0, self._live.config)
+            await subscriptions.authorize_topics(self._live.engines.db, principal, names, 0, self._live.config)
             if names
             else ({}, ())
         )

@@ -19,11 +19,9 @@ from msgspec import Struct
 
 from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.kernel.events import Event, LiveEvent
-from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.dialect import PositionMark
+from bellcast.live.connection.dialect import InboxReset, PositionMark, payload_of, topic_payload
 from bellcast.live.framing import websocket
-from bellcast.live.inbox_payloads import InboxReset
 from bellcast.topics.types import SOCKETIO_LIFECYCLE
 
 # --- Engine.IO
@@ -347,7 +345,7 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
             case _ if isinstance(event, InboxEvent):
                 return self.replay(event, event.inbox.position)
             case _:
-                change = inbox_payloads.topic_payload(event)
+                change = topic_payload(event)
                 return None if change is None else self.event(change.name, change.fields)
 
     def event(self, name: str, data: Any) -> bytes:
@@ -365,7 +363,7 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
         return LastArgument(self.encoding, self.offset_prefix) if self.resumable else None
 
     def replay(self, event: InboxEvent | InboxReset, position: str) -> bytes:
-        change = inbox_payloads.payload_of(event, position)
+        change = payload_of(event, position)
         return self.marked(change.name, change.fields)
 
     def heartbeat(self, now: int) -> bytes:

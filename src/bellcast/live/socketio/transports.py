@@ -21,7 +21,7 @@ from bellcast.live.connection.inbound_queue import limited
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, QueuedTransport, raw_socket
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi
-from bellcast.live.http.handshake_request import HandshakeRequest, Headers
+from bellcast.live.http.asgi import HandshakeRequest, Headers
 from bellcast.live.socketio import protocol
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession
 from bellcast.live.socketio.protocol import MAX_CONNECT_LENGTH, InvalidPacket

@@ -8,14 +8,14 @@ from bellcast.inbox.types.inboxes import InboxEvent, parse_position
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event
 from bellcast.kernel.http import Receive, Scope, Send
-from bellcast.live import inbox_payloads, resume
+from bellcast.live import resume
 from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
+from bellcast.live.connection.dialect import InboxReset, Payload, payload_of
 from bellcast.live.framing import CLOSE, head
-from bellcast.live.http import asgi, handshake_request
-from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.inbox_payloads import InboxReset, Payload
+from bellcast.live.http import asgi
+from bellcast.live.http.asgi import HandshakeRequest
 from bellcast.live.wiring import DialectPlugin, LiveContext, WiredDialect
 
 HEAD = head(b"200 OK", [(b"content-type", b"application/x-ndjson"), CLOSE])
@@ -34,7 +34,7 @@ class LinesDialect(msgspec.Struct, frozen=True, eq=False):
         return self.replay(event, event.inbox.position) if isinstance(event, InboxEvent) else None
 
     def replay(self, event: InboxEvent | InboxReset, position: str) -> bytes:
-        return self.encode_frame(inbox_payloads.payload_of(event, position))
+        return self.encode_frame(payload_of(event, position))
 
     def heartbeat(self, now: int) -> bytes:
         return b"\n"
@@ -63,7 +63,7 @@ class LinesEndpoint:
         self._live = live
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        live, request = self._live, handshake_request.read(scope)
+        live, request = self._live, asgi.read_handshake(scope)
         try:
             principal = await live.authenticator.recipient(request, "stream")
         except BellcastError as error:

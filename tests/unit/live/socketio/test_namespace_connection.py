@@ -9,7 +9,7 @@ import pytest
 
 from bellcast.live.connection.close_reasons import EVENTS_LOST, TOO_SLOW
 from bellcast.live.connection.connection import Phase
-from bellcast.live.http import handshake_request
+from bellcast.live.http import asgi
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, namespace_handshake, protocol
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
@@ -32,7 +32,7 @@ class Client:
         layer = SocketIOLayer(
             SocketIOConfig(), cast(Any, handshake), cast(Any, SimpleNamespace(app=app)), asyncio.ensure_future
         )
-        request = handshake_request.read({"scheme": "http", "path": "/", "headers": []})
+        request = asgi.read_handshake({"scheme": "http", "path": "/", "headers": []})
         self.session = EngineSession(EngineSessions(layer, SocketIOConfig(), FakeClock(), HubCallbacks()), request)
         self.fake, self.hub = FakeTransport(), new_hub()
         transport: Any = SimpleNamespace(

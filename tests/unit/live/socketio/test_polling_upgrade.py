@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from bellcast.kernel.http.request_body import Disconnected
 from bellcast.live.connection import close_reasons
 from bellcast.live.framing import websocket
-from bellcast.live.http import asgi, handshake_request
+from bellcast.live.http import asgi
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, protocol, transports
@@ -19,7 +19,7 @@ from bellcast.live.socketio.transports import EngineWebSocket, PollingTransport
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeTransport
 
-REQUEST = handshake_request.read({"scheme": "http", "path": "/", "headers": [], "client": ("10.0.0.1", 1)})
+REQUEST = asgi.read_handshake({"scheme": "http", "path": "/", "headers": [], "client": ("10.0.0.1", 1)})
 PROBED = websocket.text_frame(protocol.PROBED)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from bellcast.inbox.types.inboxes import InboxState
 from bellcast.kernel.events import LiveEvent
-from bellcast.live.inbox_payloads import InboxReset
+from bellcast.live.connection.dialect import InboxReset
 from bellcast.live.socketio import protocol
 from bellcast.live.socketio.protocol import FRAMES, POLLING_BODY
 from bellcast.recipients.types import SessionsRevoked
