@@ -9,8 +9,8 @@ from bellcast.channels.types import NewDecision
 from bellcast.engines import Engines
 from bellcast.inbox.types.notifications import Audience, Content, Draft
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
+from bellcast.kernel.brokers import Publisher
 from bellcast.kernel.brokers.history import NO_HISTORY
-from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import Scheduler
 from bellcast.kernel.db.engine import Engine

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.outbound.port import Http
+from bellcast.kernel.outbound import Http
 from bellcast.providers.types import Setup
 from tests.clock import FakeClock
 from tests.unit.auth.fakes import FakeHttp

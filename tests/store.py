@@ -23,11 +23,10 @@ from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.store.sent_items import SentItems
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.engine import Engine, StoreTable
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import make_private
-from bellcast.kernel.db.table import StoreTable
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.operators.store import Operators
 from bellcast.preferences.store import OwnPreferencesTable

@@ -21,10 +21,10 @@ from bellcast.kernel.concurrency import Scheduler
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.jobs import Job, kind_of
 from bellcast.kernel.jobs.runner import Again, DestinationCall, JobKind, JobRunner, PageOutcome
-from bellcast.kernel.jobs.types import Job, kind_of
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import RecipientFields
 from bellcast.server.wire_parts import WorkflowParts

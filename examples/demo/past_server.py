@@ -15,8 +15,8 @@ from bellcast.client import Bellcast, Credentials
 from bellcast.kernel.clock import SystemClock, TestClock
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.jobs import END_OF_TIME
 from bellcast.kernel.jobs.runner import TimeTravel
-from bellcast.kernel.jobs.types import END_OF_TIME
 from bellcast.live_feed import RequestFilter, ServedRequest
 from bellcast.operators import passwords, second_factor
 from bellcast.operators.sign_in import ConsoleSessions

@@ -22,8 +22,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, HandlerFailed, NoHandler, Unavailable
 from bellcast.kernel.http.validation_errors import sentence
 from bellcast.kernel.identities import Project
-from bellcast.kernel.outbound.port import Http
-from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, sign, signing_key
+from bellcast.kernel.outbound import STEP_SEPARATOR, Http, sign, signing_key
 
 log = structlog.get_logger(__name__)
 

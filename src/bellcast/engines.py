@@ -5,8 +5,8 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bellcast.inbox.types.sends import Quotas, Router, SendScheduler
+from bellcast.kernel.brokers import Publisher
 from bellcast.kernel.brokers.history import TopicHistory
-from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import Scheduler
 from bellcast.kernel.db.engine import Engine

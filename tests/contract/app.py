@@ -13,7 +13,7 @@ from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListQuery
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT, Principal
 from bellcast.kernel.ids import Ids
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from tests.clock import FakeClock
 from tests.store import Store
 

@@ -346,7 +346,7 @@ def test_calls_are_answered_by_the_handlers(api, configured):
     import time
 
     from bellcast import Handlers, Refused
-    from bellcast.kernel.outbound.webhook_signature import sign
+    from bellcast.kernel.outbound import sign
 
     handlers = Handlers()
 

@@ -15,7 +15,7 @@ from bellcast.auth.permissions import AccessConfig
 from bellcast.auth.tokens import Jwt
 from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from tests.clock import FakeClock
 from tests.fuzz.runner import fuzz
 from tests.unit.auth.fakes import PROJECT, FakeHttp

@@ -10,7 +10,7 @@ from bellcast import build
 from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.console.types import FindingItem
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from bellcast.live.types import LiveNode, NodeReport
 from bellcast.providers.types import Provider
 from bellcast.server import checks, doctor

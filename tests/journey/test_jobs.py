@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from tests import engines
 from tests.journey.rest import Rest, refused
 from tests.journey.shell import bellcast, end, lines, running

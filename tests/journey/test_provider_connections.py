@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import smtp, vendor_api
 from tests.certificates import self_signed
 from tests.journey.channels_app import app

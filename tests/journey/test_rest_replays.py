@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.jobs import in_line
 from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.kernel.jobs.types import in_line
 from bellcast.replays.replays import ReplayRunner
 from bellcast.replays.store import MAX_RUNNING_REPLAYS
 from bellcast.webhooks.types import WebhookDelivery

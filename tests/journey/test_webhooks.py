@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from bellcast.channels.types import State
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import Again, JobRunner, SetAside
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.outbound import Response
 from bellcast.kernel.outbound.http import HttpClients
-from bellcast.kernel.outbound.port import Response
 from bellcast.server.app import App
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import FAILING_MS, RETRIES_MS, Webhooks

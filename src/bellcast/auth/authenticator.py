@@ -23,7 +23,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, FieldError, Forbidden, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Caller, Principal, Project
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.port import Http
+from bellcast.kernel.outbound import Http
 
 RECIPIENTS_ONLY = "A session token opens recipient paths only: send the project secret or an API key."
 SERVERS_ONLY = "The project secret and API keys open server paths only: send a session token."

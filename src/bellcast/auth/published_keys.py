@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from bellcast.auth.tokens import Jwt
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unauthenticated, Unavailable
-from bellcast.kernel.outbound.port import Http
+from bellcast.kernel.outbound import Http
 
 if TYPE_CHECKING:
     import jwt

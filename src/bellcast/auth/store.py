@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, read, write
 from bellcast.kernel.db.script import Script, Statement
-from bellcast.kernel.db.table import StoreTable, read, write
 from bellcast.kernel.identities import KeyScope
 
 

@@ -15,7 +15,7 @@ from bellcast.kernel.concurrency import ContentionDetector
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.events import role_topic
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from bellcast.recipients.store import Recipients, StoredSubscriptions
 
 # Recipients per read.

@@ -37,11 +37,10 @@ from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.slots import Destination, server_of
-from bellcast.kernel.jobs.types import Job
-from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.kernel.retries import RETRIES, next_delay
+from bellcast.kernel.outbound import RETRIES, DeliveryError, next_delay
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider, UnusableProvider
 from bellcast.recipients.store import PushEndpoints

@@ -18,7 +18,7 @@ from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.identities import Project
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from bellcast.templates import html
 from bellcast.templates.types import locales_of
 from bellcast.webhooks.types import WebhookSink

@@ -20,8 +20,8 @@ from bellcast.kernel import ids
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import Again, JobRunner
-from bellcast.kernel.jobs.types import Job
 from bellcast.providers.types import ConfiguredProvider, OptOut, Receipt
 from bellcast.webhooks.types import WebhookSink
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.kernel.retries import RETRIES
+from bellcast.kernel.outbound import RETRIES
 from bellcast.kernel.times import find_zone
 from bellcast.templates.types import Brand
 from bellcast.tenants.types import Tenant

@@ -16,7 +16,7 @@ import structlog
 from msgspec import Struct, field, structs
 
 from bellcast.console.stats import TenantCounts
-from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.brokers import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import UNENCODABLE

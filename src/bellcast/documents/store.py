@@ -13,10 +13,9 @@ from bellcast.documents import types
 from bellcast.documents.types import MAX_OF_KIND, Document, StoredVersion, draft_kind
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db import columns
-from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.engine import Engine, StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import CreatedRange, KeysetList, ListPage, ListQuery
 from bellcast.kernel.db.script import LockKey, Params, Row, Script, Statement, WriteConflict, first
-from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.errors import Conflict, PreconditionFailed
 
 # Maximum keys of an owner that are compared with an unknown one: the rows contain the objects, up to 512 KiB each.

@@ -16,8 +16,8 @@ from bellcast.inbox.store import rows, sent_items
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable
 from bellcast.kernel.db.script import Params, Row, Statement, fetch
-from bellcast.kernel.db.table import StoreTable
 from bellcast.kernel.ids import NEWEST
 from bellcast.preferences import store as preferences
 from bellcast.preferences.types import DEFAULTS_KIND

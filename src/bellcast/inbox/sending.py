@@ -27,7 +27,7 @@ from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, T
 from bellcast.kernel.events import role_topic
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.ids import REQUEST_ID
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.limits import Limits
 from bellcast.live_feed import KEPT_EVENTS, FeedEvent, redact
 

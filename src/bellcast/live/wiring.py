@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # settings and commands read the plugins without the live edg
     from bellcast.kernel.http import ASGIApp
     from bellcast.kernel.identities import Project
     from bellcast.kernel.jobs.runner import JobRunner
+    from bellcast.kernel.outbound import Http
     from bellcast.kernel.outbound.http import HttpClients
-    from bellcast.kernel.outbound.port import Http
     from bellcast.live.admission import Admission
     from bellcast.live.connection.close_reasons import CloseReason
     from bellcast.live.connection.connection import Connection

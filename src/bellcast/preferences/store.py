@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from bellcast.kernel.db.engine import StoreTable, on_table, read, write_to_recipient
 from bellcast.kernel.db.script import Script, Statement
-from bellcast.kernel.db.table import StoreTable, on_table, read, write_to_recipient
 from bellcast.recipients import store as recipients
 from bellcast.recipients.types import OwnPreferences, RecipientOfLink
 from bellcast.webhooks import store as webhook_events

@@ -6,7 +6,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellcast.channels import push
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
 from bellcast.providers.vendor_api import ProviderURL, parse

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bellcast.kernel import concurrency
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider, Setup
 
 SCHEME = "apprise+"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bellcast.channels.addresses import chat_vendor
-from bellcast.kernel.outbound.port import DeliveryError, Http, Response
+from bellcast.kernel.outbound import DeliveryError, Http, Response
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels import push
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
 from bellcast.providers.vendor_api import VENDOR_HOST, ProviderURL, parse

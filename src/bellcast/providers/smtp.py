@@ -18,7 +18,7 @@ from aiosmtplib import SMTP
 
 from bellcast.channels import addresses, email
 from bellcast.kernel.errors import Unavailable, certificate_fault
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, Connect, OutgoingMessage, ServerAddress
 from bellcast.providers.vendor_api import ProviderURL, parse
 

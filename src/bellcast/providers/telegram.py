@@ -1,7 +1,6 @@
 """Chat messages through Telegram's Bot API."""
 
-from bellcast.kernel.outbound.port import Response
-from bellcast.kernel.retries import MAX_RETRY_AFTER
+from bellcast.kernel.outbound import MAX_RETRY_AFTER, Response
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
 from bellcast.providers.vendor_api import ProviderURL, parse

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Mapping
 
 from bellcast.channels.types import State
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from bellcast.providers import types, vendor_api
 from bellcast.providers.vendor_api import parse
 

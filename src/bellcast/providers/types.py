@@ -12,7 +12,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.field_limits import ValueRule, between, lasting, text
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError, Http
+from bellcast.kernel.outbound import MAX_RESPONSE, DeliveryError, Http
 from bellcast.kernel.validation import FieldErrors, storable
 
 # The keywords of the CTIA (Messaging Principles §5.1.3) that Twilio and Vonage recognize too.

@@ -16,8 +16,7 @@ from msgspec import Struct
 
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ip_addresses import is_server
-from bellcast.kernel.outbound.port import DeliveryError, Http, Response
-from bellcast.kernel.retries import is_temporary, parse_retry_after
+from bellcast.kernel.outbound import DeliveryError, Http, Response, is_temporary, parse_retry_after
 from bellcast.providers.types import Provider, SecretHint, ServerAddress, Setup
 
 if TYPE_CHECKING:

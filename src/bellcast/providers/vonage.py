@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Mapping
 
 from bellcast.channels.types import State
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import types, vendor_api
 from bellcast.templates.types import GSM, GSM_DOUBLE
 

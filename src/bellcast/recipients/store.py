@@ -14,9 +14,7 @@ from bellcast.inbox.store import announcements
 from bellcast.inbox.types.inboxes import Position, SessionRevoked
 from bellcast.kernel import times
 from bellcast.kernel.db import columns, lists
-from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
-from bellcast.kernel.db.script import AFTER_ALL_KEYS, Params, Script, Statement, first
-from bellcast.kernel.db.table import (
+from bellcast.kernel.db.engine import (
     StoreTable,
     on_table,
     pages,
@@ -25,6 +23,8 @@ from bellcast.kernel.db.table import (
     write,
     write_to_recipient,
 )
+from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Params, Script, Statement, first
 from bellcast.kernel.errors import NotFound, PreconditionFailed, TenantErased
 from bellcast.kernel.events import Event, role_topic
 from bellcast.recipients.types import (

@@ -13,9 +13,9 @@ from bellcast.kernel.field_limits import ANY_TENANT, LIST, NULL, TENANT_NAME, Sc
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.jobs import kind_of
 from bellcast.kernel.jobs import store as jobs
 from bellcast.kernel.jobs.store import Jobs
-from bellcast.kernel.jobs.types import kind_of
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE
 from bellcast.replays import replays, store

@@ -16,8 +16,8 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListPage, ListTotal
 from bellcast.kernel.ids import NEWEST
+from bellcast.kernel.jobs import FANOUT, Job
 from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.replays.store import (
     REPLAYS,
     FailureFilter,

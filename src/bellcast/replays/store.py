@@ -12,13 +12,13 @@ from bellcast.channels.types import RETRYABLE_STATES, ExternalChannel
 from bellcast.documents import store as documents
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import Params, Row, Script, Statement
-from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
-from bellcast.kernel.jobs.types import END_OF_TIME, Job, kind_of, new_job_params
+from bellcast.kernel.jobs import END_OF_TIME, Job, kind_of, new_job_params
 from bellcast.workflows.store import runs as runs_store
 from bellcast.workflows.types.runs import StoredRun
 

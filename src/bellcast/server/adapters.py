@@ -6,10 +6,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bellcast.engines import Engines
-from bellcast.kernel.brokers import history
+from bellcast.kernel.brokers import Broker, Publisher, history
 from bellcast.kernel.brokers.history import NO_HISTORY, HistoryRule, TopicHistory
 from bellcast.kernel.brokers.memory import MemoryBroker, MemoryHistory
-from bellcast.kernel.brokers.port import Broker, Publisher
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.sqlite import SqliteEngine
@@ -24,7 +23,7 @@ from bellcast.settings.table import StoreSettings as StoreSettings
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.inbox.store.external_writes import ExternalWrites
-    from bellcast.kernel.brokers.port import TopicLog
+    from bellcast.kernel.brokers import TopicLog
     from bellcast.kernel.brokers.remote import PubSubTransport
     from bellcast.outbox.consumer import OutboxConsumer
     from bellcast.server.tracing import Tracing

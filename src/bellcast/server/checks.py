@@ -23,8 +23,8 @@ from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.errors import BellcastError, Conflict, NotFound, SettingsError, Unavailable
 from bellcast.kernel.events import node_stream, pattern_matches
 from bellcast.kernel.identities import Project
+from bellcast.kernel.outbound import DeliveryError, Response
 from bellcast.kernel.outbound.http import HttpClients, HttpxClient
-from bellcast.kernel.outbound.port import DeliveryError, Response
 from bellcast.providers import smtp
 from bellcast.providers.types import SETTING_PREFIX, Provider
 from bellcast.server import adapters
@@ -400,9 +400,9 @@ async def _write(url: str, *, is_migrated: bool) -> None:
 
 async def _broker(settings: Settings) -> AsyncIterator[FindingItem]:
     """Publish a message, wait for it, and check that live events can be stored."""
+    from bellcast.kernel.brokers import LogUnsupported
     from bellcast.kernel.brokers.nats import NatsTransport
     from bellcast.kernel.brokers.nats_log import NatsLog
-    from bellcast.kernel.brokers.port import LogUnsupported
 
     url, project, rules = settings.store.broker, NO_PROJECT, parse_rules(settings.store.topic_history)
     with suppress(SettingsError):  # unreadable credentials are a finding of the local checks

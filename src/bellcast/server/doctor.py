@@ -15,7 +15,7 @@ from bellcast.console import diagnoses
 from bellcast.console.types import FindingItem
 from bellcast.kernel.errors import BellcastError, TooMany
 from bellcast.kernel.identities import Project
-from bellcast.kernel.outbound.port import Http
+from bellcast.kernel.outbound import Http
 from bellcast.live.types import LiveNode, NodeReport
 from bellcast.providers.types import Provider
 from bellcast.settings import Settings

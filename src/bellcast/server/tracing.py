@@ -19,8 +19,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 import bellcast
 from bellcast.inbox.types.inboxes import NotificationAdded
+from bellcast.kernel.brokers import Publisher
 from bellcast.kernel.brokers.history import TopicHistory
-from bellcast.kernel.brokers.port import Publisher
 from bellcast.kernel.db.script import WriteCommand
 from bellcast.kernel.events import Event, LiveEvent, Stream
 from bellcast.kernel.http import AsgiMessage, Receive, Scope, Send

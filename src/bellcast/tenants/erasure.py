@@ -7,8 +7,8 @@ import msgspec
 from bellcast.engines import Engines
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import NotFound
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.store import Jobs
-from bellcast.kernel.jobs.types import Job
 from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import Tenant
 

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal
 from bellcast.kernel.db.script import Script, Statement, first
-from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.events import Event
-from bellcast.kernel.jobs.types import Job, new_job_params
+from bellcast.kernel.jobs import Job, new_job_params
 from bellcast.recipients import store as recipients
 from bellcast.recipients.store import Recipients
 from bellcast.tenants.types import RULE_NAMES, Tenant, TenantRules

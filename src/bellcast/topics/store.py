@@ -6,8 +6,8 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from bellcast.kernel import times
+from bellcast.kernel.db.engine import StoreTable, read, write
 from bellcast.kernel.db.script import Script, Statement, first
-from bellcast.kernel.db.table import StoreTable, read, write
 
 # Lifetime and refresh interval. A recovered connection finds its topics for at least the difference of the two, even
 # after a crash of its server. The reference server drops a disconnected session after 2 minutes.

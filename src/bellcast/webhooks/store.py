@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.kernel.db import columns, lists
+from bellcast.kernel.db.engine import StoreTable, on_table, read, read_in_background, write
 from bellcast.kernel.db.script import Params, Script, Statement, first
-from bellcast.kernel.db.table import StoreTable, on_table, read, read_in_background, write
-from bellcast.kernel.jobs.types import NORMAL, Job, new_job_params
+from bellcast.kernel.jobs import NORMAL, Job, new_job_params
 from bellcast.webhooks.types import WebhookEvent
 
 # The job that finds the webhooks of an event; its payload is the event's id.

@@ -19,12 +19,11 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.jobs import Job, in_line
 from bellcast.kernel.jobs.runner import Again, DestinationCall, JobRunner, SetAside
 from bellcast.kernel.jobs.slots import Destination
 from bellcast.kernel.jobs.store import Jobs
-from bellcast.kernel.jobs.types import Job, in_line
-from bellcast.kernel.outbound.port import Http
-from bellcast.kernel.outbound.webhook_signature import SECRET_PREFIX, sign, signing_key
+from bellcast.kernel.outbound import SECRET_PREFIX, Http, sign, signing_key
 from bellcast.live_feed import Feed, FeedEvent, redact_url
 from bellcast.webhooks.store import WebhookEvents
 from bellcast.webhooks.types import (

@@ -19,13 +19,13 @@ from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import Fanout
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import SendRequest
-from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.brokers import Broker
 from bellcast.kernel.concurrency import Pauses, Scheduler
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.jobs import FANOUT, Job
 from bellcast.kernel.jobs.runner import Again, DestinationCall, PageOutcome
 from bellcast.kernel.jobs.store import Jobs
-from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.preferences.types import Channel
 from bellcast.templates.rendering import SharedResults

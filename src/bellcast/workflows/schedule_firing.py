@@ -19,7 +19,7 @@ from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.inbox.types.sends import Claim, ClaimTaken
 from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError, Invalid, TooMany, Unavailable
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from bellcast.recipients.store import Recipients
 from bellcast.recipients.types import Profile
 from bellcast.workflows import schedule_times

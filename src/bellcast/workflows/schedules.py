@@ -23,7 +23,7 @@ from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import BellcastError, FieldError, Invalid, PreconditionFailed
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS
 from bellcast.recipients.store import Recipients

@@ -17,9 +17,16 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.slots import Destination, Destinations, server_of
-from bellcast.kernel.outbound.port import Http
-from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, sign, signing_key, tenant_signing_key
-from bellcast.kernel.retries import is_temporary, next_delay, parse_retry_after
+from bellcast.kernel.outbound import (
+    STEP_SEPARATOR,
+    Http,
+    is_temporary,
+    next_delay,
+    parse_retry_after,
+    sign,
+    signing_key,
+    tenant_signing_key,
+)
 from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.workflows import engine, workflow_catalog
 from bellcast.workflows.definitions import Step

@@ -20,9 +20,9 @@ from bellcast.documents.types import PROJECT
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel import concurrency, times
+from bellcast.kernel.jobs import END_OF_TIME, Job
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.store import Jobs
-from bellcast.kernel.jobs.types import END_OF_TIME, Job
 from bellcast.workflows import schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.schedules import Schedules

@@ -20,12 +20,10 @@ from bellcast.channels.types import (
     ProviderRate,
     StoredMessage,
 )
-from bellcast.kernel.jobs import slots
+from bellcast.kernel.jobs import Job, slots
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.slots import Destination, Destinations
-from bellcast.kernel.jobs.types import Job
-from bellcast.kernel.outbound.port import DeliveryError
-from bellcast.kernel.retries import RETRIES
+from bellcast.kernel.outbound import RETRIES, DeliveryError
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress, UnusableProvider
 from bellcast.webhooks.types import WebhookSink

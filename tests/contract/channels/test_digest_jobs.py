@@ -5,7 +5,7 @@ import pytest
 
 from bellcast.channels.store.messages import DIGEST_JOB_KIND
 from bellcast.channels.types import NewMessage
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.store import Store

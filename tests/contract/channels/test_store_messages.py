@@ -20,7 +20,7 @@ from bellcast.channels.types import (
 from bellcast.documents import store as document_store
 from bellcast.kernel.db import lists
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListQuery, ListTotal, RecentCount
-from bellcast.kernel.jobs.types import Job, in_line
+from bellcast.kernel.jobs import Job, in_line
 from bellcast.kernel.times import to_rfc3339
 from bellcast.webhooks.types import EventReport, WebhookEvent
 from bellcast.workflows.types import runs

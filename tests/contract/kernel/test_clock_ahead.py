@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from bellcast.documents.types import CACHE_SECONDS
 from bellcast.kernel.jobs.runner import LEASE_MS
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 from tests.contract.app import App

@@ -9,11 +9,10 @@ import msgspec
 import pytest
 import structlog
 
+from bellcast.kernel.brokers import NewEntry, nats_log
 from bellcast.kernel.brokers import history as model
-from bellcast.kernel.brokers import nats_log
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.nats_log import ANCHOR_MS, NatsLog
-from bellcast.kernel.brokers.port import NewEntry
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RETRY_SECONDS, RemoteHistory
 from bellcast.kernel.clock import SystemClock

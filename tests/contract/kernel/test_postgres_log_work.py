@@ -8,8 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bellcast.kernel.brokers import postgres
-from bellcast.kernel.brokers.port import NewEntry
+from bellcast.kernel.brokers import NewEntry, postgres
 from bellcast.kernel.brokers.postgres import TRIM_READS, PostgresLog, PostgresTransport
 from bellcast.kernel.events import topic_stream
 from tests import engines

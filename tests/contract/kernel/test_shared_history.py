@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from bellcast.kernel.brokers import KEPT_PREFIX, NewEntry
 from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.memory import SWEEP_INTERVAL_SECONDS
-from bellcast.kernel.brokers.port import KEPT_PREFIX, NewEntry
 from bellcast.kernel.brokers.postgres import PostgresLog, PostgresTransport
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory

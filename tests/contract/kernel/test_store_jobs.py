@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.jobs import FANOUT, NORMAL, URGENT, Job, JobGroup
 from bellcast.kernel.jobs.runner import LEASE_MS, MAX_CRASHES, RETRY_DEADLINE_MS, JobRunner, SetAside
 from bellcast.kernel.jobs.store import FEW_DUE
-from bellcast.kernel.jobs.types import FANOUT, NORMAL, URGENT, Job, JobGroup
 from tests.contract.app import App, wanted
 from tests.due_jobs import run_due
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from bellcast.kernel.brokers import TopicLog
 from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.memory import MemoryHistory, TenantLog
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.nats_log import NatsLog
-from bellcast.kernel.brokers.port import TopicLog
 from bellcast.kernel.brokers.postgres import PostgresLog, PostgresTransport
 from bellcast.kernel.brokers.redis import RedisLog, RedisTransport
 from bellcast.kernel.brokers.remote import RemoteBroker

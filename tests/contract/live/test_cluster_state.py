@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bellcast.auth.permissions import Grant
-from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.brokers import Broker
 from bellcast.kernel.clock import SteadyClock, SystemClock
 from bellcast.kernel.events import Event, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal

@@ -12,8 +12,8 @@ from bellcast.channels.types import MessageUpdate, NewMessage
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.ids import NEWEST
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.kernel.jobs.types import Job
 from bellcast.replays import replays as replay_batches
 from bellcast.replays import store as replay_store
 from bellcast.replays.replays import ReplayRunner

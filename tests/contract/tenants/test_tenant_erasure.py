@@ -13,7 +13,7 @@ from bellcast.inbox.types.notifications import Audience, Draft, ImportedDraft
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import Conflict, NotFound, TenantErased
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.recipients.types import RecipientFields

@@ -11,7 +11,7 @@ from bellcast.kernel.brokers.history import NoHistory
 from bellcast.kernel.errors import Invalid, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from bellcast.topics import publishing as events
 from bellcast.workflows import event_sources
 from bellcast.workflows.event_sources import EventSource

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import MAX_DEAD_RUNS, CounterKey, CounterUpdate, RunCommit, StepCounter
 from tests.clock import FakeClock

@@ -9,7 +9,7 @@ import pytest
 from bellcast.channels.audiences import COMMIT_PAGE
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.db.lists import ListTotal
-from bellcast.kernel.jobs.types import Job, kind_of
+from bellcast.kernel.jobs import Job, kind_of
 from bellcast.workflows.execution import BACKLOG_MS
 from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND
 from bellcast.workflows.store.runs import Runs

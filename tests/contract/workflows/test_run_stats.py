@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bellcast.kernel.db.lists import ListTotal
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from bellcast.workflows import run_stats
 from bellcast.workflows.run_stats import RunCounts, RunStats, StepCounts
 from bellcast.workflows.types.run_details import StepStatus

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.kernel.db.script import chunks
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from bellcast.workflows.store.runs import Runs
 from bellcast.workflows.types.runs import RunCommit
 from tests.clock import FakeClock

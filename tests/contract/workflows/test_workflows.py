@@ -17,9 +17,9 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import concurrency
 from bellcast.kernel.errors import Invalid, NotFound, Unavailable
 from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.slots import MAX_TIMEOUTS
-from bellcast.kernel.jobs.types import Job
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from bellcast.workflows import event_sources, step_calls
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunCommit, restarted

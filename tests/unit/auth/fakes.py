@@ -13,7 +13,7 @@ from bellcast.auth.store import ApiKey
 from bellcast.kernel import times
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import Project
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from tests.clock import FakeClock
 
 NOW = 1_800_000_000_000

@@ -8,7 +8,7 @@ from bellcast.auth.authenticator import AppSessions
 from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from tests.unit.auth.fakes import NOW, FakeHttp, clock, responding_with
 
 URL = "https://app.example/session"

@@ -14,7 +14,7 @@ from bellcast.auth.permissions import AccessConfig
 from bellcast.kernel.errors import Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from tests.unit.auth.fakes import NOW, PROJECT, FakeHttp, clock, encoded, responding_with
 
 URL = "https://id.example/keys"

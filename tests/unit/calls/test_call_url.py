@@ -12,7 +12,7 @@ import pytest
 from bellcast.calls import Call, CallBackend, ConnectAccepted, Handlers, HttpCallback, Refused
 from bellcast.kernel.errors import HandlerFailed, NoHandler, SettingsError, Unavailable
 from bellcast.kernel.identities import Project
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from tests.unit.auth.fakes import NOW, PROJECT, FakeHttp, clock
 from tests.unit.calls.test_calls import URL, Recorder, call
 

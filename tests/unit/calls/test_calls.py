@@ -14,7 +14,7 @@ import pytest
 from bellcast import calls
 from bellcast.calls import MAX_BODY, Call, Callbacks, ConnectAccepted, Handlers, Refused
 from bellcast.kernel.errors import HandlerFailed, Invalid, NoHandler, SettingsError
-from bellcast.kernel.outbound.webhook_signature import sign, signing_key
+from bellcast.kernel.outbound import sign, signing_key
 from tests.unit.auth.fakes import PROJECT, FakeHttp, clock
 
 URL = "https://shop.example/bell"

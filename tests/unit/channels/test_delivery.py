@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from bellcast.channels.delivery import delivery_error
 from bellcast.channels.types import ExternalChannel
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
 
 SECRET = "token-of-the-vendor"

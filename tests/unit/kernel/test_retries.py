@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.kernel.retries import parse_retry_after
+from bellcast.kernel.outbound import parse_retry_after
 
 NOW = 1_781_085_600_000  # 2026-06-10T10:00:00Z
 AT_TEN, FIVE_LATER = "Wed, 10 Jun 2026 10:00:00 GMT", "Wed, 10 Jun 2026 10:05:00 GMT"

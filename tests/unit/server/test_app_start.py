@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bellcast import settings
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.times import DAY_MS
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.server import maintenance

@@ -16,8 +16,8 @@ from hypercorn.config import Config
 
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.kernel.outbound.http import HttpxClient
-from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import apns
 from bellcast.providers.types import AcceptedMessage, OutgoingMessage
 from tests.certificates import self_signed

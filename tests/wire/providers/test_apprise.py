@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import apprise
 from bellcast.providers.types import OutgoingMessage
 from bellcast.providers.vendor_api import mask
@@ -48,7 +48,7 @@ async def test_message_that_is_not_delivered_is_tried_again(sent: list[tuple[str
 PROCESS = """
 import asyncio, sys, threading
 from types import SimpleNamespace
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import apprise
 from bellcast.providers.types import OutgoingMessage
 from tests.provider_setup import setup

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound.port import DeliveryError, Response
+from bellcast.kernel.outbound import DeliveryError, Response
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.types import OutgoingMessage
 

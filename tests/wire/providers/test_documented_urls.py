@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from bellcast.channels.email import Email
 from bellcast.channels.types import ExternalChannel
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.kernel.outbound.http import HttpxClient
-from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.kernel.outbound.transport import trusted
 from bellcast.providers import apns, fcm, smtp, twilio, vendor_api, vonage
 from bellcast.providers.directory import VENDORS, new_provider

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from msgspec import Struct
 
+from bellcast.kernel.outbound import MAX_RESPONSE, DeliveryError, Response
 from bellcast.kernel.outbound.http import HttpxClient
-from bellcast.kernel.outbound.port import MAX_RESPONSE, DeliveryError, Response
 from bellcast.providers import fcm, telegram, twilio, vonage
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.types import AcceptedMessage, OutgoingMessage, Provider

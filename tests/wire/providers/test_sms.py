@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.kernel.outbound.http import HttpxClient
-from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import twilio, vonage
 from bellcast.providers.types import OutgoingMessage, Provider, Receipt, ReceiptRequest
 from tests.provider_setup import setup

@@ -13,7 +13,7 @@ import pytest
 
 from bellcast.channels.email import Email
 from bellcast.kernel import validation
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import smtp as smtp_provider
 from bellcast.providers.smtp import SMTPProvider, from_url
 from bellcast.providers.types import OutgoingMessage

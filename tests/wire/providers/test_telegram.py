@@ -2,8 +2,8 @@
 
 import pytest
 
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.kernel.outbound.http import HttpxClient
-from bellcast.kernel.outbound.port import DeliveryError
 from bellcast.providers import telegram
 from bellcast.providers.types import OutgoingMessage
 from tests.provider_setup import setup

@@ -7,9 +7,9 @@ import msgspec
 
 from bellcast.channels.types import Fanout
 from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, read
 from bellcast.kernel.db.script import Script, Statement, first
-from bellcast.kernel.db.table import StoreTable, read
-from bellcast.kernel.jobs.types import FANOUT, Job, new_job_params
+from bellcast.kernel.jobs import FANOUT, Job, new_job_params
 
 # Decodes the recipient keys in a column.
 decode_keys = msgspec.json.Decoder(frozenset[str]).decode

@@ -20,10 +20,10 @@ from bellcast.channels.types import (
     as_change,
 )
 from bellcast.kernel.db import columns, lists
+from bellcast.kernel.db.engine import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import KeysetList, RecentCounts
 from bellcast.kernel.db.script import STATEMENT_ROWS, ListCommand, LockKey, Params, Row, Script, Statement, chunks
-from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
-from bellcast.kernel.jobs.types import NORMAL, URGENT, Job, in_line, new_job_params
+from bellcast.kernel.jobs import NORMAL, URGENT, Job, in_line, new_job_params
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import EventReport, WebhookEvent
 

@@ -7,9 +7,9 @@ from msgspec import structs
 from bellcast.channels.types import MessageUpdate, SuppressedAddress
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, pages, read, write
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Params, Script, Statement
-from bellcast.kernel.db.table import StoreTable, pages, read, write
 from bellcast.recipients.types import Recipient
 
 _item = columns.reader(SuppressedAddress, tenant=lambda tenant: tenant or None, created_at=times.to_rfc3339)

@@ -22,8 +22,8 @@ from bellcast.inbox.types.inboxes import (
 )
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, on_table, read, write_to_inbox
 from bellcast.kernel.db.script import Params, Row, Script, ScriptCommand, Statement
-from bellcast.kernel.db.table import StoreTable, on_table, read, write_to_inbox
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Principal

@@ -28,6 +28,7 @@ from bellcast.inbox.types.sends import (
 )
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, on_table, read, write
 from bellcast.kernel.db.script import (
     MATERIALIZE_INBOXES,
     STATEMENT_ROWS,
@@ -43,7 +44,6 @@ from bellcast.kernel.db.script import (
     WriteCommand,
     chunks,
 )
-from bellcast.kernel.db.table import StoreTable, on_table, read, write
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.recipients import store as recipients

@@ -10,9 +10,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.kernel.brokers import history
+from bellcast.kernel.brokers import Broker, history
 from bellcast.kernel.brokers.history import EventId, HistoryPage, HistoryRule, KeepRules, PastEvents, TopicHistory
-from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import Event, LiveEvent, Stream
 

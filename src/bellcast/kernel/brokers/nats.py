@@ -18,10 +18,10 @@ from weakref import WeakValueDictionary
 import msgspec
 import structlog
 
+from bellcast.kernel.brokers import KEPT_PREFIX, LogUnsupported
 from bellcast.kernel.brokers import nats_wire as wire
 from bellcast.kernel.brokers.history import EventId
 from bellcast.kernel.brokers.nats_wire import Message, ProtocolError
-from bellcast.kernel.brokers.port import KEPT_PREFIX, LogUnsupported
 from bellcast.kernel.brokers.remote import PubSubMessage
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream

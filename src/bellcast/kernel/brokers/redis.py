@@ -20,9 +20,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
 
+from bellcast.kernel.brokers import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers.history import EventId, ids_up_to
 from bellcast.kernel.brokers.memory import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
-from bellcast.kernel.brokers.port import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers.remote import PubSubMessage
 from bellcast.kernel.concurrency import CallBatcher
 from bellcast.kernel.errors import Unavailable

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from bellcast.kernel.brokers.port import KEPT_PREFIX, Broker
+from bellcast.kernel.brokers import KEPT_PREFIX, Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import shared
 from bellcast.kernel.errors import SettingsError, Unavailable

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from bellcast.kernel.brokers import history
+from bellcast.kernel.brokers import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog, history
 from bellcast.kernel.brokers.history import (
     NO_HISTORY,
     CollectedEvents,
@@ -24,7 +24,6 @@ from bellcast.kernel.brokers.history import (
     TopicHistory,
 )
 from bellcast.kernel.brokers.memory import SWEEP_INTERVAL_SECONDS
-from bellcast.kernel.brokers.port import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import CallBatcher

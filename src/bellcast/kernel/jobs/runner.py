@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from bellcast.kernel.clock import Clock, TestClock
 from bellcast.kernel.errors import BellcastError, DiskFull, TenantErased, Unavailable
+from bellcast.kernel.jobs import END_OF_TIME, FANOUT, NORMAL, URGENT, Job, JobGroup, in_line, kind_of, line_of
 from bellcast.kernel.jobs.slots import Destination, Destinations, Room, TenantShares
 from bellcast.kernel.jobs.store import DeadJobEffect, Jobs
-from bellcast.kernel.jobs.types import END_OF_TIME, FANOUT, NORMAL, URGENT, Job, JobGroup, in_line, kind_of, line_of
 from bellcast.kernel.validation import storable
 
 log = structlog.get_logger(__name__)

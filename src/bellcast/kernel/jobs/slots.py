@@ -16,8 +16,8 @@ from msgspec import Struct, field
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.jobs.types import Job, JobGroup
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.jobs import Job, JobGroup
+from bellcast.kernel.outbound import DeliveryError
 
 log = structlog.get_logger(__name__)
 

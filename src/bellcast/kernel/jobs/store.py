@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import RecipientKey, Script, ScriptCommand, Statement
-from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
-from bellcast.kernel.jobs.types import Job, JobGroup, kind_of, new_job_params
+from bellcast.kernel.jobs import Job, JobGroup, kind_of, new_job_params
 
 LEASE_BYTES = 8
 # So many due jobs are read by their times, in 0.1 ms. Beyond, a walk visits all groups with jobs: those of 10,000 tenants in 16 ms

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.kernel.outbound.guard import AddressGuard, Resolver, open_socket
-from bellcast.kernel.outbound.port import DeliveryError
 
 
 class TestStep(Struct, frozen=True, kw_only=True):

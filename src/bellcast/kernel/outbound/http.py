@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from bellcast.kernel import concurrency
 from bellcast.kernel.errors import Unavailable, certificate_fault
+from bellcast.kernel.outbound import Response
 from bellcast.kernel.outbound.guard import AddressGuard, Resolver, open_socket
-from bellcast.kernel.outbound.port import Response
 
 if TYPE_CHECKING:  # imported with the first request
     import httpx

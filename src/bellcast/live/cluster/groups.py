@@ -17,7 +17,7 @@ from itertools import count
 
 from msgspec import Struct
 
-from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.brokers import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import Event, Stream
 from bellcast.live.cluster.members import Members

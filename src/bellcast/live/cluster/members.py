@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from msgspec import Struct
 
-from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.brokers import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import NODES, Event, node_stream

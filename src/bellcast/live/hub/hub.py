@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import InboxEvent
+from bellcast.kernel.brokers import Broker
 from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
-from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import SEPARATOR, Event, LiveEvent, Stream, topic_stream
 from bellcast.live.cluster.groups import Groups

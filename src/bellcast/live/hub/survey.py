@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from msgspec import Struct, field
 
-from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.brokers import Broker
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import Unavailable

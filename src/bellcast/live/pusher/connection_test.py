@@ -17,11 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.outbound import connection_steps
+from bellcast.kernel.outbound import Http, connection_steps
 from bellcast.kernel.outbound.connection_steps import TIMEOUT_SECONDS, ConnectionStep, StepFailed, TestReport
 from bellcast.kernel.outbound.guard import AddressGuard
 from bellcast.kernel.outbound.http import HttpClients
-from bellcast.kernel.outbound.port import Http
 from bellcast.live.framing import websocket
 from bellcast.live.pusher import signatures as pusher_signatures
 from bellcast.live.pusher.apps import PusherApp, PusherAppDirectory

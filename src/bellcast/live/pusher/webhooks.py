@@ -17,9 +17,9 @@ import structlog
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import RETRY_DEADLINE_MS, DestinationCall
 from bellcast.kernel.jobs.slots import Destination
-from bellcast.kernel.jobs.types import Job
 from bellcast.live.cluster.groups import KNOWN_MS
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.plugin import PusherConfig

@@ -27,8 +27,8 @@ from bellcast.kernel.db.script import (
 )
 from bellcast.kernel.errors import PreconditionFailed
 from bellcast.kernel.events import Event
+from bellcast.kernel.jobs import FANOUT, NORMAL, Job, new_job_params
 from bellcast.kernel.jobs.store import DeadJobEffect
-from bellcast.kernel.jobs.types import FANOUT, NORMAL, Job, new_job_params
 from bellcast.webhooks import store as webhook_events
 from bellcast.workflows.types import runs as run_state
 from bellcast.workflows.types.runs import SCHEDULES, CounterKey, CounterUpdate, RunCommit, StoredRun, TriggerRequest

@@ -8,10 +8,10 @@ from bellcast.channels.store import fanouts, messages
 from bellcast.documents import store as documents
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import Params, Script, ScriptCommand, Statement, fetch, first
-from bellcast.kernel.db.table import StoreTable, on_table, pages, read, read_in_background, write
-from bellcast.kernel.jobs.types import Job, new_job_params
+from bellcast.kernel.jobs import Job, new_job_params
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import EventReport, no_report
 from bellcast.workflows.store import run_commits

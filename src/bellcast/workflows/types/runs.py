@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.types import Fanout, State
 from bellcast.inbox.types.sends import Claim, SendRequest
-from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.jobs import Job
 from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows.types.run_details import RunStatus, StepStatus
 

@@ -8,10 +8,9 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from bellcast.kernel.brokers import remote_history
+from bellcast.kernel.brokers import LogRead, NewEntry, ReadKind, StoredEntry, TopicLog, remote_history
 from bellcast.kernel.brokers.history import DEFAULT_HISTORY, EventId, parse_rules
 from bellcast.kernel.brokers.nats_log import NatsLog
-from bellcast.kernel.brokers.port import LogRead, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
 from bellcast.kernel.errors import Unavailable

@@ -16,8 +16,8 @@ from bellcast.kernel.db import statements
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import connect
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.store import FEW_DUE
-from bellcast.kernel.jobs.types import Job
 from bellcast.live.resume import NO_REVISION
 from tests.clock import FakeClock
 from tests.contract.app import App

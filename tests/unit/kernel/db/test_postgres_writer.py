@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.kernel.db.postgres_writer import MAX_TASKS, PostgresWriter
+from bellcast.kernel.db.postgres import MAX_TASKS, PostgresWriter
 from bellcast.kernel.db.script import Script, ScriptCommand
 from bellcast.kernel.db.writer import QueuedCommand
 from tests.clock import FakeClock

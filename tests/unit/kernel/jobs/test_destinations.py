@@ -19,7 +19,7 @@ from bellcast.kernel.jobs.slots import (
     Destinations,
     server_of,
 )
-from bellcast.kernel.outbound.port import DeliveryError
+from bellcast.kernel.outbound import DeliveryError
 from tests.clock import FakeClock
 
 TIMEOUTS = [Unavailable("slow", is_timeout=True), DeliveryError("slow", is_temporary=True, is_timeout=True)]

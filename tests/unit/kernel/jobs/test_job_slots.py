@@ -2,8 +2,8 @@
 
 from collections import Counter
 
+from bellcast.kernel.jobs import NORMAL, Job, JobGroup
 from bellcast.kernel.jobs.slots import TENANT_SLOTS, Room, TenantShares
-from bellcast.kernel.jobs.types import NORMAL, Job, JobGroup
 
 
 def group(tenant: str, kind: str = "k") -> JobGroup:

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.jobs import runner
+from bellcast.kernel.jobs import NORMAL, URGENT, Job, JobGroup, in_line, runner
 from bellcast.kernel.jobs.runner import (
     LEASE_MS,
     PAGE,
@@ -25,7 +25,6 @@ from bellcast.kernel.jobs.runner import (
     PageOutcome,
 )
 from bellcast.kernel.jobs.slots import JOBS_PER_SLOT, TENANT_SLOTS, Destination
-from bellcast.kernel.jobs.types import NORMAL, URGENT, Job, JobGroup, in_line
 from tests.clock import FakeClock
 
 

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from bellcast.kernel.identities import Project
-from bellcast.kernel.outbound.port import Response
+from bellcast.kernel.outbound import Response
 from bellcast.live.pusher.apps import PusherApp
 from bellcast.live.pusher.connection_test import PusherTest
 from bellcast.live.pusher.plugin import PusherConfig

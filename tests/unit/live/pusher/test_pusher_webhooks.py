@@ -13,8 +13,8 @@ from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.identities import Project
+from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.kernel.jobs.types import Job
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
