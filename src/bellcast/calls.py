@@ -45,7 +45,7 @@ class Refused(Exception):
 class CallBackend(Protocol):
     """Handles calls."""
 
-    def has(self, name: str, namespace: str = ROOT) -> bool:
+    def has(self, name: str) -> bool:
         """True if a handler with that name may exist. If False, connections cause no call."""
 
     def has_namespace(self, namespace: str) -> bool:
@@ -244,7 +244,7 @@ class Handlers:
 
         return register
 
-    def has(self, name: str, namespace: str = ROOT) -> bool:
+    def has(self, name: str) -> bool:
         return name in self._functions
 
     def has_namespace(self, namespace: str) -> bool:
@@ -459,7 +459,7 @@ class HttpCallback:
         self._clock = clock
         self._failed_until: dict[tuple[str | None, str], int] = {}  # by URL and name: until when they are not sent
 
-    def has(self, name: str, namespace: str = ROOT) -> bool:
+    def has(self, name: str) -> bool:
         return self._url() is not None  # the rest is decided by each call
 
     def has_namespace(self, namespace: str) -> bool:

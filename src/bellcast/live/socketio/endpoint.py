@@ -39,8 +39,6 @@ log = structlog.get_logger(__name__)
 WARNING_INTERVAL_SECONDS = 60.0
 # Headers that later namespaces need. Others are dropped, because they would be most of a connection's memory.
 RETAINED_HEADERS = (b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site")
-# The app may have a `connect` handler for some namespace, if not for `/`.
-ANY_NAMESPACE = "/*"
 NO_PARAMETERS: Mapping[str, str] = {}
 # Limit of those headers. Credentials are far smaller, and most proxies refuse longer header lines.
 MAX_RETAINED_BYTES = 8_192
@@ -196,7 +194,7 @@ class SocketIOEndpoint(Struct, eq=False):
             header_values=dict(headers),
             parameter_values=NO_PARAMETERS,
             # As JSON, because two dictionaries would take three times the memory.
-            app_handshake=msgspec.json.encode(request.for_app()) if self.live.app.has(CONNECT, ANY_NAMESPACE) else b"",
+            app_handshake=msgspec.json.encode(request.for_app()) if self.live.app.has(CONNECT) else b"",
         )
 
     # --- request validation

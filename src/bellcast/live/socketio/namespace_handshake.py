@@ -157,7 +157,7 @@ class NamespaceHandshake:
         if pid is not None:
             connection.id = pid.sid  # keeps the id that the app has stored
         context = self._dispatcher.context_for(connection)
-        has_handler = self._dispatcher.app.has(calls.CONNECT, connection.namespace)
+        has_handler = self._dispatcher.app.has(calls.CONNECT)
         if has_handler and await self._call_connect(context, connection, auth):
             auth_error = None
         if auth_error is not None:
