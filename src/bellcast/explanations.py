@@ -72,7 +72,14 @@ async def of_recipient(ctx: ApiContext, tenant: str, recipient: str, since: date
             )
         return Explanation(verdict="unknown_recipient", text=text)
     items, explained, connections, facts = await _recent(ctx, tenant, recipient, start)
-    presence = _presence(connections)
+    ends = [one for one in connections if one.closed_at is not None]
+    presence = "The recipient is not connected."
+    if len(ends) < len(connections):
+        presence = "The recipient is connected now."
+    elif ends:
+        last_end = max(ends, key=lambda one: one.closed_at or 0)
+        at = _utc(times.to_rfc3339(last_end.closed_at or 0))
+        presence = f"The recipient has not been connected since {at}: {last_end.reason}."
     run = await _last_run(ctx, tenant, recipient, items[0] if items else None, start)
     if items:
         text = f"The last notification was sent at {_utc(items[0].notification.created_at)}."
@@ -186,16 +193,6 @@ async def simulation_causes(ctx: ApiContext, tenant: str) -> dict[Channel, Simul
 def _fact(at: int, what: str, detail: str | None, rule: str | None = None) -> Fact:
     text = what if detail is None else f"{what}: {detail}"
     return Fact(at=times.to_rfc3339(at), what=what, detail=detail, rule=rule, text=text)
-
-
-def _presence(connections: Sequence[ConnectionInfo]) -> str:
-    is_open = [one for one in connections if one.closed_at is None]
-    if is_open:
-        return "The recipient is connected now."
-    ended = max((one for one in connections if one.closed_at), key=lambda one: one.closed_at or 0, default=None)
-    if ended is None or ended.closed_at is None:
-        return "The recipient is not connected."
-    return f"The recipient has not been connected since {_utc(times.to_rfc3339(ended.closed_at))}: {ended.reason}."
 
 
 def _ordered(facts: Sequence[Fact], since: datetime) -> list[Fact]:

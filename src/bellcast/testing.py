@@ -128,27 +128,25 @@ class RecordingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             request.method, request.url, headers=headers, content=content, extensions=request.extensions
         )
         response = self._inner.handle_request(request)
-        if request.method == "POST" and response.is_success:
-            self._record(request, response)
+        if request.method != "POST" or not response.is_success:
+            return response
+        match request.url.path:
+            case "/v1/notifications":
+                self._add(json.loads(content), headers.get(KEY_HEADER))
+            case "/v1/notifications/bulk":
+                results = response.json()["results"]
+                for line, result in zip(map(json.loads, content.splitlines()), results, strict=True):
+                    if result.get("error") is None:
+                        self._add(line, line.get("idempotency_key"))
+            case "/v1/events":
+                body = json.loads(content)
+                to = body.get("topic") or body.get("topics") or {"recipient": body.get("recipient")}
+                self.events.append(PublishedEvent(to, body["name"], body.get("data"), body.get("tenant")))
         return response
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
         return await asyncio.to_thread(self.handle_request, request)
-
-    def _record(self, request: httpx.Request, response: httpx.Response) -> None:
-        match request.url.path:
-            case "/v1/notifications":
-                self._add(json.loads(request.content), request.headers.get(KEY_HEADER))
-            case "/v1/notifications/bulk":
-                lines = [json.loads(line) for line in request.content.splitlines()]
-                for line, result in zip(lines, response.json()["results"], strict=True):
-                    if result.get("error") is None:
-                        self._add(line, line.get("idempotency_key"))
-            case "/v1/events":
-                body = json.loads(request.content)
-                to = body.get("topic") or body.get("topics") or {"recipient": body.get("recipient")}
-                self.events.append(PublishedEvent(to, body["name"], body.get("data"), body.get("tenant")))
 
     def _add(self, draft: dict[str, Any], key: str | None) -> None:
         if key is not None:

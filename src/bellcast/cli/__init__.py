@@ -6,7 +6,6 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -53,55 +52,35 @@ COMMANDS = (
 MODULES = {name: module for module, names in COMMANDS for name in names.split()}
 
 # The commands of a dialect are in its folder.
-DIALECT_MODULES = sorted((Path(__file__).parents[1] / "live").glob("*/cli.py"))
-
-
-class CommandsByName(Mapping[str, Any]):
-    """All commands by name. A command is imported when it is used: most starts need one."""
-
-    def __init__(self) -> None:
-        self._imported: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._imported and name in MODULES:
-            self._import(f"{__name__}.{MODULES[name]}")
-        elif name not in self._imported:
-            self._import_dialects()
-        return self._imported[name]
-
-    def _import(self, module: str) -> None:
-        self._imported.update(typer.main.get_group(importlib.import_module(module).app).commands)
-
-    def _import_dialects(self) -> None:
-        for file in DIALECT_MODULES:
-            self._import(f"bellcast.live.{file.parent.name}.cli")
-
-    def __iter__(self) -> Iterator[str]:
-        self._import_dialects()
-        return iter({**MODULES, **self._imported})
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
+DIALECT_MODULES = [
+    f"bellcast.live.{file.parent.name}.cli" for file in sorted((Path(__file__).parents[1] / "live").glob("*/cli.py"))
+]
 
 
 class AllCommands(options.CliGroup):
-    """All commands: those of the first week, then the others by group."""
-
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        self.commands = CommandsByName()  # type: ignore[assignment]  # typer declares a dict, and only reads it
+    """All commands: those of the first week, then the others by group. A command is imported when it is used: most starts need one."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*FIRST_WEEK, *(name for name in super().list_commands(ctx) if name not in FIRST_WEEK)]
+        self._import(*dict.fromkeys(f"{__name__}.{module}" for module in MODULES.values()), *DIALECT_MODULES)
+        self.commands = {name: self.commands[name] for name in {**MODULES, **self.commands}}
+        return [*FIRST_WEEK, *(name for name in self.commands if name not in FIRST_WEEK)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command, in the panel that the list of commands shows it in."""
+        if cmd_name not in self.commands and cmd_name in MODULES:
+            self._import(f"{__name__}.{MODULES[cmd_name]}")
+        elif cmd_name not in self.commands:
+            self.list_commands(ctx)  # of a dialect; for a wrong name, typer suggests one of all
         command: Any = super().get_command(ctx, cmd_name)
         if cmd_name in FIRST_WEEK:
             command.rich_help_panel = "First week"
         elif command is not None and not command.rich_help_panel.startswith(MORE):
             command.rich_help_panel = f"{MORE}{command.rich_help_panel.lower()}"
         return command
+
+    def _import(self, *modules: str) -> None:
+        for module in modules:
+            self.commands.update(typer.main.get_group(importlib.import_module(module).app).commands)
 
 
 MORE = "More: "
@@ -143,17 +122,12 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes the rest of the output when it exits
         output.fail(f"the output cannot be written: {error.strerror}.", 1)
     except ValueError as error:
-        output.fail(_invalid_value(error), 2)
+        from bellcast.client import InvalidArgument
+
+        if isinstance(error, InvalidArgument):
+            output.fail(f"{error}; nothing was sent.", 2)
+        if isinstance(error, UnicodeEncodeError | UnicodeDecodeError) and error.encoding == "utf-8":
+            output.fail("a text is not valid UTF-8; pass UTF-8. Nothing was sent.", 2)
+        raise
     except typer.Abort:
         output.fail("Stopped.", 1)
-
-
-def _invalid_value(error: ValueError) -> str:
-    """Return the message for a value that the client refuses or that is not UTF-8. Raises any other error again."""
-    from bellcast.client import InvalidArgument
-
-    if isinstance(error, InvalidArgument):
-        return f"{error}; nothing was sent."
-    if isinstance(error, UnicodeEncodeError | UnicodeDecodeError) and error.encoding == "utf-8":
-        return "a text is not valid UTF-8; pass UTF-8. Nothing was sent."
-    raise error

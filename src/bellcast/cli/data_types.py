@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from bellcast.cli import options, output
+from bellcast.cli import objects, options, output
 from bellcast.cli.output import CommandError
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -39,7 +39,18 @@ def types(
         raise CommandError(f"there are no types for {language!r}", f"choose one of: {', '.join(LANGUAGES)}")
     if check and out is None:
         raise typer.BadParameter("needs --out", param_hint="--check")
-    workflows, of_types = _definitions(ctx, source)
+    kinds = ("workflows", "types")
+    if source is None:
+        with options.server(ctx) as client:
+            lists = [objects.every_page(getattr(client, kind).list, kind, None) for kind in kinds]
+        workflows, of_types = ({one["key"]: one for one in of_kind} for of_kind in lists)
+    else:
+        files = [[file for file in sorted((source / kind).glob("*")) if file.suffix in SUFFIXES] for kind in kinds]
+        if not any(files):
+            raise CommandError(
+                f"{source} has no workflows and no types", "name the folder that contains workflows/ and types/"
+            )
+        workflows, of_types = (dict(map(objects.read_object, of_kind)) for of_kind in files)
     without = {key: one.get("data") for key, one in of_types.items()}
     # A workflow without a schema has that of its type.
     schemas = {key: one.get("data") or without.get(one.get("type")) for key, one in workflows.items()}
@@ -51,23 +62,6 @@ def types(
         output.done(f"Wrote {out}")
     elif not out.exists() or out.read_bytes() != code.encode():
         raise CommandError(f"{out} is not current", f"run bellcast types {language} --out {out}")
-
-
-def _definitions(ctx: typer.Context, folder: Path | None) -> list[dict[str, Any]]:
-    """Return the workflows and the types by key, of the server or of a folder."""
-    from bellcast.cli import objects
-
-    kinds = ("workflows", "types")
-    if folder is None:
-        with options.server(ctx) as client:
-            lists = [objects.every_page(getattr(client, kind).list, kind, None) for kind in kinds]
-        return [{one["key"]: one for one in objects} for objects in lists]
-    files = [[file for file in sorted((folder / kind).glob("*")) if file.suffix in SUFFIXES] for kind in kinds]
-    if not any(files):
-        raise CommandError(
-            f"{folder} has no workflows and no types", "name the folder that contains workflows/ and types/"
-        )
-    return [dict(map(objects.read_object, of_kind)) for of_kind in files]
 
 
 WORDS = re.compile(r"[A-Za-z0-9]+")

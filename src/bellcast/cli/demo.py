@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.examples.demo.servers import ServerUrls
     from bellcast.kernel.identities import Project
     from bellcast.live_feed import ServedRequest
-    from bellcast.settings.table import ServerSettings
+    from bellcast.settings.table import ServerSettings, Settings
 
 EPILOG = """\
 [dim]Examples[/]
@@ -109,11 +109,10 @@ def demo(
         values = {**flags, "data": data, "port": server_port}
         settings = load(values, {})
         logs.configure(settings.server)
-        _write_past(settings.store.path, past)
         credentials = project(settings)[0]
         server = DemoServer(values, servers.urls, is_busy=busy)
         pages[-1].controls = {"reset": reset, "kill": server.kill}
-        loading = _busy_loader(credentials, past) if busy else None
+        loading = _busy_loader(settings, credentials, past) if busy else None
 
         def ready(url: str, setup_code: str | None) -> None:
             for demo_app in pages:
@@ -142,20 +141,15 @@ def demo(
         os.execv(sys.executable, [sys.executable, "-m", "bellcast", "demo", *arguments])  # noqa: S606  the arguments are constant
 
 
-def _write_past(path: Path, rows: int) -> None:
-    """Write the notifications of `--busy` before the server opens its database."""
-    if rows == 0:
-        return
+def _busy_loader(settings: "Settings", project: "Project", rows: int) -> "BusyLoader":
+    """Write the notifications of `--busy` before the server opens its database, and return what sends more."""
     from bellcast.examples.demo import history
-
-    output.note(f"Writing {rows:,} notifications of the last 30 days to {path}.")
-    with output.progress("Writing notifications") as show:
-        history.write(path, rows, show)
-
-
-def _busy_loader(project: "Project", rows: int) -> "BusyLoader":
     from bellcast.examples.demo.busy import BusyLoader  # needs the extra `demo`
 
+    if rows:
+        output.note(f"Writing {rows:,} notifications of the last 30 days to {settings.store.path}.")
+        with output.progress("Writing notifications") as show:
+            history.write(settings.store.path, rows, show)
     return BusyLoader(str(project.secret), project.key, rows)
 
 

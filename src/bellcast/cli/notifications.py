@@ -91,14 +91,19 @@ def notify(
     from bellcast.cli import objects
     from bellcast.client import notifications
 
-    recipient, title = _recipient_and_title(words or [], bool(to_topic or to_role or all_), template is not None)
+    has_audience, words = bool(to_topic or to_role or all_), words or []
+    recipient = None if has_audience or not words else words[0]
+    titles = words if has_audience else words[1:]
+    if (recipient is None and not has_audience) or len(titles) > 1 or not (titles or template):
+        expected = "only a title with --to-topic, --to-role and --all" if has_audience else "a recipient and a title"
+        raise typer.BadParameter(f"expected {expected}; quote a title of several words", param_hint="TITLE")
     audiences = {"topic": to_topic, "role": to_role, "all": all_ or None}
     chosen = {name: value for name, value in audiences.items() if value is not None}
     if len(chosen) > 1:
         raise typer.BadParameter("expected only one of --to-topic, --to-role and --all")
     to: Any = recipient or chosen
     fields: Any = {
-        "title": title,
+        "title": titles[0] if titles else None,
         "body": sys.stdin.read().rstrip("\n") if body == "-" else body,
         "type": type,
         "priority": priority,
@@ -130,17 +135,6 @@ def notify(
         output.done(f"Announced to {audience}", sent.id)
     else:
         output.done(f"Sent to {to}", sent.id)
-
-
-def _recipient_and_title(words: list[str], has_audience: bool, has_template: bool) -> tuple[str | None, str | None]:
-    """Return the recipient, None with an audience option, and the title, which a template can supply."""
-    expected = 1 if has_audience else 2
-    if len(words) == expected:
-        return (None, words[0]) if has_audience else (words[0], words[1])
-    if has_template and len(words) == expected - 1:
-        return (None if has_audience else words[0]), None
-    arguments = "only a title with --to-topic, --to-role and --all" if has_audience else "a recipient and a title"
-    raise typer.BadParameter(f"expected {arguments}; quote a title of several words", param_hint="TITLE")
 
 
 # --- import

@@ -18,7 +18,6 @@ from bellcast.cli import output
 if TYPE_CHECKING:  # imported late, see the module's docstring
     from bellcast.client import Bellcast as Bellcast  # also for the commands
     from bellcast.settings import Settings
-    from bellcast.settings.table import Setting
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -88,24 +87,20 @@ class CompactHelp:
         return params
 
 
-class CliCommand(CompactHelp, TyperCommand):
-    """A command. Its usage shows the arguments' metavars unchanged."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the parts of the usage, such as `[OPTIONS] RECIPIENT`."""
-        arguments = [param.metavar for param in self.get_params(ctx) if param.param_type_name == "argument"]
-        return [self.options_metavar or "", *arguments]
-
-
 class CliGroup(CompactHelp, TyperGroup):
     """A group of commands."""
 
 
-class SettingsCommand(CliCommand):
-    """A command that also takes settings as options, which `flags` returns."""
+class CliCommand(CompactHelp, TyperCommand):
+    """A command that may also take settings as options, which `flags` returns."""
 
     names: ClassVar[tuple[str, ...]] = ()
     groups: ClassVar[tuple[str, ...]] = ()
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the parts of the usage, such as `[OPTIONS] RECIPIENT`. The arguments' metavars are unchanged."""
+        arguments = [param.metavar for param in self.get_params(ctx) if param.param_type_name == "argument"]
+        return [self.options_metavar or "", *arguments]
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the command's parameters, the settings, and --help last. A server's own options are the rarer ones."""
@@ -130,12 +125,12 @@ class SettingsCommand(CliCommand):
             option.hidden = was_hidden
 
     def _options(self) -> Sequence[Any]:
-        return setting_options(self.names, self.groups)
+        return setting_options(self.names, self.groups) if self.names or self.groups else ()
 
 
-def with_settings(*names: str, groups: tuple[str, ...] = ()) -> type[SettingsCommand]:
+def with_settings(*names: str, groups: tuple[str, ...] = ()) -> type[CliCommand]:
     """Return a command class that takes these settings and the settings of these groups."""
-    return type("SettingsCommand", (SettingsCommand,), {"names": names, "groups": groups})
+    return type("SettingsCommand", (CliCommand,), {"names": names, "groups": groups})
 
 
 # A command that sends requests to a server.
@@ -240,25 +235,24 @@ def setting_options(names: tuple[str, ...], groups: tuple[str, ...]) -> Sequence
     few = [(setting, "Settings") for setting in table.TABLE if setting.name in names]
     many = [(setting, panel) for group, panel in panels(*groups).items() for setting in table.GROUPS[group]]
     hidden = panels(*HIDDEN_GROUPS).values()
-    return [
-        _option(setting, defaults[setting.variable], panel, hidden=panel in hidden)
-        for setting, panel in few + many
-        if not setting.is_secret
-    ]
-
-
-def _option(setting: "Setting", default: str, panel: str, *, hidden: bool) -> TyperOption:
-    is_flag = setting.parse.__name__ == "boolean" and default == "off"
-    shown = f" [dim]\\[default: {_escaped(default)}][/]" if default and not is_flag else ""
-    return TyperOption(
-        param_decls=[setting.key, setting.flag],
-        help=f"{_escaped(setting.description)} [dim yellow]\\[{setting.variable}][/]{shown}",
-        metavar="" if is_flag else METAVARS.get(setting.parse.__name__, setting.parse.__name__.upper()),
-        type=bool if is_flag else str,
-        is_flag=is_flag,
-        rich_help_panel=panel,
-        hidden=hidden,
-    )
+    found = []
+    for setting, panel in few + many:
+        if setting.is_secret:
+            continue
+        default, parser = defaults[setting.variable], setting.parse.__name__
+        is_flag = parser == "boolean" and default == "off"
+        shown = f" [dim]\\[default: {_escaped(default)}][/]" if default and not is_flag else ""
+        one = TyperOption(
+            param_decls=[setting.key, setting.flag],
+            help=f"{_escaped(setting.description)} [dim yellow]\\[{setting.variable}][/]{shown}",
+            metavar="" if is_flag else METAVARS.get(parser, parser.upper()),
+            type=bool if is_flag else str,
+            is_flag=is_flag,
+            rich_help_panel=panel,
+            hidden=panel in hidden,
+        )
+        found.append(one)
+    return found
 
 
 @cache

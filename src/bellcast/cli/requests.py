@@ -263,46 +263,39 @@ class TailOutput:
             if frame.name != "heartbeat":
                 print(msgspec.json.encode({"type": frame.name, **frame.fields}).decode(), flush=True)
             return
-        line = self._line(frame.name, frame.fields)
-        if line is not None:
-            output.out().print(line)
-        if "unread" in frame.fields:
-            self.state.update(
-                f"[bold]{self._recipient}[/]  {frame.fields['unread']} unread  [dim]live, Ctrl-C stops[/]"
-            )
-
-    def _line(self, name: str, fields: dict[str, Any]) -> Text | None:
-        import msgspec
-
-        one = fields.get("notification") or {}
+        fields, one = frame.fields, frame.fields.get("notification") or {}
         if one:
             self._titles[one["id"]] = one["title"]
-        match name:
+        line: Text | None = None
+        match frame.name:
             case "ready" if fields["refused"]:
                 refused = [
                     f"not following {output.plain(of['topic'])}: {output.plain(of['message'])}"
                     for of in fields["refused"]
                 ]
-                return Text("\n".join(refused), "yellow")
+                line = Text("\n".join(refused), "yellow")
             case "notification":
-                return _notification(one)
+                line = _notification(one)
             case "notification-update":
                 state = next((state for state in ("archived", "read", "seen") if one[f"{state}_at"]), "unread")
-                return _note("✓", f"{one['title']}: {state}")
+                line = _note("✓", f"{one['title']}: {state}")
             case "notification-delete":
-                return _note("✗", f"{self._titles.pop(fields['id'], fields['id'])}: deleted")
+                line = _note("✗", f"{self._titles.pop(fields['id'], fields['id'])}: deleted")
             case "counts" if "changed" in fields:
-                return _note("✓", f"{'all' if fields['ids'] == 'all' else len(fields['ids'])} {fields['changed']}")
+                line = _note("✓", f"{'all' if fields['ids'] == 'all' else len(fields['ids'])} {fields['changed']}")
             case "reset":
-                return _note("↻", "too many changes were missed: the newest notifications again")
+                line = _note("↻", "too many changes were missed: the newest notifications again")
             case "event":
                 topic, event = output.plain(fields.get("topic") or "you"), output.plain(fields["name"])
                 data = output.plain(msgspec.json.encode(fields["data"]).decode())
-                return Text.assemble(" " * 14, ("⚡ ", "magenta"), (f"{topic} ", "dim"), event, f" {data}")
+                line = Text.assemble(" " * 14, ("⚡ ", "magenta"), (f"{topic} ", "dim"), event, f" {data}")
             case "presence":
                 changes = [f"{of['recipient']} {change}" for change in ("joined", "left") for of in fields[change]]
-                return _note("◦", f"{fields['topic']}: {', '.join(changes)}")
-        return None
+                line = _note("◦", f"{fields['topic']}: {', '.join(changes)}")
+        if line is not None:
+            output.out().print(line)
+        if "unread" in fields:
+            self.state.update(f"[bold]{self._recipient}[/]  {fields['unread']} unread  [dim]live, Ctrl-C stops[/]")
 
 
 def _notification(one: dict[str, Any]) -> Text:

@@ -181,6 +181,11 @@ def env(
     format: Annotated[Literal["shell", "dotenv"], options.option("shell|dotenv", "The form of the lines.")] = "shell",
 ) -> Iterator[Any]:
     """Print the server's URL and credentials, for a shell or a file .env."""
+    import httpx
+    import msgspec
+
+    from bellcast.client.request import UNDECODABLE
+    from bellcast.client.responses import ServerHealth
     from bellcast.settings import existing_project, url
 
     settings = options.settings(ctx)
@@ -191,8 +196,20 @@ def env(
             "start `bellcast serve` with this folder once, pass the server's folder with --data, or set BELLCAST_PROJECT",
         )
     where = url(settings)
-    if settings.client.url is None:
-        _require_own(where, project.key)
+    if settings.client.url is None:  # it may be that of another server, or of none yet
+        try:
+            response = httpx.get(f"{where}/healthz", timeout=3, trust_env=False)
+            found = msgspec.json.decode(response.content, type=ServerHealth).project
+        except httpx.HTTPError:
+            output.note(f"No server responds at {where} yet: start `bellcast serve`.")
+            found = project.key
+        except UNDECODABLE:
+            found = None
+        if found != project.key:
+            raise CommandError(
+                f"another server responds at {where}: it is not that of the project {project.key}",
+                "start yours with `bellcast serve --port NUMBER`, or pass its address with --url",
+            )
     variables = {
         "BELLCAST_URL": where,
         "BELLCAST_PROJECT": f"{project.id}:{project.key}:{project.secret}",
@@ -203,27 +220,3 @@ def env(
         print(f"export {name}={shlex.quote(value)}" if format == "shell" else f"{name}={value}")
     if format == "shell" and output.out().is_terminal:
         output.note('# To set them in this shell, run: eval "$(bellcast env)"')
-
-
-def _require_own(where: str, key: str) -> None:
-    """Refuse the address of another server, and warn if no server responds there yet."""
-    import httpx
-    import msgspec
-
-    from bellcast.client.request import UNDECODABLE
-    from bellcast.client.responses import ServerHealth
-
-    try:
-        found = msgspec.json.decode(
-            httpx.get(f"{where}/healthz", timeout=3, trust_env=False).content, type=ServerHealth
-        ).project
-    except httpx.HTTPError:
-        output.note(f"No server responds at {where} yet: start `bellcast serve`.")
-        return
-    except UNDECODABLE:
-        found = None
-    if found != key:
-        raise CommandError(
-            f"another server responds at {where}: it is not that of the project {key}",
-            "start yours with `bellcast serve --port NUMBER`, or pass its address with --url",
-        )

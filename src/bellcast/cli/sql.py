@@ -59,7 +59,7 @@ app = typer.Typer()
 sql = options.group(app, "sql", HELP, EPILOG)
 
 
-class SqlCommand(options.SettingsCommand):
+class SqlCommand(options.CliCommand):
     """A command on the app's PostgreSQL."""
 
     names = ("DATABASE_URL", "STORE")

@@ -41,11 +41,20 @@ def migrate(ctx: typer.Context, source: From = None) -> Iterator[Any]:
     from bellcast.kernel.db.migrations import sqlite as migrations
     from bellcast.kernel.db.sqlite import SqliteEngine
     from bellcast.settings import credentials
+    from bellcast.settings.table import FILE
 
     settings = options.settings(ctx)
     logs.configure(settings.server)
     if source is not None:
-        yield from _move(source, settings)
+        if settings.store.is_file:
+            raise CommandError("--from moves a store to PostgreSQL", "pass the database with --store postgresql://…")
+        url, file = _database(settings), source / FILE if source.is_dir() else source
+        from bellcast.kernel.db import postgres_copies
+
+        with output.progress(f"Moving {file}") as progress:
+            counts = asyncio.run(postgres_copies.transfer(file, url, progress))
+        yield {"moved": str(file), "rows": counts}
+        output.done(f"{file} was moved to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
         return
     if settings.store.is_file:
         store = str(settings.store.path)
@@ -80,22 +89,6 @@ def _database(settings: "Settings") -> str:
 
     adapters.need_postgres()
     return settings.store.url or ""
-
-
-def _move(source: Path, settings: "Settings") -> Iterator[Any]:
-    import asyncio
-
-    from bellcast.settings.table import FILE
-
-    if settings.store.is_file:
-        raise CommandError("--from moves a store to PostgreSQL", "pass the database with --store postgresql://…")
-    url, file = _database(settings), source / FILE if source.is_dir() else source
-    from bellcast.kernel.db import postgres_copies
-
-    with output.progress(f"Moving {file}") as progress:
-        counts = asyncio.run(postgres_copies.transfer(file, url, progress))
-    yield {"moved": str(file), "rows": counts}
-    output.done(f"{file} was moved to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
 
 
 def version(path: Path) -> int:
@@ -174,46 +167,37 @@ def restore(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing store. Its data is lost.")] = False,
 ) -> Iterator[Any]:
     """Replace the store with a backup."""
+    import asyncio
+
     from bellcast.cli import logs
+    from bellcast.kernel.db import backup as sqlite_backup
 
     settings = options.settings(ctx)
     logs.configure(settings.server)
     if (file is None) is not positions:
         raise typer.BadParameter("pass either a file or --positions", param_hint="FILE")
     if file is None:
-        yield from _renew_positions(settings)
+        store = str(settings.store.path) if settings.store.is_file else "the PostgreSQL store"
+        if settings.store.is_file:
+            sqlite_backup.renew_positions(settings.store.path)
+        else:
+            url = _database(settings)
+            from bellcast.kernel.db import postgres_copies
+
+            asyncio.run(postgres_copies.renew_positions(url))
+        yield {"store": store}
+        output.done(f"All positions in {store} are unknown now: each client refetches its inbox.")
         return
     if file.exists() and not file.is_file():
         raise CommandError(f"{file} is not a file", "pass a file created by `bellcast backup`")
-    if checked_version(file) == 0:
+    try:
+        found = version(file)
+    except Unavailable as damaged:
+        raise CommandError(f"{file}: {damaged.detail}", "pass another backup") from None
+    if found == 0:
         state = "is not a backup" if file.exists() and file.stat().st_size else "is empty or does not exist"
         raise CommandError(f"{file} {state}", "pass a file created by `bellcast backup`")
     yield from (_into_file if settings.store.is_file else _into_database)(settings, file, force=force)
-
-
-def _renew_positions(settings: "Settings") -> Iterator[Any]:
-    import asyncio
-
-    from bellcast.kernel.db import backup as sqlite_backup
-
-    if settings.store.is_file:
-        sqlite_backup.renew_positions(settings.store.path)
-    else:
-        url = _database(settings)
-        from bellcast.kernel.db import postgres_copies
-
-        asyncio.run(postgres_copies.renew_positions(url))
-    store = str(settings.store.path) if settings.store.is_file else "the PostgreSQL store"
-    yield {"store": store}
-    output.done(f"All positions in {store} are unknown now: each client refetches its inbox.")
-
-
-def checked_version(file: Path) -> int:
-    """Return the version of a backup. Raises CommandError if it is damaged."""
-    try:
-        return version(file)
-    except Unavailable as damaged:
-        raise CommandError(f"{file}: {damaged.detail}", "pass another backup") from None
 
 
 def _into_database(settings: "Settings", file: Path, *, force: bool) -> Iterator[Any]:

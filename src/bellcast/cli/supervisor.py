@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -115,11 +115,19 @@ class Supervisor:
 
     def run(self, host: str, port: int) -> int:
         """Run until SIGTERM or SIGINT and return the exit status. Raises OSError if the port is not available."""
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)  # fails if another server listens, which SO_REUSEPORT would not
+            number: int = probe.getsockname()[1]
         with (
             # of the workers' sockets: accessible to this user only
             tempfile.TemporaryDirectory(prefix="bellcast-", ignore_cleanup_errors=True) as folder,
-            _reserved(host, port) as number,
+            socket.socket(family, socket.SOCK_STREAM) as reserved,
         ):
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reserved.bind((address[0], number))
             asyncio.run(self.supervise(number, Path(folder)))
         return self._status
 
@@ -203,18 +211,3 @@ class Supervisor:
         """Wait before a worker starts in place of one that failed; not while stopping."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), RESTART_DELAY)
-
-
-@contextlib.contextmanager
-def _reserved(host: str, port: int) -> Iterator[int]:
-    """Reserve the port and yield its number."""
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)  # fails if another server listens, which SO_REUSEPORT would not
-        number: int = probe.getsockname()[1]
-    with socket.socket(family, socket.SOCK_STREAM) as shared:
-        shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        shared.bind((address[0], number))
-        yield number

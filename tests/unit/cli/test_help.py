@@ -11,7 +11,8 @@ COLUMNS = 78
 
 def commands(path, command):
     yield path, command
-    for name, inner in getattr(command, "commands", {}).items():
+    for name in command.list_commands(None) if hasattr(command, "commands") else ():
+        inner = command.get_command(None, name)
         yield from commands(f"{path} {name}", inner)
 
 

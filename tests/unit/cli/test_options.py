@@ -11,6 +11,7 @@ from bellcast.cli import options, output, serve
 from bellcast.settings import table
 
 root = typer.main.get_command(cli.app)
+root.list_commands(None)  # imports all
 
 
 def params(*path: str):

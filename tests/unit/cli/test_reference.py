@@ -45,7 +45,7 @@ def test_every_contract_command_is_on_the_page():
 
 
 def test_every_command_named_in_docs_and_settings_exists():
-    commands = set(typer.main.get_command(cli.app).commands)
+    commands = set(typer.main.get_command(cli.app).list_commands(None))
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.py")]
     named = {
         name for page in pages for name in re.findall(r"`bellcast ([a-z][a-z-]*)", page.read_text(encoding="utf-8"))
