@@ -9,7 +9,7 @@ from uuid import uuid4
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.errors import BellcastError, BulkInterrupted, InvalidArgument
-from bellcast.client.request import Body, HttpRequest, T, call, drop_none, json, path, reads
+from bellcast.client.request import HttpRequest, T, call, drop_none, json, path, reads
 from bellcast.client.responses import BulkResult, BulkResults, FieldError, ImportResults, Notification, Problem, Sent
 from bellcast.inbox.types.notifications import BodyFormat
 from bellcast.preferences.types import Priority
@@ -232,7 +232,7 @@ def recall(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
 
 
 def once(
-    where: str, body: Body, idempotency_key: Text | None, kind: type[T], timeout: float | None = None
+    where: str, body: dict[str, Any], idempotency_key: Text | None, kind: type[T], timeout: float | None = None
 ) -> HttpRequest[T]:
     """Return the request with an idempotency key, so that retries send nothing twice."""
     key = str(uuid4()) if idempotency_key is None else arguments.name("idempotency_key", idempotency_key)
@@ -254,7 +254,7 @@ def _post(
             response = BulkResults(results=[])
             if lines:
                 # For items without a key, the server derives one from the slice's key.
-                body: Body = {"content": b"".join(lines), "headers": {"Content-Type": "application/x-ndjson"}}
+                body = {"content": b"".join(lines), "headers": {"Content-Type": "application/x-ndjson"}}
                 response = yield from once(where, body, None, BulkResults, BULK_TIMEOUT)
             sent = iter(response.results)
             results.existing += response.existing

@@ -6,10 +6,11 @@ receives its outcome."""
 import random
 import time
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Generic, Protocol, TypedDict, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, Protocol, TypeVar, Union, get_args, get_origin
 from urllib.parse import quote
 
 import msgspec
@@ -117,14 +118,7 @@ _PARAMETERS: dict[str, Callable[[str, Any], str | int]] = {
 }
 
 
-class Body(TypedDict):
-    """The content and headers of a request."""
-
-    content: bytes
-    headers: dict[str, str]
-
-
-def json(body: Any) -> Body:
+def json(body: Any) -> dict[str, Any]:
     """Return the content and headers of a JSON request; times become RFC 3339."""
     return {"content": arguments.json(body), "headers": {"Content-Type": "application/json"}}
 
@@ -183,7 +177,7 @@ def call(
 ) -> HttpRequest[T]:
     """Return a request with a response of this kind, NoneType if it has no content, with a JSON body if there is one, and with
     the parameters that are not None."""
-    content: Any = {} if body is None else json(body)
+    content = {} if body is None else json(body)
     return HttpRequest(method, where, reads(kind), query(**params), harmless=harmless, timeout=timeout, **content)
 
 
@@ -324,27 +318,12 @@ def _attempt(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator
         left = within - (retries.clock() - began)
         wait = retries.wait(request, tried, outcome, left)
         if wait is None:
-            yield from _check_project(request, outcome, peer)
-            raise _failure(request, outcome, peer)
+            raise (yield from _failure(request, outcome, peer))
         yield float(wait)
         left = max(within - (retries.clock() - began), 0.1)
 
 
 _health = reads(ServerHealth)
-
-
-def _check_project(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> Generator[Step, Any, None]:
-    """Raise WrongProject if a server that does not accept the project's secret belongs to another project."""
-    expected = peer.credentials.key if peer.credentials else None
-    if expected is None or not isinstance(outcome, HttpResponse) or outcome.status != 401:
-        return
-    health: Outcome = yield HttpRequest("GET", "/healthz", _health, timeout=peer.timeout)
-    try:
-        found = _health(health).project if isinstance(health, HttpResponse) else None
-    except Unreadable:
-        return
-    if found and found != expected:
-        raise WrongProject(_problem(outcome), None, peer.url + request.path, found)
 
 
 def _may_have_succeeded(outcome: Outcome) -> bool:
@@ -359,7 +338,9 @@ def _retry_after(outcome: Outcome) -> float | None:
     return min(float(seconds), MAX_RETRY_AFTER) if seconds.isdecimal() else None
 
 
-def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> BellcastError:
+def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> Generator[Step, Any, BellcastError]:
+    """Return the error for the last outcome of a request. Whether a server that does not accept the project's secret belongs to
+    another project, a request finds out."""
     url = peer.url + request.path
     if isinstance(outcome, LostConnection):
         reason = str(outcome.error) or type(outcome.error).__name__
@@ -370,6 +351,13 @@ def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> Bellcas
     problem, retry_after = _problem(outcome), _retry_after(outcome)
     if outcome.status in _TRY_LATER - {429} or outcome.status in _GATEWAY_ERRORS:
         return Unavailable(f"{outcome.status} {problem.detail or problem.title}", retry_after, url, outcome.status)
+    expected = peer.credentials.key if peer.credentials else None
+    if outcome.status == 401 and expected is not None:
+        health: Outcome = yield HttpRequest("GET", "/healthz", _health, timeout=peer.timeout)
+        with suppress(Unreadable):
+            found = _health(health).project if isinstance(health, HttpResponse) else None
+            if found and found != expected:
+                return WrongProject(problem, None, url, found)
     return _REFUSALS.get(outcome.status, RequestRefused)(problem, retry_after, url)
 
 

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from bellcast.client import Bellcast, BellcastError, InvalidArgument, Problem, RequestRefused, Unreadable, arguments
 from bellcast.client.notifications import BULK_TIMEOUT, once
-from bellcast.client.request import Body, call
+from bellcast.client.request import call
 from bellcast.client.responses import BulkResult, BulkResults
 from bellcast.contrib.outbox import HOLD_WINDOW, OutboxRows, Row
 
@@ -150,7 +150,7 @@ class Relay:
         """Send the rows in one request. If the request is refused as a whole, send each row alone, so that one row does
         not block all others."""
         lines = b"\n".join(arguments.json(_draft(row)) for row in batch)
-        body: Body = {"content": lines, "headers": {"Content-Type": "application/x-ndjson"}}
+        body = {"content": lines, "headers": {"Content-Type": "application/x-ndjson"}}
         try:
             results = self._bell.sender.send(
                 once("/v1/notifications/bulk", body, None, BulkResults, BULK_TIMEOUT)
