@@ -5,7 +5,7 @@ import hashlib
 import json as json_text
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from datetime import datetime, tzinfo
 from io import TextIOWrapper
@@ -155,11 +155,7 @@ class InvalidRow(Exception):
 
 
 class BrokenFile(Exception):
-    """The rest of the file cannot be read. `line` is the line of the error."""
-
-    def __init__(self, line: int, problem: str) -> None:
-        self.line = line
-        super().__init__(f"line {line}: {problem}")
+    """The rest of the file cannot be read."""
 
 
 class FileRow(NamedTuple):
@@ -223,7 +219,7 @@ def _records(text: TextIO) -> Iterator[FileRow]:
             line = reader.line_num + 1
             record = next(reader, None)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise BrokenFile(line, f"is not CSV: {error}") from None
+            raise BrokenFile(f"line {line}: is not CSV: {error}") from None
         if record is None:
             return
         if None in record or None in record.values():
@@ -254,9 +250,9 @@ def _elements(stream: BinaryIO) -> Iterator[FileRow]:
             yield FileRow(line, None, f"has more than {MAX_ITEM_BYTES} bytes") if is_long else FileRow(line, value)
             line += text.count("\n", start, end)
     except (ValueError, RecursionError) as error:
-        raise BrokenFile(line, f"is not a JSON array: {error}") from None
+        raise BrokenFile(f"line {line}: is not a JSON array: {error}") from None
     got = text[end : end + 1] or "the end of the file"
-    raise BrokenFile(line, f"is not a JSON array: expected {' or '.join(expected)}, got {got}")
+    raise BrokenFile(f"line {line}: is not a JSON array: expected {' or '.join(expected)}, got {got}")
 
 
 def notification(value: Any, mapped: Mapped) -> dict[str, Any]:
@@ -368,79 +364,79 @@ def import_(
         output.progress("Importing") as show,
     ):
         size = 0 if file == "-" else Path(file).stat().st_size
-        run = FileImport(client, mapped, file)
-        run.read(rows(stream, chosen), lambda: show(stream.tell(), size) if size else None)
+        done = import_rows(
+            client, rows(stream, chosen), mapped, file, lambda: show(stream.tell(), size) if size else None
+        )
+    imported, existing, refused = done["imported"], done["existing"], done["refused"]
     if json:
-        output.json({"imported": run.imported, "existing": run.existing, "refused": run.refused, "errors": run.errors})
+        output.json(done)
     else:
         of_one = "1 notification is in its inbox"
-        known = f"; {run.existing} of them were imported before" if run.existing else ""
-        output.done((of_one if run.imported == 1 else f"{run.imported} notifications are in their inboxes") + known)
-    if run.refused:
-        refused = "1 row was" if run.refused == 1 else f"{run.refused} rows were"
-        raise CommandError(f"{refused} not imported", "correct the file and import it again")
+        known = f"; {existing} of them were imported before" if existing else ""
+        output.done((of_one if imported == 1 else f"{imported} notifications are in their inboxes") + known)
+    if refused:
+        rows_were = "1 row was" if refused == 1 else f"{refused} rows were"
+        raise CommandError(f"{rows_were} not imported", "correct the file and import it again")
 
 
-class FileImport:
-    """One import: rows are sent in batches, and refusals are printed with their lines."""
+def import_rows(
+    client: "options.Bellcast", rows: Iterator[FileRow], mapped: Mapped, file: str, batch_sent: Callable[[], None]
+) -> dict[str, Any]:
+    """Import rows in batches, and print refusals with their lines. Return the numbers of imported rows, of those among them that
+    changed nothing, and of refused ones, and their errors. If the file is broken, the rows before the error are imported."""
+    from bellcast.client import BulkInterrupted
 
-    def __init__(self, client: "options.Bellcast", mapped: Mapped, file: str) -> None:
-        self.imported = 0
-        self.existing = 0  # of the imported ones, those that changed nothing
-        self.refused = 0
-        self.errors: list[dict[str, Any]] = []
-        self._client, self._mapped, self._file = client, mapped, file
-        self._batch: list[tuple[int, Any]] = []
-        self._bytes = 0
+    done: dict[str, Any] = {"imported": 0, "existing": 0, "refused": 0, "errors": []}
+    batch: list[tuple[int, Any]] = []
+    size = 0
 
-    def read(self, rows: Iterator[FileRow], batch_sent: Any) -> None:
-        """Import rows. If the file is broken, the rows before the error are imported."""
-        try:
-            for row in rows:
-                if row.problem is not None:
-                    self._refuse(row.line, row.problem)
-                    continue
-                try:
-                    item = notification(row.value, self._mapped)
-                except InvalidRow as error:
-                    self._refuse(row.line, str(error))
-                    continue
-                self._batch.append((row.line, item))
-                self._bytes += len(str(item))
-                if len(self._batch) == BATCH_ROWS or self._bytes >= BATCH_BYTES:
-                    self._send()
-                    batch_sent()
-        except BrokenFile as error:
-            self._send()
-            raise CommandError(f"{self._file}: {error}", "correct the file and import it again") from None
-        self._send()
+    def refuse(line: int, problem: str) -> None:
+        done["refused"] += 1
+        if len(done["errors"]) < MAX_LISTED_ERRORS:
+            done["errors"].append({"line": line, "error": problem})
+        output.note(f"line {line}: {output.plain(problem)}")
 
-    def _send(self) -> None:
-        from bellcast.client import BulkInterrupted
-
-        if not self._batch:
+    def send() -> None:
+        nonlocal size
+        if not batch:
             return
-        lines, items = zip(*self._batch, strict=True)
+        lines, items = zip(*batch, strict=True)
         try:
-            results = self._client.import_notifications(items)
+            results = client.import_notifications(items)
         except BulkInterrupted as error:
             raise CommandError(
-                f"the import stopped after {self.imported} notifications, before line {lines[0]}: {error.__cause__}",
+                f"the import stopped after {done['imported']} notifications, before line {lines[0]}: {error.__cause__}",
                 "run the same command again; existing rows do not change",
             ) from error
-        self._batch, self._bytes = [], 0
-        self.existing += results.existing
+        batch.clear()
+        size = 0
+        done["existing"] += results.existing
         for line, result in zip(lines, results, strict=True):
             problem = result.error
             if problem is None:
-                self.imported += 1
+                done["imported"] += 1
                 continue
             # The names of the fields without the item's number.
             errors = [f"{one.field.partition('.')[2] or one.field}: {one.message}" for one in problem.errors]
-            self._refuse(line, "; ".join(errors) or problem.detail or problem.code)
+            refuse(line, "; ".join(errors) or problem.detail or problem.code)
 
-    def _refuse(self, line: int, problem: str) -> None:
-        self.refused += 1
-        if len(self.errors) < MAX_LISTED_ERRORS:
-            self.errors.append({"line": line, "error": problem})
-        output.note(f"line {line}: {output.plain(problem)}")
+    try:
+        for row in rows:
+            if row.problem is not None:
+                refuse(row.line, row.problem)
+                continue
+            try:
+                item = notification(row.value, mapped)
+            except InvalidRow as error:
+                refuse(row.line, str(error))
+                continue
+            batch.append((row.line, item))
+            size += len(str(item))
+            if len(batch) == BATCH_ROWS or size >= BATCH_BYTES:
+                send()
+                batch_sent()
+    except BrokenFile as error:
+        send()
+        raise CommandError(f"{file}: {error}", "correct the file and import it again") from None
+    send()
+    return done

@@ -83,7 +83,7 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if as_worker is not None:
-        _run_worker(settings, as_worker)
+        supervisor.run_worker(settings, as_worker)
         return
     if settings.store.broker != MEMORY:
         import structlog
@@ -140,21 +140,6 @@ def _listening(settings: "Settings", url: str, setup_code: str | None = None) ->
         link = credentials.setup_link(settings, credentials.reachable(url), setup_code)
         print(f"Set up the console within a day: {link}", file=sys.stderr, flush=True)
     print(f"Bellcast {__version__} is listening on {url}", flush=True)
-
-
-def _run_worker(settings: "Settings", worker_args: str) -> None:
-    """Run one of several workers."""
-    from msgspec import structs
-
-    from bellcast import server
-    from bellcast.cli import supervisor
-    from bellcast.live.http.socket_handoff import SocketHandoff
-
-    args = supervisor.parse_worker_args(worker_args)
-    supervisor.exit_with_parent(args)
-    own = structs.replace(settings, server=structs.replace(settings.server, port=args.port))
-    app = server.create_app(own, handoff=SocketHandoff(args.folder))
-    server.serve(app, lambda url: supervisor.report_ready(args, url), shared=True)
 
 
 def _create_credentials(settings: "Settings") -> None:

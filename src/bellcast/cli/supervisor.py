@@ -30,41 +30,28 @@ RESTART_DELAY = 1.0
 GRACE_SECONDS = 5.0
 
 
-class WorkerArgs(NamedTuple):
-    """Arguments of a worker: the pipe to report readiness, the pipe that closes when the parent exits, the port, and
-    the folder with the workers' sockets."""
+def run_worker(settings: "Settings", arguments: str) -> None:
+    """Serve on the port of the supervisor until a signal, or until the supervisor exits, even after a crash. `arguments` are those of
+    `Worker.start`."""
+    from msgspec import structs
 
-    ready: int
-    parent: int
-    port: int
-    folder: Path
+    from bellcast import server
+    from bellcast.live.http.socket_handoff import SocketHandoff
 
-    @property
-    def text(self) -> str:
-        """The command line argument."""
-        return ",".join(map(str, self))
-
-
-def parse_worker_args(text: str) -> WorkerArgs:
-    """Parse `WorkerArgs.text`."""
-    ready, parent, port, folder = text.split(",", 3)
-    return WorkerArgs(int(ready), int(parent), int(port), Path(folder))
-
-
-def report_ready(args: WorkerArgs, url: str) -> None:
-    """Report to the parent that this worker accepts connections."""
-    with os.fdopen(args.ready, "w") as parent:
-        parent.write(url)
-
-
-def exit_with_parent(args: WorkerArgs) -> None:
-    """Terminate this worker once the parent has exited, even after a crash."""
+    ready, alive, port, folder = arguments.split(",", 3)
 
     def watch() -> None:
-        os.read(args.parent, 1)  # the parent never writes: this returns when it exits
+        os.read(int(alive), 1)  # the parent never writes: this returns when it exits
         os.kill(os.getpid(), signal.SIGTERM)
 
+    def report(url: str) -> None:
+        with os.fdopen(int(ready), "w") as parent:
+            parent.write(url)
+
     threading.Thread(target=watch, name="bellcast-parent", daemon=True).start()
+    own = structs.replace(settings, server=structs.replace(settings.server, port=int(port)))
+    app = server.create_app(own, handoff=SocketHandoff(Path(folder)))
+    server.serve(app, report, shared=True)
 
 
 class Worker(NamedTuple):
@@ -76,9 +63,10 @@ class Worker(NamedTuple):
 
     @staticmethod
     async def start(alive: int, port: int, folder: Path) -> "Worker":
-        """Start a process. `alive` is the pipe that closes when this process exits."""
+        """Start a process. Its arguments are the pipe to report its URL, the pipe `alive`, which closes when this process exits, the
+        port, and the folder with the workers' sockets."""
         output, ready = os.pipe()
-        text = WorkerArgs(ready, alive, port, folder).text
+        text = f"{ready},{alive},{port},{folder}"
         command = [sys.executable, "-m", "bellcast", *sys.argv[1:], "--as-worker", text]
         process = await asyncio.create_subprocess_exec(*command, pass_fds=(ready, alive))
         os.close(ready)

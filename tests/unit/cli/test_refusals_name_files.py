@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from bellcast.cli import objects, store
+from bellcast import cli
+from bellcast.cli import objects
 from bellcast.cli.output import CommandError
 
 
@@ -40,8 +41,9 @@ def test_object_that_is_nested_too_deeply_is_refused(tmp_path):
         objects.read_object(tmp_path / "sms.json")
 
 
-def test_damaged_backup_is_named(tmp_path):
+def test_damaged_backup_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("bellcast.cli.logs.configure", lambda server: None)
     broken = tmp_path / "broken.db"
     broken.write_text("no database")
     with pytest.raises(CommandError, match=r"broken\.db: The database file is not a database"):
-        store.checked_version(broken)
+        cli.app(["restore", str(broken), "--data", str(tmp_path / "data")], standalone_mode=False)
