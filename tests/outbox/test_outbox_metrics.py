@@ -1,11 +1,13 @@
 """/metrics of the outbox: waiting rows and their age, refused rows, and whether rows are being sent."""
 
+from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from bellcast.kernel.limits import Limits
 from bellcast.outbox import tables
 from bellcast.outbox.consumer import OutboxConsumer
 from tests.clock import FakeClock
@@ -31,7 +33,7 @@ async def test_backlog_is_counted_after_the_clock_was_set_back(monkeypatch):
 
     monkeypatch.setattr(tables, "backlog", backlog)
     clock, unused = FakeClock(), cast(Any, None)
-    consumer = OutboxConsumer("", unused, clock)
+    consumer = OutboxConsumer("", cast(Any, SimpleNamespace(clock=clock)), Limits(), unused)
     await consumer._count(unused)
     clock.advance(-86_400)
     waiting = 2

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
 
     from bellcast.contrib.outbox import OutboxRows
     from bellcast.contrib.relay import Round
-    from bellcast.outbox.table_watch import TableWatch
+    from bellcast.outbox.tables import TableWatch
 
 T = TypeVar("T")
 
@@ -178,8 +178,8 @@ def watch(
     ] = None,
 ) -> Iterator[Any]:
     """Publish the changes of a table as live events, including those of other programs."""
-    from bellcast.outbox import table_watch, tables
-    from bellcast.outbox.table_watch import WatchRequest
+    from bellcast.outbox import tables
+    from bellcast.outbox.tables import WatchRequest
 
     pairs = [pair.partition("=") for pair in name or ()]
     for kind, _, event in pairs:
@@ -199,11 +199,11 @@ def watch(
 
     async def install_watch(connection: "asyncpg.Connection") -> "TableWatch":
         await tables.check_installed(connection)
-        return await table_watch.watch(connection, request)
+        return await tables.watch(connection, request)
 
     watched = _run(ctx, url, install_watch)
     yield watched
-    events = ", ".join(watched.names[kind] for kind in table_watch.KINDS if kind in watched.names)
+    events = ", ".join(watched.names[kind] for kind in tables.KINDS if kind in watched.names)
     output.done(f"{watched.table} is watched: {events}", f"→ {_reached(watched)}")
     output.note(f"Published columns: {', '.join(watched.columns)}.")
 
@@ -211,9 +211,9 @@ def watch(
 @options.command(sql, cls=SqlCommand)
 def unwatch(ctx: typer.Context, table: Table, url: Url = None) -> Iterator[Any]:
     """Stop watching a table."""
-    from bellcast.outbox import table_watch
+    from bellcast.outbox import tables
 
-    name = _run(ctx, url, lambda connection: table_watch.unwatch(connection, table))
+    name = _run(ctx, url, lambda connection: tables.unwatch(connection, table))
     yield {"unwatched": name}
     output.done(f"{name} is no longer watched.")
 
@@ -221,9 +221,9 @@ def unwatch(ctx: typer.Context, table: Table, url: Url = None) -> Iterator[Any]:
 @options.command(sql, "list", cls=SqlCommand)
 def list_(ctx: typer.Context, url: Url = None) -> Iterator[Any]:
     """List the watched tables."""
-    from bellcast.outbox import table_watch
+    from bellcast.outbox import tables
 
-    result = _run(ctx, url, table_watch.find_all)
+    result = _run(ctx, url, tables.find_all)
     yield list(result.values())
     if result:
         _show_watches(result)
@@ -259,7 +259,7 @@ def _list(value: str) -> tuple[str, ...]:
 
 
 def _kinds(value: str) -> tuple[Any, ...]:
-    from bellcast.outbox.table_watch import KINDS
+    from bellcast.outbox.tables import KINDS
 
     unknown = [kind for kind in _list(value) if kind not in KINDS]
     if unknown:

@@ -24,12 +24,11 @@ from msgspec.structs import replace
 from bellcast.engines import Engines
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
-from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
-from bellcast.outbox import SQL, table_watch, tables
-from bellcast.outbox.table_watch import RowChange
+from bellcast.outbox import SQL, tables
+from bellcast.outbox.tables import RowChange
 from bellcast.topics import publishing
 from bellcast.topics import types as topic_types
 from bellcast.topics.types import EventDraft
@@ -41,6 +40,25 @@ T = TypeVar("T")
 
 # Errors of the store, after which the row is retried.
 STORE_FAILURES = (Unavailable, DiskFull)
+
+CHANNEL = "bellcast_outbox"
+# Rows per batch: the capacity of one commit of the store.
+BATCH_ROWS = 250
+# Interval of polls without a notification; one takes 0.1 ms. Behind a connection pool that drops LISTEN, polls are the
+# only trigger.
+POLL_INTERVAL_SECONDS = 1.0
+# Interval of counts of the backlog, each about 100 ms with a million rows.
+COUNT_INTERVAL_MS = 5_000
+# Interval of checks for an outbox that is not installed yet.
+INSTALL_POLL_SECONDS = 2.0
+# Seconds between attempts while the database or the store is unavailable, doubled after each.
+FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+# How long a stopping node waits for the current batch, in seconds; one takes about 20 ms.
+SHUTDOWN_TIMEOUT = 3.0
+# PostgreSQL releases the locked rows of a paused node after this time.
+LOCK_TIMEOUT = "20s"
+# SET LOCAL, so that the setting does not leak to other users of a pooled connection.
+BEGIN_BATCH = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{LOCK_TIMEOUT}'"
 
 _draft = msgspec.json.Decoder(Draft)
 _event = msgspec.json.Decoder(EventDraft)
@@ -77,135 +95,15 @@ class DeliveryResult(Struct):
     stopped: BellcastError | None = None
 
 
-class Delivery(Struct, eq=False):
-    """Sends rows in order."""
-
-    engines: Engines
-    limits: Limits
-    trigger: TriggerWorkflow
-
-    async def deliver(self, rows: Sequence[OutboxRow]) -> DeliveryResult:
-        """Send a batch, up to the row at which the store became unavailable."""
-        outcome = DeliveryResult()
-        for is_notify, group in groupby(rows, key=lambda row: row.kind == "notify"):
-            if outcome.stopped is not None:
-                break
-            if is_notify:
-                await self._notify(list(group), outcome)
-                continue
-            for row in group:
-                if outcome.stopped is None:
-                    _record(outcome, row, await self._attempt(self._publish(row)))
-        return outcome
-
-    async def _notify(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
-        drafts: list[Draft | BellcastError] = []
-        for row in rows:
-            try:
-                draft = _decoded(row, _draft)
-                # A key in the payload replaces the row's, so that the same notification sent through the API is a duplicate.
-                has_key = draft.idempotency_key is not None
-                drafts.append(draft if has_key else replace(draft, idempotency_key=f"outbox {row.key}"))
-            except Invalid as refusal:
-                drafts.append(refusal)
-        errors: list[BellcastError | None] = []
-        try:
-            results = await sending.BulkSend(self.engines, self.limits, allows_past=True).send(drafts)
-            errors += [one if isinstance(one, BellcastError) else None for one in results]
-        except BellcastError as refusal:
-            errors += [refusal] * len(rows)
-        except Exception:
-            log.exception("outbox_batch_failed")
-            send = partial(sending.send, self.engines, self.limits, allows_past=True)
-            # Each row alone, up to the first for which the store fails, so that no later row overtakes it.
-            for one in drafts:
-                errors.append(one if isinstance(one, BellcastError) else await self._attempt(send(one)))
-                if isinstance(errors[-1], STORE_FAILURES):
-                    break
-        for row, error in zip(rows, errors, strict=False):
-            _record(outcome, row, error)
-
-    async def _attempt(self, work: Awaitable[object]) -> BellcastError | None:
-        """Return the error of a failure; Unavailable if the store does not respond. One row must not block those behind it."""
-        try:
-            await work
-        except BellcastError as refusal:
-            return refusal
-        except Exception as failure:
-            log.exception("outbox_row_failed")
-            try:
-                await self.engines.db.ping()
-            except Exception as error:  # noqa: BLE001  any error of the ping means an unavailable store
-                return Unavailable(f"The store cannot be used: {error}.")
-            return BellcastError(f"unexpected error: {type(failure).__name__}")
-        return None
-
-    async def _publish(self, row: OutboxRow) -> None:
-        """Publish the row's live events, or trigger its workflow."""
-        if row.kind == "trigger":
-            trigger = _decoded(row, _trigger)
-            wanted = TriggerDraft(to=trigger.to, data=trigger.data, idempotency_key=f"outbox {row.key}")
-            triggers.check(wanted, self.limits)
-            await self.trigger(trigger.workflow, wanted)
-            return
-        if row.kind == "change":
-            drafts = table_watch.events(_decoded(row, _change), self.limits.event_data)
-        else:
-            drafts = [_decoded(row, _event)]
-        for draft in drafts:
-            topic_types.check(draft, self.limits)
-        published = [topic_types.events(draft, draft.tenant or DEFAULT_TENANT) for draft in drafts]
-        await publishing.publish(self.engines, *chain.from_iterable(published), key=row.key)
-
-
-def _record(outcome: DeliveryResult, row: OutboxRow, refusal: BellcastError | None) -> None:
-    if isinstance(refusal, STORE_FAILURES):
-        outcome.stopped = refusal
-    elif isinstance(refusal, TooMany):  # over a rate limit or budget: send later
-        outcome.postponed[row.id] = refusal.retry_after or 1
-    elif refusal is not None:
-        outcome.refused[row.id] = refusal.detail
-    else:
-        outcome.sent.append(row.id)
-
-
-def _decoded(row: OutboxRow, decoder: msgspec.json.Decoder[T]) -> T:
-    """Decode the payload of a row. Raises Invalid."""
-    try:
-        return decoder.decode(row.payload)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Invalid(str(error)) from None
-
-
-# --- consumer
-
-CHANNEL = "bellcast_outbox"
-# Rows per batch: the capacity of one commit of the store.
-BATCH_ROWS = 250
-# Interval of polls without a notification; one takes 0.1 ms. Behind a connection pool that drops LISTEN, polls are the
-# only trigger.
-POLL_INTERVAL_SECONDS = 1.0
-# Interval of counts of the backlog, each about 100 ms with a million rows.
-COUNT_INTERVAL_MS = 5_000
-# Interval of checks for an outbox that is not installed yet.
-INSTALL_POLL_SECONDS = 2.0
-# Seconds between attempts while the database or the store is unavailable, doubled after each.
-FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
-# How long a stopping node waits for the current batch, in seconds; one takes about 20 ms.
-SHUTDOWN_TIMEOUT = 3.0
-# PostgreSQL releases the locked rows of a paused node after this time.
-LOCK_TIMEOUT = "20s"
-# SET LOCAL, so that the setting does not leak to other users of a pooled connection.
-BEGIN_BATCH = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{LOCK_TIMEOUT}'"
-
-
 class OutboxConsumer:
     """Consumes one outbox on one connection."""
 
-    def __init__(self, url: str, delivery: Delivery, clock: Clock) -> None:
+    def __init__(self, url: str, engines: Engines, limits: Limits, trigger: TriggerWorkflow) -> None:
         self._url = url
-        self._delivery = delivery
-        self._clock = clock
+        self._engines = engines
+        self._limits = limits
+        self._trigger = trigger
+        self._clock = engines.clock
         self._written = asyncio.Event()
         self._wait = FIRST_WAIT
         self._counted_at = 0
@@ -270,7 +168,7 @@ class OutboxConsumer:
             if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({tables.LOCK})"):
                 return False  # another node is consuming, and polls again before it waits
             rows = [OutboxRow(*row) for row in await connection.fetch(SQL["rows"], BATCH_ROWS)]
-            outcome = await self._delivery.deliver(rows)
+            outcome = await self.deliver(rows)
             if outcome.sent:
                 await connection.execute("DELETE FROM bellcast.outbox WHERE id = ANY($1::bigint[])", outcome.sent)
             if outcome.postponed:
@@ -285,6 +183,100 @@ class OutboxConsumer:
         if outcome.stopped is not None:
             raise Unavailable(outcome.stopped.detail)
         return len(rows) == BATCH_ROWS
+
+    # --- batches
+
+    async def deliver(self, rows: Sequence[OutboxRow]) -> DeliveryResult:
+        """Send a batch, up to the row at which the store became unavailable."""
+        outcome = DeliveryResult()
+        for is_notify, group in groupby(rows, key=lambda row: row.kind == "notify"):
+            if outcome.stopped is not None:
+                break
+            if is_notify:
+                await self._notify(list(group), outcome)
+                continue
+            for row in group:
+                if outcome.stopped is None:
+                    _record(outcome, row, await self._attempt(self._publish(row)))
+        return outcome
+
+    async def _notify(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
+        drafts: list[Draft | BellcastError] = []
+        for row in rows:
+            try:
+                draft = _decoded(row, _draft)
+                # A key in the payload replaces the row's, so that the same notification sent through the API is a duplicate.
+                has_key = draft.idempotency_key is not None
+                drafts.append(draft if has_key else replace(draft, idempotency_key=f"outbox {row.key}"))
+            except Invalid as refusal:
+                drafts.append(refusal)
+        errors: list[BellcastError | None] = []
+        try:
+            results = await sending.BulkSend(self._engines, self._limits, allows_past=True).send(drafts)
+            errors += [one if isinstance(one, BellcastError) else None for one in results]
+        except BellcastError as refusal:
+            errors += [refusal] * len(rows)
+        except Exception:
+            log.exception("outbox_batch_failed")
+            send = partial(sending.send, self._engines, self._limits, allows_past=True)
+            # Each row alone, up to the first for which the store fails, so that no later row overtakes it.
+            for one in drafts:
+                errors.append(one if isinstance(one, BellcastError) else await self._attempt(send(one)))
+                if isinstance(errors[-1], STORE_FAILURES):
+                    break
+        for row, error in zip(rows, errors, strict=False):
+            _record(outcome, row, error)
+
+    async def _attempt(self, work: Awaitable[object]) -> BellcastError | None:
+        """Return the error of a failure; Unavailable if the store does not respond. One row must not block those behind it."""
+        try:
+            await work
+        except BellcastError as refusal:
+            return refusal
+        except Exception as failure:
+            log.exception("outbox_row_failed")
+            try:
+                await self._engines.db.ping()
+            except Exception as error:  # noqa: BLE001  any error of the ping means an unavailable store
+                return Unavailable(f"The store cannot be used: {error}.")
+            return BellcastError(f"unexpected error: {type(failure).__name__}")
+        return None
+
+    async def _publish(self, row: OutboxRow) -> None:
+        """Publish the row's live events, or trigger its workflow."""
+        if row.kind == "trigger":
+            trigger = _decoded(row, _trigger)
+            wanted = TriggerDraft(to=trigger.to, data=trigger.data, idempotency_key=f"outbox {row.key}")
+            triggers.check(wanted, self._limits)
+            await self._trigger(trigger.workflow, wanted)
+            return
+        if row.kind == "change":
+            drafts = tables.events(_decoded(row, _change), self._limits.event_data)
+        else:
+            drafts = [_decoded(row, _event)]
+        for draft in drafts:
+            topic_types.check(draft, self._limits)
+        published = [topic_types.events(draft, draft.tenant or DEFAULT_TENANT) for draft in drafts]
+        await publishing.publish(self._engines, *chain.from_iterable(published), key=row.key)
+
+
+def _record(outcome: DeliveryResult, row: OutboxRow, refusal: BellcastError | None) -> None:
+    if isinstance(refusal, STORE_FAILURES):
+        outcome.stopped = refusal
+    elif isinstance(refusal, TooMany):  # over a rate limit or budget: send later
+        outcome.postponed[row.id] = refusal.retry_after or 1
+    elif refusal is not None:
+        outcome.refused[row.id] = refusal.detail
+    else:
+        outcome.sent.append(row.id)
+
+
+def _decoded(row: OutboxRow, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode the payload of a row. Raises Invalid."""
+    try:
+        return decoder.decode(row.payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise Invalid(str(error)) from None
 
 
 async def _finish(work: Coroutine[Any, Any, T]) -> T:

@@ -147,9 +147,9 @@ def outbox(
     if config.outbox_url is None:
         return None
     need_postgres("BELLCAST_DATABASE_URL")
-    from bellcast.outbox.consumer import Delivery, OutboxConsumer
+    from bellcast.outbox.consumer import OutboxConsumer
 
-    return OutboxConsumer(config.outbox_url, Delivery(engines, limits, trigger), engines.clock)
+    return OutboxConsumer(config.outbox_url, engines, limits, trigger)
 
 
 def need_postgres(setting: str = "BELLCAST_STORE") -> None:

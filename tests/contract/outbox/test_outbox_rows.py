@@ -9,7 +9,7 @@ from bellcast.kernel import times
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
-from bellcast.outbox.consumer import Delivery, DeliveryResult, OutboxRow
+from bellcast.outbox.consumer import DeliveryResult, OutboxConsumer, OutboxRow
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.contract.workflows.test_live_events import AbsentHistory, live_topics, put_source
@@ -34,8 +34,8 @@ async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
 
 
 async def deliver(world: WorkflowWorld, kind: str, payload: Any, key: str = "row-1") -> DeliveryResult:
-    delivery = Delivery(world.engines, Limits(), world.workflows.schedules.trigger)
-    return await delivery.deliver([OutboxRow(1, key, kind, msgspec.json.encode(payload).decode())])
+    consumer = OutboxConsumer("", world.engines, Limits(), world.workflows.schedules.trigger)
+    return await consumer.deliver([OutboxRow(1, key, kind, msgspec.json.encode(payload).decode())])
 
 
 async def put_sources(world: WorkflowWorld) -> None:
