@@ -2,7 +2,7 @@
 for all issuers.
 
 HS256 is a single HMAC. Computing it here takes a quarter of PyJWT's time, which matters when many clients reconnect.
-Public-key signatures (published_keys.py) use PyJWT."""
+Public-key signatures (authenticator.py) use PyJWT."""
 
 import binascii
 import hmac
@@ -147,32 +147,29 @@ def claim_names_of(pairs: tuple[str, ...]) -> Mapping[str, str]:
 def verify_app_token(
     secret: str, claim_names: Mapping[str, str], token: str, now: int, limits: Limits
 ) -> Principal | None:
-    """Return the principal of an app token, or None if the app did not sign it."""
+    """Return the principal of an app token, or None if the app did not sign it. User ids may be integers, and a single role
+    may be a plain string."""
     jwt = parse(token)
     digest = hmac.digest(secret.encode(), jwt.signed, "sha256")
     if jwt.header.alg != "HS256" or not hmac.compare_digest(digest, jwt.signature):
         return None
     try:
         payload = msgspec.json.decode(jwt.payload, type=dict[str, Any])
-        session_claims = msgspec.convert(_with_own_names(payload, claim_names), JwtClaims)
+        # The app's claims under Bellcast's names
+        renamed = {claim: payload[claim] for claim in ("nbf", "iat") if payload.get(claim) is not None}
+        renamed["exp"] = payload.get("exp", NEVER)
+        for meaning, claim in claim_names.items():
+            value = payload.get(claim)
+            if meaning == "recipient":
+                renamed["sub"] = str(value) if type(value) is int else value
+            elif meaning in LISTED and isinstance(value, str):
+                renamed[meaning] = [value]
+            else:
+                renamed[meaning] = value
+        session_claims = msgspec.convert(renamed, JwtClaims)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unauthenticated(f"The token's claims are wrong: {error}.") from None
     return claimed_principal(session_claims, now, limits)
-
-
-def _with_own_names(payload: dict[str, Any], claim_names: Mapping[str, str]) -> dict[str, Any]:
-    """Rename the app's claims to Bellcast's. User ids may be integers, and a single role may be a plain string."""
-    session_claims = {claim: payload[claim] for claim in ("nbf", "iat") if payload.get(claim) is not None}
-    session_claims["exp"] = payload.get("exp", NEVER)
-    for meaning, claim in claim_names.items():
-        value = payload.get(claim)
-        if meaning == "recipient":
-            session_claims["sub"] = str(value) if type(value) is int else value
-        elif meaning in LISTED and isinstance(value, str):
-            session_claims[meaning] = [value]
-        else:
-            session_claims[meaning] = value
-    return session_claims
 
 
 class SessionClaims(Struct, frozen=True, kw_only=True):

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from bellcast.auth import browser_request, tokens
+from bellcast.auth.authenticator import FAILED_RETRY_MS, KEYS_CACHE_MS, PublishedKeys
 from bellcast.auth.browser_request import PENDING, BrowserRequest
-from bellcast.auth.published_keys import CACHE_MS, FAILED_RETRY_MS, PublishedKeys
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.encryption import Encryption, to_base64url
 from bellcast.kernel.errors import Conflict, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
@@ -202,8 +202,8 @@ class OidcProvider(Struct, eq=False):
     async def _discovered(self) -> ProviderMetadata:
         """Return the discovery document. After a failed read, the last one is kept."""
         async with self._lock:
-            # No request is due later than CACHE_MS, unless the clock was set back
-            if not 0 < self._next_fetch_at - self.clock.now() <= CACHE_MS:
+            # No request is due later than KEYS_CACHE_MS, unless the clock was set back
+            if not 0 < self._next_fetch_at - self.clock.now() <= KEYS_CACHE_MS:
                 try:
                     found = await self._fetch()
                 except Unavailable as failure:
@@ -214,7 +214,7 @@ class OidcProvider(Struct, eq=False):
                     if self._keys is None or self._metadata is None or self._metadata.jwks_uri != found.jwks_uri:
                         source, uri = "The identity provider", found.jwks_uri
                         self._keys = PublishedKeys(uri, self.http, self.clock, source=source, subject="ID token")
-                    self._metadata, self._next_fetch_at = found, self.clock.now() + CACHE_MS
+                    self._metadata, self._next_fetch_at = found, self.clock.now() + KEYS_CACHE_MS
             if self._metadata is None:
                 raise self._failure or Unavailable("The identity provider cannot be reached.")
             return self._metadata
