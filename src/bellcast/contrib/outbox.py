@@ -231,17 +231,16 @@ class OutboxRows:
             f"SELECT {columns} FROM {TABLE} WHERE id IN ({self._marks(ids)}) AND next_attempt_at = {self._mark} ORDER BY id",
             *(*ids, until),
         )
-        own = [
-            Row(
-                id,
-                key if isinstance(key, uuid.UUID) else uuid_of(_text(key)),
-                kind,
-                _decoded(payload),
-                self._time(created_at),
-                attempts,
-            )
-            for id, key, kind, payload, created_at, attempts in rows
-        ]
+        own: list[Row] = []
+        for id, key, kind, payload, created_at, attempts in rows:
+            if isinstance(key, bytes):  # a text of SQLite has the encoding of its file
+                key = key.decode(json.detect_encoding(key), "backslashreplace")
+            try:
+                decoded = json.loads(payload, cls=PayloadDecoder)
+            except UnicodeDecodeError:  # SQLite stores any bytes
+                decoded = None
+            known = key if isinstance(key, uuid.UUID) else uuid_of(str(key))
+            own.append(Row(id, known, kind, decoded, self._time(created_at), attempts))
         # Another relay leased the first missing row in between: the rows behind it are given back.
         leased = [row for id, row in zip(ids, own, strict=False) if row.id == id]
         if rest := [row.id for row in own[len(leased) :]]:
@@ -320,18 +319,6 @@ class OutboxRows:
         """Return an aware datetime."""
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         return moment if moment.tzinfo else moment.replace(tzinfo=self._zone)
-
-
-def _text(key: object) -> str:
-    # The bytes of a text of SQLite have the encoding of its file.
-    return key.decode(json.detect_encoding(key), "backslashreplace") if isinstance(key, bytes) else str(key)
-
-
-def _decoded(payload: str | bytes) -> Any:
-    try:
-        return json.loads(payload, cls=PayloadDecoder)
-    except UnicodeDecodeError:  # SQLite stores any bytes
-        return None
 
 
 def connect(url: str) -> OutboxRows:

@@ -23,7 +23,7 @@ from django.utils.module_loading import import_string
 
 from bellcast.client import BellcastError, Notification
 from bellcast.contrib.django import conf, identity, relaying
-from bellcast.contrib.django.actions import to_row
+from bellcast.contrib.django.views import to_row
 
 log = logging.getLogger("bellcast.django")
 

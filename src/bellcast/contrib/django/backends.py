@@ -19,7 +19,7 @@ from bellcast.client.notifications import once
 from bellcast.client.request import call, json
 from bellcast.client.responses import Sent
 from bellcast.contrib import outbox
-from bellcast.contrib.django import conf, datetimes, relaying, testing
+from bellcast.contrib.django import conf, relaying, testing
 from bellcast.contrib.relay import ADDRESSES, write_addresses
 
 log = logging.getLogger("bellcast.django")
@@ -72,7 +72,7 @@ class OutboxBackend:
                 kind=one.kind,
                 payload=one.payload,
                 created_at=now,
-                next_attempt_at=datetimes.of_project(one.send_at) if one.send_at else now,
+                next_attempt_at=conf.of_project(one.send_at) if one.send_at else now,
             )
             for one in sends
         ]

@@ -1,8 +1,9 @@
-"""The setting `BELLCAST`, and the client that it configures."""
+"""The setting `BELLCAST`, the client that it configures, and times as the project has them."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import Model, QuerySet
+from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from bellcast.client import Bellcast, InvalidArgument, Retries
@@ -202,3 +204,21 @@ def forget(*, setting: str, **_: object) -> None:
         for bell in _clients.values():
             bell.close()
         _clients.clear()
+
+
+# --- times: those of Bellcast have a time zone; with USE_TZ=False, those of the project have none
+
+
+def with_zone(value: Any) -> Any:
+    """Return a datetime with a time zone, by default the project's; any other value unchanged."""
+    return timezone.make_aware(value) if isinstance(value, datetime) and timezone.is_naive(value) else value
+
+
+def of_project(moment: datetime | None) -> Any:
+    """Return a datetime with a time zone as the project stores and compares it."""
+    return moment if moment is None or settings.USE_TZ else timezone.make_naive(moment)
+
+
+def time_text(value: Any) -> str | None:
+    """Return a time as the REST API sends it."""
+    return None if value is None else value.isoformat().replace("+00:00", "Z")

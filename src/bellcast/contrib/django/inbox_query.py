@@ -19,7 +19,7 @@ from bellcast import client
 from bellcast.client import InvalidArgument, NotFound
 from bellcast.client.request import call
 from bellcast.client.responses import InboxPage
-from bellcast.contrib.django import datetimes, identity
+from bellcast.contrib.django import conf, identity
 from bellcast.contrib.django.sending import PRIORITIES, NotificationService
 
 # The server's largest page.
@@ -54,7 +54,7 @@ def assign(notification: Any, row: client.Notification, user: Any) -> Any:
     notification.action_url, notification.action_text = row.action_url or "", row.action_text or ""
     notification.icon = row.icon or ""
     times = (row.created_at, row.read_at, row.expires_at)
-    notification.created_at, notification.read_at, notification.expires_at = map(datetimes.of_project, times)
+    notification.created_at, notification.read_at, notification.expires_at = map(conf.of_project, times)
     notification.kind = "notify"
     notification._state.adding = False
     return notification
@@ -169,13 +169,22 @@ class InboxQuery:
         return islice(self._matching(), self._span.start, self._span.stop)
 
     def _matching(self) -> Iterator[client.Notification]:
-        user = self._checked_user()
+        user, since = self._checked_user(), _moment(self._filters.get("created_at__gte"))
+        named: dict[str, Any] = {name: self._filters[name] for name in ("type", "priority") if name in self._filters}
         if "id" in self._filters or "pk" in self._filters:
-            yield from self._by_id(user)
+            try:
+                row = find(user, str(self._filters.get("id", self._filters.get("pk"))))
+            except (ObjectDoesNotExist, InvalidArgument):  # an empty id
+                return
+            if row.created_at < (since or row.created_at) or any(
+                getattr(row, key) != one for key, one in named.items()
+            ):
+                return
+            if self._filters.get("is_read") in (None, row.read_at is not None):
+                yield row
             return
         views = {None: "all", True: "read", False: "unread"}
-        named: dict[str, Any] = {name: self._filters[name] for name in ("type", "priority") if name in self._filters}
-        view, since = views[self._filters.get("is_read")], _moment(self._filters.get("created_at__gte"))
+        view = views[self._filters.get("is_read")]
         limit = PAGE_ROWS if self._span.stop is None else max(1, min(self._span.stop, PAGE_ROWS))
         before = None
         while True:
@@ -184,19 +193,6 @@ class InboxQuery:
             if page.next is None:
                 return
             before = page.next
-
-    def _by_id(self, user: Any) -> Iterator[client.Notification]:
-        id = self._filters.get("id", self._filters.get("pk"))
-        try:
-            row = find(user, str(id))
-        except (ObjectDoesNotExist, InvalidArgument):  # an empty id
-            return
-        wanted = {name: value for name, value in self._filters.items() if name in ("type", "priority")}
-        since = _moment(self._filters.get("created_at__gte")) or row.created_at
-        if row.created_at < since or any(getattr(row, name) != value for name, value in wanted.items()):
-            return
-        if self._filters.get("is_read") in (None, row.read_at is not None):
-            yield row
 
     # --- changing
 
@@ -289,7 +285,7 @@ def _moment(value: Any) -> datetime | None:
         value = parse_datetime(value) or parse_date(value) or value
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
-    found: datetime | None = datetimes.with_zone(value)
+    found: datetime | None = conf.with_zone(value)
     return found
 
 

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from bellcast.client import NotFound, Recipient
-from bellcast.contrib.django import conf, datetimes, identity
+from bellcast.contrib.django import conf, identity
 
 # Fields of the two channels by the notification type that they switch.
 TYPES = {"sales": "sale", "inventory": "inventory", "customer": "customer", "system": "system", "security": "security"}
@@ -28,7 +28,7 @@ FIELDS = (
 def read(user: Any) -> dict[str, Any]:
     """Return all fields with their values in effect."""
     record, document = _record(user), _document(user)
-    created_at = datetimes.time_text(record.created_at if record else None)
+    created_at = conf.time_text(record.created_at if record else None)
     return {**_fields(document), "updated_at": document.get("updated_at"), "created_at": created_at}
 
 
@@ -45,7 +45,16 @@ def _document(user: Any) -> Mapping[str, Any]:
 
 
 def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
-    inherited, types = document["inherited"], _types(document)
+    inherited = document["inherited"]
+    # The switches of each type: the user's, else those of the tenant or project. The user's own document has what the user
+    # switched off, by channel or by type.
+    types: dict[str, dict[str, Any]] = {}
+    for one in document.get("effective", ()):
+        types[one["type"]] = {
+            channel: status["on"] or status.get("by") == "recipient" for channel, status in one["channels"].items()
+        }
+    for type, switches in document.get("types", {}).items():
+        types.setdefault(type, {}).update(switches)
     channels = {**inherited.get("channels", {}), **document.get("channels", {})}
     fields: dict[str, Any] = {name: channels.get(channel, True) is not False for name, channel in MAIN.items()}
     for prefix, channel in CHANNELS.items():
@@ -56,19 +65,6 @@ def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
     hours = document.get("quiet_hours", inherited.get("quiet_hours")) or {}
     fields |= {name: f"{hours[key]}:00" if hours.get(key) else None for name, key in TIMES.items()}
     return {name: fields[name] for name in FIELDS}
-
-
-def _types(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the switches of each type: the user's, else those of the tenant or project."""
-    found: dict[str, dict[str, Any]] = {}
-    for one in document.get("effective", ()):
-        # The user's own document has what the user switched off, by channel or by type.
-        found[one["type"]] = {
-            channel: status["on"] or status.get("by") == "recipient" for channel, status in one["channels"].items()
-        }
-    for type, switches in document.get("types", {}).items():
-        found.setdefault(type, {}).update(switches)
-    return found
 
 
 def write(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from django.db.models import Model, QuerySet
 
 from bellcast.client import InvalidArgument, NotFound, arguments, topics
 from bellcast.client import notifications as drafts
-from bellcast.contrib.django import backends, conf, datetimes, identity
+from bellcast.contrib.django import backends, conf, identity
 from bellcast.contrib.django.backends import OutgoingSend
 from bellcast.contrib.django.conf import role_of_group, tenant_key
 from bellcast.contrib.outbox import as_json, row_key
@@ -288,7 +288,7 @@ def _payload(
         "priority": fields.get("priority"),
         **{name: fields.get(name) or None for name in ("action_url", "action_text", "icon")},
         "data": fields.get("metadata") or None,
-        "expires_at": datetimes.with_zone(fields.get("expires_at")),
+        "expires_at": conf.with_zone(fields.get("expires_at")),
         "tenant": tenant,
     }
     extra = [name for name, flag in (("email", "send_email"), ("sms", "send_sms")) if fields.get(flag)]
@@ -301,12 +301,18 @@ def _payload(
         raise ValidationError(
             {ARGUMENTS.get(name, name): f"{rest}: {error.message}" if rest else error.message}
         ) from error
-    if extra and (records := _addresses(users, extra)):
-        payload[ADDRESSES] = records
+    if extra:  # the addresses that the channels need, by recipient; None for one that the user no longer has
+        names = [{"email": "email", "sms": "phone"}[one] for one in extra]
+        records = {
+            recipient: {name: str(getattr(user, name) or "") or None for name in names if hasattr(user, name)}
+            for recipient, user in users.items()
+        }
+        if addresses := {recipient: record for recipient, record in records.items() if record}:
+            payload[ADDRESSES] = addresses
     send_at = fields.get("send_at")
     if send_at is not None and not isinstance(send_at, datetime):
         raise ValidationError({"send_at": f"expected a datetime, got {type(send_at).__name__}"})
-    return payload, datetimes.with_zone(send_at)
+    return payload, conf.with_zone(send_at)
 
 
 def _checked(body: dict[str, Any]) -> dict[str, Any]:
@@ -318,16 +324,6 @@ def _checked(body: dict[str, Any]) -> dict[str, Any]:
 KNOWN = inspect.signature(NotificationService.send_notification).parameters.keys() - {"user"}
 
 
-def _addresses(users: Mapping[str, Any], channels: Sequence[str]) -> dict[str, dict[str, str | None]]:
-    """Return the addresses that the channels need, by recipient; None for one that the user no longer has."""
-    fields = [{"email": "email", "sms": "phone"}[one] for one in channels]
-    records = {
-        recipient: {name: str(getattr(user, name) or "") or None for name in fields if hasattr(user, name)}
-        for recipient, user in users.items()
-    }
-    return {recipient: record for recipient, record in records.items() if record}
-
-
 def _notification(user: Any, tenant: str | None, payload: Mapping[str, Any], fields: Mapping[str, Any]) -> Any:
     made: Any = apps.get_model("bellcast", "Notification")()
     made.user, made.tenant, made.kind = user, tenant, "notify"
@@ -336,7 +332,7 @@ def _notification(user: Any, tenant: str | None, payload: Mapping[str, Any], fie
     made.action_url, made.action_text = payload.get("action_url", ""), payload.get("action_text", "")
     made.icon, made.metadata = payload.get("icon", ""), payload.get("data", {})
     expires_at = payload.get("expires_at")
-    made.expires_at = datetimes.of_project(None if expires_at is None else datetime.fromisoformat(expires_at))
+    made.expires_at = conf.of_project(None if expires_at is None else datetime.fromisoformat(expires_at))
     return made
 
 

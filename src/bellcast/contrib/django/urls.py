@@ -11,7 +11,7 @@ from django.views.decorators.cache import cache_control
 
 import bellcast
 from bellcast.contrib.django import conf, views
-from bellcast.contrib.django.actions import ROUTES
+from bellcast.contrib.django.views import ROUTES
 
 app_name = "bellcast"
 # As built by npm, or its source in a checkout.

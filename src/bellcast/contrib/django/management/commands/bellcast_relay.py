@@ -50,22 +50,19 @@ class Command(BaseCommand):
                 refused.exists()  # an error here is one of the configuration; later, the relay waits for the database
                 stopped, wait = stop_event(), 0.0
                 while not stopped.wait(wait):
-                    wait = self._round(alias)
+                    wait = POLL_INTERVAL
+                    try:
+                        done = relaying.send_due(alias)
+                    except DatabaseError as error:
+                        self.stderr.write(f"The database is unavailable: {error}")
+                        continue
+                    finally:
+                        connections[alias].close()
+                    self._report(done)
+                    due = done.wait if done.failure is not None else min(done.wait or POLL_INTERVAL, POLL_INTERVAL)
+                    wait = max(due or 0.0, 0.05)
         except (BellcastError, DatabaseError) as error:
             raise CommandError(str(error)) from error
-
-    def _round(self, alias: str) -> float:
-        """Send the due rows; return the seconds until the next round."""
-        try:
-            done = relaying.send_due(alias)
-        except DatabaseError as error:
-            self.stderr.write(f"The database is unavailable: {error}")
-            return POLL_INTERVAL
-        finally:
-            connections[alias].close()
-        self._report(done)
-        wait = done.wait if done.failure is not None else min(done.wait or POLL_INTERVAL, POLL_INTERVAL)
-        return max(wait or 0.0, 0.05)
 
     def _report(self, done: Round) -> None:
         if done.sent or done.refused or done.rescheduled:

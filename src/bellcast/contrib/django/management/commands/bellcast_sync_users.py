@@ -1,7 +1,6 @@
 """`manage.py bellcast_sync_users`: write the records of all active users."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -10,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import prefetch_related_objects
 
 from bellcast.client import BellcastError
-from bellcast.contrib.django import conf, datetimes, identity
+from bellcast.contrib.django import conf, identity
 
 BATCH_USERS = 1_000
 ADDRESSES = ("email", "phone")
@@ -31,30 +30,24 @@ class Command(BaseCommand):
         found = iter(users.iterator(BATCH_USERS))
         while batch := list(islice(found, BATCH_USERS)):
             count += len(batch)
-            refused += self._write(batch)
+            identity.load_tenants(batch)
+            if hasattr(get_user_model(), "groups"):
+                prefetch_related_objects(batch, "groups")
+            by_tenant = defaultdict(list)
+            for user in batch:
+                by_tenant[identity.tenant_of(user)].append(user)
+            for tenant, members in by_tenant.items():
+                try:
+                    written = conf.client().recipients.bulk(map(_record, members), tenant=tenant)["results"]
+                except BellcastError as error:
+                    raise CommandError(str(error)) from error
+                for user, one in zip(members, written, strict=True):
+                    if "error" in one:
+                        refused += 1
+                        self.stderr.write(f"{user}: {one['error'].get('detail')}")
         self.stdout.write(f"{count - refused} users written.")
         if refused:
             raise CommandError(f"{refused} users were refused.")
-
-    def _write(self, users: Sequence[Any]) -> int:
-        """Write a batch; return the number of refusals."""
-        identity.load_tenants(users)
-        if hasattr(get_user_model(), "groups"):
-            prefetch_related_objects(users, "groups")
-        by_tenant = defaultdict(list)
-        for user in users:
-            by_tenant[identity.tenant_of(user)].append(user)
-        refused = 0
-        for tenant, members in by_tenant.items():
-            try:
-                written = conf.client().recipients.bulk(map(_record, members), tenant=tenant)["results"]
-            except BellcastError as error:
-                raise CommandError(str(error)) from error
-            for user, one in zip(members, written, strict=True):
-                if "error" in one:
-                    refused += 1
-                    self.stderr.write(f"{user}: {one['error'].get('detail')}")
-        return refused
 
 
 def _record(user: Any) -> dict[str, Any]:
@@ -65,5 +58,5 @@ def _record(user: Any) -> dict[str, Any]:
         "name": identity.name_of(user),
         "roles": identity.roles_of(user),
         **{name: str(getattr(user, name) or "") or None for name in ADDRESSES if hasattr(user, name)},
-        **({} if joined is None else {"member_since": datetimes.with_zone(joined)}),
+        **({} if joined is None else {"member_since": conf.with_zone(joined)}),
     }

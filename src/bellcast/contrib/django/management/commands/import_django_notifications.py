@@ -14,7 +14,7 @@ from django.db import DatabaseError, models
 
 from bellcast.client import BellcastError
 from bellcast.client.notifications import ImportedItem
-from bellcast.contrib.django import conf, datetimes, identity, receivers
+from bellcast.contrib.django import conf, identity, receivers
 
 TABLE = "notifications_notification"
 BATCH_ROWS = 500
@@ -33,8 +33,8 @@ class Command(BaseCommand):
         count = skipped = refused = existing = 0
         try:
             for batch in batches(rows):
-                items, without_user = Converter(batch).items()
-                skipped += without_user
+                items = items_of(batch)
+                skipped += len(batch) - len(items)
                 count += len(items)
                 if not options["dry_run"]:
                     results = conf.client().import_notifications(items)
@@ -85,60 +85,50 @@ def batches(rows: Any) -> Iterator[list[Any]]:
         last = batch[-1].id
 
 
-class Converter:
-    """Converts rows to notifications, with one query for the users and one per model of referenced objects."""
-
-    def __init__(self, rows: list[Any]) -> None:
-        self._rows = rows
-        self._users = instances(get_user_model(), {row.recipient_id for row in rows})
-        keys: dict[int, set[Any]] = defaultdict(set)
-        for row in rows:
-            for name in OBJECTS:
-                type_id, key = _key(row, name)
-                if type_id is not None:
-                    keys[type_id].add(key)
-        types = ContentType.objects.in_bulk(keys)
-        self._models = {id: type.model_class() for id, type in types.items()}
-        self._objects = {id: instances(model, keys[id]) for id, model in self._models.items() if model is not None}
-
-    def items(self) -> tuple[list[ImportedItem], int]:
-        """Return the notifications, and the number of rows without a user."""
-        items = [self._item(row, user) for row in self._rows if (user := self._users.get(str(row.recipient_id)))]
-        return items, len(self._rows) - len(items)
-
-    def _item(self, row: Any, user: Any) -> ImportedItem:
-        actor, target, action_object = (self._object(row, name) for name in OBJECTS)
+def items_of(rows: list[Any]) -> list[ImportedItem]:
+    """Convert the rows that have a user to notifications, with one query for the users and one per model of referenced
+    objects."""
+    users = instances(get_user_model(), {row.recipient_id for row in rows})
+    keys: dict[int, set[Any]] = defaultdict(set)
+    for row in rows:
+        for name in OBJECTS:
+            type_id, key = _key(row, name)
+            if type_id is not None:
+                keys[type_id].add(key)
+    models_by_type = {id: type.model_class() for id, type in ContentType.objects.in_bulk(keys).items()}
+    by_type = {id: instances(model, keys[id]) for id, model in models_by_type.items() if model is not None}
+    items: list[Any] = []
+    for row in rows:
+        if (user := users.get(str(row.recipient_id))) is None:
+            continue
+        objects, references = dict.fromkeys(OBJECTS), {}
+        for name in OBJECTS:
+            type_id, key = _key(row, name)
+            if type_id is None or (model := models_by_type.get(type_id)) is None:
+                continue
+            instance = objects[name] = by_type[type_id].get(str(key))
+            deleted = {"model": model._meta.label_lower, "pk": str(key), "text": ""}
+            references[name] = deleted if instance is None else receivers.reference(instance)
+        actor, target, action_object = objects.values()
         text = row.description or receivers.sentence(actor or "", row.verb, action_object, target).strip()
         title, body = receivers.title_and_body(text)
-        created_at = datetimes.with_zone(row.timestamp)
-        references = {name: self._reference(row, name) for name in OBJECTS}
-        item: dict[str, Any] = {
-            "to": identity.recipient_of(user),
-            "tenant": identity.tenant_of(user),
-            "title": title,
-            "body": body or None,
-            "type": receivers.type_of(row.verb),
-            "priority": receivers.PRIORITIES.get(row.level, "normal"),
-            "action_url": receivers.url_of(target),
-            "data": {**{name: one for name, one in references.items() if one}, **_data(row.data)},
-            "created_at": created_at,
-            "read_at": None if row.unread else created_at,
-            "idempotency_key": f"dnh-{row.id}",
-        }
-        return item  # type: ignore[return-value]  # the fields of the type, some of them None
-
-    def _object(self, row: Any, name: str) -> Any:
-        type_id, key = _key(row, name)
-        return self._objects.get(type_id, {}).get(str(key)) if type_id is not None else None
-
-    def _reference(self, row: Any, name: str) -> dict[str, str] | None:
-        """Return the model, key and text of an object; without text if it was deleted."""
-        instance = self._object(row, name)
-        if instance is not None:
-            return receivers.reference(instance)
-        type_id, key = _key(row, name)
-        model = self._models.get(type_id) if type_id is not None else None
-        return None if model is None else {"model": model._meta.label_lower, "pk": str(key), "text": ""}
+        created_at = conf.with_zone(row.timestamp)
+        items.append(
+            {
+                "to": identity.recipient_of(user),
+                "tenant": identity.tenant_of(user),
+                "title": title,
+                "body": body or None,
+                "type": receivers.type_of(row.verb),
+                "priority": receivers.PRIORITIES.get(row.level, "normal"),
+                "action_url": receivers.url_of(target),
+                "data": {**references, **_data(row.data)},
+                "created_at": created_at,
+                "read_at": None if row.unread else created_at,
+                "idempotency_key": f"dnh-{row.id}",
+            }
+        )
+    return items
 
 
 def _key(row: Any, name: str) -> tuple[int | None, Any]:
