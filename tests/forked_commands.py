@@ -49,7 +49,7 @@ MODULES = [
             "live.http.asgi",
             "live.http.websockets",
             "live.native.endpoints",
-            "live.pusher.handshake",
+            "live.pusher.endpoint",
             "live.socketio.endpoint",
             "server.app",
             "server.run",

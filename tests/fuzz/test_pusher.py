@@ -11,7 +11,7 @@ from bellcast.kernel.errors import BadRequest, Invalid, Unauthenticated
 from bellcast.kernel.http import request_body
 from bellcast.kernel.identities import Project
 from bellcast.live.pusher import protocol, signatures
-from bellcast.live.pusher.http.endpoint import infos
+from bellcast.live.pusher.http import infos
 from tests.fuzz.runner import fuzz
 from tests.unit.live import fakes
 

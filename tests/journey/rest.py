@@ -278,7 +278,7 @@ async def opened(
         push_key=lambda: "",
         data_folder=DATA_FOLDER,
         refresh_dialects=pusher_apps.reload,
-        numbers=lambda: {"unreadable_pusher_apps": sum(one.state == "unreadable" for one in pusher_apps.all())},
+        numbers=lambda: {"unreadable_pusher_apps": sum(one.state == "unreadable" for one in pusher_apps.all)},
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)

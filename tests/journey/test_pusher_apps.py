@@ -87,18 +87,18 @@ async def test_project_takes_precedence_over_a_stored_app(rest: Rest) -> None:
     project = type(PROJECT)(MOVED["id"], "the-key-of-the-environment", "the secret of the environment")
     node = PusherAppDirectory(rest.store, rest.clock, Encryption(b"key"), project, lambda: None)
     await node.reload()
-    assert [one.state for one in node.all()] == ["active", "overridden"]
-    assert node.by_id(MOVED["id"]) is node.all()[0]
-    assert node.by_key(MOVED["key"]) is None
+    assert [one.state for one in node.all] == ["active", "overridden"]
+    assert node.by_id.get(MOVED["id"]) is node.all[0]
+    assert node.by_key.get(MOVED["key"]) is None
 
 
 async def test_app_with_an_unknown_encryption_key_is_disabled(rest: Rest) -> None:
     await rest.app.post(APPS, json=MOVED)
     node = PusherAppDirectory(rest.store, rest.clock, Encryption(b"another key"), PROJECT, lambda: None)
     await node.reload()
-    app = node.by_id(MOVED["id"])
+    app = node.by_id.get(MOVED["id"])
     assert app is not None
-    assert (app.enabled, node.all()[1].state) == (False, "unreadable")
+    assert (app.enabled, node.all[1].state) == (False, "unreadable")
 
 
 async def test_previous_secret_is_valid_for_a_day(rest: Rest) -> None:
@@ -106,7 +106,7 @@ async def test_previous_secret_is_valid_for_a_day(rest: Rest) -> None:
     node = PusherAppDirectory(rest.store, rest.clock, Encryption(b"key"), PROJECT, rest.store.open)
     await rest.app.post(f"{APPS}/{MOVED['id']}/rotate")
     await node.reload()
-    app = node.by_id(MOVED["id"])
+    app = node.by_id.get(MOVED["id"])
     assert app is not None
     assert [one.secret == MOVED["secret"] for one in app.valid_credentials(rest.clock.now())] == [False, True]
     rest.clock.advance(24 * 3_600_000)
@@ -147,7 +147,7 @@ async def test_secrets_are_for_owners_and_keys_that_may_act_for_any_recipient(re
             assert refused(await caller.post(path, json=body), 403, "forbidden"), path
         assert (await caller.get(APPS)).status_code == 200
         assert (await caller.patch(one, json={"name": "Renamed"})).status_code == 200
-        assert [app.name for app in rest.pusher_apps.all()] == ["", "Renamed"]
+        assert [app.name for app in rest.pusher_apps.all] == ["", "Renamed"]
         assert (await caller.patch(one, json={"enabled": False})).status_code == 200
         for body in ({"enabled": True}, {"origins": ["https://evil.example"]}, {"origins": []}):
             assert refused(await caller.patch(one, json=body), 403, "forbidden"), body
@@ -234,9 +234,9 @@ async def test_app_of_a_text_that_is_no_tenant_is_refused(rest: Rest, tenant: st
 async def test_app_of_an_erased_tenant_is_unknown_immediately(rest: Rest) -> None:
     await rest.app.put("/v1/tenants/leads", json={"name": "Leads"})
     created = (await rest.app.post(APPS, json={"name": "Leads", "tenant": "leads"})).json()
-    assert rest.pusher_apps.by_id(created["id"]) is not None
+    assert rest.pusher_apps.by_id.get(created["id"]) is not None
     assert (await rest.app.delete("/v1/tenants/leads")).status_code == 204
-    assert rest.pusher_apps.by_id(created["id"]) is None
+    assert rest.pusher_apps.by_id.get(created["id"]) is None
 
 
 def sign(app: dict[str, Any], text: str) -> str:

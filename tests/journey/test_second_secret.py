@@ -72,7 +72,7 @@ async def test_both_secrets_are_accepted_everywhere(tmp_path: Path, settings: di
             assert await statuses(server, client, secret) == {2}
             pid = link_tokens.sign(of(secret), namespace_handshake.PURPOSE, Pid("", "alice", "/", "sid", "1-1"))
             assert namespace_handshake.read(server.project, pid, None) is not None
-            found = server._live.services[PusherAppDirectory].by_key("key")
+            found = server._live.services[PusherAppDirectory].by_key.get("key")
             assert found is not None
             auth = pusher_signatures.sign(of(secret), "1.1:private-a")
             assert pusher_signatures.is_valid_for_any(found.valid_credentials(0), auth, "1.1:private-a")

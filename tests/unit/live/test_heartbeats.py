@@ -15,7 +15,7 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import TICKS_PER_INTERVAL, HeartbeatWheel, Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
-from bellcast.live.pusher.handshake import PONG_TIMEOUT
+from bellcast.live.pusher.endpoint import PONG_TIMEOUT
 from bellcast.live.types import LiveConfig
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect, new_hub

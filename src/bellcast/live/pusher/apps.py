@@ -100,35 +100,25 @@ class PusherAppDirectory:
         until = 0 if previous is None else sys.maxsize
         self._project = PusherApp(credentials=project, previous=previous, previous_until=until, is_project=True)
         self._known: list[tuple[str, Document]] = []
-        self._all = [self._project]
+        self.all = [self._project]  # the project's app first, then the oldest first
         self._trials: list[PusherApp] = []
-        self._by_id: dict[str, PusherApp] = {}
-        self._by_key: dict[str, PusherApp] = {}
+        self.by_id: dict[str, PusherApp] = {}
+        self.by_key: dict[str, PusherApp] = {}
         self.watchers: list[Callable[[], None]] = []  # called after each change of the apps
         self._reading = asyncio.Lock()
         self._index()
 
-    def by_id(self, id: str) -> PusherApp | None:
-        return self._by_id.get(id)
-
-    def by_key(self, key: str) -> PusherApp | None:
-        return self._by_key.get(key)
-
     def of_tenant(self, tenant: str) -> PusherApp | None:
         """Return the app for signing in a tenant: the project's for the default tenant, else the oldest enabled one whose
         id and key no older app has."""
-        apps = (app for app in self._all if app.state != "overridden")
+        apps = (app for app in self.all if app.state != "overridden")
         return next((app for app in apps if app.tenant == tenant and app.enabled), None)
-
-    def all(self) -> Sequence[PusherApp]:
-        """Return the apps, the project's first, then the oldest first."""
-        return self._all
 
     async def create(self, app: PusherApp) -> PusherApp:
         """Create an app. Raises Conflict if another app has its id or its key."""
         await self.reload()
         self._check_free(app.credentials)
-        if len(self._all) > MAX_APPS:
+        if len(self.all) > MAX_APPS:
             raise Conflict(f"There are already {MAX_APPS} apps.")
         app = replace(app, created_at=self._clock.now())
         id, place = app.credentials.id, _place(app.tenant, app.credentials.id)
@@ -192,7 +182,7 @@ class PusherAppDirectory:
         return found
 
     def _check_free(self, credentials: Project) -> None:
-        for app in self._all:
+        for app in self.all:
             if app.credentials.id == credentials.id:
                 raise Conflict("Another app already has this id.")
             if app.credentials.key == credentials.key:
@@ -226,22 +216,22 @@ class PusherAppDirectory:
                 return
             self._known = known
         apps = sorted((self._read(*one) for one in known), key=lambda app: (app.created_at, app.credentials.id))
-        self._all = [self._project]
+        self.all = [self._project]
         taken = {("id", self._project.credentials.id), ("key", self._project.credentials.key)}
         for app in apps:
             own = {("id", app.credentials.id), ("key", app.credentials.key)}
             if taken & own:
-                self._all.append(replace(app, state="overridden"))
+                self.all.append(replace(app, state="overridden"))
             else:
-                self._all.append(app)
+                self.all.append(app)
                 taken |= own
         self._index()
 
     def _index(self) -> None:
         # Stored apps replace trials with the same id or key.
-        apps = [app for app in (*self._trials, *self._all) if app.state != "overridden"]
-        self._by_id = {app.credentials.id: app for app in apps}
-        self._by_key = {app.credentials.key: app for app in apps}
+        apps = [app for app in (*self._trials, *self.all) if app.state != "overridden"]
+        self.by_id = {app.credentials.id: app for app in apps}
+        self.by_key = {app.credentials.key: app for app in apps}
         for changed in self.watchers:
             changed()
 
@@ -297,7 +287,7 @@ class ConnectedApps(Struct, eq=False):
 
     def credentials(self, connection: Connection) -> Sequence[Project]:
         """Return the valid credentials of the connection's app, the newest first."""
-        app = self.apps.by_key(self.key(connection))
+        app = self.apps.by_key.get(self.key(connection))
         return () if app is None else app.valid_credentials(self.clock.now())
 
     def key(self, connection: Connection) -> str:
@@ -305,12 +295,12 @@ class ConnectedApps(Struct, eq=False):
 
     def only_channel(self, connection: Connection) -> str | None:
         """Return the only channel that the connection's app may use; sign-in is then not allowed. None: any channel."""
-        app = self.apps.by_key(self.key(connection)) if connection in self._keys else None
+        app = self.apps.by_key.get(self.key(connection)) if connection in self._keys else None
         return None if app is None else app.only_channel
 
     def _close_disabled(self) -> None:
         for connection, (key, tenant) in tuple(self._keys.items()):
-            app = self.apps.by_key(key)
+            app = self.apps.by_key.get(key)
             if app is None or app.tenant != tenant:  # deleted, and perhaps created again in another tenant
                 self.end(connection, protocol.NO_SUCH_APP)
             elif not app.enabled:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
 from bellcast import calls
 from bellcast.auth.permissions import Grant
@@ -22,11 +23,10 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import NativeCallContext, accept, caller
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps
-from bellcast.live.pusher.hub_observer import PresenceCache
 from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.webhooks import PusherWebhooks
-from bellcast.live.types import TopicRefused
+from bellcast.live.types import PresenceChanged, TopicRefused
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
 from bellcast.topics.store import LastEvent, LastEvents
@@ -52,6 +52,34 @@ class SubscriptionRefused(Exception):
         super().__init__(message)
         self.kind, self.message, self.status = kind, message, status
         self.reason = message if reason is None else reason
+
+
+class PresenceCache(Struct, eq=False):
+    """Members of presence channels as encoded frame fragments, updated with every change. With thousands of members, encoding
+    them for each new subscriber would cost more than sending them."""
+
+    _ids: dict[tuple[str, str], dict[str, str]] = {}
+    _entries: dict[tuple[str, str], dict[str, str]] = {}
+
+    def apply(self, event: PresenceChanged) -> None:
+        if not is_presence(event.topic):
+            return
+        key = (event.tenant, event.topic)
+        ids, entries = self._ids.setdefault(key, {}), self._entries.setdefault(key, {})
+        for member in event.joined:
+            ids[member.recipient], entries[member.recipient] = protocol.presence_entry(member)
+        for member in event.left:
+            ids.pop(member.recipient, None)
+            entries.pop(member.recipient, None)
+        if not ids:
+            del self._ids[key], self._entries[key]
+
+    def count(self, tenant: str, channel: str) -> int:
+        return len(self._ids.get((tenant, channel), ()))
+
+    def snapshot(self, tenant: str, channel: str) -> str:
+        ids = self._ids.get((tenant, channel), {})
+        return protocol.presence_snapshot(ids.values(), self._entries.get((tenant, channel), {}).values(), len(ids))
 
 
 class PusherChannels:

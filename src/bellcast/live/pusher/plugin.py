@@ -54,7 +54,7 @@ def aliases(value: str) -> NameList:
 PUSHER = DialectPlugin(
     name="pusher",
     title="Pusher Channels",
-    wiring="bellcast.live.pusher.handshake",
+    wiring="bellcast.live.pusher.endpoint",
     http="bellcast.live.pusher.http",
     encrypted_fields={"pusher-apps": ("secret", "previous")},
     config=PusherConfig,

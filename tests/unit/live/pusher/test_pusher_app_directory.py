@@ -68,7 +68,7 @@ async def test_slow_reload_does_not_restore_older_apps(documents: Documents, dir
         await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(slow, newest)
-    app = directory.by_key("app-key")
+    app = directory.by_key.get("app-key")
     assert app is not None
     assert not app.enabled
     assert find("app-key") == app
@@ -81,7 +81,7 @@ async def test_app_created_again_in_another_tenant_ends_its_connections(
     await directory.reload()
     ended: list[tuple[Any, Any]] = []
     apps = ConnectedApps(PROJECT, directory, FakeClock(), lambda *end: ended.append(end))
-    connection, app = cast(Any, "a connection of Acme"), directory.by_key("app-key")
+    connection, app = cast(Any, "a connection of Acme"), directory.by_key.get("app-key")
     assert app is not None
     apps.add(connection, app)
     documents.put("globex")
@@ -96,7 +96,7 @@ async def test_tested_values_are_accepted_on_the_own_url_only_and_for_one_channe
     accepted: list[PusherApp | None] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.append(app._live.services[PusherAppDirectory].by_key(TESTED.credentials.key))
+        accepted.append(app._live.services[PusherAppDirectory].by_key.get(TESTED.credentials.key))
         writer.close()
 
     async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
@@ -112,7 +112,7 @@ async def test_tested_values_are_accepted_on_the_own_url_only_and_for_one_channe
     assert {None if one is None else one.only_channel for one in accepted} == {
         "private-bellcast-test" if is_own else None
     }
-    assert app._live.services[PusherAppDirectory].by_key(TESTED.credentials.key) is None
+    assert app._live.services[PusherAppDirectory].by_key.get(TESTED.credentials.key) is None
 
 
 async def test_stored_app_replaces_a_test_of_its_credentials(
@@ -122,7 +122,7 @@ async def test_stored_app_replaces_a_test_of_its_credentials(
     with directory.trial(tested, "private-bellcast-test"):
         documents.put("acme")
         await directory.reload()
-        app = directory.by_key("app-key")
+        app = directory.by_key.get("app-key")
         assert app is not None
         assert (app.tenant, app.only_channel) == ("acme", None)
 
@@ -142,4 +142,4 @@ async def test_app_with_the_key_of_an_older_one_signs_nothing(
     await directory.reload()
     app = directory.of_tenant("acme")
     assert app is not None
-    assert app == directory.by_key("own")
+    assert app == directory.by_key.get("own")

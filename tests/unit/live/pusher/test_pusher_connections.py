@@ -24,9 +24,8 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol as native
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps, PusherApp
-from bellcast.live.pusher.channels import PusherChannels
-from bellcast.live.pusher.handshake import PusherHandshake
-from bellcast.live.pusher.hub_observer import PresenceCache, PusherObserver
+from bellcast.live.pusher.channels import PresenceCache, PusherChannels
+from bellcast.live.pusher.endpoint import PusherHandshake, PusherObserver
 from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.live.reconciler import INTERVAL_SECONDS, Reconciler
 from bellcast.live.types import LiveConfig
@@ -227,7 +226,7 @@ async def test_count_is_sent_to_webhooks_without_pusher_clients() -> None:
 
 
 async def test_count_waits_for_the_last_event_of_a_cache_channel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.live.pusher.hub_observer.CACHE_SECONDS", 0)
+    monkeypatch.setattr("bellcast.live.pusher.endpoint.CACHE_SECONDS", 0)
     channel = Channel(webhooks=True)
     with channel.hub.dispatcher.collected.collecting([topic_stream("", CHANNEL)]):
         channel.join("1", native.WEBSOCKET)

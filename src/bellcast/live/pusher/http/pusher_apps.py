@@ -115,7 +115,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     ctx, query = context.of(request), request_body.query(request, PusherAppsQuery)
     found = [
         app
-        for app in ctx[PusherAppDirectory].all()
+        for app in ctx[PusherAppDirectory].all
         if query.one_tenant in (None, app.tenant) and query.includes(app.created_at)
     ]
     if query.after:
@@ -214,7 +214,7 @@ def _position(app: PusherApp) -> tuple[int, str]:
 
 def _find(call: ResourceCall[Any]) -> PusherApp:
     (id,) = call.key
-    found = next((app for app in call.ctx[PusherAppDirectory].all() if app.credentials.id == id), None)
+    found = next((app for app in call.ctx[PusherAppDirectory].all if app.credentials.id == id), None)
     if found is None:
         raise NotFound("No Pusher app has this id.")
     return found
@@ -309,7 +309,7 @@ async def test(request: ApiRequest) -> ASGIApp:
             raise Invalid.of("values.url", problem)
         app: PusherApp | None = PusherApp(credentials=Project(values.id, values.key, values.secret))
     else:
-        app = apps.all()[0] if body.app is None else apps.by_id(body.app)
+        app = apps.all[0] if body.app is None else apps.by_id.get(body.app)
     if app is None:
         raise NotFound("No Pusher app has this id.")
     guards.count(request, "tests", guards.TESTS_PER_MINUTE)
