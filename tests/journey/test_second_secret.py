@@ -20,8 +20,8 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.live.pusher import signatures as pusher_signatures
 from bellcast.live.pusher.apps import PusherAppDirectory
-from bellcast.live.socketio import namespace_handshake
-from bellcast.live.socketio.namespace_handshake import Pid
+from bellcast.live.socketio import namespaces
+from bellcast.live.socketio.namespaces import Pid
 from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.server.app import App
 from tests.journey.channels_app import app, eventually
@@ -70,8 +70,8 @@ async def test_both_secrets_are_accepted_everywhere(tmp_path: Path, settings: di
     async with app(tmp_path, **settings) as (server, client):
         for secret in (OLD, NEW):
             assert await statuses(server, client, secret) == {2}
-            pid = link_tokens.sign(of(secret), namespace_handshake.PURPOSE, Pid("", "alice", "/", "sid", "1-1"))
-            assert namespace_handshake.read(server.project, pid, None) is not None
+            pid = link_tokens.sign(of(secret), namespaces.PURPOSE, Pid("", "alice", "/", "sid", "1-1"))
+            assert namespaces.read(server.project, pid, None) is not None
             found = server._live.services[PusherAppDirectory].by_key.get("key")
             assert found is not None
             auth = pusher_signatures.sign(of(secret), "1.1:private-a")

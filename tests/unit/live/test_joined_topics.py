@@ -11,9 +11,9 @@ from bellcast.auth import link_tokens
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.live.connection.connection import Phase
-from bellcast.live.socketio import namespace_handshake, protocol
+from bellcast.live.socketio import namespaces, protocol
 from bellcast.live.socketio.namespace_connection import SAVE_RETRY_SECONDS, ConnectionTopics, NamespaceConnection
-from bellcast.live.socketio.namespace_handshake import Pid
+from bellcast.live.socketio.namespaces import Pid
 from bellcast.live.socketio.protocol import dialect_for
 from bellcast.topics.store import JOINED_TOPICS_REFRESH_MS, JoinedBy, SavedTopics
 from tests import fake_stores
@@ -106,13 +106,13 @@ class Client:
     @property
     def is_recoverable(self) -> bool:
         """True if a server would accept the client's recovery id with its last offset."""
-        pid = link_tokens.sign(PROJECT, namespace_handshake.PURPOSE, Pid("", "alice", "/", "sid", "1-0"))
-        return namespace_handshake.read(PROJECT, pid, self.offset) is not None
+        pid = link_tokens.sign(PROJECT, namespaces.PURPOSE, Pid("", "alice", "/", "sid", "1-0"))
+        return namespaces.read(PROJECT, pid, self.offset) is not None
 
     @property
     def has_joined(self) -> bool:
         """True if a server that receives the client's last offset knows that it had joined topics."""
-        point = namespace_handshake.point_of(Pid("", "alice", "/", "sid", "1-0"), self.offset)
+        point = namespaces.point_of(Pid("", "alice", "/", "sid", "1-0"), self.offset)
         assert point is not None
         return point.has_joined
 

@@ -20,7 +20,7 @@ from bellcast.live.native.protocol import WEBSOCKET
 from bellcast.live.pusher import protocol as pusher
 from bellcast.live.pusher.channels import PusherCallContext
 from bellcast.live.socketio import protocol
-from bellcast.live.socketio.events import SocketIOCallContext
+from bellcast.live.socketio.namespaces import SocketIOCallContext
 from bellcast.live.socketio.protocol import dialect_for
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect

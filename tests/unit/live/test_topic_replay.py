@@ -31,11 +31,10 @@ from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.native.endpoints import NativeHandshake, OpenedInbox
-from bellcast.live.socketio import SocketIOConfig, namespace_handshake
-from bellcast.live.socketio.events import SocketIOCallContext
+from bellcast.live.socketio import SocketIOConfig, namespaces
 from bellcast.live.socketio.layer import SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandshake, Pid
+from bellcast.live.socketio.namespaces import EVERYONE, NamespaceHandshake, Pid, SocketIOCallContext
 from bellcast.live.socketio.protocol import POLLING_BODY, PacketReader, dialect_for
 from bellcast.live.types import LiveConfig
 from tests import fake_stores
@@ -419,7 +418,7 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
     server.live.authenticator = SimpleNamespace(recipient=recipient)
     server.live.admission = SimpleNamespace(admit=admit)
     handshake = NamespaceHandshake(server.live, cast(Any, dispatcher))
-    pid = link_tokens.sign(project, namespace_handshake.PURPOSE, Pid("", "alice", "/", "known", "1-0"))
+    pid = link_tokens.sign(project, namespaces.PURPOSE, Pid("", "alice", "/", "known", "1-0"))
     starting = asyncio.ensure_future(handshake.join(connection, {"pid": pid, "offset": f"1-0~{start}"}))
     await check_joining(server, connection, context, starting)
     events = [json.loads(data[2:])[1] for data in fake.written if data.startswith(b'42["n"')]

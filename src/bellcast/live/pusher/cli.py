@@ -66,7 +66,13 @@ def create(
     origin: OriginOption = None,
 ) -> Iterator[Any]:
     """Create an app and print its credentials. The secret cannot be shown again."""
-    given = {"id": id, "key": key, "tenant": tenant, "secret": _secret(secret_file)}
+    secret = None
+    if secret_file is not None:
+        try:
+            secret = (sys.stdin.read() if str(secret_file) == "-" else secret_file.read_text()).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"{secret_file} cannot be read: {error}", "name a file with the secret alone") from None
+    given = {"id": id, "key": key, "tenant": tenant, "secret": secret}
     body = {"name": name, "origins": origin or []} | {field: value for field, value in given.items() if value}
     yield from _show_secret(request(client, "POST", "/v1/pusher-apps", body))
 
@@ -116,15 +122,6 @@ def _show_secret(created: dict[str, Any]) -> Iterator[Any]:
     for name in ("id", "key", "secret"):
         print(f"PUSHER_APP_{name.upper()}={created[name]}", flush=True)
     output.note("The secret cannot be shown again.")
-
-
-def _secret(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        return (sys.stdin.read() if str(file) == "-" else file.read_text()).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} cannot be read: {error}", "name a file with the secret alone") from None
 
 
 def _path(id: str) -> str:

@@ -195,7 +195,7 @@ class PusherObserver(Struct, eq=False):
 
     def subscription_count_changed(self, stream: Stream, here: int, change: int, *, is_here: bool) -> None:
         if not stream.startswith(TOPIC):
-            count = self.hub.subscriptions.total(stream) if self.users.has_watchers else None
+            count = self.hub.subscriptions.total(stream) if self.users.watchers else None
             if count in (0, change):  # the user came online or went offline
                 _, tenant, recipient = stream.split(SEPARATOR, 2)
                 self.users.on_changed(tenant, recipient, is_online=count > 0)

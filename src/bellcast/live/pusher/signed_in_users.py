@@ -61,7 +61,7 @@ class PusherUsers:
         self._config: PusherConfig = live.settings["pusher"]
         self._browsers: dict[Connection, bytes] = {}
         self._signed_in: dict[Connection, SignedInUser] = {}
-        self._watchers: dict[WatchedUser, set[Connection]] = {}
+        self.watchers: dict[WatchedUser, set[Connection]] = {}
 
     def remember_browser(self, connection: Connection, request: HandshakeRequest) -> None:
         """Store the fingerprint that identifies a device without a name."""
@@ -194,28 +194,22 @@ class PusherUsers:
         if not watched or connection.phase is Phase.CLOSED:
             return
         for one in watched:
-            watchers = self._watchers.setdefault((tenant, one), set())
+            watchers = self.watchers.setdefault((tenant, one), set())
             if not watchers:
                 self._hub.groups.follow(inbox_stream(tenant, one))
             watchers.add(connection)
-        online = [one for one in watched if self._is_online(tenant, one)]
-        offline = [one for one in watched if not self._is_online(tenant, one)]
+        counts = {one: self._hub.subscriptions.total(inbox_stream(tenant, one)) for one in watched}
+        online = [one for one, count in counts.items() if count > 0]
+        offline = [one for one, count in counts.items() if count <= 0]
         connection.send_frame(protocol.watchlist_event(online, offline))
         limit = self._config.watchlist
         if limit and len(user.watchlist) > limit:
             message = f"A watchlist holds {limit} users; the rest is ignored."
             connection.send_frame(protocol.error(message, WATCHLIST_TOO_LONG))
 
-    def _is_online(self, tenant: str, user: str) -> bool:
-        return self._hub.subscriptions.total(inbox_stream(tenant, user)) > 0
-
-    @property
-    def has_watchers(self) -> bool:
-        return bool(self._watchers)
-
     def on_changed(self, tenant: str, user: str, *, is_online: bool) -> None:
         """Tell those who watch a user that it is online now, or offline."""
-        for connection in tuple(self._watchers.get((tenant, user), ())):
+        for connection in tuple(self.watchers.get((tenant, user), ())):
             connection.send_frame(protocol.watchlist_event([user] if is_online else [], [] if is_online else [user]))
 
     def disconnected(self, connection: Connection) -> None:
@@ -223,9 +217,9 @@ class PusherUsers:
         signed = self._signed_in.pop(connection, None)
         for one in signed.user.watchlist if signed is not None else ():
             key = connection.principal.tenant, one
-            watchers = self._watchers.get(key, set())
+            watchers = self.watchers.get(key, set())
             watchers.discard(connection)
-            if not watchers and self._watchers.pop(key, None) is not None:
+            if not watchers and self.watchers.pop(key, None) is not None:
                 self._hub.groups.unfollow(inbox_stream(*key))
 
 

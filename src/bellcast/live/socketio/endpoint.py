@@ -25,10 +25,9 @@ from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.native.commands import Commands
 from bellcast.live.socketio import SocketIOConfig, engine_session, protocol, transports
 from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSession, EngineSessions
-from bellcast.live.socketio.events import EventDispatcher
 from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.namespace_connection import ConnectionTopics
-from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
+from bellcast.live.socketio.namespaces import EventDispatcher, NamespaceHandshake
 from bellcast.live.socketio.protocol import EngineError
 from bellcast.live.socketio.transports import EngineWebSocket, PollingTransport
 from bellcast.live.wiring import LiveContext, WiredDialect

@@ -14,9 +14,8 @@ from bellcast.live.connection.close_reasons import RejectedByApp
 from bellcast.live.connection.connection import Phase
 from bellcast.live.socketio import SocketIOConfig, protocol
 from bellcast.live.socketio.engine_session import CLIENT_CLOSED, UNREADABLE, EngineSession
-from bellcast.live.socketio.events import EventDispatcher
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
+from bellcast.live.socketio.namespaces import EventDispatcher, NamespaceHandshake
 from bellcast.live.socketio.protocol import InvalidPacket, Packet, PacketReader
 from bellcast.live.types import Spawn
 

@@ -58,7 +58,6 @@ def directory(documents: Documents) -> PusherAppDirectory:
 
 async def test_slow_reload_does_not_restore_older_apps(documents: Documents, directory: PusherAppDirectory) -> None:
     documents.put("acme")
-    find = directory.by_key
     gate = documents.gate = asyncio.Event()
     slow = asyncio.create_task(directory.reload())
     await asyncio.sleep(0)  # it has read the enabled app
@@ -71,7 +70,7 @@ async def test_slow_reload_does_not_restore_older_apps(documents: Documents, dir
     app = directory.by_key.get("app-key")
     assert app is not None
     assert not app.enabled
-    assert find("app-key") == app
+    assert directory.by_key.get("app-key") == app
 
 
 async def test_app_created_again_in_another_tenant_ends_its_connections(

@@ -43,9 +43,7 @@ class Apps:
 
     def __init__(self) -> None:
         self.watchers: list[Any] = []
-
-    def by_key(self, key: str) -> PusherApp | None:
-        return APP if key == APP.credentials.key else None
+        self.by_key = {APP.credentials.key: APP}
 
 
 class FullServer:
@@ -165,7 +163,7 @@ class Channel:
             ended=lambda *_: None,
             counted=lambda *count: self.counted.append(count),
         )
-        users: Any = SimpleNamespace(has_watchers=False)
+        users: Any = SimpleNamespace(watchers={})
         observer = PusherObserver(self.hub, PusherConfig(), self.apps, cast(Any, hooks), users, cast(Any, None))
         self.hub.observers.append(observer)
 

@@ -114,7 +114,7 @@ async def test_reader_that_is_too_slow_for_the_confirmation_watches_nobody() -> 
     one = SigningIn('{"id":"alice","watchlist":["bob"]}', max_unsent=10)
     one.devices.has_responded.set()
     await one.task
-    assert (one.connection.phase, one.users.has_watchers) == (Phase.CLOSED, False)
+    assert (one.connection.phase, one.users.watchers) == (Phase.CLOSED, {})
 
 
 async def test_app_under_test_neither_signs_in_users_nor_subscribes_to_other_channels() -> None:

@@ -11,7 +11,7 @@ from bellcast.live.connection.close_reasons import EVENTS_LOST, TOO_SLOW
 from bellcast.live.connection.connection import Phase
 from bellcast.live.http import asgi
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.socketio import SocketIOConfig, namespace_handshake, protocol
+from bellcast.live.socketio import SocketIOConfig, namespaces, protocol
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
 from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
@@ -77,7 +77,7 @@ async def test_close_for_lost_events_sends_an_offset_that_is_not_recovered() -> 
     sent = next(data for data in client.fake.written if b'"error"' in data)
     name, problem, offset = json.loads(sent[sent.index(b"[") :])
     assert (name, problem["code"], client.live.phase) == ("error", "unavailable", Phase.CLOSED)
-    assert namespace_handshake.read(cast(Any, None), "a pid", offset) is None
+    assert namespaces.read(cast(Any, None), "a pid", offset) is None
 
 
 async def test_call_to_a_client_that_has_left_ends_at_once() -> None:

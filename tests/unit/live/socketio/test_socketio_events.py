@@ -1,7 +1,7 @@
 """Events that need no handler."""
 
 from bellcast.live.native import protocol
-from bellcast.live.socketio.events import BUILTIN_EVENTS
+from bellcast.live.socketio.namespaces import BUILTIN_EVENTS
 
 
 def test_builtin_events_are_the_commands_without_calls_with_a_field_of_theirs() -> None:
