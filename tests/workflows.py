@@ -11,8 +11,7 @@ from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedPro
 from bellcast.channels.releases import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import JOB_KIND
-from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.channels.types import StoredMessage
+from bellcast.channels.types import ChannelConfig, StoredMessage
 from bellcast.engines import Engines
 from bellcast.inbox.sending import SendFanout
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND

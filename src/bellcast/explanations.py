@@ -12,11 +12,11 @@ from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.explanations import timeline
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import (
     EXTERNAL_CHANNELS,
     MAX_DECISIONS,
     MAX_MESSAGES,
+    ChannelConfig,
     ChannelExplanation,
     Explanation,
     Fact,

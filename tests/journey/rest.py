@@ -17,7 +17,7 @@ from bellcast.channels.delivery import MessageReports
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.routing import Router
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from bellcast.console.http.connections import LARGE_COUNT_SECONDS, LargeCounts
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types import StatsPoint

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bellcast import build
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from bellcast.console.types import FindingItem
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound import Response

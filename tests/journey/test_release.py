@@ -7,8 +7,7 @@ import pytest
 
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.releases import Release
-from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.channels.types import MessageUpdate, StoredMessage
+from bellcast.channels.types import ChannelConfig, MessageUpdate, StoredMessage
 from bellcast.kernel.times import milliseconds, to_rfc3339
 from bellcast.workflows.store.runs import Runs
 from tests.clock import FakeClock

@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
-from bellcast.channels import tenant_settings
-from bellcast.channels.tenant_settings import ChannelConfig, TenantSettings
-from bellcast.channels.types import EmailContent
+from bellcast.channels.types import ChannelConfig, EmailContent
 from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import PROJECT, draft_kind
 from bellcast.inbox.types.notifications import GENERAL, NO_TYPE, NotificationType
@@ -21,12 +20,13 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.ids import REQUEST_ID
+from bellcast.kernel.times import find_zone
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.preferences import types as preferences
 from bellcast.preferences.types import DEFAULTS_KEY, DEFAULTS_KIND, NO_PREFERENCES, Preferences
 from bellcast.templates.rendering import BackgroundCompiler
 from bellcast.templates.tenant_budget import budget_of
-from bellcast.templates.types import BASE_LAYOUT, Template
+from bellcast.templates.types import BASE_LAYOUT, Brand, Template
 from bellcast.tenants.store import Tenants
 
 TYPES, TEMPLATES = "types", "templates"
@@ -48,6 +48,16 @@ async def no_template(db: Engine, tenant: str, key: str) -> str:
 
 _decode_type = msgspec.json.Decoder(NotificationType).decode
 _decode_template = msgspec.json.Decoder(Template).decode
+
+
+class TenantSettings(Struct, frozen=True, kw_only=True):
+    """A tenant's values, else the server's. `values` is the variable `tenant` of templates."""
+
+    app_url: str | None
+    locale: str
+    timezone: str
+    brand: Brand
+    values: dict[str, Any]
 
 
 class Catalog:
@@ -125,10 +135,28 @@ class Catalog:
         return own or NO_PREFERENCES, project or NO_PREFERENCES
 
     async def tenant(self, key: str) -> TenantSettings:
-        """Return the tenant's settings."""
+        """Return the tenant's settings. Unusable values are ignored, because the app may store any settings."""
 
         async def read() -> TenantSettings:
-            return tenant_settings.of(key, await Tenants(self._db).get(key), self._config)
+            tenant, config = await Tenants(self._db).get(key), self._config
+            settings, name = ({}, None) if tenant is None else (tenant.settings, tenant.name)
+            texts = {field: value for field, value in settings.items() if isinstance(value, str)}
+            timezone, app_url = texts.get("timezone", ""), texts.get("app_url", "")
+            try:
+                brand = msgspec.convert(
+                    settings.get("brand") or ({} if key else msgspec.json.decode(config.brand) or {}), Brand
+                )
+            except msgspec.ValidationError:
+                brand = Brand()
+            return TenantSettings(
+                app_url=app_url if app_url.startswith(("https://", "http://")) else config.app_url,
+                locale=texts.get("locale") or config.locale,
+                timezone=timezone if timezone and find_zone(timezone) is not None else config.timezone,
+                brand=brand if brand.name is not None else msgspec.structs.replace(brand, name=name),
+                # The key is that of the run or send: workflows of the project and the app trust it. Earlier versions stored
+                # settings with these names, which must not replace it.
+                values={**settings, "key": key or None, "name": name},
+            )
 
         return await self._tenants.get(key, read)
 

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from bellcast.channels import email, links
+from bellcast.channels.catalog import TenantSettings
 from bellcast.channels.email import Headline
-from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import EmailContent, ExternalChannel
 from bellcast.inbox.types import notifications
 from bellcast.inbox.types.notifications import ActionButton, Actor, Content, Draft

@@ -7,10 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels import addresses
-from bellcast.channels.catalog import Catalog
+from bellcast.channels.catalog import Catalog, TenantSettings
 from bellcast.channels.explanations import SubjectNames
 from bellcast.channels.store.suppressions import Suppressions
-from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.channels.types import NewDecision, NewMessage
 from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel import times

@@ -7,7 +7,7 @@ from typing import ClassVar
 import msgspec
 
 from bellcast.auth import link_tokens
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from bellcast.kernel.identities import Project
 from bellcast.recipients.types import RecipientOfLink
 

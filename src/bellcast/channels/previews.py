@@ -10,8 +10,7 @@ from bellcast.channels import addresses, decision_inputs, links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.contents import Contents, NoContent, StoredEmail
 from bellcast.channels.decision_inputs import DecisionInputs
-from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.channels.types import ExternalChannel, NewMessage
+from bellcast.channels.types import ChannelConfig, ExternalChannel, NewMessage
 from bellcast.inbox.types.notifications import GENERAL, Actor, Draft, content
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid

@@ -12,8 +12,15 @@ from bellcast.channels.catalog import Catalog, no_template
 from bellcast.channels.contents import Contents
 from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
 from bellcast.channels.delivery import MessageReports
-from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.channels.types import EXTERNAL_CHANNELS, NO_CONTENT, ExternalChannel, NewDecision, NewMessage, as_change
+from bellcast.channels.types import (
+    EXTERNAL_CHANNELS,
+    NO_CONTENT,
+    ChannelConfig,
+    ExternalChannel,
+    NewDecision,
+    NewMessage,
+    as_change,
+)
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, is_cached
 from bellcast.inbox.types.notifications import (
     GENERAL,

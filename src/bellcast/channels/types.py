@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.kernel import times
 from bellcast.kernel.field_limits import Limit
+from bellcast.kernel.outbound import RETRIES
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.preferences.types import Channel, Priority
 from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
@@ -376,3 +377,26 @@ class Retried(Struct, frozen=True):
     """How many messages are retried."""
 
     retried: int
+
+
+class ChannelConfig(Struct, kw_only=True):
+    """Durations are seconds. Operators can change some of them while the server runs. `default` are the channels of a
+    send that names none. A channel delivers if a provider's URL is set. Without one, or if it is in `simulate`, it only
+    stores messages."""
+
+    default: tuple[str, ...] = ("inbox",)
+    email: tuple[str, ...] = ()
+    sms: tuple[str, ...] = ()
+    push: tuple[str, ...] = ()
+    chat: tuple[str, ...] = ()
+    http_allow: tuple[str, ...] = ()
+    encryption_key: str | None = None
+    simulate: tuple[str, ...] = ()
+    retries: tuple[float, ...] = RETRIES
+    app_url: str | None = None
+    public_url: str | None = None
+    locale: str = "en"
+    locales: tuple[str, ...] = ()
+    brand: str = "{}"
+    timezone: str = "UTC"
+    run_retention: float = 30 * 86_400.0

@@ -14,7 +14,7 @@ from bellcast.exports.store import RECIPIENT_TABLES, Exports
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.http import ASGIApp, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.preferences.http.preferences import StoredPreferences
+from bellcast.preferences.http import StoredPreferences
 from bellcast.recipients.http import key
 from bellcast.recipients.types import Recipient, Subscription
 from bellcast.rest.resource import Resource, ResourceCall

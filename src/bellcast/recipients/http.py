@@ -13,7 +13,7 @@ from msgspec.structs import force_setattr, replace
 
 from bellcast.channels import push
 from bellcast.channels.addresses import MAX_ADDRESS
-from bellcast.inbox.http import inbox
+from bellcast.inbox import http as inbox
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage, containing
 from bellcast.kernel.errors import (

@@ -18,12 +18,13 @@ from bellcast.agents import http as agents
 from bellcast.audit import http as audit
 from bellcast.auth import http as tokens
 from bellcast.auth import origins
-from bellcast.channels.http import link_pages, mailbox, messages, notification_types, suppressions
+from bellcast.channels.http import link_pages, messages, notification_types
 from bellcast.console.http import connections, live_feed, nodes, settings
 from bellcast.console.pages import browser_files, check, console, error_pages, landing
 from bellcast.documents import http as stored_secrets
 from bellcast.exports import http as export
-from bellcast.inbox.http import bulk, inbox, notifications
+from bellcast.inbox import http as inbox
+from bellcast.inbox.http import bulk, notifications
 from bellcast.kernel.errors import BadRequest, BellcastError, NotFound, TooMany
 from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.http import HEADER_VALUES, ASGIApp, AsgiMessage, Send, responses
@@ -35,7 +36,8 @@ from bellcast.live.dialects import DIALECTS
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live_feed import STATE
 from bellcast.operators.http import account, operators, passwordless
-from bellcast.preferences.http import preferences, preferences_page
+from bellcast.preferences import http as preferences
+from bellcast.preferences.http import preferences_page
 from bellcast.providers import http as providers
 from bellcast.recipients import http as recipients
 from bellcast.replays import http as replays
@@ -67,9 +69,9 @@ BUNDLES = bundles.operations(
 # Those with operations, in the order of the documentation.
 MODULES = (
     *(notifications, bulk, topics, recipients, export, tenants, tokens, connections, inbox),
-    *(explanations, suppressions, replays, workflows, runs, schedules, sources, schemas),
+    *(explanations, replays, workflows, runs, schedules, sources, schemas),
     *(messages, notification_types, templates, editor_tokens, preferences),
-    *(link_pages, providers, webhooks, preferences_page, mailbox),
+    *(link_pages, providers, webhooks, preferences_page),
     *(account, passwordless, operators, audit, live_feed, nodes, stored_secrets, settings, agents),
     *(console, check, health, error_pages, browser_files, landing),
 )

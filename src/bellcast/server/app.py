@@ -19,7 +19,7 @@ from bellcast.calls import CallBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from bellcast.console.http.connections import LARGE_COUNT_SECONDS, LargeCounts
 from bellcast.console.stats import FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints

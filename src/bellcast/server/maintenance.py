@@ -9,7 +9,7 @@ import structlog
 from msgspec import Struct, field
 
 from bellcast.audit.store import AUDIT_MS, AuditLog
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CONFIRMATIONS, DRAFT_MS, DRAFTED, draft_kind
 from bellcast.engines import Engines

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth.permissions import AccessConfig
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from bellcast.kernel import setting_values
 from bellcast.kernel.brokers.history import DEFAULT_HISTORY
 from bellcast.kernel.errors import SettingsError

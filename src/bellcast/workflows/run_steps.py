@@ -8,8 +8,8 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels import contents, decision_inputs, explanations
+from bellcast.channels.catalog import TenantSettings
 from bellcast.channels.routing import SendRoute
-from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import times

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bellcast.channels.catalog import TEMPLATES, Catalog
 from bellcast.channels.previews import Previews, Subject
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from bellcast.documents.store import Documents, Versions
 from bellcast.documents.types import PROJECT, draft_kind
 from bellcast.inbox.store.sent_items import SentItems

@@ -11,9 +11,9 @@ from bellcast.channels import delivery
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedProvider
 from bellcast.channels.releases import Release
-from bellcast.channels.tenant_settings import ChannelConfig
 from bellcast.channels.types import (
     MAX_ATTEMPTS,
+    ChannelConfig,
     ExternalChannel,
     MessageUpdate,
     NewMessage,

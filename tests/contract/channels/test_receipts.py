@@ -6,8 +6,7 @@ import msgspec
 import pytest
 
 from bellcast.channels.receipts import Receipts
-from bellcast.channels.tenant_settings import ChannelConfig
-from bellcast.channels.types import ExternalChannel, MessageUpdate, NewMessage, State
+from bellcast.channels.types import ChannelConfig, ExternalChannel, MessageUpdate, NewMessage, State
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from bellcast.inbox.store import maintenance
 from bellcast.inbox.store.maintenance import RowCounts
 from bellcast.inbox.types.inboxes import AnnouncementChanged, NotificationDeleted

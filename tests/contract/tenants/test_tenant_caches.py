@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from bellcast.documents.types import CACHE_SECONDS, Document
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids

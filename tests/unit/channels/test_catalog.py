@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED

@@ -7,7 +7,7 @@ import pytest
 
 from bellcast.auth import link_tokens
 from bellcast.channels import links
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from bellcast.kernel.identities import Project
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")

@@ -6,8 +6,8 @@ import pytest
 
 from bellcast.auth import link_tokens
 from bellcast.channels import links
-from bellcast.channels.http.mailbox import MailboxGrant
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.http.messages import MailboxGrant
+from bellcast.channels.types import ChannelConfig
 from bellcast.kernel.identities import Project
 from bellcast.rest.router import TokenPaths
 

@@ -11,7 +11,7 @@ from scripts import reference
 from bellcast import settings
 from bellcast.auth import tokens
 from bellcast.auth.permissions import AccessConfig
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits

@@ -16,7 +16,7 @@ from bellcast.channels import catalog, decision_inputs, links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
 from bellcast.channels.links import PREFERENCES_PURPOSE, PreferencesGrant
-from bellcast.channels.tenant_settings import ChannelConfig
+from bellcast.channels.types import ChannelConfig
 from bellcast.console.pages import shell
 from bellcast.inbox.types.notifications import GENERAL, NotificationType
 from bellcast.kernel import times
@@ -25,9 +25,9 @@ from bellcast.kernel.field_limits import LINK_LIFETIME
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences import changes, decision
+from bellcast.preferences import http as preferences
 from bellcast.preferences.decision import EVERY_TYPE, Layers, Occasion
-from bellcast.preferences.http import preferences
-from bellcast.preferences.http.preferences import EffectivePreferences
+from bellcast.preferences.http import EffectivePreferences
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import CHANNELS, Channel, Frequency, Preferences, QuietHours, decode, merge_patch
 from bellcast.providers.directory import ProviderDirectory

@@ -11,7 +11,7 @@ import msgspec
 
 from bellcast.auth import link_tokens
 from bellcast.channels import links
-from bellcast.channels.catalog import Catalog
+from bellcast.channels.catalog import Catalog, TenantSettings
 from bellcast.channels.links import (
     RESUBSCRIBE_PURPOSE,
     UNSUBSCRIBE_PURPOSE,
@@ -20,7 +20,6 @@ from bellcast.channels.links import (
     Resubscription,
     Unsubscription,
 )
-from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.console.pages import shell
 from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses

@@ -15,7 +15,7 @@ from msgspec import Struct
 from bellcast.auth import origins
 from bellcast.console import diagnoses
 from bellcast.console.pages import browser_files, shell
-from bellcast.inbox.http import inbox
+from bellcast.inbox import http as inbox
 from bellcast.kernel import times
 from bellcast.kernel.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
 from bellcast.kernel.events import SEPARATOR, LiveEvent
