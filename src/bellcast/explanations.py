@@ -23,7 +23,7 @@ from bellcast.channels.types import (
     SimulationCause,
     StoredMessage,
 )
-from bellcast.inbox import sent_items
+from bellcast.inbox import sending
 from bellcast.inbox.store.sent_items import SentItems
 from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import ids, times, validation
@@ -215,7 +215,7 @@ async def of_notification(ctx: ApiContext, tenant: str, recipient: str, id: str,
                     text += " It has not opened its inbox since the announcement, or was not addressed."
                 raise NotFound(text)
             if item is None or not item.announcement:
-                item = await sent_items.find_outside(ctx.engines, tenant, id)
+                item = await sending.find_outside(ctx.engines, tenant, id)
             announced = replace(item, recipient=recipient, has_row=False)
         item = announced
     writes = await ctx[ConnectionSurvey].writes(tenant, item.notification.id, recipient)

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from bellcast.inbox import imports, sending
+from bellcast.inbox import sending
 from bellcast.inbox.http import bulk
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import concurrency
@@ -72,18 +72,21 @@ async def test_memory_does_not_grow_with_the_recipients(rest):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize(("path", "module"), [("/v1/notifications/bulk", sending), ("/v1/import", imports)])
-async def test_other_tasks_run_between_items_with_many_recipients(rest, monkeypatch, path, module):
+@pytest.mark.parametrize(
+    ("path", "module", "step"),
+    [("/v1/notifications/bulk", sending, "_prepare"), ("/v1/import", bulk, "_import_request")],
+)
+async def test_other_tasks_run_between_items_with_many_recipients(rest, monkeypatch, path, module, step):
     for name in ("PART_SECONDS", "SMALL_PART_SECONDS"):  # however fast this machine is
         monkeypatch.setattr(concurrency, name, 0)
     turn, turns = 0, {}
 
     def watch(owner, name):
-        step, turns[name] = getattr(owner, name), []
+        watched, turns[name] = getattr(owner, name), []
 
         def call(*args, **options):
             turns[name].append(turn)
-            return step(*args, **options)
+            return watched(*args, **options)
 
         monkeypatch.setattr(owner, name, call)
 
@@ -93,12 +96,12 @@ async def test_other_tasks_run_between_items_with_many_recipients(rest, monkeypa
             turn += 1
             await asyncio.sleep(0)
 
-    for owner, name in ((bulk, "_read"), (module, "_prepare"), (bulk, "_result")):
+    for owner, name in ((bulk, "_read"), (module, step), (bulk, "_result")):
         watch(owner, name)
     counting = asyncio.create_task(count())
     await results(rest, items(6), path)
     counting.cancel()
-    assert {name: len(set(each)) for name, each in turns.items()} == {"_read": 6, "_prepare": 6, "_result": 6}
+    assert {name: len(set(each)) for name, each in turns.items()} == {"_read": 6, step: 6, "_result": 6}
 
 
 PATHS = pytest.mark.parametrize(("path", "name"), [("/v1/notifications/bulk", "add"), ("/v1/import", "add_imported")])

@@ -1,4 +1,4 @@
-"""Sends: turn drafts into durable rows, committed in shared transactions and then published."""
+"""Sends: turn drafts into durable rows, committed in shared transactions and then published; find, edit and recall what was sent."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -12,17 +12,30 @@ from msgspec import Struct
 from bellcast.channels import audiences
 from bellcast.channels.audiences import READS_PER_LEASE, PageCommit
 from bellcast.channels.routing import Router
-from bellcast.channels.types import Fanout, NewDecision
+from bellcast.channels.store.fanouts import Fanouts
+from bellcast.channels.store.messages import Messages
+from bellcast.channels.types import Fanout, NewDecision, title_of
 from bellcast.engines import Engines
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
+from bellcast.inbox.store.sent_items import SentItems, existing, outside_notification
 from bellcast.inbox.types import notifications as notification_types
-from bellcast.inbox.types.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
-from bellcast.inbox.types.sends import AnnounceRequest, Claim, ImportRequest, SendRequest, SendResult
-from bellcast.kernel import times, validation
+from bellcast.inbox.types.notifications import (
+    GENERAL,
+    AnnouncementMade,
+    Audience,
+    CreatedNotification,
+    Draft,
+    Edit,
+    Sent,
+    content,
+)
+from bellcast.inbox.types.sends import AnnounceRequest, Claim, ImportRequest, SendRequest, SendResult, SentItem
+from bellcast.kernel import ids, times, validation
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import Pauses, Scheduler
 from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.kernel.events import role_topic
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
@@ -216,7 +229,26 @@ async def _send_one(
             return await Sends(engines.db).stored_response(tenant, key, fingerprint, now) or prepared.error
         except BellcastError as refusal:
             return refusal
-    return await _announce(engines, prepared) if isinstance(prepared, AnnounceRequest) else prepared
+    if isinstance(prepared, BellcastError):
+        return prepared
+    created = {"id": prepared.id, "recipient": None, "topic": prepared.topic}
+    change = {**created, **msgspec.to_builtins(prepared.content)}
+    try:
+        events = await engines.webhooks.events(prepared.tenant, "notification.created", [change])
+        sent = await Sends(engines.db).announce(msgspec.structs.replace(prepared, events=events))
+    except BellcastError as refusal:
+        _give_back(engines, prepared)
+        return refusal
+    # Another response is the stored one of an earlier send with this key, so nothing was written.
+    is_written = sent.response == prepared.response
+    if is_written:
+        _emit(engines, prepared)
+    else:
+        _give_back(engines, prepared)
+    await engines.broker.publish(*sent.events)
+    if is_written:
+        engines.router.committed([msgspec.structs.replace(prepared, events=events)])
+    return sent.response
 
 
 async def commit(
@@ -306,27 +338,6 @@ def _emit(engines: Engines, request: SendOrAnnounce) -> None:
         )
 
     engines.feed.emit_later("send", tenant, make)
-
-
-async def _announce(engines: Engines, request: AnnounceRequest) -> bytes | BellcastError:
-    created = {"id": request.id, "recipient": None, "topic": request.topic}
-    change = {**created, **msgspec.to_builtins(request.content)}
-    try:
-        events = await engines.webhooks.events(request.tenant, "notification.created", [change])
-        request = msgspec.structs.replace(request, events=events)
-        sent = await Sends(engines.db).announce(request)
-    except BellcastError as refusal:
-        _give_back(engines, request)
-        return refusal
-    # Another response is the stored one of an earlier send with this key, so nothing was written.
-    if sent.response != request.response:
-        _give_back(engines, request)
-    else:
-        _emit(engines, request)
-    await engines.broker.publish(*sent.events)
-    if sent.response == request.response:
-        engines.router.committed([request])
-    return sent.response
 
 
 def _prepare(
@@ -432,6 +443,13 @@ class SendFanout(Struct, eq=False):
         draft = msgspec.json.decode(fanout.body, type=Draft)
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         position = fanout.position
+
+        async def add(request: SendRequest, after: str, position: str) -> bool:
+            is_added = await Sends(self.db).add_page(request, fanout.id, after, position)
+            if is_added:
+                self.router.committed([request])
+            return is_added
+
         for _ in range(READS_PER_LEASE):
             keys = await audiences.page(self.db, fanout.tenant, audience, position, fanout.created_at, fanout.seq)
             if not keys or (draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self.clock.now()):
@@ -440,10 +458,42 @@ class SendFanout(Struct, eq=False):
             for some in audiences.cut(keys, self.pace.contention):
                 after, position = position, some[-1]
                 request = await self.router.route_page(draft, fanout.tenant, fanout.id, some, Pauses(self.pace))
-                yield partial(self._add, fanout.id, request, after, position)
+                yield partial(add, request, after, position)
 
-    async def _add(self, fanout: str, request: SendRequest, after: str, position: str) -> bool:
-        is_added = await Sends(self.db).add_page(request, fanout, after, position)
-        if is_added:
-            self.router.committed([request])
-        return is_added
+
+# --- what was sent
+
+
+async def find_outside(engines: Engines, tenant: str, id: str) -> SentItem:
+    """Return a send with this id to channels other than the inbox. Raises NotFound."""
+    db = engines.db
+    fanout = await Fanouts(db).get(id) if ids.is_id(id) else None
+    if fanout is not None and fanout.tenant == tenant and not fanout.workflow:
+        draft = msgspec.json.decode(fanout.body, type=Draft)
+        audience = msgspec.json.decode(fanout.audience, type=Audience)
+        shown = outside_notification((id, draft.type, content(draft).title, fanout.created_at))
+        return SentItem(
+            notification=shown, tenant=tenant, recipient=None, announcement=True, has_row=False, topic=audience.topic
+        )
+    decisions = await Messages(db).decisions(tenant, id, None, 1) if ids.is_id(id) else []
+    first = existing(decisions[0] if decisions else None)
+    found = (await Messages(db).page(ListQuery(tenants=[tenant], filters={"notification": id}, limit=1))).items
+    title = title_of(found[0].content) if found else ""
+    shown = outside_notification((id, found[0].type if found else GENERAL, title, first.decided_at))
+    return SentItem(notification=shown, tenant=tenant, recipient=first.recipient, has_row=False)
+
+
+async def edit(engines: Engines, limits: Limits, tenant: str, id: str, edit: Edit) -> SentItem:
+    """Edit an item in all inboxes. Raises NotFound."""
+    now = engines.clock.now()
+    notification_types.check_edit(edit, limits, times.to_rfc3339(now))
+    found, events = existing(await SentItems(engines.db).edit(tenant, id, edit, now) if ids.is_id(id) else None)
+    await engines.broker.publish(*events)
+    return found
+
+
+async def recall(engines: Engines, tenant: str, id: str) -> None:
+    """Remove an item from all inboxes. Raises NotFound."""
+    report = await engines.webhooks.report(tenant, ["message.cancelled"])
+    recalled = await SentItems(engines.db).recall(tenant, id, engines.clock.now(), report) if ids.is_id(id) else None
+    await engines.broker.publish(*existing(recalled))

@@ -20,15 +20,15 @@ from bellcast.channels.types import (
     TimelineEntry,
 )
 from bellcast.engines import Engines
-from bellcast.inbox import sending, sent_items
+from bellcast.inbox import sending
 from bellcast.inbox.store import sent_items as store
 from bellcast.inbox.store.sent_items import SentItems
 from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.notifications import Audience, Draft, Edit, Notification, Sent
 from bellcast.inbox.types.sends import Reach, SentItem
-from bellcast.kernel import times, validation
+from bellcast.kernel import ids, times, validation
 from bellcast.kernel.db.lists import ListPage, ListQuery
-from bellcast.kernel.errors import BadRequest, IdempotencyMismatch, Invalid, NotFound, TemplateFailed
+from bellcast.kernel.errors import BadRequest, IdempotencyMismatch, Invalid, TemplateFailed
 from bellcast.kernel.events import ROLE_PREFIX
 from bellcast.kernel.field_limits import TENANT_NAME
 from bellcast.kernel.http import ASGIApp, request_body, responses
@@ -186,10 +186,9 @@ async def read(call: ResourceCall[None]) -> SentNotification:
     writes to live connections of the recipients in the notification's tenant: each node keeps its last 10,000 in memory, so
     older ones and those before a restart are unknown."""
     engines, tenant, (id,) = call.ctx.engines, call.tenant, call.key
-    try:
-        item = await sent_items.find(engines, tenant, id)
-    except NotFound:
-        item = await sent_items.find_outside(engines, tenant, id)
+    item = await SentItems(engines.db).find(tenant, id) if ids.is_id(id) else None
+    if item is None:
+        item = await sending.find_outside(engines, tenant, id)
     return await _sent_notification(call.request, call.ctx, item)
 
 
@@ -201,7 +200,7 @@ async def correct(call: ResourceCall[Correction]) -> SentNotification:
     ctx, (id,), params = call.ctx, call.key, call.body
     tenant = tenants.single_tenant(call.request, params.tenant)
     edit = Edit(**{field: getattr(params, field) for field in Edit.__struct_fields__})
-    item = await sent_items.edit(ctx.engines, ctx.limits, tenant, id, edit)
+    item = await sending.edit(ctx.engines, ctx.limits, tenant, id, edit)
     return await _sent_notification(call.request, ctx, item)
 
 
@@ -210,7 +209,7 @@ async def recall(call: ResourceCall[None]) -> bool:
     """Recall a sent notification.
 
     It is removed from every inbox that contains it."""
-    await sent_items.recall(call.ctx.engines, call.tenant, *call.key)
+    await sending.recall(call.ctx.engines, call.tenant, *call.key)
     return True
 
 
