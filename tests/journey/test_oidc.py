@@ -462,7 +462,7 @@ async def test_failed_sign_ins_of_an_address_are_limited_before_the_provider_is_
     assert (await sign_in(rest)).status_code == 303
 
 
-@pytest.mark.parametrize("status", [200, 500, 503])
+@pytest.mark.parametrize("status", [200, 429, 500, 503])
 async def test_outage_of_the_provider_does_not_count_as_failed_sign_ins(
     rest: Rest, provider: IdentityProvider, status: int
 ) -> None:

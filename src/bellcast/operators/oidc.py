@@ -158,7 +158,7 @@ class OidcProvider(Struct, eq=False):
         response = await self.http.request(
             "POST", metadata.token_endpoint, headers=headers, body=urlencode(form).encode(), timeout=RESPONSE_TIMEOUT
         )
-        if response.status >= 500:
+        if response.status >= 500 or response.status == 429:
             raise Unavailable(f"The identity provider has a problem: status {response.status}.")
         if response.status != 200:
             try:
