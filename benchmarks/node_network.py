@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, deque
 
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.brokers.remote import kind_of
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable

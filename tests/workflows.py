@@ -15,7 +15,7 @@ from bellcast.channels.types import ChannelConfig, StoredMessage
 from bellcast.engines import Engines
 from bellcast.inbox.sending import SendFanout
 from bellcast.inbox.store.sends import FANOUT_JOB_KIND
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.concurrency import Scheduler
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Project

@@ -25,7 +25,7 @@ from bellcast.console.watchers import ClusterFeed, LiveFeed
 from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.events import Event

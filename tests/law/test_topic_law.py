@@ -17,10 +17,10 @@ import pytest
 
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import InboxState, NotificationAdded
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers import nats_wire as wire
-from bellcast.kernel.brokers.history import TopicHistory
-from bellcast.kernel.brokers.memory import MemoryBroker, MemoryHistory
+from bellcast.kernel.brokers.history import MemoryHistory, TopicHistory
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.clock import SteadyClock, SystemClock

@@ -39,8 +39,7 @@ class Ids:
         return f"{self._prefix}{hex(7 << 12 | self._counter)[2:]}-{rest[2:6]}-{rest[6:]}"
 
     def _begin(self, millisecond: int, counter: int) -> None:
-        digits = f"{millisecond:012x}"
-        self._last, self._counter, self._prefix = millisecond, counter, f"{digits[:8]}-{digits[8:]}-"
+        self._last, self._counter, self._prefix = millisecond, counter, f"{uuid7_floor(millisecond)}-"
 
 
 def derived(at: int, digest: bytes) -> str:
@@ -53,8 +52,7 @@ def derived(at: int, digest: bytes) -> str:
 
 def place(id: str, at: int) -> str:
     """Return an id with another time (UTC milliseconds), so that it sorts as if created at that time."""
-    digits = f"{at:012x}"
-    return f"{digits[:8]}-{digits[8:]}{id[TIME_CHARACTERS:]}"
+    return uuid7_floor(at) + id[TIME_CHARACTERS:]
 
 
 def made_at(id: str) -> int:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from bellcast.kernel import errors
 from bellcast.kernel.errors import BellcastError, Forbidden
-from bellcast.kernel.http import MAX_PAGE_ROWS, ASGIApp, request_body, responses, validation_errors
+from bellcast.kernel.http import MAX_PAGE_ROWS, ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import KeyScope
 from bellcast.operators.types import Role
@@ -90,7 +90,7 @@ class Operation(Struct, frozen=True, kw_only=True):
         """The query parameters this operation accepts; None for any."""
         if self.any_query:
             return None
-        names = frozenset(() if self.query is None else validation_errors.names(self.query))
+        names = frozenset(() if self.query is None else self.query.__struct_encode_fields__)
         return names | {TOKEN} if self.required_scope == "recipient" else names
 
 

@@ -134,7 +134,7 @@ class Resource:
     ) -> Callable[[ReadPage[Any]], ApiEndpoint]:
         """Make a function the operation that lists objects, and exports them. The filters of the list are parameters. The total is
         counted for lists that a request can filter by more than their key."""
-        names = request_body.attributes(query)
+        names = query.__struct_fields__
         by_time = "start" in names and not listed.is_newest_first
         is_searched = bool(listed.leads or listed.filters) or "prefix" in names or by_time
         result_type = page_type(self.name, item_type, is_searched=is_searched)
@@ -156,10 +156,10 @@ class Resource:
         of_read = {"required_scope": "read", "query": TenantQuery, "response_types": {200: item_type}}
         return self._declare("GET", self.item_path + suffix, None, lambda _, item: self._answer(item), of_read, promise)
 
-    def put(self, body: Any, item_type: type[T], **promise: Any) -> Declared[Written[T]]:
+    def put(self, body: Any, item_type: type[P], **promise: Any) -> Declared[Written[P]]:
         """Make a function, which returns a written object, its write. What a read adds is ignored."""
         shape = body if isinstance(body, request_body.Shape) else request_body.Shape(body)
-        added = frozenset(request_body.attributes(item_type)).difference(request_body.attributes(shape.type))
+        added = frozenset(item_type.__struct_fields__).difference(shape.type.__struct_fields__)
         shape = msgspec.structs.replace(shape, added=added)
         of_write = {"response_types": {200: item_type, 201: item_type}, "refusals": ()}
 
@@ -231,7 +231,7 @@ class Resource:
         reads = promised.pop("reads", None)
         shape = body if body is None or isinstance(body, request_body.Shape) else request_body.Shape(body)
         declare = operation(method, path, body=None if shape is None else shape.type, **promised)
-        can_plan = query is not None and "dry_run" in request_body.attributes(query)
+        can_plan = query is not None and "dry_run" in query.__struct_fields__
 
         def declared(rule: RuleFunction[Any]) -> ApiEndpoint:
             @functools.wraps(rule)
@@ -302,7 +302,7 @@ def list_query(request: ApiRequest, listed: KeysetList[Any], query: Any, *, is_c
     return ListQuery(tenants=owners, after=after, limit=limit, created=created, filters=filters, is_counted=is_counted)
 
 
-def answer(page_type: type[T], name: str, listed: KeysetList[Any], tenant: str | None, page: ListPage[Any]) -> T:
+def answer(page_type: type[P], name: str, listed: KeysetList[Any], tenant: str | None, page: ListPage[Any]) -> P:
     """Return a page of a tenant's list, or of all (`*`), as clients see it; `name` is the field with its items."""
     fields = {
         name: page.items,
@@ -310,7 +310,7 @@ def answer(page_type: type[T], name: str, listed: KeysetList[Any], tenant: str |
         "scanned_until": cursor(listed, page.scanned_until, tenant),
         "total": page.total,
     }
-    return page_type(**{field: value for field, value in fields.items() if field in request_body.attributes(page_type)})
+    return page_type(**{field: value for field, value in fields.items() if field in page_type.__struct_fields__})
 
 
 def cursor(listed: KeysetList[Any], key: RowKey | None, tenant: str | None) -> str | None:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bellcast.engines import Engines
-from bellcast.kernel.brokers import Broker, Publisher, history
-from bellcast.kernel.brokers.history import NO_HISTORY, HistoryRule, TopicHistory
-from bellcast.kernel.brokers.memory import MemoryBroker, MemoryHistory
+from bellcast.kernel.brokers import Broker, MemoryBroker, Publisher, history
+from bellcast.kernel.brokers.history import NO_HISTORY, HistoryRule, MemoryHistory, TopicHistory
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.sqlite import SqliteEngine

@@ -9,7 +9,7 @@ from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend
 from bellcast.console.watchers import ClusterFeed
 from bellcast.inbox.types.inboxes import AnnouncementChanged
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http import ASGIApp
 from bellcast.live import dialects, resume

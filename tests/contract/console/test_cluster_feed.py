@@ -9,8 +9,7 @@ import pytest
 
 from bellcast.console import watchers
 from bellcast.console.watchers import EVENTS_PER_SECOND, ClusterFeed, ClusterWatch, LiveFeed
-from bellcast.kernel.brokers import Broker
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import Broker, MemoryBroker
 from bellcast.kernel.clock import Clock, SystemClock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event, node_stream

@@ -5,7 +5,7 @@ import pytest
 from bellcast.console.watchers import LiveFeed
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Draft
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits
 from bellcast.live_feed import KEPT_EVENTS, filter_of

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from bellcast.inbox.types.inboxes import AnnouncementChanged
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.events import Event, inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits

@@ -7,8 +7,7 @@ from itertools import count
 import pytest
 
 from bellcast.inbox.quotas import Quotas
-from bellcast.kernel.brokers import Broker
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import Broker, MemoryBroker
 from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event

@@ -7,7 +7,7 @@ from bellcast.inbox import sending
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.types.notifications import Draft
 from bellcast.inbox.types.sends import SendRequest
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.errors import BellcastError, IdempotencyMismatch, Invalid, TooMany, Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits

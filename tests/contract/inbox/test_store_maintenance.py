@@ -9,7 +9,7 @@ from bellcast.inbox.store import maintenance
 from bellcast.inbox.store.maintenance import RowCounts
 from bellcast.inbox.types.inboxes import AnnouncementChanged, NotificationDeleted
 from bellcast.kernel import times
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.server import maintenance as server_maintenance

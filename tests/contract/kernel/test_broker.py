@@ -11,8 +11,7 @@ from redis.asyncio import ConnectionPool
 
 from bellcast.inbox.store import rows
 from bellcast.inbox.types.inboxes import AnnouncementChanged, InboxState, NotificationAdded
-from bellcast.kernel.brokers import KEPT_PREFIX, Broker
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import KEPT_PREFIX, Broker, MemoryBroker
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.postgres import PostgresTransport
 from bellcast.kernel.brokers.redis import MAX_COMMANDS, PLAIN, RedisTransport, Shard

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import ConnectionPool
 
+from bellcast.kernel.brokers import redis
 from bellcast.kernel.brokers.redis import PLAIN, RedisTransport, Shard
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.clock import SystemClock
@@ -100,13 +101,14 @@ async def test_subscriptions_that_are_confirmed_slowly_are_waited_for(monkeypatc
 
 
 async def test_connections_to_a_redis_that_hangs_are_closed_with_unsent_commands(
-    own_redis: engines.RedisServer,
+    own_redis: engines.RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(redis, "SCRIPT", "return 1")
     shard = Shard(ConnectionPool.from_url(own_redis.url, socket_connect_timeout=SHORT, socket_timeout=SHORT), PLAIN)
     await shard.connect(lambda message: None)
-    await shard.run_script("return 1", [b"key"], [])  # its connection is in the pool
+    await shard.run_script([b"key"], [])  # its connection is in the pool
     with frozen(own_redis):
-        appending = asyncio.ensure_future(shard.run_script("return 1", [b"key"], [b"x" * LARGE]))
+        appending = asyncio.ensure_future(shard.run_script([b"key"], [b"x" * LARGE]))
         await wait_until(lambda: any(map(unsent, transports(shard))))
         closing = transports(shard)
         await shard.close()

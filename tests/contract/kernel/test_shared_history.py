@@ -13,8 +13,7 @@ import pytest
 
 from bellcast.kernel.brokers import KEPT_PREFIX, NewEntry
 from bellcast.kernel.brokers import history as model
-from bellcast.kernel.brokers.history import TopicHistory
-from bellcast.kernel.brokers.memory import SWEEP_INTERVAL_SECONDS
+from bellcast.kernel.brokers.history import SWEEP_INTERVAL_SECONDS, TopicHistory
 from bellcast.kernel.brokers.postgres import PostgresLog, PostgresTransport
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory

@@ -9,8 +9,7 @@ import pytest
 
 from bellcast.kernel.brokers import TopicLog
 from bellcast.kernel.brokers import history as model
-from bellcast.kernel.brokers.history import TopicHistory
-from bellcast.kernel.brokers.memory import MemoryHistory, TenantLog
+from bellcast.kernel.brokers.history import MemoryHistory, TenantLog, TopicHistory
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.nats_log import NatsLog
 from bellcast.kernel.brokers.postgres import PostgresLog, PostgresTransport
@@ -254,7 +253,7 @@ async def test_pages_continue_after_an_id_and_report_a_gap(create: Create) -> No
 
 
 def test_forgotten_floor_counts_as_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.kernel.brokers.memory.MAX_FLOORS", 2)
+    monkeypatch.setattr("bellcast.kernel.brokers.history.MAX_FLOORS", 2)
     log, rule = TenantLog(lambda: 10**6), model.HistoryRule("*", 1_000, 1)
     for number in range(4):
         stream = topic_stream("", str(number))

@@ -10,7 +10,7 @@ from bellcast.inbox.http.bulk import BulkImport
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.sending import BulkSend
 from bellcast.inbox.types.notifications import Audience, Draft, ImportedDraft
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import Conflict, NotFound, TenantErased
 from bellcast.kernel.jobs import Job

@@ -1,6 +1,6 @@
 """The topics that connections joined, stored for a limited time per recipient."""
 
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.ids import Ids
 from bellcast.server import maintenance
 from bellcast.settings.table import StoreSettings

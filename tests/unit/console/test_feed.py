@@ -11,7 +11,7 @@ from msgspec import structs
 from bellcast.calls import Call, Handlers
 from bellcast.console import watchers
 from bellcast.console.watchers import EVENTS_PER_SECOND, MAX_PENDING_EVENTS, REFUSALS, REQUESTS, LiveFeed
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.events import LiveEvent
 from bellcast.live_feed import (

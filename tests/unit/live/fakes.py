@@ -7,7 +7,7 @@ from typing import Any
 
 from bellcast.inbox.types.inboxes import Change, Changes, InboxState, NotificationAdded
 from bellcast.inbox.types.notifications import Notification
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason

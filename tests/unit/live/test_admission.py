@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bellcast.auth.permissions import AccessConfig
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.errors import TooMany, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits

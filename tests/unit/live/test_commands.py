@@ -10,7 +10,7 @@ import pytest
 
 from bellcast.auth.permissions import Grant
 from bellcast.inbox import inboxes
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits

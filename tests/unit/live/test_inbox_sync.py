@@ -10,7 +10,7 @@ import pytest
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import AnnouncementChanged, Changes, InboxEvent, InboxStatus
 from bellcast.inbox.types.sends import Materialized
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.events import ANNOUNCEMENTS, Event, inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits

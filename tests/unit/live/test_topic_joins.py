@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.brokers.history import NoHistory
-from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream, topic_stream
 from bellcast.live.connection.close_reasons import RESTARTING

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from bellcast.auth import link_tokens
 from bellcast.auth.permissions import Grant
 from bellcast.inbox.types.inboxes import Changes, Inbox, Position
-from bellcast.kernel.brokers.history import PastEvents, parse_rules
-from bellcast.kernel.brokers.memory import MemoryBroker, MemoryHistory
+from bellcast.kernel.brokers import MemoryBroker
+from bellcast.kernel.brokers.history import MemoryHistory, PastEvents, parse_rules
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.events import LiveEvent, Stream, topic_stream
 from bellcast.kernel.identities import Principal, Project

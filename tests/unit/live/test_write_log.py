@@ -7,7 +7,7 @@ import pytest
 from bellcast.channels.explanations import timeline
 from bellcast.inbox.types.inboxes import NotificationUpdated, Position
 from bellcast.inbox.types.sends import SentItem
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits

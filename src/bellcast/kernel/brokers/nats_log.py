@@ -20,8 +20,7 @@ from msgspec import Struct
 
 from bellcast.kernel.brokers import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.kernel.brokers import nats_wire as wire
-from bellcast.kernel.brokers.history import EventId, KeepRules
-from bellcast.kernel.brokers.memory import EPOCH_BITS
+from bellcast.kernel.brokers.history import EPOCH_BITS, EventId, KeepRules
 from bellcast.kernel.brokers.nats import COMMAND_TIMEOUT, LEADERLESS, NatsTransport
 from bellcast.kernel.brokers.nats_wire import Message
 from bellcast.kernel.concurrency import shared

@@ -23,8 +23,7 @@ import asyncpg
 from asyncpg import exceptions
 
 from bellcast.kernel.brokers import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
-from bellcast.kernel.brokers.history import EventId, ids_up_to
-from bellcast.kernel.brokers.memory import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
+from bellcast.kernel.brokers.history import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS, EventId, ids_up_to
 from bellcast.kernel.brokers.remote import PubSubMessage
 from bellcast.kernel.db import postgres_connection, statements
 from bellcast.kernel.db.postgres_connection import CONNECT_TIMEOUT, POSTGRES_ERRORS, PooledConnection, Raw, identity_of

@@ -3,7 +3,6 @@ tenant, changed by one script. On a cluster, each channel belongs to the shard o
 
 import asyncio
 import contextlib
-import functools
 import hashlib
 import itertools
 import secrets
@@ -21,8 +20,7 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 
 from bellcast.kernel.brokers import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
-from bellcast.kernel.brokers.history import EventId, ids_up_to
-from bellcast.kernel.brokers.memory import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
+from bellcast.kernel.brokers.history import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS, EventId, ids_up_to
 from bellcast.kernel.brokers.remote import PubSubMessage
 from bellcast.kernel.concurrency import CallBatcher
 from bellcast.kernel.errors import Unavailable
@@ -142,15 +140,15 @@ class Shard:
             if self._is_closed:  # a command has opened a connection after `close` had emptied the pool
                 await self._disconnect_pool()
 
-    async def run_script(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
-        """Run a script by its hash; the first time on a server, by its text."""
+    async def run_script(self, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
+        """Run SCRIPT by its hash; the first time on a server, by its text."""
         redis: Any = self._redis
         async with self._slot():
             try:
                 try:
-                    return await redis.execute_command("EVALSHA", _sha1(script), len(keys), *keys, *args)
+                    return await redis.execute_command("EVALSHA", SCRIPT_SHA1, len(keys), *keys, *args)
                 except exceptions.NoScriptError:
-                    return await redis.execute_command("EVAL", script, len(keys), *keys, *args)
+                    return await redis.execute_command("EVAL", SCRIPT, len(keys), *keys, *args)
             except exceptions.NoPermissionError as failure:
                 raise LogUnsupported(str(failure)) from failure
             except (exceptions.MovedError, exceptions.ReadOnlyError):
@@ -257,13 +255,6 @@ class Shard:
             await self._pool.disconnect()
 
 
-@functools.cache
-def _sha1(script: str) -> str:
-    """Return the SHA-1 of a script, by which Redis calls it. The digest is cached, because computing it for the 8 kB
-    script takes 10 µs."""
-    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-
-
 SLOTS = 16_384
 Address = tuple[str, int]
 
@@ -357,10 +348,10 @@ class RedisTransport:
     async def fence(self) -> None:
         await asyncio.gather(*(shard.fence() for shard in self._connected()))
 
-    async def run_script(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
-        """Run a script whose keys are in one slot. Raises Unavailable, or LogUnsupported if permission is missing."""
+    async def run_script(self, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
+        """Run SCRIPT with keys that are in one slot. Raises Unavailable, or LogUnsupported if permission is missing."""
         ((shard, _),) = self._by_shard([(keys[0], b"")])
-        return await shard.run_script(script, keys, args)
+        return await shard.run_script(keys, args)
 
     async def wait_lost(self) -> None:
         """Raise when the connection of a shard is lost or does not respond."""
@@ -418,6 +409,7 @@ CONSTANTS = f"""local ENTRY_BYTES, SWEEP_EVENTS, READ_EVENTS = {ENTRY_BYTES}, {S
 local KEPT = string.rep('\\0', {len(KEPT_PREFIX)})
 """
 SCRIPT = CONSTANTS + resources.files("bellcast.kernel.brokers").joinpath("redis_log.lua").read_text("utf-8")
+SCRIPT_SHA1 = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 NO_LIMIT = -1
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -482,7 +474,7 @@ class RedisLog(TopicLog):
         new_epoch = f"{secrets.randbits(EPOCH_BITS):x}"
         head = [command, new_epoch, _hex(now), IDLE_MS, MAX_FLOORS]
         keys = [self._transport.log_key(tenant, name) for name in ("meta", "events", "order", "floors")]
-        return await self._transport.run_script(SCRIPT, keys, [*head, *args])
+        return await self._transport.run_script(keys, [*head, *args])
 
 
 def _hex(number: int) -> str:

@@ -9,7 +9,7 @@ import contextlib
 import random
 import secrets
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -71,21 +71,6 @@ class PubSubTransport(Protocol):
         """Close the connection. Safe to call twice."""
 
 
-class LogReader(Protocol):
-    """Receives the stored events that the log of live events publishes, and delivers them."""
-
-    def receive(self, event: LiveEvent) -> None:
-        """Deliver an event. Raises ValueError if its id is invalid."""
-
-    def interrupted(self) -> None:
-        """Handle a loss of the subscriptions: events may be missing before the next one received."""
-
-    def reconnected(self) -> None:
-        """Handle the renewed subscription of all followed streams."""
-
-    async def closed(self) -> None: ...
-
-
 class RemoteBroker(Broker):
     """A Broker over a PubSubTransport."""
 
@@ -105,7 +90,10 @@ class RemoteBroker(Broker):
         self._subscribed: asyncio.Event | None = None  # set after the next round of subscriptions
         self._must_reconnect = False
         self._fence: asyncio.Task[None] | None = None
-        self._log_reader: LogReader | None = None
+        self._on_stored: Callable[[LiveEvent], None] | None = None
+        self._on_interrupted: Callable[[], None] = lambda: None
+        self._on_reconnected: Callable[[], None] = lambda: None
+        self._on_closed: Callable[[], Awaitable[None]] | None = None
         self._outgoing: deque[PubSubMessage] = deque(maxlen=MAX_OUTGOING)
         self._work = asyncio.Event()
         self._tried = asyncio.Event()
@@ -127,10 +115,19 @@ class RemoteBroker(Broker):
         if self._task.done():
             await self._task  # raises the SettingsError
 
-    def read_log_with(self, reader: LogReader) -> None:
-        """Pass stored events from other processes to `reader` from now on, in log order. The reader already has those
-        that were published here."""
-        self._log_reader = reader
+    def read_log_with(
+        self,
+        on_stored: Callable[[LiveEvent], None],
+        on_interrupted: Callable[[], None],
+        on_reconnected: Callable[[], None],
+        on_closed: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Pass stored events to `on_stored` from now on, in log order. It raises ValueError for an invalid id.
+
+        `on_interrupted` is called when the subscriptions are lost: events may be missing before the next one received;
+        `on_reconnected` when all followed streams are subscribed again."""
+        self._on_stored, self._on_closed = on_stored, on_closed
+        self._on_interrupted, self._on_reconnected = on_interrupted, on_reconnected
 
     @property
     def followed(self) -> Collection[Stream]:
@@ -221,8 +218,8 @@ class RemoteBroker(Broker):
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         self._on_lost()
-        if self._log_reader is not None:
-            await self._log_reader.closed()
+        if self._on_closed is not None:
+            await self._on_closed()
         await self.transport.close()
 
     # --- connection
@@ -239,8 +236,7 @@ class RemoteBroker(Broker):
                 self._connections += 1
                 self._tried.set()
                 self._on_gap(streams)
-                if self._log_reader is not None:
-                    self._log_reader.reconnected()
+                self._on_reconnected()
                 connected_at = self._clock.now()
                 try:
                     await self._serve()
@@ -267,8 +263,7 @@ class RemoteBroker(Broker):
         self._connected = self._must_reconnect = False
         self._subscribing.clear()
         self._end_round()
-        if self._log_reader is not None:
-            self._log_reader.interrupted()
+        self._on_interrupted()
 
     def _end_round(self) -> None:
         subscribed, self._subscribed = self._subscribed, None
@@ -323,8 +318,8 @@ class RemoteBroker(Broker):
             if event.stream not in self._interest:
                 return
             self._messages["received", kind_of(event)] += 1
-            if id and isinstance(event, LiveEvent) and self._log_reader is not None:
-                self._log_reader.receive(replace(event, id=id))
+            if id and isinstance(event, LiveEvent) and self._on_stored is not None:
+                self._on_stored(replace(event, id=id))
             else:
                 self._listener(event)
         except (msgspec.DecodeError, ValueError, RecursionError) as failure:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from bellcast.kernel.brokers import LogFull, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog, history
 from bellcast.kernel.brokers.history import (
     NO_HISTORY,
+    SWEEP_INTERVAL_SECONDS,
     CollectedEvents,
     EventId,
     HistoryPage,
@@ -23,7 +24,6 @@ from bellcast.kernel.brokers.history import (
     PastEvents,
     TopicHistory,
 )
-from bellcast.kernel.brokers.memory import SWEEP_INTERVAL_SECONDS
 from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import CallBatcher
@@ -74,13 +74,22 @@ class RemoteHistory(TopicHistory):
         self._used: set[str] = set()  # tenants with appends since the last sweep, or with events after it
         self._has_swept = False
         self._is_supported = True
-        broker.read_log_with(self)
+        broker.read_log_with(self.receive, self.interrupted, self.reconnected, self.closed)
         topic_log.listen(self._on_hole, self._on_earlier_hole)
 
     # --- TopicHistory
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
-        pending = [self._enqueue(event) for event in events]
+        pending: list[asyncio.Future[EventId | None] | None] = []
+        for event in events:
+            rule, kept = self._rules.for_event(event) if self._is_supported else None, None
+            if rule is not None:
+                try:
+                    entry = NewEntry(event.stream, _encode(event), rule.duration_ms, rule.events or 0)
+                    kept = self._appends.call(event.tenant, entry)
+                except UNENCODABLE:
+                    pass  # the broker logs it
+            pending.append(kept)
         # `gather` collects all exceptions; for one event, it would take a third of this method's time
         if len(events) > 1:
             await asyncio.gather(*filter(None, pending))
@@ -155,16 +164,6 @@ class RemoteHistory(TopicHistory):
 
     # --- append
 
-    def _enqueue(self, event: LiveEvent) -> "asyncio.Future[EventId | None] | None":
-        rule = self._rules.for_event(event) if self._is_supported else None
-        if rule is None:
-            return None
-        try:
-            entry = NewEntry(event.stream, _encode(event), rule.duration_ms, rule.events or 0)
-        except UNENCODABLE:  # the broker logs it
-            return None
-        return self._appends.call(event.tenant, entry)
-
     async def _append(self, tenant: str, entries: Sequence[NewEntry]) -> Sequence[EventId | Exception | None]:
         self._used.add(tenant)
         try:
@@ -238,7 +237,7 @@ class RemoteHistory(TopicHistory):
             return True
         return read.end.offset > delivered.offset
 
-    # --- the broker's LogReader
+    # --- stored events that the broker receives
 
     def receive(self, event: LiveEvent) -> None:
         if self._gaps is None or event.tenant in self._gaps:

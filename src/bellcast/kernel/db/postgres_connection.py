@@ -294,14 +294,9 @@ WRITE_IDENTITY = "UPDATE bellcast.schema_version SET identity = $1"
 
 
 async def begin_session(connection: Raw) -> None:
-    """Prepare a new connection for scripts."""
+    """Prepare a new connection for scripts. If this is another database than the one that wrote the identity, renew the epochs,
+    so that all positions become unknown. One connection does it, and others wait."""
     await connection.execute(SET_SESSION)
-    await _check_identity(connection)
-
-
-async def _check_identity(connection: Raw) -> None:
-    """Renew the epochs, so that all positions become unknown, if this is another database than the one that wrote the
-    identity. One connection does it, and others wait."""
     try:
         ((current, stored),) = await connection.fetch(READ_IDENTITY)
     except asyncpg.InsufficientPrivilegeError as error:

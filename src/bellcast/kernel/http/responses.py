@@ -107,15 +107,9 @@ def json(
     return complete(status, _encode(value), headers=headers, cookies=cookies)
 
 
-def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIApp:
+def empty(status: int = 204, headers: Mapping[str, str] | None = None, cookies: Sequence[str] = ()) -> ASGIApp:
     """Return a response without a body, such as 204 or 304."""
-    return _at_once(status, _encoded(headers), b"")
-
-
-def see_other(location: str, cookies: Sequence[str]) -> ASGIApp:
-    """Return a 303, with cookies to set."""
-    headers = [(b"location", location.encode()), (b"content-length", b"0")]
-    return _at_once(303, headers + _encoded(None, cookies), b"")
+    return _at_once(status, _encoded(headers, cookies), b"")
 
 
 def problem_fields(refusal: BellcastError, within: str = "") -> dict[str, object]:

@@ -93,12 +93,6 @@ class Suggestions:
         return f"; expected one of: {', '.join(sorted(known))}"
 
 
-def names(type: Any) -> tuple[str, ...]:
-    """Return the encoded field names of a struct type."""
-    result: tuple[str, ...] = type.__struct_encode_fields__
-    return result
-
-
 def validation_errors(
     value: Any,
     type: Any,
@@ -117,7 +111,7 @@ def validation_errors(
     errors = list(islice(search.in_struct(type, value, ""), MAX_FIELD_ERRORS))
     if rules is not None and len(errors) < MAX_FIELD_ERRORS:
         bad = {error.field.partition(".")[0] for error in errors}
-        good = {name: inner for name, inner in value.items() if name in names(type) and name not in bad}
+        good = {name: value[name] for name in type.__struct_encode_fields__ if name in value and name not in bad}
         try:
             rules(msgspec.convert({**(stand_ins or {}), **good}, type))
         except Invalid as more:
@@ -138,7 +132,7 @@ class _Search(NamedTuple):
     suggestions: Suggestions
 
     def in_struct(self, type: Any, value: dict[str, Any], prefix: str) -> Iterator[FieldError]:
-        known, tag = names(type), type.__struct_config__.tag_field
+        known, tag = type.__struct_encode_fields__, type.__struct_config__.tag_field
         for name in value:
             if name not in known and name != tag:
                 yield FieldError(prefix + shortened(name), unknown(name, known, self.suggestions))
@@ -155,7 +149,14 @@ class _Search(NamedTuple):
             inner = self._inside(type, value, path)
             own = field_error(refusal).field if isinstance(value, dict) else ""  # a union's tag
             place = ".".join(filter(None, (path, own)))
-            yield from chain([next(inner, FieldError(place, _message(type, refusal, value)))], inner)
+            members = list(parts(type))
+            if choices := [str(one) for part in members if get_origin(part) is Literal for one in get_args(part)]:
+                message = f"must be one of: {', '.join(choices)}"
+            else:
+                message = field_error(refusal).message
+                if value.__class__ is int and str in members and len(members) > 2:
+                    message += f'; write "{value}"'  # the id of a user, which many databases number
+            yield from chain([next(inner, FieldError(place, message))], inner)
 
     def _inside(self, type: Any, value: Any, path: str) -> Iterator[FieldError]:
         for part in parts(type):
@@ -192,13 +193,3 @@ def shortened(name: str) -> str:
 def unknown(name: str, known: Collection[str], suggestions: Suggestions, kind: str = "field") -> str:
     """Return the message for an unknown field, query parameter or other name, with the closest known name or all."""
     return f"is not a known {kind}{suggestions.hint(name, known)}"
-
-
-def _message(type: Any, refusal: Exception, value: Any) -> str:
-    members = list(parts(type))
-    choices = [str(one) for part in members if get_origin(part) is Literal for one in get_args(part)]
-    if choices:
-        return f"must be one of: {', '.join(choices)}"
-    # The id of a user, which many databases number.
-    hint = f'; write "{value}"' if value.__class__ is int and str in members and len(members) > 2 else ""
-    return field_error(refusal).message + hint

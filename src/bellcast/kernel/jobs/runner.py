@@ -341,16 +341,17 @@ class JobRunner:
             self._running[job.id, job.lease] = RunningJob(job, task, destination)
         if destination is not None:
             destination.count(1)
-        task.add_done_callback(lambda _: self._free(jobs, task, destination))
 
-    def _free(self, jobs: Sequence[Job], task: asyncio.Task[None], destination: Destination | None) -> None:
-        """Free the slots of jobs, except those that another task continues."""
-        for key in [(job.id, job.lease) for job in jobs]:
-            if self._running[key].task is task:
-                del self._running[key]
-        if destination is not None:
-            destination.count(-1)
-        self._changed.set()
+        def free(ended: asyncio.Task[None]) -> None:
+            """Free the slots of the jobs, except those that another task continues."""
+            for key in [(job.id, job.lease) for job in jobs]:
+                if self._running[key].task is ended:
+                    del self._running[key]
+            if destination is not None:
+                destination.count(-1)
+            self._changed.set()
+
+        task.add_done_callback(free)
 
     async def _execute(self, jobs: Sequence[Job], kind: JobKind, call: DestinationCall | None) -> None:
         """Execute jobs together, or the call of one, and record their outcomes."""

@@ -223,7 +223,8 @@ async def finish(request: ApiRequest) -> ASGIApp:
         # The cookie stays: it may be that of a newer sign-in in another tab, and one that is used up is refused.
         return responses.complete(refusal.status, page.encode(), responses.HTML, HEADERS)
     cookies = (*signed_in.cookies, oidc.cookie(browser))
-    return responses.see_other(f"{_root(request)}{pending.return_path}", cookies)
+    headers = {"location": f"{_root(request)}{pending.return_path}", "content-length": "0", "cache-control": "no-store"}
+    return responses.empty(303, headers, cookies)
 
 
 def _root(request: ApiRequest) -> str:

@@ -2,8 +2,7 @@
 
 import tracemalloc
 
-from bellcast.kernel.brokers.history import parse_rules
-from bellcast.kernel.brokers.memory import ENTRY_BYTES, TenantLog
+from bellcast.kernel.brokers.history import ENTRY_BYTES, TenantLog, parse_rules
 from bellcast.kernel.events import LiveEvent
 
 TOPICS = 2_000

@@ -61,7 +61,7 @@ async def test_channel_that_redis_unsubscribes_ends_the_connection(shard: Any) -
 
 async def test_script_on_a_moved_slot_ends_the_connection(shard: Any) -> None:
     with pytest.raises(Unavailable):
-        await shard.run_script("return 1", [b"key"], [])
+        await shard.run_script([b"key"], [])
     with pytest.raises(Unavailable):
         await asyncio.wait_for(shard.wait_lost(), LIMIT_SECONDS)
 

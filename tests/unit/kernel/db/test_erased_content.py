@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.db.sqlite import CLEAR_DELAY_SECONDS, SqliteEngine
 from bellcast.kernel.ids import Ids
 from bellcast.recipients.types import RecipientFields

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from bellcast.inbox.types.inboxes import Inbox
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.limits import Limits

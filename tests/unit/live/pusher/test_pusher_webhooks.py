@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bellcast.auth.permissions import Grant
-from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.identities import Project

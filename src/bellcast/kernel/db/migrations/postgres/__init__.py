@@ -9,6 +9,7 @@ newer store.
 
 import asyncio
 import re
+from functools import partial
 
 import asyncpg
 import structlog
@@ -44,11 +45,7 @@ NEW_TABLE = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 # A unique index is built in the transaction of its step: the step may have removed rows that it refuses.
 INDEX = re.compile(r"^CREATE INDEX (?P<name>\w+) ON (?P<table>\w+)[^;]*;", re.MULTILINE)
 NOT_BEFORE = re.compile(r"^-- not before: (\d+)$", re.MULTILINE)
-
-
-def steps() -> dict[int, str]:
-    """Return the scripts by the version to which they lead."""
-    return load(__name__)
+steps = partial(load, __name__)
 
 
 async def version(connection: asyncpg.Connection) -> int:
@@ -122,17 +119,14 @@ async def _run(connection: asyncpg.Connection, number: int, step: str) -> None:
         mark = f"UPDATE schema_version SET started = {number}, oldest = {_oldest(number)};\n"  # noqa: S608  both values are integers of this module
         await _execute_between_reads(connection, mark + rest)
     for index in indexes:
-        await _build(connection, index["name"], index[0])
+        # While others write, unless it exists. An interrupted build leaves an invalid one.
+        name = index["name"]
+        valid = await connection.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", name)
+        if valid is False:
+            await connection.execute(f"DROP INDEX CONCURRENTLY {name}")
+        if not valid:
+            await connection.execute(index[0].replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1))
     await connection.execute("UPDATE schema_version SET version = $1", number)
-
-
-async def _build(connection: asyncpg.Connection, name: str, statement: str) -> None:
-    """Build an index while others write, unless it exists. An interrupted build leaves an invalid one."""
-    valid = await connection.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", name)
-    if valid is False:
-        await connection.execute(f"DROP INDEX CONCURRENTLY {name}")
-    if not valid:
-        await connection.execute(statement.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1))
 
 
 async def _execute_between_reads(connection: asyncpg.Connection, statements: str) -> None:

@@ -4,7 +4,7 @@ import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from functools import cache
+from functools import cache, partial
 
 from bellcast.kernel.db.engine import StoreSchema
 from bellcast.kernel.db.migrations import begin_step, check_version, load
@@ -12,12 +12,8 @@ from bellcast.kernel.errors import Conflict
 
 # In the file header, to recognize databases of other programs ("Bell").
 APPLICATION_ID = 0x42656C6C
+steps = partial(load, __name__)
 SPACE = re.compile(r" ?([(),]) ?")
-
-
-def steps() -> dict[int, str]:
-    """Return the scripts by the version to which they lead."""
-    return load(__name__)
 
 
 def version(connection: sqlite3.Connection) -> int:
