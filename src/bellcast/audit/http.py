@@ -95,7 +95,7 @@ async def audit_page(request: ApiRequest, query: AuditQuery) -> AuditPage:
         tenants=[query.one_tenant] if query.one_tenant else None,
         after=None if before is None else (before,),
         limit=query.limit,
-        created=list_parameters.created(query.start, query.end),
+        created=query.created,
         filters={"actor": query.actor, "outcome": query.outcome, **containing(query.text)},
         is_counted=True,
     )

@@ -261,11 +261,10 @@ class DatabaseSettings(Struct, eq=False):
         return revision
 
     async def history(
-        self, before: int | None, limit: int, *, since: int = 0, until: int | None = None
+        self, before: int | None, limit: int, created: CreatedRange = ANY_TIME
     ) -> Sequence[SettingsRevision]:
-        """Return revisions before this one, newest first, created from `since` to before `until` (UTC milliseconds)."""
+        """Return revisions before this one, newest first, created in a time range."""
         beyond = _key(MAX_REVISION if before is None else min(before, MAX_REVISION))
-        created = CreatedRange(since, ANY_TIME.until if until is None else until)
         found = await self.documents.newest(HISTORY_KIND, PROJECT, beyond, created, limit)
         return [msgspec.json.decode(one.body, type=SettingsRevision) for one in found]
 

@@ -245,8 +245,8 @@ async def page(request: ApiRequest, query: RequestsQuery) -> RequestPage:
         id=query.id,
         tenant=None if query.tenant == EVERY_TENANT else query.tenant,
         tenants=_bound(request),
-        since=query.created_since,
-        until=query.created_before,
+        since=query.created.since,
+        until=query.created.until,
     )
     found = context.of(request)[ClusterFeed].feed.requests(
         wanted, list_parameters.moment(query.after) if query.after else None

@@ -118,9 +118,7 @@ async def change(call: ResourceCall[SettingsPatch]) -> RevisionItem:
 async def history(request: ApiRequest, query: HistoryQuery) -> RevisionPage:
     """List revisions of the settings, newest first."""
     before = list_parameters.revision(query.after)
-    found = await context.of(request)[DatabaseSettings].history(
-        before, query.limit + 1, since=query.created_since, until=query.created_before
-    )
+    found = await context.of(request)[DatabaseSettings].history(before, query.limit + 1, query.created)
     shown, following = list_parameters.split(found, query.limit, lambda one: str(one.revision))
     return RevisionPage([responses.item(RevisionItem, one) for one in shown], following)
 

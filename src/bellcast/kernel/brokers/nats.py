@@ -104,24 +104,18 @@ class NatsTransport:
         self._refusal = None
         self._inbox = b"_INBOX." + secrets.token_hex(12).encode() + b"."
         self._reading = asyncio.get_running_loop().create_task(self._read(reader))
-        greeting = b"CONNECT %b\r\n" % wire.encode_json(self._options()) + wire.subscribe(self._inbox + b"*", REPLIES)
-        await self.fence(greeting)
-
-    def _options(self) -> dict[str, Any]:
-        """Return the options of CONNECT. Raises Unavailable for an unusable creds file, which may be replaced."""
-        address = self.address
         options: dict[str, Any] = {"verbose": False, "pedantic": False, "lang": "python", "name": "bellcast"}
         options |= {"version": "1", "protocol": 1, "headers": True, "no_responders": True}
-        if address.creds is not None:
+        if self.address.creds is not None:
             try:
-                options |= wire.signed(self.info.get("nonce", ""), address.creds.read_text("utf-8"))
-            except (OSError, ValueError) as failure:
-                raise Unavailable(f"{address.creds} cannot be used: {failure}.") from failure
-        elif address.password is not None:
-            options |= {"user": address.user, "pass": address.password}
-        elif address.user is not None:
-            options |= {"auth_token": address.user}
-        return options
+                options |= wire.signed(self.info.get("nonce", ""), self.address.creds.read_text("utf-8"))
+            except (OSError, ValueError) as failure:  # the file may be replaced
+                raise Unavailable(f"{self.address.creds} cannot be used: {failure}.") from failure
+        elif self.address.password is not None:
+            options |= {"user": self.address.user, "pass": self.address.password}
+        elif self.address.user is not None:
+            options |= {"auth_token": self.address.user}
+        await self.fence(b"CONNECT %b\r\n" % wire.encode_json(options) + wire.subscribe(self._inbox + b"*", REPLIES))
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         """Handle what the server sends until the connection ends. Raises Unavailable, OSError or ProtocolError."""

@@ -146,16 +146,17 @@ class RemoteBroker(Broker):
 
     async def fence(self) -> None:
         """Return once everything that was published before the call has been delivered. Raises Unavailable."""
-        if self._fence is None:
-            self._fence = shared(self._pass_fence())
-        await asyncio.shield(self._fence)
 
-    async def _pass_fence(self) -> None:
-        self._fence = None  # concurrent calls share this fence
-        try:
-            await self.transport.fence()
-        except OSError as failure:
-            raise Unavailable("The broker is not connected.") from failure
+        async def pass_fence() -> None:
+            self._fence = None  # concurrent calls share this fence
+            try:
+                await self.transport.fence()
+            except OSError as failure:
+                raise Unavailable("The broker is not connected.") from failure
+
+        if self._fence is None:
+            self._fence = shared(pass_fence())
+        await asyncio.shield(self._fence)
 
     def reconnect(self) -> None:
         self._must_reconnect = True
@@ -323,19 +324,16 @@ class RemoteBroker(Broker):
             else:
                 self._listener(event)
         except (msgspec.DecodeError, ValueError, RecursionError) as failure:
-            self._warn_unknown(memoryview(message)[start:], failure)
-
-    def _warn_unknown(self, message: memoryview, failure: Exception) -> None:
-        """Log a message of an older or newer version, during a rolling update, or of another program."""
-        kind = "malformed"
-        with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError, TypeError, KeyError):
-            kind = str(msgspec.msgpack.decode(message)["kind"])[:MAX_KIND]
-        if kind not in self._unknown and len(self._unknown) >= MAX_UNKNOWN_KINDS:
-            kind = "other"
-        now = self._clock.now()
-        if not 0 <= now - self._unknown.get(kind, -UNKNOWN_INTERVAL_MS) < UNKNOWN_INTERVAL_MS:
-            self._unknown[kind] = now
-            log.warning("event_not_decodable", kind=kind, reason=str(failure))
+            # A message of an older or newer version, during a rolling update, or of another program
+            kind = "malformed"
+            with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError, TypeError, KeyError):
+                kind = str(msgspec.msgpack.decode(memoryview(message)[start:])["kind"])[:MAX_KIND]
+            if kind not in self._unknown and len(self._unknown) >= MAX_UNKNOWN_KINDS:
+                kind = "other"
+            now = self._clock.now()
+            if not 0 <= now - self._unknown.get(kind, -UNKNOWN_INTERVAL_MS) < UNKNOWN_INTERVAL_MS:
+                self._unknown[kind] = now
+                log.warning("event_not_decodable", kind=kind, reason=str(failure))
 
 
 def kind_of(event: Event) -> str:

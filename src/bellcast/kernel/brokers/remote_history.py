@@ -75,7 +75,7 @@ class RemoteHistory(TopicHistory):
         self._has_swept = False
         self._is_supported = True
         broker.read_log_with(self.receive, self.interrupted, self.reconnected, self.closed)
-        topic_log.listen(self._on_hole, self._on_earlier_hole)
+        topic_log.listen(self.on_hole, self.on_earlier_hole)
 
     # --- TopicHistory
 
@@ -106,10 +106,29 @@ class RemoteHistory(TopicHistory):
         start = history.parse_event_id(after)
         if start is None:
             return await self.newest(tenant, streams, 0)
-        return await self._read("missed", tenant, streams, start, 0)
+        found = await self._read("missed", tenant, streams, start, 0)
+        if found is None:
+            return PastEvents()
+        kept, read, later, end = found
+        events = _events(read)
+        # With streams, `incomplete` covers an unknown id.
+        is_known = bool(kept) or (start.epoch == read.end.epoch and start.offset <= read.end.offset)
+        if read.incomplete or len(events) < len(read.entries) or not is_known or end.epoch != read.end.epoch:
+            return PastEvents(end=end.text)
+        return PastEvents((*events, *later), recovered=True, end=end.text)
 
     async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
-        return await self._read("newest", tenant, streams, None, count)
+        found = await self._read("newest", tenant, streams, None, count)
+        if found is None:
+            return PastEvents()
+        _, read, later, end = found
+        counts: Counter[Stream] = Counter()
+        newest: list[LiveEvent] = []
+        for event in reversed((*_events(read), *later)):
+            counts[event.stream] += 1
+            if counts[event.stream] <= count:
+                newest.append(event)
+        return PastEvents(tuple(reversed(newest)), end=end.text)
 
     async def confirm(self, streams: Collection[Stream]) -> None:
         if self._is_supported:
@@ -190,9 +209,11 @@ class RemoteHistory(TopicHistory):
 
     async def _read(
         self, kind: ReadKind, tenant: str, streams: Collection[Stream], after: EventId | None, limit: int
-    ) -> PastEvents:
+    ) -> tuple[Sequence[Stream], LogRead, list[LiveEvent], EventId] | None:
+        """Return which of the streams are kept, what the log has, the events that were received in the meantime but not read, and
+        the id of the last event of both; None if the engine cannot store a log."""
         if not self._is_supported:
-            return PastEvents()
+            return None
         with self._unless_unsupported(), self._following(streams) as kept:
             while True:
                 await self._wait_received(kept)
@@ -206,10 +227,10 @@ class RemoteHistory(TopicHistory):
                 if interruptions != self._interruptions:
                     continue
                 self._log.begin(kept, read.end)
-                if kind == "missed":
-                    return _missed(read, kept, after, collected)
-                return _newest(read, collected, limit)
-        return PastEvents()
+                end = read.end
+                later = [one for one in collected if _id(one).epoch != end.epoch or _id(one).offset > end.offset]
+                return kept, read, later, _id(later[-1]) if later else end
+        return None
 
     @contextlib.contextmanager
     def _following(self, streams: Collection[Stream]) -> Iterator[Sequence[Stream]]:
@@ -272,7 +293,7 @@ class RemoteHistory(TopicHistory):
             self._gaps = self._unread | {event.tenant for event in self._held}
             self._filling = asyncio.get_running_loop().create_task(self._fill())
 
-    def _on_hole(self, stream: Stream, last: EventId) -> None:
+    def on_hole(self, stream: Stream, last: EventId) -> None:
         """Hold the tenant back and read what is missing."""
         tenant = _tenant(stream)
         self._holes.setdefault(stream, last)
@@ -282,7 +303,7 @@ class RemoteHistory(TopicHistory):
             self._gaps.add(tenant)
             self._filling = self._filling or asyncio.get_running_loop().create_task(self._fill())
 
-    def _on_earlier_hole(self, stream: Stream, last: EventId, end: EventId) -> None:
+    def on_earlier_hole(self, stream: Stream, last: EventId, end: EventId) -> None:
         self._earlier_holes[_tenant(stream)][stream] = last, end
         self._checking = self._checking or asyncio.get_running_loop().create_task(self._check_earlier_holes())
 
@@ -320,7 +341,13 @@ class RemoteHistory(TopicHistory):
             for _ in range(MAX_ROUNDS):
                 if not self._unread:
                     break
-                for tenant, followed in self._take_unread().items():
+                unread, self._unread = self._unread, set()
+                by_tenant: dict[str, list[Stream]] = defaultdict(list)
+                for stream in self._broker.followed:
+                    is_kept = stream.startswith(("topic" + SEPARATOR, "inbox" + SEPARATOR))
+                    if is_kept and _tenant(stream) in unread and self._rules.for_stream(stream):
+                        by_tenant[_tenant(stream)].append(stream)
+                for tenant, followed in by_tenant.items():
                     for start in range(0, len(followed), STREAMS_PER_READ):
                         some = followed[start : start + STREAMS_PER_READ]
                         events, incomplete = await self._read_after(self._delivered.get(tenant), tenant, some)
@@ -343,16 +370,6 @@ class RemoteHistory(TopicHistory):
             self._broker.reconnect()
         else:
             self._resume_delivery(found, lost)
-
-    def _take_unread(self) -> dict[str, list[Stream]]:
-        """Return the followed streams with a log of the tenants that are still to be read."""
-        unread, self._unread = self._unread, set()
-        by_tenant: dict[str, list[Stream]] = defaultdict(list)
-        for stream in self._broker.followed:
-            is_kept = stream.startswith(("topic" + SEPARATOR, "inbox" + SEPARATOR))
-            if is_kept and (tenant := _tenant(stream)) in unread and self._rules.for_stream(stream):
-                by_tenant[tenant].append(stream)
-        return by_tenant
 
     async def _passed_over(
         self, tenant: str, holes: Mapping[Stream, tuple[EventId, EventId]]
@@ -422,39 +439,6 @@ def _event(entry: StoredEntry, epoch: int) -> LiveEvent | None:
         log.warning("event_not_decodable", reason=str(failure))
         return None
     return replace(event, id=EventId(epoch, entry.offset).text)
-
-
-def _missed(
-    read: LogRead, streams: Sequence[Stream], after: EventId | None, collected: Sequence[LiveEvent]
-) -> PastEvents:
-    """Merge the entries after an id with the events received in the meantime."""
-    later, end = _later_events(read, collected)
-    events = _events(read)
-    # With streams, `incomplete` covers an unknown id.
-    is_known = bool(streams) or (
-        after is not None and after.epoch == read.end.epoch and after.offset <= read.end.offset
-    )
-    if read.incomplete or len(events) < len(read.entries) or not is_known or end.epoch != read.end.epoch:
-        return PastEvents(end=end.text)
-    return PastEvents((*events, *later), recovered=True, end=end.text)
-
-
-def _newest(read: LogRead, collected: Sequence[LiveEvent], count: int) -> PastEvents:
-    """Merge the newest entries with the events received in the meantime: the newest `count` of each stream."""
-    later, end = _later_events(read, collected)
-    counts: Counter[Stream] = Counter()
-    newest: list[LiveEvent] = []
-    for event in reversed((*_events(read), *later)):
-        counts[event.stream] += 1
-        if counts[event.stream] <= count:
-            newest.append(event)
-    return PastEvents(tuple(reversed(newest)), end=end.text)
-
-
-def _later_events(read: LogRead, collected: Sequence[LiveEvent]) -> tuple[list[LiveEvent], EventId]:
-    """Return the events that were received but not read, and the id of the last event of both."""
-    later = [one for one in collected if _id(one).epoch != read.end.epoch or _id(one).offset > read.end.offset]
-    return later, _id(later[-1]) if later else read.end
 
 
 def _events(read: LogRead) -> list[LiveEvent]:

@@ -39,14 +39,9 @@ class TimeRangeQuery(Struct, frozen=True, kw_only=True):
     end: Moment | None = msgspec.field(default=None, name="to")
 
     @property
-    def created_since(self) -> int:
-        """Start in UTC milliseconds; 0 without one."""
-        return 0 if self.start is None else max(0, times.milliseconds(self.start))
-
-    @property
-    def created_before(self) -> int | None:
-        """End in UTC milliseconds."""
-        return None if self.end is None else max(0, times.milliseconds(self.end))
+    def created(self) -> CreatedRange:
+        """The range of creation times."""
+        return created(self.start, self.end)
 
     @property
     def one_tenant(self) -> str | None:
@@ -55,7 +50,7 @@ class TimeRangeQuery(Struct, frozen=True, kw_only=True):
 
     def includes(self, created_at: int) -> bool:
         """True if an item that was created then is in the range."""
-        return self.created_since <= created_at and (self.created_before is None or created_at < self.created_before)
+        return self.created.since <= created_at < self.created.until
 
 
 class ShortListQuery(TimeRangeQuery, frozen=True, kw_only=True):

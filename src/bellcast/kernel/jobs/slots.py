@@ -147,20 +147,6 @@ class Destination(Struct, eq=False):
     async def call(self, server: str = "", *, has_alternative: bool = False) -> AsyncIterator[None]:
         """Call the destination, or one of its servers, in a slot. Raises Unavailable at once while the server is skipped, and with
         an alternative when all slots are stuck."""
-        await self._take_slot(has_alternative=has_alternative)
-        try:
-            breaker = self._breakers.get(server)
-            if breaker is None:
-                if len(self._breakers) >= MAX_BREAKERS:
-                    self._breakers = {known: one for known, one in self._breakers.items() if one.timeouts}
-                names = {"destination": self.name, "tenant": self.tenant, "server": server}
-                breaker = self._breakers[server] = Breaker(names, self.all_destinations.clock)
-            with breaker.call():
-                yield
-        finally:
-            self._start_waiting(ended=1)
-
-    async def _take_slot(self, *, has_alternative: bool) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._start_waiting()
@@ -175,6 +161,17 @@ class Destination(Struct, eq=False):
                 if not turn.cancel():
                     self._start_waiting(ended=1)
                 raise
+        try:
+            breaker = self._breakers.get(server)
+            if breaker is None:
+                if len(self._breakers) >= MAX_BREAKERS:
+                    self._breakers = {known: one for known, one in self._breakers.items() if one.timeouts}
+                names = {"destination": self.name, "tenant": self.tenant, "server": server}
+                breaker = self._breakers[server] = Breaker(names, self.all_destinations.clock)
+            with breaker.call():
+                yield
+        finally:
+            self._start_waiting(ended=1)
 
     def _start_waiting(self, ended: int = 0) -> None:
         self.calls -= ended

@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterable
-from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from socket import socket
 from typing import TYPE_CHECKING
@@ -38,10 +37,10 @@ class HttpxClient:
     def __init__(self, guard: AddressGuard | None = None, *, http2: bool = False) -> None:
         self._guard = guard
         self._http2 = http2
+        self._client: httpx.AsyncClient | None = None
         self._in_progress = Counter["httpx.AsyncClient"]()
 
-    @cached_property
-    def _client(self) -> "httpx.AsyncClient":
+    def _new_client(self) -> "httpx.AsyncClient":
         import httpx
 
         from bellcast.kernel.outbound.transport import Transport
@@ -65,14 +64,16 @@ class HttpxClient:
         timeout: float = 5.0,  # noqa: ASYNC109 - required by the port
     ) -> Response:
         """Send a request and read the whole response within `timeout` seconds."""
-        if self._current() is None:  # in a thread: the imports and the certificate authorities take 0.5 s of CPU
-            await concurrency.start_thread("http-client", lambda: self._client)
+        if (
+            client := self._client
+        ) is None:  # in a thread: the imports and the certificate authorities take 0.5 s of CPU
+            created = await concurrency.start_thread("http-client", self._new_client)
+            client = self._client = self._client or created
         import httpcore
         import httpx
 
         if any(FORBIDDEN.search(value) for value in headers.values()):  # over HTTP/2, h2 would send it
             raise Unavailable(f"{_origin(url)} cannot be reached: {FORBIDDEN_HEADER}.")
-        client = self._client
         # A timeout of an HTTP/2 read ends all requests of its connection; below, each has a deadline.
         limits = httpx.Timeout(None if self._http2 else timeout, connect=min(timeout, CONNECT_SECONDS))
         self._in_progress[client] += 1
@@ -114,19 +115,16 @@ class HttpxClient:
             self._in_progress[client] -= 1
             if not self._in_progress[client]:
                 del self._in_progress[client]
-                if client is not self._current():
+                if client is not self._client:
                     await client.aclose()
 
     async def close(self) -> None:
-        if (client := self._current()) is not None:
-            await client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     def _replace(self, client: "httpx.AsyncClient") -> None:
-        if client is self._current():
-            del self._client
-
-    def _current(self) -> "httpx.AsyncClient | None":
-        return self.__dict__.get("_client")  # where a cached property is stored
+        if client is self._client:
+            self._client = None
 
     async def _exchange(self, client: "httpx.AsyncClient", request: "httpx.Request") -> Response:
         response = await client.send(request, stream=True)
