@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
-from bellcast.templates.tenant_budget import budget_of
+from bellcast.templates.budget import budget_of
 from tests import thoroughness
 from tests.servers import ServerProcess
 

@@ -36,8 +36,7 @@ from bellcast.tenants.store import Tenants
 from bellcast.topics.store import JoinedTopics, LastEvents
 from bellcast.webhooks.store import WebhookEvents
 from bellcast.workflows import schedules
-from bellcast.workflows.store.run_commits import JOB_KIND, WHEN_DEAD
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import JOB_KIND, WHEN_DEAD, Runs
 from tests import fake_stores as fake_stores
 
 

@@ -28,11 +28,10 @@ from bellcast.preferences.types import Channel
 from bellcast.recipients.types import RecipientFields
 from bellcast.server.wire_parts import WorkflowParts
 from bellcast.webhooks.types import WebhookSink
+from bellcast.workflows.schedule_firing import Task
 from bellcast.workflows.step_calls import StepFunction
-from bellcast.workflows.tasks import Task
-from bellcast.workflows.triggers import TriggerDraft
 from bellcast.workflows.types import runs
-from bellcast.workflows.types.runs import RunState, StoredRun
+from bellcast.workflows.types.runs import RunState, StoredRun, TriggerDraft
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED, idle_context
 from tests.contract.app import wanted

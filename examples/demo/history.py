@@ -30,7 +30,7 @@ from bellcast.kernel.db.sqlite_connection import SqliteConnection, connect
 from bellcast.preferences.types import Priority
 from bellcast.recipients import store as recipients
 from bellcast.workflows import definitions
-from bellcast.workflows.store import run_commits
+from bellcast.workflows import store as runs_store
 from bellcast.workflows.types import runs as run_states
 from bellcast.workflows.types.runs import RunState, StepState, StoredRun
 
@@ -180,7 +180,7 @@ class _Past:
         yield Statement("inbox_write_state", many=[head])
         # Each inbox starts at a different offset, so that short inboxes are spread over the whole period.
         runs = {row["id"]: self._run(inbox, row) for row in added[inbox.number % self._run_every :: self._run_every]}
-        yield Statement("run_insert", many=[run_commits.run_params(past.run) for past in runs.values()])
+        yield Statement("run_insert", many=[runs_store.run_params(past.run) for past in runs.values()])
         sent = [past.mail for past in runs.values() if past.mail is not None] + [
             self._message(inbox, row)
             for row in added[inbox.number % self._message_every :: self._message_every]

@@ -43,7 +43,7 @@ from bellcast.rest import context, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.rest.tenants import TenantQuery
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import StoredRun
 from bellcast.workflows.workflow_catalog import WorkflowCatalog

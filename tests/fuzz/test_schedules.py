@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from bellcast.workflows import cron
+from bellcast.workflows import schedule_times
 from tests.fuzz.runner import fuzz
 
 ZONES = [ZoneInfo(name) for name in ("UTC", "Europe/Vienna", "Australia/Lord_Howe", "Africa/Casablanca")]
@@ -24,9 +24,9 @@ SEEDS = [
 def check(input_: tuple[str, ZoneInfo, int]) -> None:
     """An expression is refused, or has a next time after every time."""
     expression, zone, moment = input_
-    if cron.is_cron(expression):
-        assert next(cron.after(expression, zone, moment)) > moment
-        found = cron.between(expression, zone, moment - 86_400_000, moment, 3)
+    if schedule_times.is_cron(expression):
+        assert next(schedule_times.cron_times_after(expression, zone, moment)) > moment
+        found = schedule_times.cron_times_between(expression, zone, moment - 86_400_000, moment, 3)
         assert found == sorted(found)
         assert all(moment - 86_400_000 < one <= moment for one in found)
 

@@ -9,7 +9,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.releases import Release
 from bellcast.channels.types import ChannelConfig, MessageUpdate, StoredMessage
 from bellcast.kernel.times import milliseconds, to_rfc3339
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import Runs
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED
 from tests.journey.channels import World, opened

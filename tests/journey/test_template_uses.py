@@ -12,7 +12,7 @@ from bellcast.rest import kinds
 from bellcast.templates import rendering
 from bellcast.templates.http.templates import MAX_LAYOUT_ERRORS
 from bellcast.templates.types import Template
-from bellcast.workflows import references
+from bellcast.workflows import usage
 from tests.journey import channels
 from tests.journey.rest import HOUR, Rest, fields
 from tests.journey.test_email import app
@@ -174,7 +174,7 @@ async def test_refused_deletion_says_whether_there_are_more_uses(rest: Rest, cou
 async def test_read_of_a_template_searches_and_lists_a_limited_number_of_uses(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(references, "MAX_SEARCHED", 200)
+    monkeypatch.setattr(usage, "MAX_SEARCHED", 200)
     await put_types(rest, 120)
     await rest.store.documents.put("types", "acme", "own", b'{"template":"other"}', 1)
     await put_types(rest, 200, "globex")

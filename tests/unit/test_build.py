@@ -60,5 +60,5 @@ def test_version_differs_between_two_builds_only(tmp_path: Path) -> None:
     assert not (copy / "examples").is_symlink()
     assert version_of(tmp_path) == build.version()
     assert build.version().startswith(f"{bellcast.__version__}+")
-    (copy / "workflows" / "store" / "runs.sql").write_text("-- changed\n")
+    (copy / "workflows" / "runs.sql").write_text("-- changed\n")
     assert version_of(tmp_path) != build.version()

@@ -24,8 +24,8 @@ from bellcast.kernel.times import find_zone
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.preferences import types as preferences
 from bellcast.preferences.types import DEFAULTS_KEY, DEFAULTS_KIND, NO_PREFERENCES, Preferences
+from bellcast.templates.budget import budget_of
 from bellcast.templates.rendering import BackgroundCompiler
-from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import BASE_LAYOUT, Brand, Template
 from bellcast.tenants.store import Tenants
 

@@ -17,7 +17,7 @@ from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import Project
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.recipients.types import Profile
-from bellcast.templates.tenant_budget import budget_of
+from bellcast.templates.budget import budget_of
 from bellcast.templates.types import InboxContent, Template
 from bellcast.templates.variables import EXAMPLE_ACTOR, EXAMPLE_NAME
 

@@ -42,8 +42,8 @@ from bellcast.preferences.decision import SEND, Decision
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import NO_PREFERENCES, Channel
 from bellcast.recipients.types import Profile
+from bellcast.templates.budget import budget_of
 from bellcast.templates.rendering import SharedResults
-from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Template
 from bellcast.webhooks.types import WebhookEvent, WebhookSink
 

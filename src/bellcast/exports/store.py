@@ -27,7 +27,7 @@ from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import Tenant
 from bellcast.topics.store import TopicLists
 from bellcast.workflows import engine
-from bellcast.workflows.store import run_commits, runs
+from bellcast.workflows import store as runs_store
 from bellcast.workflows.types.runs import SCHEDULES
 from bellcast.workflows.workflow_catalog import WORKFLOWS
 
@@ -35,7 +35,7 @@ EXPORT_BATCH_ROWS = 500  # rows of one read: about 2 ms
 # Of rows with up to 1 MB, as e-mails and runs: they are held in memory together.
 EXPORT_BATCH_LARGE_ROWS = 20
 # The lists of messages and runs have filters, and begin with the newest row.
-LISTS = messages.LIST, runs.LIST
+LISTS = messages.LIST, runs_store.LIST
 UNFILTERED = {**dict.fromkeys(name for one in LISTS for name in (*one.leads, *one.filters)), "until_id": ""}
 NEWEST_FIRST = {"after_id": NEWEST}
 OLDEST_FIRST = {"after": ""}
@@ -175,7 +175,7 @@ RECIPIENT_TABLES = (
     RecipientTable("notification", "export_outside", OLDEST_FIRST, sent_items.outside_notification),
     RecipientTable("message", "messages_of_recipient", NEWEST_FIRST, messages.of_row, EXPORT_BATCH_LARGE_ROWS),
     RecipientTable("decision", "export_decisions", {"notification": "", "channel": "", "decided_at": 0}, _decision),
-    RecipientTable("run", "runs_of_recipient", NEWEST_FIRST, run_commits.stored_run, EXPORT_BATCH_LARGE_ROWS),
+    RecipientTable("run", "runs_of_recipient", NEWEST_FIRST, runs_store.stored_run, EXPORT_BATCH_LARGE_ROWS),
     RecipientTable(
         "counter", "export_step_counters", {"workflow": "", "step": "", "by": ""}, _counter, EXPORT_BATCH_LARGE_ROWS
     ),

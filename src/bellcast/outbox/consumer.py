@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from bellcast.engines import Engines
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft
+from bellcast.kernel import validation
 from bellcast.kernel.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
@@ -32,8 +33,9 @@ from bellcast.outbox.tables import RowChange
 from bellcast.topics import publishing
 from bellcast.topics import types as topic_types
 from bellcast.topics.types import EventDraft
-from bellcast.workflows import triggers
-from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
+from bellcast.workflows.triggers import TriggerWorkflow
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import TriggerDraft
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -247,7 +249,7 @@ class OutboxConsumer:
         if row.kind == "trigger":
             trigger = _decoded(row, _trigger)
             wanted = TriggerDraft(to=trigger.to, data=trigger.data, idempotency_key=f"outbox {row.key}")
-            triggers.check(wanted, self._limits)
+            validation.check(runs.draft_errors(wanted, self._limits))
             await self._trigger(trigger.workflow, wanted)
             return
         if row.kind == "change":

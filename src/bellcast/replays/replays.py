@@ -30,7 +30,7 @@ from bellcast.replays.store import (
 )
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.types import WebhookDelivery
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import Runs
 from bellcast.workflows.types.runs import restarted
 
 log = structlog.get_logger(__name__)

@@ -19,7 +19,7 @@ from bellcast.kernel.errors import Conflict
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs import END_OF_TIME, Job, kind_of, new_job_params
-from bellcast.workflows.store import runs as runs_store
+from bellcast.workflows import store as runs_store
 from bellcast.workflows.types.runs import StoredRun
 
 FailureKind = Literal["message", "run", "job"]

@@ -60,15 +60,15 @@ from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import schedule_firing, schedules
+from bellcast.workflows import store as runs_store
 from bellcast.workflows.event_sources import SOURCES, USES, EventReactions, SourceUse
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.flows import Workflows
 from bellcast.workflows.run_steps import RunSteps
+from bellcast.workflows.schedule_firing import ScheduledTasks
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.step_calls import StepCalls
-from bellcast.workflows.store import run_commits
-from bellcast.workflows.store.runs import Runs
-from bellcast.workflows.tasks import ScheduledTasks
+from bellcast.workflows.store import Runs
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
@@ -200,14 +200,14 @@ class WorkflowParts:
         executor = RunExecutor(db, parts.broker, self.triggers, steps, calls, pace, parts.feed, shares_runs=shares_runs)
         jobs.register_pages(
             JobKind(
-                run_commits.JOB_KIND,
+                runs_store.JOB_KIND,
                 executor.run_page,
                 serves=calls.serves,
-                when_dead=run_commits.WHEN_DEAD,
+                when_dead=runs_store.WHEN_DEAD,
                 is_timed=True,
             )
         )
-        jobs.register(run_commits.FANOUT_JOB_KIND, executor.run_fanout)
+        jobs.register(runs_store.FANOUT_JOB_KIND, executor.run_fanout)
         self.schedules = Schedules(engines, self.triggers, limits)
         self.tasks = ScheduledTasks(self.schedules, defined.tasks, jobs)
         self.sources = EventReactions(engines, self.triggers, limits, Recorder(db, clock, USES, SOURCES, SourceUse))

@@ -1,13 +1,20 @@
-"""Checks of a template before it is published: what its author should see, by channel, language and block."""
+"""Checks of a template that an author wrote: the errors with which it is refused, and before it is published, what its author
+should see, by channel, language and block."""
 
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
+from bellcast.inbox.types import notifications
+from bellcast.kernel import validation
+from bellcast.kernel.errors import FieldError
+from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS, Channel
+from bellcast.rest.objects import MAX_BODY_BYTES
 from bellcast.templates import email_blocks, email_checks, rendering, types
 from bellcast.templates.email_checks import Finding
 from bellcast.templates.html import to_text
@@ -25,7 +32,35 @@ MAX_FINDINGS = 200
 MAX_COMPARED = 10_000_000
 DATA = "data."
 LINK = re.compile(r"\[([^\[\]\n]{0,300})\]\(([^()\s]{0,2000})\)")
+# Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
+LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 UNSUBSCRIBE = ("unsubscribe_url", "preferences_url")
+
+
+def errors(value: types.Template, limits: Limits) -> validation.FieldErrors:
+    """Yield the errors of a template that an author wrote, without those of its references."""
+    size = len(msgspec.json.encode(value))
+    if size > MAX_BODY_BYTES:
+        yield FieldError("", f"must be at most {MAX_BODY_BYTES} bytes of JSON, got {size}")
+        return
+    if not any(getattr(value, channel) for channel in CHANNELS) and not value.translations:
+        yield FieldError("", f"must have at least one of: {', '.join(CHANNELS)}")
+    for locale, parts in (("", value), *value.translations.items()):
+        prefix = f"translations.{locale}." if parts is not value else ""
+        if parts is not value and (LOCALE.fullmatch(locale) is None or len(locale) > types.MAX_LOCALE):
+            yield FieldError(
+                "translations", f"must name locales such as de or de-AT, got {locale[: types.MAX_LOCALE]!r}"
+            )
+        for field, text in parts.texts():
+            yield from rendering.source_errors(prefix + field, text, types.CONTENT_ROOTS, is_html=field == "email.html")
+        if parts.email is not None and parts.email.blocks is not None:
+            if parts.email.html is not None:
+                yield FieldError(f"{prefix}email.blocks", "must not be combined with html")
+            yield from email_blocks.errors_of(f"{prefix}email.blocks", parts.email.blocks)
+        if parts.inbox is not None and parts.inbox.actions:
+            # The URL is checked when it is rendered.
+            shapes = [replace(one, url=None if one.url is None else "/") for one in parts.inbox.actions]
+            yield from notifications.actions(f"{prefix}inbox.actions", shapes, limits)
 
 
 def sort(findings: Sequence[Finding]) -> list[Finding]:

@@ -7,14 +7,14 @@ result is a fragment: style rules for the columns, then sections. A layout moves
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
 import msgspec
 
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import validation
-from bellcast.kernel.errors import FieldError
+from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.templates import conditions, html, rendering, types
 from bellcast.templates.formats import EMAIL_SCHEMES
 
@@ -22,6 +22,8 @@ from bellcast.templates.formats import EMAIL_SCHEMES
 MAX_BLOCK_DEPTH = 3
 ITEM = "item"  # the variable of a list
 DEFAULT_LIMIT = 20  # items of a list
+# Characters of HTML that the blocks of a template make in all its languages: ten e-mails of the size at which Gmail cuts.
+MAX_COMPILED = 1_000_000
 # Pixels. The base layout of 600 px has a padding of 32 px on each side.
 WIDTH = "536px"
 SIZES = {1: "24px", 2: "20px", 3: "17px"}
@@ -114,6 +116,36 @@ def to_html(blocks: Sequence[types.Block]) -> str:
         + html.BLOCKS_HEAD_END
         + writer.filled(sections[1] if sections else "")
     )
+
+
+def compiled(template: types.Template) -> types.Template:
+    """Return a valid template with the HTML of its blocks. Raises Invalid if it is too large."""
+    size = 0
+
+    def to_html_within_limit(mail: types.TemplateEmail) -> str | None:
+        nonlocal size
+        html = None if mail.blocks is None else to_html(mail.blocks)
+        size += len(html or "")
+        if size > MAX_COMPILED:
+            raise Invalid.of("email.blocks", f"must make at most {MAX_COMPILED} characters of HTML in all languages")
+        return html
+
+    return _with_compiled(template, to_html_within_limit)
+
+
+def source(template: types.Template) -> types.Template:
+    """Return a template without the HTML that `compiled` adds."""
+    return _with_compiled(template, lambda _: None)
+
+
+def _with_compiled(template: types.Template, make: Callable[[types.TemplateEmail], str | None]) -> types.Template:
+    made = {
+        locale: msgspec.structs.replace(parts, email=msgspec.structs.replace(parts.email, compiled=make(parts.email)))
+        for locale, parts in (("", template), *template.translations.items())
+        if parts.email is not None
+    }
+    email = made.pop("", template).email
+    return msgspec.structs.replace(template, email=email, translations=template.translations | made)
 
 
 class _Writer:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError
-from bellcast.templates import budget, formats, sandbox, tenant_budget
+from bellcast.templates import budget, formats, sandbox
 from bellcast.templates.sandbox import Environment
 from bellcast.templates.types import Template, Variables, locales_of
 
@@ -34,8 +34,8 @@ LONGEST_STATIC = 10_000
 ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
 NOT_SHARED: Any = object()
 STOPPED = (
-    f"is not rendered, because it took longer than {budget.MAX_SECONDS} s {tenant_budget.MAX_SLOW} times in a row: simplify "
-    f"it, or try again after {tenant_budget.STOPPED_SECONDS:.0f} s"
+    f"is not rendered, because it took longer than {budget.MAX_SECONDS} s {budget.MAX_SLOW} times in a row: simplify "
+    f"it, or try again after {budget.STOPPED_SECONDS:.0f} s"
 )
 # Jinja's words for a syntax error, and what an author reads, replaced in this order.
 _words = Path(__file__).with_name("plain_words.toml").read_text(encoding="utf-8")
@@ -176,7 +176,7 @@ class Renderer:
         self.missing: list[str] = []
         self._seconds_left = budget.MAX_SECONDS
         self._is_repeated = False
-        self._budget = tenant_budget.budget_of(variables.tenant)
+        self._budget = budget.budget_of(variables.tenant)
 
     def render(
         self, source: str, *, is_html: bool = False, content: str | None = None, locale: str | None = None

@@ -28,14 +28,15 @@ from bellcast.kernel.http.validation_errors import field_error
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.templates import conditions
+from bellcast.templates.budget import budget_of
 from bellcast.templates.rendering import BackgroundCompiler, Renderer, TemplateError, source_errors
-from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Variables
-from bellcast.workflows import engine, triggers
+from bellcast.workflows import engine
 from bellcast.workflows.schedule_times import CONTENT
-from bellcast.workflows.store.runs import Runs
-from bellcast.workflows.triggers import TriggerDraft, Triggers
+from bellcast.workflows.store import Runs
+from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import TriggerDraft
 from bellcast.workflows.workflow_catalog import AWAITED
 
 log = structlog.get_logger(__name__)
@@ -369,7 +370,7 @@ class EventReactions(Struct, eq=False):
             return
         to = msgspec.convert(_numbers_as_text(engine.filled(source.to, values, render)), str | list[str] | Audience)
         trigger = TriggerDraft(to=to, data=engine.filled(source.data, values, render), tenant=tenant or None)
-        triggers.check(trigger, self.limits)
+        validation.check(runs.draft_errors(trigger, self.limits))
         trigger = msgspec.structs.replace(trigger, idempotency_key=own_key)
         await self.triggers.start(source.workflow or "", trigger)
 

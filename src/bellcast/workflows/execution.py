@@ -34,7 +34,7 @@ from bellcast.workflows import engine, run_steps
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.step_calls import StepCalls
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import Runs
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import BegunPage, RunCommit, RunState, StepFacts, StoredRun

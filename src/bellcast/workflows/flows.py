@@ -24,8 +24,8 @@ from typing import Any, TypeVar
 from bellcast.kernel import setting_values, validation
 from bellcast.kernel.errors import FieldError, Invalid, SettingsError
 from bellcast.workflows import definitions, schedule_times
+from bellcast.workflows.schedule_firing import Task
 from bellcast.workflows.step_calls import StepFunction
-from bellcast.workflows.tasks import Task
 
 DEFAULT_NAME = "workflows"
 AnyStepFunction = TypeVar("AnyStepFunction", bound=Callable[..., Any])

@@ -12,17 +12,17 @@ from bellcast.channels.catalog import TenantSettings
 from bellcast.channels.routing import SendRoute
 from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft
 from bellcast.inbox.types.sends import SendRequest
-from bellcast.kernel import times
+from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid
 from bellcast.kernel.limits import Limits
 from bellcast.recipients.types import Profile
+from bellcast.templates.budget import budget_of
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
-from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.types import Template
-from bellcast.workflows import cron, engine, step_calls, triggers
+from bellcast.workflows import engine, schedule_times, step_calls
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
-from bellcast.workflows.triggers import TriggerDraft, Triggers
+from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import (
     CounterKey,
@@ -33,6 +33,7 @@ from bellcast.workflows.types.runs import (
     StepCounter,
     StoredRun,
     StoredWait,
+    TriggerDraft,
 )
 from bellcast.workflows.workflow_catalog import CurrentVersion
 
@@ -233,7 +234,7 @@ class RunSteps(Struct, eq=False):
         to = engine.resolved(step.fields["to"], state, execution.context)
         data = engine.resolved(step.fields.get("data", {}), state, execution.context)
         draft = TriggerDraft(to=_audience(to), data=data)
-        triggers.check(draft, self.limits)
+        validation.check(runs.draft_errors(draft, self.limits))
         request = await self.triggers.prepare(step.fields["workflow"], draft, stored.tenant, state.depth + 1)
         execution.triggers.append(request)
         return StepOutcome(result=msgspec.json.decode(request.response))
@@ -248,7 +249,7 @@ def _collect(counter: StepCounter, execution: Execution, step: Step) -> tuple[St
     if "cron" in step.fields:
         name = step.fields.get("timezone", "recipient")
         zone = times.find_zone(context.zone if name == "recipient" else name)
-        window = next(cron.after(step.fields["cron"], zone or times.UTC_ZONE, now)) - now
+        window = next(schedule_times.cron_times_after(step.fields["cron"], zone or times.UTC_ZONE, now)) - now
     else:
         window = engine.duration(step, "window", run, context)
     most = engine.duration(step, "max_window", run, context) if "max_window" in step.fields else None

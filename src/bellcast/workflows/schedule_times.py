@@ -1,12 +1,17 @@
-"""Times of schedules: cron expressions and single times, in one time zone or in each recipient's. Pure."""
+"""Times of schedules: cron expressions and single times, in one time zone or in each recipient's. Pure.
 
-from collections.abc import Sequence
-from datetime import datetime
+A cron expression has five fields with Debian's rules, including its rules for clock changes: a fixed time in a skipped hour
+fires right after it; a fixed time in a repeated hour fires once, the first time. A minute or hour that begins with `*`
+follows elapsed time."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
+from cronsim import CronSim, CronSimError
 from msgspec import Struct
 
 from bellcast.inbox.types import notifications as notification_types
@@ -17,8 +22,11 @@ from bellcast.kernel.field_limits import GIVEN, NULL, TEXT, Schema, ValueRule, o
 from bellcast.kernel.http.validation_errors import field_error
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
-from bellcast.workflows import cron, triggers
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import TriggerDraft
 
+# Maximum length: a list of every minute of an hour has 169 characters.
+MAX_CRON_LENGTH = 500
 # A time this far in the past is a mistake, or was missed.
 LATE_MS = 60_000
 # After downtime: the maximum age of the latest missed time, and the maximum number of missed times to make up for.
@@ -81,6 +89,34 @@ class ScheduleProgress(Struct, frozen=True, kw_only=True):
     last_error: str | None = None
 
 
+def is_cron(expression: str) -> bool:
+    """True for five fields that Debian's cron would accept and that fire at least once in the next years."""
+    if len(expression) > MAX_CRON_LENGTH or len(expression.split()) != 5:
+        return False
+    try:
+        next(CronSim(expression, times.EPOCH))
+    except (CronSimError, StopIteration):
+        return False
+    return True
+
+
+def cron_times_after(expression: str, zone: ZoneInfo, moment: int) -> Iterator[int]:
+    """Yield the times (UTC milliseconds) after `moment`, in order."""
+    for local in CronSim(expression, times.to_rfc3339(moment).astimezone(zone)):
+        yield times.milliseconds(local.astimezone(UTC))
+
+
+def cron_times_between(expression: str, zone: ZoneInfo, start: int, end: int, limit: int) -> list[int]:
+    """Return the last `limit` times after `start` and up to `end`, oldest first."""
+    found: list[int] = []
+    for moment in CronSim(expression, times.to_rfc3339(end + 1).astimezone(zone), reverse=True):
+        instant = times.milliseconds(moment.astimezone(UTC))
+        if instant <= start or len(found) == limit:
+            break
+        found.append(instant)
+    return found[::-1]
+
+
 def check(schedule: Schedule, now: int, limits: Limits) -> None:
     """Raise Invalid with all errors, except those of references."""
     validation.check(time_errors(schedule, now), _content_errors(schedule, now, limits))
@@ -94,7 +130,7 @@ def time_errors(schedule: Schedule, now: int, at: str = "at", *, allows_past: bo
     if not schedule.is_by_zone and not times.is_zone(schedule.timezone or "UTC"):
         yield FieldError("timezone", "must be an IANA time zone such as Europe/Vienna, or recipient")
     if schedule.cron is not None:
-        if not cron.is_cron(schedule.cron):
+        if not is_cron(schedule.cron):
             yield FieldError("cron", "must be five fields of cron, such as 0 8 * * 1-5")
         return
     if (world := world_times(schedule)) is None:
@@ -114,7 +150,8 @@ def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.
             if schedule.to is None:
                 yield FieldError("to", "is missing")
             else:
-                triggers.check(triggers.TriggerDraft(to=schedule.to, data=schedule.data), limits)
+                trigger = TriggerDraft(to=schedule.to, data=schedule.data)
+                validation.check(runs.draft_errors(trigger, limits))
             return
         if schedule.to is not None:
             yield FieldError("to", "must be a field of the notification instead")
@@ -133,9 +170,7 @@ def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.
         yield from (FieldError(f"{prefix}{one.field}", one.message) for one in error.errors)
 
 
-def expiry_errors(
-    schedule: Schedule, draft: Draft | triggers.TriggerDraft, field: str, at: str
-) -> validation.FieldErrors:
+def expiry_errors(schedule: Schedule, draft: Draft | TriggerDraft, field: str, at: str) -> validation.FieldErrors:
     """Refuse a notification that expires before its time, in the first zone that reaches it."""
     sent, end = world_times(schedule), draft.expires_at if isinstance(draft, Draft) else None
     if sent is not None and end is not None and end.tzinfo is not None and times.milliseconds(end) <= sent[0]:
@@ -175,7 +210,7 @@ def next_times(schedule: Schedule, zones: Sequence[ZoneInfo], moment: int, count
     found: set[int] = set()
     for zone in zones:
         if schedule.cron is not None:
-            found.update(islice(cron.after(schedule.cron, zone, moment), count))
+            found.update(islice(cron_times_after(schedule.cron, zone, moment), count))
         elif (at := _at(schedule, zone)) is not None and at > moment:
             found.add(at)
     return sorted(found)[:count]
@@ -184,7 +219,7 @@ def next_times(schedule: Schedule, zones: Sequence[ZoneInfo], moment: int, count
 def due_times(schedule: Schedule, zone: ZoneInfo, until: int, now: int) -> list[int]:
     """Return the times after `until` to fire now, oldest first. Missed times are included as the schedule specifies."""
     if schedule.cron is not None:
-        due = cron.between(schedule.cron, zone, until, now, MAX_MISSED)
+        due = cron_times_between(schedule.cron, zone, until, now, MAX_MISSED)
     else:
         due = [at for at in next_times(schedule, [zone], until, 1) if at <= now]
         if schedule.is_by_zone and until == 0:

@@ -30,10 +30,10 @@ from bellcast.recipients.store import Recipients
 from bellcast.recipients.types import Profile
 from bellcast.workflows import schedule_times
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
-from bellcast.workflows.store.runs import Runs
-from bellcast.workflows.triggers import TriggerDraft, Triggers
+from bellcast.workflows.store import Runs
+from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs
-from bellcast.workflows.types.runs import CANCEL_NAMES, PROGRESS, SCHEDULES, NewSchedule, TriggerRequest
+from bellcast.workflows.types.runs import CANCEL_NAMES, PROGRESS, SCHEDULES, NewSchedule, TriggerDraft, TriggerRequest
 
 JOB_KIND = "schedule"
 # Interval between updates of the recipients' zones: a recipient who moves to another zone is considered at most this

@@ -31,11 +31,10 @@ from bellcast.workflows import engine, run_steps
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.step_fields import INBOX_EVENTS, MESSAGE_EVENTS
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import Runs
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs
-from bellcast.workflows.types.runs import CounterKey, RunState, StepState, StoredCounter, StoredRun, StoredWait
-from bellcast.workflows.types.simulations import (
+from bellcast.workflows.types.run_details import (
     MAX_RECIPIENTS,
     SimulatedCondition,
     SimulatedEvent,
@@ -45,6 +44,7 @@ from bellcast.workflows.types.simulations import (
     Simulation,
     SimulationRequest,
 )
+from bellcast.workflows.types.runs import CounterKey, RunState, StepState, StoredCounter, StoredRun, StoredWait
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from bellcast.preferences.types import CHANNELS
 from bellcast.templates import conditions
 from bellcast.templates.rendering import source_errors
 from bellcast.templates.types import CONTENT_ROOTS, InboxContent
-from bellcast.workflows import cron
+from bellcast.workflows import schedule_times
 
 MAX_WAIT_SECONDS = 90 * 86_400
 # Rolling windows are stored as a list of times.
@@ -308,7 +308,7 @@ STEP_TYPES: dict[str, dict[str, Field]] = {
         "cron": Field(
             _must(
                 "five fields of cron, such as 0 8 * * 1-5",
-                lambda value: isinstance(value, str) and cron.is_cron(value),
+                lambda value: isinstance(value, str) and schedule_times.is_cron(value),
             ),
             "cron",
             "Until the times",

@@ -24,14 +24,13 @@ from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import MAX_USES, SHOWN_USES, PublishEffect, decode_draft, listed
 from bellcast.templates import content_checks, rendering, variables
+from bellcast.templates.budget import in_thread
 from bellcast.templates.email_checks import Finding
-from bellcast.templates.masking import masked, masked_text
-from bellcast.templates.tenant_budget import in_thread
 from bellcast.templates.types import Template
-from bellcast.templates.variables import TemplateUser
-from bellcast.workflows import definitions, references
+from bellcast.templates.variables import TemplateUser, masked, masked_text
+from bellcast.workflows import definitions, usage
 from bellcast.workflows.definitions import Definition
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog
 
@@ -131,7 +130,7 @@ async def effects(ctx: ApiContext, planned: ApiContext, tenant: str, key: str, v
         found.append(PublishEffect("required_changed", text, n=len(added)))
     lost = rendering.lost_layout(before, after)
     if lost is not None:  # a write is then refused, if it is a layout of others
-        users = (await references.of_layouts(planned, [(tenant, key)], SHOWN_USES + 1, is_exact=True))[tenant, key]
+        users = (await usage.of_layouts(planned, [(tenant, key)], SHOWN_USES + 1, is_exact=True))[tenant, key]
         language = rendering.in_language(lost)
         text = f"It is the layout of {listed(users)}, and would have no HTML with {{{{ content }}}}{language}."
         found += [PublishEffect("breaks_use", text, n=len(users))] if users else []
@@ -246,7 +245,7 @@ async def find_users(ctx: ApiContext, tenant: str, key: str) -> list[TemplateUse
 
 
 async def _published(ctx: ApiContext, tenant: str, key: str) -> list[TemplateUser]:
-    named = await references.of_templates(ctx, [(tenant, key)], MAX_USES, is_exact=False)
+    named = await usage.of_templates(ctx, [(tenant, key)], MAX_USES, is_exact=False)
     users: dict[tuple[str, str], TemplateUser] = {}
     for plural, _, name in (user.partition("?")[0].partition("/") for user in named[tenant, key]):
         if plural == "types":

@@ -1,7 +1,7 @@
 """Triggers: runs of a workflow for named recipients, or a fan-out to an audience."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -10,54 +10,26 @@ from msgspec.structs import replace
 from bellcast.channels.routing import Router
 from bellcast.channels.types import Fanout
 from bellcast.inbox.store import idempotency
-from bellcast.inbox.types.notifications import ACTOR, TO, Actor, Audience
+from bellcast.inbox.types.notifications import Actor, Audience
 from bellcast.inbox.types.sends import Claim
-from bellcast.kernel import data_schemas, field_limits, validation
+from bellcast.kernel import data_schemas, validation
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.errors import Conflict, FieldError, Invalid
-from bellcast.kernel.field_limits import KEY, TENANT, ValueRule, json_data
-from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
-from bellcast.kernel.limits import Limits
-from bellcast.templates.tenant_budget import budget_of
+from bellcast.kernel.errors import Conflict, Invalid
+from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.templates.budget import budget_of
 from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows import engine
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.run_details import StartedRun
-from bellcast.workflows.types.runs import BegunPage, NewWait, StoredRun, TriggerRequest
+from bellcast.workflows.types.runs import BegunPage, NewWait, StoredRun, TriggerDraft, TriggerRequest
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 BEGUN = "run.running"
 
 
-class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A trigger of a workflow (`POST /v1/workflows/{key}/trigger`)."""
-
-    to: Annotated[str | list[str] | Audience, TO]
-    data: Annotated[dict[str, Any], json_data(runs.MAX_DATA)] = {}
-    actor: Annotated[Actor | str | None, ACTOR] = None
-    cancel_key: Annotated[str | None, KEY] = None
-    send_at: str | None = None
-    timezone: str | None = None
-    tenant: Annotated[str | None, ValueRule(validation.key, TENANT.schema)] = None
-    idempotency_key: Annotated[str | None, KEY] = None
-
-
 # Accepts a validated trigger of a workflow, immediate or scheduled, and returns the response.
 TriggerWorkflow = Callable[[str, TriggerDraft], Awaitable[bytes]]
-
-
-def check(draft: TriggerDraft, limits: Limits) -> None:
-    """Raise Invalid with all errors of a draft, except those of its time and of the workflow's own schema."""
-    validation.check(draft_errors(draft, limits))
-
-
-def draft_errors(draft: TriggerDraft, limits: Limits) -> list[FieldError]:
-    """Return the errors that `check` raises."""
-    errors = field_limits.errors(draft, limits)
-    if isinstance(draft.to, Audience) and draft.to.tenant == EVERY_TENANT:
-        errors.append(FieldError("to.tenant", 'must not be "*": a workflow runs in one tenant'))
-    return errors
 
 
 class Triggers(Struct, eq=False):

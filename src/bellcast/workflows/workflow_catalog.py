@@ -22,7 +22,7 @@ from bellcast.templates import rendering
 from bellcast.templates.types import BASE_LAYOUT, Template
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import Runs
 
 WORKFLOWS = "workflows"
 # The names of live events that a version of a workflow waits for. Publishing other events needs no search for waiting

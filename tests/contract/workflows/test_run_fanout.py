@@ -11,8 +11,7 @@ from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.jobs import Job, kind_of
 from bellcast.workflows.execution import BACKLOG_MS
-from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import FANOUT_JOB_KIND, Runs
 from bellcast.workflows.types.runs import RunState, restarted
 from tests.clock import FakeClock
 from tests.contexts import NoFeed

@@ -15,7 +15,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.tenants import erasure
 from bellcast.workflows import schedule_firing, schedule_times, schedules
 from bellcast.workflows.schedule_times import Schedule
-from bellcast.workflows.triggers import TriggerDraft
+from bellcast.workflows.types.runs import TriggerDraft
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.contract.workflows.schedules import DAY, START, ZONES, daily, populate, put

@@ -6,7 +6,7 @@ import pytest
 
 from bellcast import Workflows
 from bellcast.kernel.errors import Invalid
-from bellcast.workflows import tasks
+from bellcast.workflows import schedule_firing
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.store import Store
@@ -62,10 +62,10 @@ async def test_repeated_run_sends_once(store: Store, clock: FakeClock, app: App)
 
     world = world_of(store, clock, workflows)
     await world.workflows.tasks.plan()
-    before = await store.documents.get(tasks.PROGRESS, "", "remind")
+    before = await store.documents.get(schedule_firing.TASK_PROGRESS, "", "remind")
     assert before is not None
     await world.advance(HOUR)
-    await store.documents.put(tasks.PROGRESS, "", "remind", before.body, app.now)
+    await store.documents.put(schedule_firing.TASK_PROGRESS, "", "remind", before.body, app.now)
     (job,) = await app.lease(2**52, 2**52 + 1, 10)
     await world.workflows.tasks.run(job)
     assert await app.titles("alice") == ["Hello", "Hello"]

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bellcast.kernel.db.script import chunks
 from bellcast.kernel.jobs import Job
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import Runs
 from bellcast.workflows.types.runs import RunCommit
 from tests.clock import FakeClock
 from tests.contract.app import App

@@ -10,7 +10,7 @@ from bellcast.documents.types import Document
 from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.errors import Conflict
 from bellcast.workflows import workflow_catalog
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import Runs
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -137,7 +137,7 @@ async def test_run_that_became_too_large_before_a_call_calls_nothing(
 async def test_cancellation_of_many_runs_commits_small_batches(
     world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.workflows.store.runs.CANCEL_BATCH_ROWS", 3)
+    monkeypatch.setattr("bellcast.workflows.store.CANCEL_BATCH_ROWS", 3)
     cancel, batches = type(world.store.runs)._cancel, list[int]()
 
     async def count(self: Any, runs: Any, *args: Any) -> int:

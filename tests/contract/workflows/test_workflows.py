@@ -258,7 +258,7 @@ async def test_cancel_stops_runs_and_their_queued_messages(world: WorkflowWorld)
 async def test_cancel_reads_each_run_once_and_only_those_of_its_recipients(
     world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.workflows.store.runs.CANCEL_BATCH_ROWS", 10)
+    monkeypatch.setattr("bellcast.workflows.store.CANCEL_BATCH_ROWS", 10)
     await world.put("booking", LATER, BELL)
     everyone = [f"r{number:02}" for number in range(60)]
     await world.trigger("booking", everyone, data={"client": "x"}, cancel_key="b7")

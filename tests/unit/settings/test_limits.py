@@ -57,10 +57,9 @@ OTHER_BOUNDS = {
     "channels.types.MAX_OF_REFERENCE",
     "kernel.outbound.http.MAX_PORT",
     "kernel.http.request_body.MAX_LENGTH_DIGITS",
-    "templates.compilation.MAX_LOCALE",
     "templates.http.templates.MAX_LOCALE",
     "templates.types.MAX_LOCALE",
-    "workflows.recent_data.MAX_COMPARED",
+    "workflows.usage.MAX_COMPARED",
 }
 
 

@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from bellcast.kernel.errors import TooMany
-from bellcast.templates import budget, tenant_budget
+from bellcast.templates import budget
+from bellcast.templates.budget import CPU_SHARE, MAX_SLOW, MAX_SLOW_TEXTS, STOPPED_SECONDS, budget_of
 from bellcast.templates.rendering import Renderer, TemplateError
-from bellcast.templates.tenant_budget import CPU_SHARE, MAX_SLOW, MAX_SLOW_TEXTS, STOPPED_SECONDS, budget_of
 from bellcast.templates.types import Variables
 
 SLOW = "{% for i in range(data) %}{% for j in range(data) %}{% endfor %}{% endfor %}x"
@@ -20,7 +20,7 @@ ENDLESS = 30_000
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time of the budgets, which the test sets."""
     time = [1_000.0]
-    monkeypatch.setattr(tenant_budget, "monotonic", lambda: time[0])
+    monkeypatch.setattr(budget, "monotonic", lambda: time[0])
     return time
 
 
@@ -70,7 +70,7 @@ async def test_wait_ends_when_the_time_is_available() -> None:
 
 async def test_charged_block_waits_for_the_time_and_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     acme, seconds = budget_of("acme"), itertools.count()
-    monkeypatch.setattr(tenant_budget, "thread_time", lambda: next(seconds))
+    monkeypatch.setattr(budget, "thread_time", lambda: next(seconds))
     acme.charge(CPU_SHARE + 0.02)
     async with acme.charging():
         assert acme.seconds_to_wait() == 0
@@ -111,7 +111,7 @@ def test_slow_texts_of_a_tenant_are_bounded(now: list[float]) -> None:
 async def test_texts_of_a_tenant_are_compiled_one_at_a_time_and_charged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise the previews of one author would hold all threads, which also check the passwords of others."""
     may_end, both_run, running = threading.Event(), threading.Barrier(3), list[str]()
-    monkeypatch.setattr(tenant_budget, "thread_time", lambda: len(running) * 2.0)
+    monkeypatch.setattr(budget, "thread_time", lambda: len(running) * 2.0)
 
     def compile(tenant: str) -> None:
         running.append(tenant)
@@ -119,13 +119,13 @@ async def test_texts_of_a_tenant_are_compiled_one_at_a_time_and_charged(monkeypa
         may_end.wait(60)
         raise ValueError
 
-    tasks = [asyncio.create_task(tenant_budget.in_thread(one, compile, one)) for one in ("busy", "busy", "other")]
+    tasks = [asyncio.create_task(budget.in_thread(one, compile, one)) for one in ("busy", "busy", "other")]
     await asyncio.to_thread(both_run.wait, 60)
     assert sorted(running) == ["busy", "other"]
     assert budget_of("busy").seconds_to_wait() == 0
-    monkeypatch.setattr(tenant_budget, "MAX_WAITING", 2)
+    monkeypatch.setattr(budget, "MAX_WAITING", 2)
     with pytest.raises(TooMany):
-        await tenant_budget.in_thread("busy", compile, "busy")
+        await budget.in_thread("busy", compile, "busy")
     tasks[1].cancel()
     may_end.set()
     await asyncio.wait(tasks)

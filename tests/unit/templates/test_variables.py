@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from bellcast.templates import content_checks, variables
-from bellcast.templates.compilation import compiled
+from bellcast.templates.email_blocks import compiled
 from bellcast.templates.types import Template, in_language_of, locales_of
 
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bellcast.kernel.times import milliseconds
-from bellcast.workflows import cron
+from bellcast.workflows import schedule_times
 
 VIENNA = ZoneInfo("Europe/Vienna")
 
@@ -31,16 +31,16 @@ def utc(text: str) -> int:
     ],
 )
 def test_cron_fires_at_local_times(expression: str, start: str, times: list[str]) -> None:
-    found = cron.after(expression, VIENNA, utc(start))
+    found = schedule_times.cron_times_after(expression, VIENNA, utc(start))
     assert [next(found) for _ in times] == [utc(time) for time in times]
 
 
 def test_missed_times_are_listed_oldest_first() -> None:
     start, end = utc("2026-06-10T06:00"), utc("2026-06-13T06:00")
     days = ["2026-06-11T06:00", "2026-06-12T06:00", "2026-06-13T06:00"]
-    assert cron.between("0 8 * * *", VIENNA, start, end, 100) == [utc(day) for day in days]
-    assert cron.between("0 8 * * *", VIENNA, start, end, 2) == [utc(day) for day in days[1:]]
-    assert cron.between("0 8 * * *", VIENNA, end, end, 100) == []
+    assert schedule_times.cron_times_between("0 8 * * *", VIENNA, start, end, 100) == [utc(day) for day in days]
+    assert schedule_times.cron_times_between("0 8 * * *", VIENNA, start, end, 2) == [utc(day) for day in days[1:]]
+    assert schedule_times.cron_times_between("0 8 * * *", VIENNA, end, end, 100) == []
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_missed_times_are_listed_oldest_first() -> None:
     ],
 )
 def test_wrong_expression_is_refused(expression: str) -> None:
-    assert not cron.is_cron(expression)
+    assert not schedule_times.is_cron(expression)
 
 
 @pytest.mark.parametrize("expression", ["* * * * *", "*/5 8-18 * * MON-FRI", "0 8 1,15 * *", "0 0 L * *"])
 def test_right_expression_is_accepted(expression: str) -> None:
-    assert cron.is_cron(expression)
+    assert schedule_times.is_cron(expression)

@@ -15,8 +15,8 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import PublishEffect
 from bellcast.rest.resource import Recent, Resource, ResourceCall
 from bellcast.templates.http import templates
-from bellcast.workflows import recent_data, references
-from bellcast.workflows.recent_data import InferredSchema
+from bellcast.workflows import usage
+from bellcast.workflows.usage import InferredSchema
 
 
 def _errors(value: NotificationType) -> validation.FieldErrors:
@@ -34,7 +34,7 @@ async def _effects(
 ) -> list[PublishEffect]:
     if value.data is None or value.data_check == "warn":
         return []
-    refused = await recent_data.refused(tenant, recent_data.of_type(ctx.engines.db, tenant, key), value.data, "sends")
+    refused = await usage.refused(tenant, usage.of_type(ctx.engines.db, tenant, key), value.data, "sends")
     return [] if refused is None else [refused]
 
 
@@ -69,7 +69,7 @@ KIND = TypeKind(
     example={"name": "Bookings", "channels": ["inbox", "email"], "required": ["inbox"]},
     any_key=True,
     check_references=_reference_errors,
-    find_uses=references.of_types,
+    find_uses=usage.of_types,
     find_effects=_effects,
     listed={"recent_sends": Recent},
 )
@@ -90,7 +90,7 @@ async def inferred_schema_types(call: ResourceCall[None]) -> InferredSchema | No
 
     A JSON Schema that the data of its last sends matches, at most 1,000: their shapes, without their values. 404 if there
     were none."""
-    return await recent_data.inferred(recent_data.of_type(call.ctx.engines.db, call.tenant, *call.key))
+    return await usage.inferred(usage.of_type(call.ctx.engines.db, call.tenant, *call.key))
 
 
 OPERATIONS = objects.operations(KIND)

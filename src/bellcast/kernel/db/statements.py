@@ -62,7 +62,7 @@ FOLDERS = (
     "tenants",
     "topics",
     "webhooks",
-    "workflows/store",
+    "workflows",
 )
 # Not a comment: a fragment that is not included must be an error of the database, never a condition that is left out.
 INCLUDE = re.compile(r"\{\{(.*?)\}\}")

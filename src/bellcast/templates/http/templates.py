@@ -28,11 +28,11 @@ from bellcast.rest.editor_access import EditorClaims
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
-from bellcast.templates import compilation, content_checks, email_imports, rendering, tenant_budget, variables
+from bellcast.templates import budget, content_checks, email_blocks, email_imports, rendering, variables
 from bellcast.templates.email_checks import Finding
 from bellcast.templates.types import BASE_LAYOUT, MAX_LOCALE, PUSH_CUT, Parts, Template, TemplateEmail, sms_length
 from bellcast.templates.variables import TemplateVariable
-from bellcast.workflows import references, template_checks
+from bellcast.workflows import template_checks, usage
 from bellcast.workflows.template_checks import Sample
 
 T = TypeVar("T", bound=Struct)
@@ -60,7 +60,7 @@ async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any]) 
     tenants = {tenant, owner} if isinstance(owner, str) else {tenant}
     return [
         FieldError(f"notification.{field}", await no_template(ctx.engines.db, tenant, name))
-        for field, _, name in references.named_by_send(send)
+        for field, _, name in usage.named_by_send(send)
         if "{" not in name and not any([await exists(ctx, one, name) for one in tenants])
     ]
 
@@ -94,7 +94,7 @@ async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> kinds.Br
     if lost is None:
         return None
     reason = f" as a layout, and would have no HTML with {{{{ content }}}}{rendering.in_language(lost)}"
-    return kinds.BrokenUses(references.of_layouts, reason)
+    return kinds.BrokenUses(usage.of_layouts, reason)
 
 
 async def _obstacles(ctx: ApiContext, tenant: str, key: str, value: Template) -> list[FieldError]:
@@ -106,11 +106,11 @@ KIND = kinds.Kind(
     name="template",
     tag="Objects",
     type=Template,
-    rules=lambda value, ctx: validation.check(compilation.errors(value, ctx.limits)),
-    complete=compilation.compiled,
-    source=compilation.source,
+    rules=lambda value, ctx: validation.check(content_checks.errors(value, ctx.limits)),
+    complete=email_blocks.compiled,
+    source=email_blocks.source,
     check_references=_reference_errors,
-    find_uses=references.of_templates,
+    find_uses=usage.of_templates,
     find_broken=_find_broken,
     merge=Template.overridden_by,
     is_open_to_viewers=True,
@@ -238,7 +238,7 @@ async def preview(call: ResourceCall[bytes]) -> Any:
     preview `values` that are not stored, within the limits of a write. With `?tenant=`, the tenant's overrides and its `brand` apply."""
     subject = await _subject_of(call.request, call.body)
     parts, missing = await call.ctx[Previews].preview(subject)
-    found = await tenant_budget.in_thread(subject.tenant, content_checks.of_code, subject.template)
+    found = await budget.in_thread(subject.tenant, content_checks.of_code, subject.template)
     warnings = []
     for one in found:
         place = "html" if one.block is None else f"blocks, {one.block}"
@@ -366,7 +366,7 @@ async def import_email(request: ApiRequest) -> ASGIApp:
     request_body.query(request, DryRunQuery)  # nothing is written in any case
     body = await request_body.body(request, IMPORT)
     tenant = (guards.caller(request).tenants or (PROJECT,))[0]
-    part, findings = await tenant_budget.in_thread(tenant, email_imports.part_of, body.format, body.source)
+    part, findings = await budget.in_thread(tenant, email_imports.part_of, body.format, body.source)
     return responses.json(ImportedEmail(part, findings))
 
 
@@ -437,7 +437,7 @@ async def list_variables(call: ResourceCall[None]) -> list[TemplateVariable]:
     path stands for each element of a list."""
     subject = await _subject(call.request, PreviewRequest())
     users = await template_checks.find_users(call.ctx, call.tenant, *call.key)
-    return await tenant_budget.in_thread(
+    return await budget.in_thread(
         call.tenant, lambda: variables.declared(variables.schema_paths(users), subject.template)
     )
 
@@ -467,7 +467,7 @@ async def _html(request: ApiRequest, subject: Subject, look: LookQuery, ancestor
 async def _parsed(request: ApiRequest, text: bytes, shape: request_body.Shape[T]) -> T:
     """Read a body. Raises Invalid. In a thread: compiling the texts of `values` takes seconds and would block the event loop."""
     tenant = tenants.single_tenant(request)
-    return await tenant_budget.in_thread(tenant, request_body.json, text, shape, context.of(request))
+    return await budget.in_thread(tenant, request_body.json, text, shape, context.of(request))
 
 
 async def _subject_of(request: ApiRequest, text: bytes) -> Subject:
@@ -504,7 +504,7 @@ async def _subject(
 
 
 async def _applied(ctx: ApiContext, tenant: str, key: str, values: Template) -> Template:
-    values = await tenant_budget.in_thread(tenant, compilation.compiled, values)
+    values = await budget.in_thread(tenant, email_blocks.compiled, values)
     base = None if tenant == PROJECT else await kinds.find(KIND, ctx, PROJECT, key)
     return values if base is None else (await _decoded(ctx, base[0].body)).overridden_by(values)
 
@@ -517,7 +517,7 @@ async def _decoded(ctx: ApiContext, body: bytes) -> Template:
 
 def _check_preview(body: PreviewRequest | CheckRequest | TestRequest, ctx: ApiContext) -> None:
     is_other = isinstance(body, TestRequest) and isinstance(body.to, OwnAddress) and not body.to.me
-    wrong = compilation.errors(body.values, ctx.limits) if isinstance(body.values, Template) else ()
+    wrong = content_checks.errors(body.values, ctx.limits) if isinstance(body.values, Template) else ()
     validation.check(
         [FieldError(f"values.{one.field}".rstrip("."), one.message, one.line) for one in wrong],
         [FieldError("to.me", "must be true")] if is_other else (),

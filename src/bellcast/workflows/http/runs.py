@@ -19,9 +19,9 @@ from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.rest import context, objects, resource, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
+from bellcast.workflows import store as runs_store
 from bellcast.workflows.run_stats import RunCounts, RunStats
-from bellcast.workflows.store import runs as runs_store
-from bellcast.workflows.store.runs import Runs
+from bellcast.workflows.store import Runs
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.run_details import RunDetails, RunStatus, RunStep, StepStatus
 from bellcast.workflows.types.runs import StoredRun, restarted

@@ -28,21 +28,19 @@ from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.workflows import (
     definitions,
-    recent_data,
-    references,
     simulation,
     template_checks,
-    triggers,
+    usage,
     workflow_catalog,
 )
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.template_checks import StepFinding
-from bellcast.workflows.triggers import TriggerDraft, Triggers
-from bellcast.workflows.types.run_details import Cancelled, StartedRun
-from bellcast.workflows.types.runs import StoredRun
-from bellcast.workflows.types.simulations import Simulation, SimulationRequest
+from bellcast.workflows.triggers import Triggers
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.run_details import Cancelled, Simulation, SimulationRequest, StartedRun
+from bellcast.workflows.types.runs import StoredRun, TriggerDraft
 from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog
 
 EXAMPLE = {
@@ -125,13 +123,13 @@ WORKFLOW = Resource(
 )
 
 
-@WORKFLOW.get(recent_data.InferredSchema, "/inferred-schema")
-async def inferred_schema(call: ResourceCall[None]) -> recent_data.InferredSchema | None:
+@WORKFLOW.get(usage.InferredSchema, "/inferred-schema")
+async def inferred_schema(call: ResourceCall[None]) -> usage.InferredSchema | None:
     """Infer the schema of a workflow's data.
 
     A JSON Schema that the data of its last triggers matches, at most 1,000: their shapes, without their values. 404 if
     there were none."""
-    return await recent_data.inferred(recent_data.of_workflow(call.ctx.engines.db, call.tenant, *call.key))
+    return await usage.inferred(usage.of_workflow(call.ctx.engines.db, call.tenant, *call.key))
 
 
 async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> definitions.Definition:
@@ -204,7 +202,7 @@ async def trigger(call: ResourceCall[TriggerDraft]) -> Any:
     `dry_run` validates the trigger and returns, for each channel of the workflow's steps and the first 100 recipients,
     what would be decided now; conditions of steps are not evaluated."""
     request, schedules, (key,), draft = call.request, call.ctx[Schedules], call.key, call.body
-    if errors := triggers.draft_errors(draft, call.ctx.limits):  # a valid one may repeat one whose time has passed
+    if errors := runs.draft_errors(draft, call.ctx.limits):  # a valid one may repeat one whose time has passed
         validation.check(errors, schedules.time_errors(draft))
     tenant, header = tenants.single_tenant(request, draft.tenant), request_body.header(request, b"idempotency-key")
     own_key = notifications.idempotency_key_of(draft.idempotency_key, header)
@@ -286,9 +284,9 @@ KIND = WorkflowKind(
     type=WorkflowDefinition,
     example=EXAMPLE,
     added={"active": bool, "in_code": bool, "recent_runs": ListTotal},
-    find_uses=references.of_workflows,
+    find_uses=usage.of_workflows,
     describe=_describe,
-    find_effects=recent_data.effects,
+    find_effects=usage.effects,
     written=_written,
     is_open_to_viewers=True,
     form=workflow_catalog.FORM,
@@ -318,7 +316,7 @@ BUNDLE = BundleKind(
     parse=_parse,
     check=lambda ctx, tenant, key, values, before: check(ctx, tenant, key, values),
     check_uses=functools.partial(kinds.check_uses, KIND),
-    find_effects=recent_data.effects,
+    find_effects=usage.effects,
     form=workflow_catalog.FORM,
     written=_written,
     services=lambda engines: {WorkflowCatalog: WorkflowCatalog(engines.db, engines.clock)},

@@ -3,16 +3,22 @@ across runs. Pure: no I/O, no clock."""
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.types import Fanout, State
+from bellcast.inbox.types.notifications import ACTOR, TO, Actor, Audience
 from bellcast.inbox.types.sends import Claim, SendRequest
+from bellcast.kernel import field_limits, validation
+from bellcast.kernel.errors import FieldError
+from bellcast.kernel.field_limits import KEY, TENANT, ValueRule, json_data
+from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.jobs import Job
+from bellcast.kernel.limits import Limits
 from bellcast.webhooks.types import WebhookEvent
-from bellcast.workflows.types.run_details import RunStatus, StepStatus
+from bellcast.workflows.types.run_details import MAX_DATA, RunStatus, StepStatus
 
 # The kinds of the documents of schedules. The document of a cancel name has the key of its schedule as its body.
 SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
@@ -23,8 +29,7 @@ GENERATED_PREFIX = "send-"
 CANCELLED = ("run.cancelled", "message.cancelled")
 ENDED: tuple[RunStatus, ...] = ("completed", "cancelled", "merged", "throttled", "failed")
 ENDED_STEPS: tuple[StepStatus, ...] = ("done", "skipped", "failed")
-# Maximum bytes of JSON.
-MAX_DATA = 64 * 1024
+# Maximum bytes of a run as JSON.
 MAX_RUN = 256 * 1024
 
 
@@ -252,6 +257,27 @@ class FiredSchedule(Struct, frozen=True):
 
 class ScheduleChanged(Exception):
     """The schedule of a request was changed or cancelled: nothing was written."""
+
+
+class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A trigger of a workflow (`POST /v1/workflows/{key}/trigger`)."""
+
+    to: Annotated[str | list[str] | Audience, TO]
+    data: Annotated[dict[str, Any], json_data(MAX_DATA)] = {}
+    actor: Annotated[Actor | str | None, ACTOR] = None
+    cancel_key: Annotated[str | None, KEY] = None
+    send_at: str | None = None
+    timezone: str | None = None
+    tenant: Annotated[str | None, ValueRule(validation.key, TENANT.schema)] = None
+    idempotency_key: Annotated[str | None, KEY] = None
+
+
+def draft_errors(draft: TriggerDraft, limits: Limits) -> list[FieldError]:
+    """Return all errors of a trigger, except those of its time and of the workflow's own schema."""
+    errors = field_limits.errors(draft, limits)
+    if isinstance(draft.to, Audience) and draft.to.tenant == EVERY_TENANT:
+        errors.append(FieldError("to.tenant", 'must not be "*": a workflow runs in one tenant'))
+    return errors
 
 
 class TriggerRequest(Struct, frozen=True, kw_only=True):

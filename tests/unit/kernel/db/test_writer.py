@@ -11,7 +11,7 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.concurrency import CONTENTION_SENDS
 from bellcast.kernel.db.script import PageCommand, Script, ScriptCommand, WriteCommand
 from bellcast.kernel.db.writer import Writer
-from bellcast.workflows.store import run_commits
+from bellcast.workflows import store as runs_store
 from bellcast.workflows.types.runs import BegunPage
 
 FANOUT = Fanout(id="f", tenant="", workflow="w", owner="", version=1, audience=b"{}", body=b"{}", created_at=0)
@@ -44,7 +44,7 @@ def nothing() -> Script[None]:
     ("command", "is_small"),
     [
         (ScriptCommand(nothing, []), True),
-        (run_commits.add_page(BegunPage(fanout=FANOUT, position="alice", runs=[], waits=[], events=[])), False),
+        (runs_store.add_page(BegunPage(fanout=FANOUT, position="alice", runs=[], waits=[], events=[])), False),
         (PageCommand(nothing, [], "", 0), False),
     ],
 )
