@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from jinja2 import tests
 
 from bellcast.templates import budget, sandbox
-from bellcast.templates.rendering import Renderer, TemplateError
+from bellcast.templates.budget import TemplateError
+from bellcast.templates.rendering import Renderer
 from bellcast.templates.types import Variables
 from tests.fuzz.runner import fuzz
 

@@ -20,8 +20,9 @@ from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import Profile
 from bellcast.templates import html, rendering
+from bellcast.templates.budget import TemplateError
 from bellcast.templates.html import document, parted, style
-from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
+from bellcast.templates.rendering import Renderer, SharedResults
 from bellcast.templates.types import (
     BASE_LAYOUT,
     InboxContent,

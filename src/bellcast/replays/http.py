@@ -21,7 +21,6 @@ from bellcast.operators.types import ONE_BY_ONE
 from bellcast.replays import replays, store
 from bellcast.replays.replays import (
     MAX_REPLAY_IDS,
-    CauseKey,
     ReplayEffect,
     ReplayRunner,
     cause_of,
@@ -162,9 +161,17 @@ class FailurePage(Struct, frozen=True, kw_only=True):
     total: ListTotal | None = None
 
 
-class Cause(CauseKey, frozen=True, kw_only=True):
+class Cause(Struct, frozen=True, kw_only=True):
     """Failures of a tenant with the same cause. Use the other non-null fields as the filter of a replay."""
 
+    tenant: str | None
+    kind: FailureKind
+    channel: str | None
+    provider: str | None
+    workflow: str | None
+    job: str | None
+    webhook: str | None
+    cause: str
     count: int
     oldest_at: datetime
     newest: Failure
@@ -229,18 +236,11 @@ async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
     step or the job, without addresses, ids and long numbers."""
     named = tenants.tenants_of(request, query.tenant)
     groups, total = await replays.failure_causes(context.of(request).engines.db, named, query.wanted)
-    return CausePage(
-        causes=[
-            Cause(
-                **msgspec.structs.asdict(key) | {"tenant": key.tenant or None},
-                count=group.number,
-                oldest_at=times.to_rfc3339(group.oldest_at),
-                newest=_failure(group.newest),
-            )
-            for key, group in groups
-        ],
-        total=total,
-    )
+    found = list[Cause]()
+    for group in groups:
+        newest = _failure(group.newest)
+        found.append(responses.item(Cause, newest, newest=newest, count=group.number, oldest_at=group.oldest_at))
+    return CausePage(causes=found, total=total)
 
 
 def _failure(failure: StoredFailure) -> Failure:

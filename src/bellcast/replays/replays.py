@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 import structlog
@@ -149,7 +150,17 @@ class ReplayRunner:
         replay = None if found is None else decode(found.body)
         if found is None or replay is None or replay.state != "running":
             return None
-        failures, before = await self._next_batch(tenant, replay)
+        before: str | None = None
+        if replay.wanted is None:
+            waiting = [id for id in replay.ids if replay.before is None or id < replay.before]
+            batch = waiting[:REPLAY_BATCH_ROWS]
+            failures = await Replays(self._db).find(tenant, batch)
+            before = batch[-1] if len(waiting) > len(batch) else None
+        else:
+            last = replay.before or NEWEST
+            page = await Replays(self._db).failures((tenant,), replay.wanted, last, REPLAY_BATCH_ROWS)
+            failures = matching_failures(page, replay.wanted)
+            before = None if len(page) < REPLAY_BATCH_ROWS else page[-1].id
         now = self._clock.now()
 
         def after(retried: int) -> bytes:
@@ -169,34 +180,10 @@ class ReplayRunner:
                 return None
         return now
 
-    async def _next_batch(self, tenant: str, replay: Replay) -> tuple[list[StoredFailure], str | None]:
-        """Return the next matching failures, and the id down to which they were examined; None at the end."""
-        if replay.wanted is None:
-            waiting = [id for id in replay.ids if replay.before is None or id < replay.before]
-            batch = waiting[:REPLAY_BATCH_ROWS]
-            return await Replays(self._db).find(tenant, batch), batch[-1] if len(waiting) > len(batch) else None
-        before = replay.before or NEWEST
-        page = await Replays(self._db).failures((tenant,), replay.wanted, before, REPLAY_BATCH_ROWS)
-        is_last = len(page) < REPLAY_BATCH_ROWS
-        return matching_failures(page, replay.wanted), None if is_last else page[-1].id
-
 
 def _effects(failures: Sequence[StoredFailure]) -> list[ReplayEffect]:
     keys = [(failure.kind, failure.channel, failure.workflow, failure.job) for failure in failures]
     return [ReplayEffect(*key, count) for key, count in Counter(keys).most_common()]
-
-
-class CauseKey(Struct, frozen=True):
-    """The fields that are equal in a group of failures. Except for the tenant, they are the fields of the filter."""
-
-    tenant: str | None
-    kind: FailureKind
-    channel: str | None
-    provider: str | None
-    workflow: str | None
-    job: str | None
-    webhook: str | None
-    cause: str
 
 
 async def failure_page(
@@ -222,7 +209,7 @@ async def failure_page(
 
 async def failure_causes(
     db: Engine, tenants: Sequence[str], wanted: FailureFilter
-) -> tuple[list[tuple[CauseKey, FailureGroup]], ListTotal]:
+) -> tuple[list[FailureGroup], ListTotal]:
     """Group the failures by tenant and cause, the most frequent first. The total is not exact if older failures were not
     examined."""
     limit = max(MIN_GROUPED_ROWS, MAX_SCANNED_ROWS // max(1, len(tenants)))
@@ -249,20 +236,20 @@ def _matches(failure: StoredFailure, wanted: FailureFilter) -> bool:
 
 def _by_cause(
     same_reasons: Sequence[FailureGroup], wanted: FailureFilter, *, is_exact: bool
-) -> tuple[list[tuple[CauseKey, FailureGroup]], ListTotal]:
+) -> tuple[list[FailureGroup], ListTotal]:
     """Combine the matching groups with the same cause."""
-    groups: dict[CauseKey, FailureGroup] = {}
+    groups: dict[Any, FailureGroup] = {}
     for group in same_reasons:
         one = group.newest
         if not _matches(one, wanted):
             continue
-        fields = (one.tenant, one.kind, one.channel, one.provider, one.workflow, one.job)
-        key = CauseKey(*fields, webhook_of(one), cause_of(one.reason))
+        place = (one.tenant, one.kind, one.channel, one.provider, one.workflow, one.job)
+        key = (*place, webhook_of(one), cause_of(one.reason))
         known = groups.get(key, FailureGroup(0, group.oldest_at, one))
         newest = max(known.newest, one, key=lambda failure: failure.created_at)
         groups[key] = FailureGroup(known.number + group.number, min(known.oldest_at, group.oldest_at), newest)
-    by_count = sorted(groups.items(), key=lambda one: one[1].number, reverse=True)
-    total = sum(group.number for _, group in by_count)
+    by_count = sorted(groups.values(), key=lambda group: group.number, reverse=True)
+    total = sum(group.number for group in by_count)
     return by_count[:MAX_CAUSES], ListTotal(total, exact=is_exact)
 
 

@@ -3,6 +3,7 @@ process. The CPU time is that of all texts of a renderer, because nothing else r
 tenant's templates and schemas in this process, so that they leave the processor to other tenants."""
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -38,11 +39,21 @@ MAX_MISSING = 100
 MAX_PATH = 200
 
 
-class BoundExceeded(Exception):
-    """The rendering was stopped; the message names the exceeded bound."""
+# The address of an object in its representation, which Python's and Jinja's messages can have.
+ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
 
 
-class TimeExceeded(BoundExceeded):
+class TemplateError(Exception):
+    """A text that cannot be rendered. `line` is set for syntax errors, `variable` for a variable without a value."""
+
+    def __init__(self, message: str, *, line: int | None = None, variable: str | None = None) -> None:
+        self.message = ADDRESS.sub("", message)
+        super().__init__(self.message if variable is None else f"{variable} {self.message}")
+        self.line = line
+        self.variable = variable
+
+
+class TimeExceeded(TemplateError):
     """The rendering took too long, possibly because of something else in its thread."""
 
 
@@ -60,11 +71,10 @@ class Rendering:
         self.null: tuple[Mapping[str, Any], str, int] = {}, "", 0
 
     def charge(self, value: Any = None) -> Any:
-        """Charge the size of a value, and return it. Raises BoundExceeded if the value is too large or the budget is spent, and
-        TimeExceeded."""
+        """Charge the size of a value, and return it. Raises TemplateError if the value is too large or the budget is spent."""
         self.work += size_of(value)
         if self.work > MAX_WORK:
-            raise BoundExceeded(TOO_MUCH_WORK)
+            raise TemplateError(TOO_MUCH_WORK)
         if monotonic() >= self._deadline:  # takes a tenth of the time of `thread_time`
             left = self.seconds_left()
             if left <= 0:
@@ -100,7 +110,7 @@ RENDERING: ContextVar[Rendering] = ContextVar("rendering")
 
 def size_of(value: Any) -> int:
     """Return the size of a value in output: a list that contains the same large text twice has twice its size. Raises
-    BoundExceeded above MAX_BYTES."""
+    TemplateError above MAX_BYTES."""
     if value is None:
         return VALUE_SIZE
     size = 0
@@ -112,15 +122,15 @@ def size_of(value: Any) -> int:
             size += len(part)
         elif isinstance(part, int):
             if abs(part) > MAX_INTEGER:
-                raise BoundExceeded("computes a number that is too large")
+                raise TemplateError("computes a number that is too large")
         elif isinstance(part, list | tuple | dict):
             if size + VALUE_SIZE * len(part) > MAX_BYTES:
-                raise BoundExceeded(TOO_LARGE)
+                raise TemplateError(TOO_LARGE)
             parts += part
             if isinstance(part, dict):
                 parts += part.values()
         if size > MAX_BYTES:
-            raise BoundExceeded(TOO_LARGE)
+            raise TemplateError(TOO_LARGE)
     return size
 
 

@@ -16,9 +16,9 @@ from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.rest.objects import MAX_BODY_BYTES
 from bellcast.templates import email_blocks, email_checks, rendering, types
+from bellcast.templates.budget import TemplateError
 from bellcast.templates.email_checks import Finding
 from bellcast.templates.html import to_text
-from bellcast.templates.rendering import TemplateError
 from bellcast.templates.variables import SchemaPaths, UsedVariable
 
 # Gmail cuts larger e-mails, and with them the link for unsubscribing.

@@ -11,8 +11,8 @@ from typing import Literal
 
 from bellcast.kernel.errors import Invalid
 from bellcast.templates import content_checks, html_tokens, rendering
+from bellcast.templates.budget import TemplateError
 from bellcast.templates.email_checks import Finding, Severity
-from bellcast.templates.rendering import TemplateError
 from bellcast.templates.types import CONTENT_ROOTS, TemplateEmail
 
 ImportFormat = Literal["mjml", "html"]

@@ -16,6 +16,7 @@ import structlog
 from bellcast.kernel import times, validation
 from bellcast.kernel.limits import Limits
 from bellcast.templates import conditions
+from bellcast.templates.budget import TemplateError
 from bellcast.templates.sandbox import Missing
 
 try:
@@ -47,10 +48,6 @@ class Format:
 
 
 FORMAT: ContextVar[Format] = ContextVar("format")
-
-
-class WrongValue(Exception):
-    """A filter got a value that it cannot format."""
 
 
 @lru_cache(1000)
@@ -88,7 +85,7 @@ def _moment(value: Any) -> datetime:
             return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
     except (ValueError, OverflowError, OSError):
         pass
-    raise WrongValue(f"{_shown(value)} is not a time: expected RFC 3339 text or seconds since 1970")
+    raise TemplateError(f"{_shown(value)} is not a time: expected RFC 3339 text or seconds since 1970")
 
 
 def _number(value: Any) -> float | int:
@@ -98,7 +95,7 @@ def _number(value: Any) -> float | int:
         except ValueError:
             value = math.nan
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise WrongValue(f"{_shown(value)} is not a number")
+        raise TemplateError(f"{_shown(value)} is not a number")
     return value
 
 
@@ -108,7 +105,7 @@ def _shown(value: Any) -> str:
 
 def _length(length: str) -> Length:
     if length not in LENGTHS:
-        raise WrongValue(f"{_shown(length)} is not a length: expected full, long, medium or short")
+        raise TemplateError(f"{_shown(length)} is not a length: expected full, long, medium or short")
     return length  # type: ignore[return-value]  # checked
 
 
@@ -140,7 +137,7 @@ def number(value: Any, decimals: int | None = None) -> str:
     pattern = None
     if decimals is not None:
         if isinstance(decimals, bool) or not isinstance(decimals, int) or not 0 <= decimals <= 10:
-            raise WrongValue(f"{_shown(decimals)} is not a number of decimals: expected 0 to 10")
+            raise TemplateError(f"{_shown(decimals)} is not a number of decimals: expected 0 to 10")
         pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
     return numbers.format_decimal(_number(value), pattern, locale=FORMAT.get().locale)
 
@@ -148,14 +145,14 @@ def number(value: Any, decimals: int | None = None) -> str:
 def money(value: Any, currency: str = "EUR") -> str:
     """`€1,234.50` for an ISO 4217 currency."""
     if not isinstance(currency, str) or not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
-        raise WrongValue(f"{_shown(currency)} is not a currency: expected ISO 4217 such as EUR")
+        raise TemplateError(f"{_shown(currency)} is not a currency: expected ISO 4217 such as EUR")
     return numbers.format_currency(_number(value), currency.upper(), locale=FORMAT.get().locale)
 
 
 def link(value: Any) -> str:
     """Return a URL that is a path or has the scheme http, https, mailto or tel. Others, such as javascript, run code."""
     if not isinstance(value, str) or any(validation.url("link", value, Limits(url=0))):
-        raise WrongValue("link: must be a path or an http, https, mailto or tel URL")
+        raise TemplateError("link: must be a path or an http, https, mailto or tel URL")
     return value
 
 

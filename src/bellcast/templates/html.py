@@ -393,8 +393,14 @@ def from_markdown(text: str, app_url: str | None) -> str:
 
 def _spans(text: str, app_url: str | None, write: Callable[[str], str]) -> str:
     """Convert marked text, and the text between with `write`."""
-    parts, position = [], 0
-    while (found := _next_span(text, position)) is not None:
+    parts, position = list[str](), 0
+    while True:
+        # Each mark is tried alone, because one search of a text of 256 KiB would hold the interpreter's lock for up to 2 s,
+        # also in a thread.
+        tried = (SPAN.match(text, mark.start()) for mark in MARK.finditer(text, position))
+        found = next(filter(None, tried), None)
+        if found is None:
+            return "".join([*parts, write(text[position:])])
         code, label, address, _, bold, _, italic = found.groups()
         if code:
             shown = f"<code>{escape(code)}</code>"
@@ -408,11 +414,3 @@ def _spans(text: str, app_url: str | None, write: Callable[[str], str]) -> str:
             shown = shown if url is None else f'<a href="{escape(url)}">{shown}</a>'
         parts += [write(text[position : found.start()]), shown]
         position = found.end()
-    return "".join([*parts, write(text[position:])])
-
-
-def _next_span(text: str, position: int) -> re.Match[str] | None:
-    """Return the first marked text from a position. Each mark is tried alone, because one search of a text of 256 KiB would
-    hold the interpreter's lock for up to 2 s, also in a thread."""
-    tried = (SPAN.match(text, mark.start()) for mark in MARK.finditer(text, position))
-    return next(filter(None, tried), None)

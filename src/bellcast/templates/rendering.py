@@ -17,7 +17,8 @@ from markupsafe import Markup
 
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError
-from bellcast.templates import budget, formats, sandbox
+from bellcast.templates import budget, formats
+from bellcast.templates.budget import TemplateError
 from bellcast.templates.sandbox import Environment
 from bellcast.templates.types import Template, Variables, locales_of
 
@@ -30,8 +31,6 @@ CACHED_TEXTS = 1000
 MAX_INLINE_CHARACTERS = 500
 # Maximum characters of a text that is returned without rendering: far below the size limit of a rendering.
 LONGEST_STATIC = 10_000
-# The address of an object in its representation, which Python's and Jinja's messages can have.
-ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
 NOT_SHARED: Any = object()
 STOPPED = (
     f"is not rendered, because it took longer than {budget.MAX_SECONDS} s {budget.MAX_SLOW} times in a row: simplify "
@@ -45,16 +44,6 @@ CONTENT = "content"
 
 _plain = Environment(formats.FILTERS, autoescape=False)
 _html = Environment(formats.FILTERS, autoescape=True)
-
-
-class TemplateError(Exception):
-    """A text that cannot be rendered. `line` is set for syntax errors, `variable` for a variable without a value."""
-
-    def __init__(self, message: str, *, line: int | None = None, variable: str | None = None) -> None:
-        self.message = ADDRESS.sub("", message)
-        super().__init__(self.message if variable is None else f"{variable} {self.message}")
-        self.line = line
-        self.variable = variable
 
 
 class TemplateText:
@@ -76,7 +65,17 @@ class TemplateText:
     def template(self) -> jinja2.Template:
         """Raises TemplateError."""
         if self._template is None:
-            self._template = self._compile()
+            try:
+                self._template = self._environment.from_string(self._source)
+            except jinja2.TemplateSyntaxError as error:
+                message, line = error.message or "is not a template", error.lineno
+                if message.startswith("unexpected end of template"):  # report the line of the tag that is not closed
+                    line = self._source.count("\n", 0, self._source.rfind("{")) + 1
+                for pattern, words in PLAIN_WORDS:
+                    message = pattern.sub(words, message)
+                self._template = TemplateError(message[:200], line=line)
+            except (jinja2.TemplateError, RecursionError, ValueError, SyntaxError, OverflowError, MemoryError) as error:
+                raise TemplateError(f"cannot be compiled: {str(error)[:200]}", line=1) from None
         if isinstance(self._template, TemplateError):
             raise TemplateError(self._template.message, line=self._template.line)
         return self._template
@@ -89,19 +88,6 @@ class TemplateText:
             generator.visit(self._environment.parse(self._source))
             self._roots = frozenset(generator.undeclared_identifiers)
         return self._roots
-
-    def _compile(self) -> jinja2.Template | TemplateError:
-        try:
-            return self._environment.from_string(self._source)
-        except jinja2.TemplateSyntaxError as error:
-            message, line = error.message or "is not a template", error.lineno
-            if message.startswith("unexpected end of template"):  # report the line of the tag that is not closed
-                line = self._source.count("\n", 0, self._source.rfind("{")) + 1
-            for pattern, words in PLAIN_WORDS:
-                message = pattern.sub(words, message)
-            return TemplateError(message[:200], line=line)
-        except (jinja2.TemplateError, RecursionError, ValueError, SyntaxError, OverflowError, MemoryError) as error:
-            raise TemplateError(f"cannot be compiled: {str(error)[:200]}", line=1) from None
 
 
 @lru_cache(CACHED_TEXTS)
@@ -202,17 +188,13 @@ class Renderer:
                 self._is_repeated, self._seconds_left = True, budget.MAX_SECONDS
                 rendered = self._render_once(compiled, values, form)
             rendered = _storable(rendered)
-        except TemplateError:
-            raise
-        except budget.TimeExceeded as error:
+        except budget.TimeExceeded:
             self._budget.add_slow(text)
-            raise TemplateError(str(error)) from None
-        except sandbox.MissingVariable as error:
-            if self._is_strict:
-                raise TemplateError("has no value", variable=error.path) from None
+            raise
+        except TemplateError as error:
+            if error.variable is None or self._is_strict:
+                raise
             return ""
-        except (budget.BoundExceeded, formats.WrongValue) as error:
-            raise TemplateError(str(error)) from None
         except Exception as error:  # noqa: BLE001  any exception that a template causes is an error of the template
             raise TemplateError(f"cannot be rendered: {str(error)[:200]}") from None
         self._budget.slow.pop(text, None)
@@ -230,7 +212,7 @@ class Renderer:
             for piece in template.generate(values):
                 size += len(piece.encode(errors="replace"))
                 if size > budget.MAX_BYTES:
-                    raise budget.BoundExceeded(budget.TOO_LARGE)
+                    raise TemplateError(budget.TOO_LARGE)
                 pieces.append(piece)
             return "".join(pieces)
         finally:

@@ -23,7 +23,7 @@ from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
 
 from bellcast.templates import budget
-from bellcast.templates.budget import MAX_BYTES, RENDERING, TOO_LARGE, VALUE_SIZE, BoundExceeded, charge, charge_each
+from bellcast.templates.budget import MAX_BYTES, RENDERING, TOO_LARGE, VALUE_SIZE, TemplateError, charge, charge_each
 
 # Maximum names, values and operators of one text. A page has some hundreds; compiling takes 25 µs for each.
 MAX_TOKENS = 5_000
@@ -35,22 +35,14 @@ LOOP, CHARGE = "loop values", "charge value"
 REFUSED_TAGS = {nodes.Include: "include", nodes.Import: "import", nodes.FromImport: "from", nodes.Extends: "extends"}
 
 
-class MissingVariable(Exception):
-    """A template used a variable that has no value, without `default()`."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(f"{path} has no value")
-        self.path = path
-
-
 class Missing(jinja2.Undefined):
-    """A name without a value. It is false, and `default()` replaces it; any other use raises MissingVariable, or is
+    """A name without a value. It is false, and `default()` replaces it; any other use raises TemplateError, or is
     recorded and empty in a preview."""
 
     __slots__ = ()
 
     def _fail_with_undefined_error(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise MissingVariable(self._record())
+        raise TemplateError("has no value", variable=self._record())
 
     def _record(self) -> str:
         rendering, name = RENDERING.get(), str(self._undefined_name)
@@ -63,7 +55,7 @@ class Missing(jinja2.Undefined):
     def __str__(self) -> str:
         path = self._record()
         if RENDERING.get().is_strict:
-            raise MissingVariable(path)
+            raise TemplateError("has no value", variable=path)
         return ""
 
     def __iter__(self) -> Iterator[Any]:
@@ -155,9 +147,9 @@ class Environment(SandboxedEnvironment):
         rendering.charge(left)
         rendering.charge(right)
         if operator == "%" and isinstance(left, str):
-            raise BoundExceeded("uses % on a text: use filters")
+            raise TemplateError("uses % on a text: use filters")
         if operator == "**" and abs(right) > 64:
-            raise BoundExceeded("computes a number that is too large")
+            raise TemplateError("computes a number that is too large")
         if operator == "*":
             _check_repetition(left, right)
             _check_repetition(right, left)
@@ -237,7 +229,7 @@ def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
 
 def _check_repetition(value: Any, times: Any) -> None:
     if isinstance(value, str | list | tuple) and isinstance(times, int) and budget.size_of(value) * times > MAX_BYTES:
-        raise BoundExceeded(TOO_LARGE)
+        raise TemplateError(TOO_LARGE)
 
 
 # --- filters and tests, and bounded versions of those of Jinja that can take much more time than their result suggests
@@ -298,7 +290,7 @@ NOT_JSON = "uses a value that is not text, a number, a list or an object: use a 
 
 
 def check_json(value: Any) -> Any:
-    """Return a value of which a text or the message of an error is made. Raises BoundExceeded for one that is not JSON, such as a generator or a function,
+    """Return a value of which a text or the message of an error is made. Raises TemplateError for one that is not JSON, such as a generator or a function,
     with a text that contains an address of the process."""
     parts = [value]
     while parts:
@@ -308,7 +300,7 @@ def check_json(value: Any) -> Any:
         elif isinstance(part, dict):
             parts += [*part, *part.values()]
         elif not isinstance(part, SCALARS):
-            raise BoundExceeded(NOT_JSON)
+            raise TemplateError(NOT_JSON)
     return value
 
 
@@ -337,7 +329,7 @@ def bounded_range(*bounds: int) -> range:
     """`range`, limited to the maximum number of elements of a value."""
     numbers = range(*bounds)
     if len(numbers) > MAX_BYTES // VALUE_SIZE:
-        raise BoundExceeded("counts too far with range()")
+        raise TemplateError("counts too far with range()")
     return numbers
 
 
@@ -351,7 +343,7 @@ def _join(parts: Iterable[Any], separator: str = "", attribute: str | None = Non
         text = part if isinstance(part, str) else str(charge(check_json(part)))
         size += len(text) + len(separator)
         if size > MAX_BYTES:
-            raise BoundExceeded(TOO_LARGE)
+            raise TemplateError(TOO_LARGE)
         texts.append(text)
     if any(isinstance(text, Markup) for text in texts):
         return escape(separator).join(texts)
@@ -362,7 +354,7 @@ def concatenate(pieces: Iterable[str]) -> str:
     """Join pieces of output that are already escaped."""
     pieces = list(pieces)
     if sum(map(len, pieces)) > MAX_BYTES:
-        raise BoundExceeded(TOO_LARGE)
+        raise TemplateError(TOO_LARGE)
     text: str = RENDERING.get().charge("".join(pieces))
     return text
 
@@ -371,7 +363,7 @@ def _replace(text: Any, old: str, new: str) -> str:
     """Replace every occurrence of a text."""
     text = text if isinstance(text, str) else str(text)
     if len(text) + (text.count(old) if old else len(text) + 1) * len(new) > MAX_BYTES:
-        raise BoundExceeded(TOO_LARGE)
+        raise TemplateError(TOO_LARGE)
     replaced: str = text.replace(old, new)
     return replaced
 
@@ -379,7 +371,7 @@ def _replace(text: Any, old: str, new: str) -> str:
 def _round(value: float, precision: int = 0, method: Any = "common") -> float:
     # Jinja's filter multiplies the value, which may be a text, by 10**precision.
     if not isinstance(value, int | float) or not isinstance(precision, int) or abs(precision) > MAX_PRECISION:
-        raise BoundExceeded(f"rounds a value that is not a number, or to more than {MAX_PRECISION} digits")
+        raise TemplateError(f"rounds a value that is not a number, or to more than {MAX_PRECISION} digits")
     return jinja_filters.do_round(value, precision, method)
 
 
@@ -387,20 +379,20 @@ def _round(value: float, precision: int = 0, method: Any = "common") -> float:
 def _sum(environment: Environment, values: Iterable[Any], attribute: str | None = None, start: float = 0) -> Any:
     # Adding n lists takes n² time.
     if not isinstance(start, int | float):
-        raise BoundExceeded("sums values that are not numbers")
+        raise TemplateError("sums values that are not numbers")
     return jinja_filters.sync_do_sum(environment, values, attribute, start)
 
 
 @pass_eval_context
 def _tojson(context: Any, value: Any, indent: int | None = None) -> str:
     if indent is not None and (not isinstance(indent, int) or indent > MAX_INDENT):
-        raise BoundExceeded(f"indents by a value that is not a number of at most {MAX_INDENT} spaces")
+        raise TemplateError(f"indents by a value that is not a number of at most {MAX_INDENT} spaces")
     return jinja_filters.do_tojson(context, value, indent)
 
 
 def _trim(value: str, chars: str | None = None) -> str:
     if chars is not None and len(chars) > MAX_TRIMMED_CHARACTERS:
-        raise BoundExceeded(f"trims more than {MAX_TRIMMED_CHARACTERS} different characters")
+        raise TemplateError(f"trims more than {MAX_TRIMMED_CHARACTERS} different characters")
     return jinja_filters.do_trim(value, chars)
 
 

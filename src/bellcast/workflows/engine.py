@@ -16,14 +16,15 @@ from bellcast.kernel.errors import MAX_REASON
 from bellcast.kernel.events import SEPARATOR, LiveEvent, inbox_stream, topic_stream
 from bellcast.kernel.validation import storable
 from bellcast.templates import conditions
-from bellcast.templates.rendering import Renderer, TemplateError
+from bellcast.templates.budget import TemplateError
+from bellcast.templates.rendering import Renderer
 from bellcast.templates.types import Variables
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.step_fields import INBOX_EVENTS, MAX_WAIT_SECONDS, STEP_TYPES, seconds
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.run_details import RunStatus, StepStatus
-from bellcast.workflows.types.runs import NewWait, RunState, StepFacts, StepResult, StoredRun
+from bellcast.workflows.types.runs import NewWait, RunState, StepFacts, StepState, StoredRun
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,8 @@ MAX_RESULT = 64 * 1024
 
 
 NO_FACTS = StepFacts()
+# The fields of a step that only commits set.
+TIMES = ("started_at", "ended_at")
 
 
 class RunContext(Struct, frozen=True, kw_only=True):
@@ -51,8 +54,8 @@ class RunContext(Struct, frozen=True, kw_only=True):
     events: Mapping[str, Any] = {}
 
 
-class StepOutcome(StepResult, frozen=True, kw_only=True):
-    """The result of a step that the caller executed. If `ends_run` is set, the run ends with this status."""
+class StepOutcome(StepState, frozen=True, kw_only=True):
+    """The state of a step that the caller executed, without its times. If `ends_run` is set, the run ends with this status."""
 
     state: StepStatus = "done"
     digest: runs.Digest | None = None
@@ -239,8 +242,14 @@ def _wait(step: Step, run: RunState, context: RunContext) -> RunState:
     due_at = state.due_at if state.state == "waiting" else None
     if due_at is None:
         due_at = _wait_end(step, run, context)
-    if _has_happened(step, context):
-        event = context.events.get(step.key)
+    event, of_step = context.events.get(step.key), step.fields.get("step")
+    if of_step is None:
+        has_happened = step.key in context.events
+    else:
+        facts, name = context.facts.get(of_step, NO_FACTS), step.fields["event"]
+        has_happened = getattr(facts, f"{name}_at") is not None if name in INBOX_EVENTS else name in facts.messages
+        has_happened = has_happened or (name == "seen" and facts.read_at is not None)
+    if has_happened:
         run = run if event is None else msgspec.structs.replace(run, event=event)
         return _waited(step, run, "matched", step.fields.get("on_match", "stop"))
     if due_at <= context.now:
@@ -252,17 +261,6 @@ def _wait(step: Step, run: RunState, context: RunContext) -> RunState:
 def _wait_end(step: Step, run: RunState, context: RunContext) -> int:
     timeout = duration(step, "timeout", run, context) if "timeout" in step.fields else MAX_WAIT_SECONDS * 1000
     return context.now + timeout
-
-
-def _has_happened(step: Step, context: RunContext) -> bool:
-    target = step.fields.get("step")
-    if target is None:
-        return step.key in context.events
-    event, facts = step.fields["event"], context.facts.get(target, NO_FACTS)
-    if event in INBOX_EVENTS:
-        is_seen = event == "seen" and facts.read_at is not None
-        return is_seen or getattr(facts, f"{event}_at") is not None
-    return event in facts.messages
 
 
 def _waited(step: Step, run: RunState, reason: str, then: str) -> RunState:
@@ -329,7 +327,8 @@ def record(run: RunState, step: Step, outcome: StepOutcome) -> RunState:
         return fail(run.with_step(step.key, attempts=outcome.attempts), step, outcome.reason or "failed")
     if outcome.result is not None and len(msgspec.json.encode(outcome.result)) > MAX_RESULT:
         return fail(run, step, "too_large")
-    run = run.with_step(step.key, **{field: getattr(outcome, field) for field in StepResult.__struct_fields__})
+    fields = {field: getattr(outcome, field) for field in StepState.__struct_fields__ if field not in TIMES}
+    run = run.with_step(step.key, **fields)
     if outcome.digest is not None:
         run = msgspec.structs.replace(run, digest=outcome.digest)
     if outcome.ends_run is not None:

@@ -7,7 +7,7 @@ import asyncio
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import structlog
@@ -28,8 +28,8 @@ from bellcast.kernel.http.validation_errors import field_error
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
 from bellcast.templates import conditions
-from bellcast.templates.budget import budget_of
-from bellcast.templates.rendering import BackgroundCompiler, Renderer, TemplateError, source_errors
+from bellcast.templates.budget import TemplateError, budget_of
+from bellcast.templates.rendering import BackgroundCompiler, Renderer, source_errors
 from bellcast.templates.types import Variables
 from bellcast.workflows import engine
 from bellcast.workflows.schedule_times import CONTENT
@@ -67,26 +67,16 @@ class EventSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     SCHEMA: ClassVar[Schema] = {"not": {"anyOf": CONTENT}}
 
 
-def check(source: EventSource, limits: Limits) -> None:
-    """Raise Invalid with all errors, except those of references."""
-    errors = list(validation.text("event", source.event, limits.event_name))
+def errors(source: EventSource, limits: Limits) -> validation.FieldErrors:
+    """Yield all errors of a source, except those of references."""
+    yield from validation.text("event", source.event, limits.event_name)
     if source.topic is not None:
         names = PLACEHOLDER.findall(source.topic)
         if len(names) > MAX_PLACEHOLDERS or len(set(names)) != len(names):
-            text = f"must have at most {MAX_PLACEHOLDERS} placeholders with different names"
-            errors.append(FieldError("topic", text))
+            yield FieldError("topic", f"must have at most {MAX_PLACEHOLDERS} placeholders with different names")
         if ADJACENT.search(source.topic):
-            errors.append(FieldError("topic", "must have text between two placeholders"))
-        errors += validation.topic("topic", PLACEHOLDER.sub("x", source.topic), limits)
-    errors += _content_errors(source, limits)
-    if not source.event:
-        errors.append(FieldError("event", "must not be empty"))
-    if source.condition is not None:
-        errors += conditions.errors_of("if", source.condition, frozenset(), ROOTS)
-    validation.check(errors)
-
-
-def _content_errors(source: EventSource, limits: Limits) -> validation.FieldErrors:
+            yield FieldError("topic", "must have text between two placeholders")
+        yield from validation.topic("topic", PLACEHOLDER.sub("x", source.topic), limits)
     if (source.workflow is None) == (source.notification is None):
         yield FieldError("workflow", "must have either workflow or notification")
     if source.notification is not None:
@@ -96,8 +86,7 @@ def _content_errors(source: EventSource, limits: Limits) -> validation.FieldErro
             yield FieldError("data", "must be a field of the notification instead")
         if "to" not in source.notification:
             yield FieldError("notification.to", "is required")
-        known = Draft.__struct_fields__
-        for name in source.notification.keys() - set(known):
+        for name in source.notification.keys() - set(Draft.__struct_fields__):
             yield FieldError(f"notification.{name}", "is not known")
         yield from _fixed_errors(source.notification, limits)
         yield from _template_errors("notification", source.notification)
@@ -105,6 +94,10 @@ def _content_errors(source: EventSource, limits: Limits) -> validation.FieldErro
         yield FieldError("to", "is missing")
     yield from _template_errors("to", source.to)
     yield from _template_errors("data", source.data)
+    if not source.event:
+        yield FieldError("event", "must not be empty")
+    if source.condition is not None:
+        yield from conditions.errors_of("if", source.condition, frozenset(), ROOTS)
 
 
 def _fixed_errors(notification: Mapping[str, Any], limits: Limits) -> validation.FieldErrors:
@@ -232,13 +225,6 @@ class Rules(Struct, frozen=True):
     changes: int
 
 
-class SourceFailure(NamedTuple):
-    """Why the last event that a source could not use failed, and when (UTC milliseconds)."""
-
-    reason: str
-    at: int
-
-
 class EventReactions(Struct, eq=False):
     """Executes and commits the reactions to live events."""
 
@@ -338,17 +324,17 @@ class EventReactions(Struct, eq=False):
         body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
         await Documents(engines.db).put(ERRORS, event.tenant, key, body, engines.clock.now())
 
-    async def last_failures(self, tenant: str, keys: Sequence[str]) -> dict[str, SourceFailure]:
-        """Return the last failures of sources with events of this tenant, of those that have failed."""
+    async def last_failures(self, tenant: str, keys: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Return why the last events of this tenant that sources could not use failed, and when (UTC milliseconds), by source."""
         documents, owners = Documents(self.engines().db), dict.fromkeys((tenant, PROJECT))
         failures = await documents.several([(ERRORS, tenant, key) for key in keys])
         sources = await documents.several([(SOURCES, owner, key) for _, _, key in failures for owner in owners])
-        found: dict[str, SourceFailure] = {}
+        found: dict[str, tuple[str, int]] = {}
         for (_, _, key), failure in failures.items():
             source = sources.get((SOURCES, tenant, key)) or sources.get((SOURCES, PROJECT, key))
             # Else it is of an earlier source with this key, which was deleted or is overridden.
             if source is not None and failure.updated_at >= source.created_at:
-                found[key] = SourceFailure(msgspec.json.decode(failure.body)["last_error"], failure.updated_at)
+                found[key] = msgspec.json.decode(failure.body)["last_error"], failure.updated_at
         return found
 
     async def _fire(self, source: EventSource, tenant: str, values: Mapping[str, Any], own_key: str | None) -> None:

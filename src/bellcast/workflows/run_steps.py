@@ -16,9 +16,8 @@ from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid
 from bellcast.kernel.limits import Limits
 from bellcast.recipients.types import Profile
-from bellcast.templates.budget import budget_of
-from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
-from bellcast.templates.types import Template
+from bellcast.templates.budget import TemplateError, budget_of
+from bellcast.templates.rendering import Renderer, SharedResults
 from bellcast.workflows import engine, schedule_times, step_calls
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
@@ -127,12 +126,21 @@ class RunSteps(Struct, eq=False):
         key = (stored.workflow, id(step))
         route = page.routes.get(key)
         if route is None:
+            template = step.content
+            if template is None:
+                name = step.fields["template"]
+                try:
+                    template = await router.template(stored.tenant, name)
+                except Invalid as error:
+                    raise InvalidValue(error.detail) from None
+                if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]  # the types of such steps are the channels
+                    raise InvalidValue(f"template: {name[:100]!r} has no part for {step.type}")
             route = page.routes[key] = await router.step_route(
                 stored.tenant,
                 stored.workflow,
                 _draft(execution),
-                step.type,  # type: ignore[arg-type]  # the types of such steps are the channels
-                await self._template(stored.tenant, step),
+                step.type,  # type: ignore[arg-type]  # as above
+                template,
                 page.recipients,
                 page.shared,
             )
@@ -173,19 +181,6 @@ class RunSteps(Struct, eq=False):
         if step.type == "inbox" or last is None or step.type in used:
             return self.triggers.router.new_id(now)
         return last
-
-    async def _template(self, tenant: str, step: Step) -> Template:
-        """Return the content of a step: that of its template, or its own."""
-        if step.content is not None:
-            return step.content
-        key = step.fields["template"]
-        try:
-            template = await self.triggers.router.template(tenant, key)
-        except Invalid as error:
-            raise InvalidValue(error.detail) from None
-        if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]  # as above
-            raise InvalidValue(f"template: {key[:100]!r} has no part for {step.type}")
-        return template
 
     async def _throttle(self, execution: Execution, step: Step) -> StepOutcome:
         window = engine.duration(step, "window", execution.state, execution.context)
@@ -231,9 +226,20 @@ class RunSteps(Struct, eq=False):
         stored, state = execution.stored, execution.state
         if state.depth >= MAX_TRIGGER_DEPTH:
             return StepOutcome(state="failed", reason="too_deep")
-        to = engine.resolved(step.fields["to"], state, execution.context)
+        value = engine.resolved(step.fields["to"], state, execution.context)
+        # Keys, which may be numbers, or an audience
+        keys = value if isinstance(value, list) else [value]
+        to: str | list[str] | Audience
+        if keys and all(isinstance(one, str | int) and not isinstance(one, bool) for one in keys):
+            texts = [str(one) for one in keys]
+            to = texts if isinstance(value, list) else texts[0]
+        else:
+            try:
+                to = msgspec.convert(value if isinstance(value, Mapping) else None, Audience)
+            except msgspec.ValidationError:
+                raise InvalidValue(f"to names no recipient: {str(value)[:100]!r}") from None
         data = engine.resolved(step.fields.get("data", {}), state, execution.context)
-        draft = TriggerDraft(to=_audience(to), data=data)
+        draft = TriggerDraft(to=to, data=data)
         validation.check(runs.draft_errors(draft, self.limits))
         request = await self.triggers.prepare(step.fields["workflow"], draft, stored.tenant, state.depth + 1)
         execution.triggers.append(request)
@@ -356,17 +362,3 @@ def failed(execution: Execution, step: Step, error: Exception) -> StepOutcome:
         return StepOutcome(state="failed", reason=str(error)[:MAX_REASON])
     log.error("step_failed", run=execution.stored.id, step=step.key, exc_info=error)
     return StepOutcome(state="failed", reason=engine.described(error))
-
-
-def _audience(to: Any) -> str | list[str] | Audience:
-    """Return the recipients in a value: keys, a number, or an audience. Raises InvalidValue."""
-    values = to if isinstance(to, list) else [to]
-    if values and all(isinstance(one, str | int) and not isinstance(one, bool) for one in values):
-        keys = [str(one) for one in values]
-        return keys if isinstance(to, list) else keys[0]
-    try:
-        if isinstance(to, Mapping):
-            return msgspec.convert(to, Audience)
-    except msgspec.ValidationError:
-        pass
-    raise InvalidValue(f"to names no recipient: {str(to)[:100]!r}")

@@ -247,66 +247,53 @@ class Schedules(Struct, eq=False):
         run only counts."""
         engines = self.engines()
         store, now = Runs(engines.db), engines.clock.now()
-        if is_dry_run:
-            waiting = await self._cancel_waiting(tenant, workflow, cancel_key, recipients, is_dry_run=True)
-            return waiting + await store.count_by_key(tenant, workflow, cancel_key, recipients)
         report = await engines.webhooks.report(tenant, runs.CANCELLED)
-        # Waiting triggers first: if one fires in the meantime, its runs are committed before runs are searched.
-        waiting = await self._cancel_waiting(tenant, workflow, cancel_key, recipients, is_dry_run=False)
-        return waiting + await store.cancel_by_key(tenant, workflow, cancel_key, recipients, now, report)
-
-    async def _cancel_waiting(
-        self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None, *, is_dry_run: bool
-    ) -> int:
-        """Cancel the waiting triggers, and return the number of recipients."""
-        documents, cancelled = Documents(self.engines().db), 0
+        documents, waiting = Documents(engines.db), 0
         prefix = after = _cancel_prefix(StoredSchedule(workflow=workflow, cancel_key=cancel_key))
-        while True:
+        # Waiting triggers first: if one fires in the meantime, its runs are committed before runs are searched.
+        has_more = True
+        while has_more:
             found = await documents.page(CANCEL_NAMES, tenant, after, CANCEL_PAGE)
             keys = [one.key.removeprefix(prefix) for one in found if one.key.startswith(prefix)]
             for key in keys:
-                cancelled += await self._cancel(tenant, key, recipients, is_dry_run=is_dry_run)
-            if len(keys) < CANCEL_PAGE:
-                return cancelled
-            after = found[-1].key
+                waiting += await self._cancel(tenant, key, recipients, is_dry_run=is_dry_run)
+            has_more = len(keys) == CANCEL_PAGE
+            after = found[-1].key if found else after
+        if is_dry_run:
+            return waiting + await store.count_by_key(tenant, workflow, cancel_key, recipients)
+        return waiting + await store.cancel_by_key(tenant, workflow, cancel_key, recipients, now, report)
 
     async def _cancel(self, tenant: str, key: str, recipients: Sequence[str] | None, *, is_dry_run: bool) -> int:
+        """Cancel a waiting trigger for these recipients, and return the number of them for which it has not fired."""
         documents = Documents(self.engines().db)
         while True:
             found = await self.find(tenant, key)
             if found is None or found.schedule.cancel_key is None:  # deleted or replaced
                 return 0
-            schedule, progress = found.schedule, found.progress
-            left, waiting = await self._without(tenant, key, schedule, recipients)
+            schedule, progress, left = found.schedule, found.progress, list[str]()
+            to = schedule_times.recipients_of(schedule)
+            if isinstance(to, Audience):
+                waiting = int(recipients is None)
+            else:
+                named = [to] if isinstance(to, str) else list(dict.fromkeys(to))
+                removed = [one for one in named if recipients is None or one in recipients]
+                left = [one for one in named if one not in removed]
+                if schedule.is_by_zone:  # it may have fired for some of them
+                    claim = claim_name(key, schedule.at or "")
+                    removed = await Runs(self.engines().db).unclaimed(tenant, claim, removed)
+                waiting = len(removed)
             if not waiting or (progress.last_at is not None and not schedule.is_by_zone):
                 return 0
             if is_dry_run:
                 return waiting
-            if left is None:
+            if not left:
                 name = _cancel_name(schedule, key)
                 is_changed = await Runs(self.engines().db).delete_schedule(tenant, key, found.body, name)
             else:
-                now, after = self.engines().clock.now(), msgspec.json.encode(left)
+                now, after = self.engines().clock.now(), msgspec.json.encode(msgspec.structs.replace(schedule, to=left))
                 is_changed = await documents.change(SCHEDULES, tenant, key, found.body, after, now)
             if is_changed:
                 return waiting
-
-    async def _without(
-        self, tenant: str, key: str, schedule: StoredSchedule, recipients: Sequence[str] | None
-    ) -> tuple[StoredSchedule | None, int]:
-        """Return the schedule without these recipients (None if none is left), and the number of them for which it has
-        not fired."""
-        to = schedule_times.recipients_of(schedule)
-        if isinstance(to, Audience):
-            return (None, 1) if recipients is None else (schedule, 0)
-        named = [to] if isinstance(to, str) else list(dict.fromkeys(to))
-        removed = [one for one in named if recipients is None or one in recipients]
-        left = [one for one in named if one not in removed]
-        waiting = removed
-        if schedule.is_by_zone:
-            claim = claim_name(key, schedule.at or "")
-            waiting = await Runs(self.engines().db).unclaimed(tenant, claim, removed)
-        return (msgspec.structs.replace(schedule, to=left) if left else None), len(waiting)
 
     def time_errors(self, draft: Draft | TriggerDraft, *, allows_past: bool = False) -> validation.FieldErrors:
         """Return the errors of the time of a send or trigger."""

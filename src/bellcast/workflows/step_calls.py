@@ -27,7 +27,8 @@ from bellcast.kernel.outbound import (
     signing_key,
     tenant_signing_key,
 )
-from bellcast.templates.rendering import Renderer, TemplateError
+from bellcast.templates.budget import TemplateError
+from bellcast.templates.rendering import Renderer
 from bellcast.workflows import engine, workflow_catalog
 from bellcast.workflows.definitions import Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
@@ -126,10 +127,21 @@ class StepCalls(Struct, eq=False):
 
     async def _request(self, step: Step, run: RunState, context: RunContext, stored: StoredRun, attempts: int) -> Any:
         renderer = Renderer(engine.variables_of(run, context))
-        body = self._body(step, run, context, renderer)
+        template, method = step.fields.get("body"), step.fields.get("method", "POST")
+        if method == "GET":
+            body = b""
+        elif isinstance(template, str):
+            body = renderer.render(template).encode()
+        elif template is not None:
+            body = msgspec.json.encode(engine.resolved(template, run, context, renderer.render))
+        else:
+            values = engine.values_of(run, context)
+            described = {name: values[name] for name in ("recipient", "tenant", "data")}
+            body = msgspec.json.encode({"run": context.id, "workflow": context.workflow, "step": step.key, **described})
         headers: dict[str, str] = {}
-        for name, template in step.fields.get("headers", {}).items():
-            if not HEADER_VALUE.fullmatch(value := renderer.render(template)):  # it can never be sent
+        for name, text in step.fields.get("headers", {}).items():
+            value = renderer.render(text)
+            if not HEADER_VALUE.fullmatch(value):  # it can never be sent
                 raise InvalidValue(f"headers.{name} {WRONG_HEADER}")
             headers[name.lower()] = value.strip()
         headers.setdefault("content-type", "application/json")
@@ -138,7 +150,7 @@ class StepCalls(Struct, eq=False):
         keys = [signing_key(one) if is_project else tenant_signing_key(one, stored.owner) for one in secrets]
         headers |= sign(keys, f"{stored.id}{STEP_SEPARATOR}{step.key}", self.real_clock.now() // 1000, body)
         timeout = _seconds(step, run, context, HTTP_TIMEOUT_MS)
-        url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
+        url = renderer.render(step.fields["url"])
         slots = self.destinations.of("http steps", stored.tenant, HTTP_SLOTS).of_server(server_of(url))
         try:
             async with slots.call(slots.server):
@@ -155,18 +167,6 @@ class StepCalls(Struct, eq=False):
             return msgspec.json.decode(response.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-
-    def _body(self, step: Step, run: RunState, context: RunContext, renderer: Renderer) -> bytes:
-        body = step.fields.get("body")
-        if step.fields.get("method") == "GET":
-            return b""
-        if isinstance(body, str):
-            return renderer.render(body).encode()
-        if body is not None:
-            return msgspec.json.encode(engine.resolved(body, run, context, renderer.render))
-        values = engine.values_of(run, context)
-        described = {name: values[name] for name in ("recipient", "tenant", "data")}
-        return msgspec.json.encode({"run": context.id, "workflow": context.workflow, "step": step.key, **described})
 
     # --- Python
 

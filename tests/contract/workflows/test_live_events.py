@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellcast.kernel import validation
 from bellcast.kernel.brokers.history import NoHistory
 from bellcast.kernel.errors import Invalid, Unavailable
 from bellcast.kernel.events import LiveEvent
@@ -145,7 +146,7 @@ def _response(body: Any) -> Response:
 
 async def put_source(world: WorkflowWorld, key: str = "s", tenant: str = "", **fields: Any) -> None:
     source = msgspec.convert({"event": "lead.assigned", **fields}, EventSource)
-    event_sources.check(source, Limits())
+    validation.check(event_sources.errors(source, Limits()))
     await world.store.documents.put(event_sources.SOURCES, tenant, key, msgspec.json.encode(source), world.clock.now())
     world.workflows.workflow_catalog.forget()
 
@@ -210,7 +211,7 @@ class TestSources:
         await publish(world, "lead.assigned", {}, recipient="alice")
         assert await app.titles("alice") == ["fine"]
         failures = await world.workflows.sources.last_failures("", ["a", "b", "c"])
-        assert "nothing" in failures["a"].reason
+        assert "nothing" in failures["a"][0]
         assert failures["b"] == ("not_found: There is no workflow with this key.", world.clock.now())
         assert "c" not in failures
 
@@ -326,7 +327,7 @@ class TestSources:
 )
 def test_wrong_sources_are_refused(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as refused:
-        event_sources.check(msgspec.convert({"event": "e", **fields}, EventSource), Limits())
+        validation.check(event_sources.errors(msgspec.convert({"event": "e", **fields}, EventSource), Limits()))
     assert field in [error.field for error in refused.value.errors]
 
 

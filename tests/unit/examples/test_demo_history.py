@@ -83,7 +83,7 @@ async def test_lists_show_notifications_messages_runs_and_failures(store: Store)
         }
         assert places == ({"inbox", "email"} if one.state == "completed" else {"inbox"})
     causes, _ = await replays.failure_causes(store, ["aurora"], FailureFilter())
-    assert {cause.kind for cause, _ in causes} == {"message", "run"}
+    assert {group.newest.kind for group in causes} == {"message", "run"}
 
 
 async def test_charts_have_the_numbers_of_the_rows_of_thirty_days(store: Store, database: Path) -> None:

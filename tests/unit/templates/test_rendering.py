@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from bellcast.templates import budget, rendering
-from bellcast.templates.rendering import BackgroundCompiler, Renderer, SharedResults, TemplateError, check_template
+from bellcast.templates.budget import TemplateError
+from bellcast.templates.rendering import BackgroundCompiler, Renderer, SharedResults, check_template
 from bellcast.templates.types import Variables
 
 DATA = {
@@ -27,13 +28,13 @@ def render(source: str, *, is_html: bool = False, locale: str = "en", zone: str 
 
 
 async def test_invalid_text_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled, compile_text = [], rendering.TemplateText._compile
+    compiled, compile_text = [], rendering.Environment.from_string
 
-    def watch(text: rendering.TemplateText) -> Any:
-        compiled.append(text)
-        return compile_text(text)
+    def watch(environment: rendering.Environment, source: str) -> Any:
+        compiled.append(source)
+        return compile_text(environment, source)
 
-    monkeypatch.setattr(rendering.TemplateText, "_compile", watch)
+    monkeypatch.setattr(rendering.Environment, "from_string", watch)
     invalid = "{{ data.client }} " * 50 + "{% if %}"
     for _ in range(2):
         await BackgroundCompiler().compile(msgspec.json.encode({"text": invalid}))

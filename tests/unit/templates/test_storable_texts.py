@@ -2,7 +2,8 @@
 
 import pytest
 
-from bellcast.templates.rendering import Renderer, TemplateError
+from bellcast.templates.budget import TemplateError
+from bellcast.templates.rendering import Renderer
 from bellcast.templates.types import Variables
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from bellcast.kernel.errors import TooMany
 from bellcast.templates import budget
-from bellcast.templates.budget import CPU_SHARE, MAX_SLOW, MAX_SLOW_TEXTS, STOPPED_SECONDS, budget_of
-from bellcast.templates.rendering import Renderer, TemplateError
+from bellcast.templates.budget import CPU_SHARE, MAX_SLOW, MAX_SLOW_TEXTS, STOPPED_SECONDS, TemplateError, budget_of
+from bellcast.templates.rendering import Renderer
 from bellcast.templates.types import Variables
 
 SLOW = "{% for i in range(data) %}{% for j in range(data) %}{% endfor %}{% endfor %}x"

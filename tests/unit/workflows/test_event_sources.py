@@ -2,6 +2,7 @@
 
 import pytest
 
+from bellcast.kernel import validation
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
@@ -34,9 +35,9 @@ def test_placeholder_is_one_part_and_the_last_one_the_rest(
 
 
 def test_placeholders_without_text_between_are_refused() -> None:
-    event_sources.check(source("{a}-{b}"), Limits())
+    validation.check(event_sources.errors(source("{a}-{b}"), Limits()))
     with pytest.raises(Invalid, match="topic"):
-        event_sources.check(source("room.{a}{b}"), Limits())
+        validation.check(event_sources.errors(source("room.{a}{b}"), Limits()))
 
 
 def test_matching_takes_no_combinations() -> None:
@@ -60,7 +61,7 @@ def test_matching_takes_no_combinations() -> None:
 def test_fixed_field_of_a_notification_is_checked(notification: dict[str, object], field: str) -> None:
     wrong = EventSource(event="moved", notification={"to": "{{ event.data.to }}"} | notification)
     with pytest.raises(Invalid) as refused:
-        event_sources.check(wrong, Limits())
+        validation.check(event_sources.errors(wrong, Limits()))
     assert [error.field for error in refused.value.errors] == [f"notification.{field}"]
 
 
@@ -76,4 +77,6 @@ def test_fixed_field_of_a_notification_is_checked(notification: dict[str, object
     ],
 )
 def test_field_that_an_event_fills_is_checked_with_the_event(notification: dict[str, object]) -> None:
-    event_sources.check(EventSource(event="moved", notification={"to": "alice"} | notification), Limits())
+    validation.check(
+        event_sources.errors(EventSource(event="moved", notification={"to": "alice"} | notification), Limits())
+    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bellcast.kernel import times
+from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.rest import kinds, objects
 from bellcast.rest.context import ApiContext
@@ -28,7 +28,7 @@ async def _reference_errors(
 async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
     found = await ctx[EventReactions].last_failures(tenant, keys)
     never: dict[str, Any] = {"last_error": None, "last_error_at": None}
-    failed = {key: {"last_error": one.reason, "last_error_at": times.to_rfc3339(one.at)} for key, one in found.items()}
+    failed = {key: {"last_error": why, "last_error_at": times.to_rfc3339(at)} for key, (why, at) in found.items()}
     return dict.fromkeys(keys, never) | failed
 
 
@@ -62,7 +62,7 @@ KIND = SourceKind(
     name="event source",
     tag="Workflows",
     type=event_sources.EventSource,
-    rules=lambda value, ctx: event_sources.check(value, ctx.limits),
+    rules=lambda value, ctx: validation.check(event_sources.errors(value, ctx.limits)),
     example={
         "event": "lead.assigned",
         "topic": "private-provider.{provider}",

@@ -33,10 +33,11 @@ ENDED_STEPS: tuple[StepStatus, ...] = ("done", "skipped", "failed")
 MAX_RUN = 256 * 1024
 
 
-class StepResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The result of a step. `notification` is its inbox item, `messages` are its messages; its decision is stored under
+class StepState(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The state of a step. `notification` is its inbox item, `messages` are its messages; its decision is stored under
     `decided`. At `due_at` (UTC milliseconds), chosen at `planned_at`, a waiting step continues without an event. `attempts`
-    counts calls of an http or python step. `by` is the group that a digest collects."""
+    counts calls of an http or python step. `by` is the group that a digest collects. `started_at` and `ended_at` (UTC
+    milliseconds) are the times of the commits that first stored it as started and as ended."""
 
     state: StepStatus = "pending"
     reason: str | None = None
@@ -48,12 +49,6 @@ class StepResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     planned_at: int = 0
     attempts: int = 0
     by: str | None = None
-
-
-class StepState(StepResult, frozen=True, kw_only=True, omit_defaults=True):
-    """The state of a step. `started_at` and `ended_at` (UTC milliseconds) are the times of the commits that first stored
-    it as started and as ended."""
-
     started_at: int | None = None
     ended_at: int | None = None
 
