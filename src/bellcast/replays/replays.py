@@ -127,7 +127,6 @@ class ReplayRunner:
         return id, replay
 
     async def get(self, tenant: str, id: str) -> Replay | None:
-        """Return a replay."""
         found = await Documents(self._db).get(REPLAYS, tenant, id)
         return None if found is None else decode(found.body)
 

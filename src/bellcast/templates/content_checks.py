@@ -234,8 +234,15 @@ def _of_mail(mail: types.TemplateEmail, locale: str | None, subject: str, html: 
         message = "The e-mail consists of images: many mail programs show them only on request."
         yield Finding("warning", "image_only", message, "email", locale)
     for problem, shown in email_checks.contrasts(html):
-        block, line = _place(mail, shown)
-        yield replace(problem, locale=locale, block=block, line=line)
+        # The block, or the line of the HTML, that has the text
+        named = (
+            name
+            for name, block in _blocks(mail.blocks or ())
+            if any(shown in " ".join(source.split()) for _, source in email_blocks.texts(block))
+        )
+        block_name, start = next(named, None), (mail.html or "").find(shown)
+        line = None if block_name is not None or start < 0 else (mail.html or "").count("\n", 0, start) + 1
+        yield replace(problem, locale=locale, block=block_name, line=line)
 
 
 def _has_unsubscribe(mail: types.TemplateEmail, locale: str | None, layout: types.Template | None) -> bool:
@@ -250,15 +257,6 @@ def _has_unsubscribe(mail: types.TemplateEmail, locale: str | None, layout: type
         )
     except TemplateError:
         return True
-
-
-def _place(mail: types.TemplateEmail, excerpt: str) -> tuple[str | None, int | None]:
-    """Return the block, or the line of the HTML, that has a text."""
-    for name, block in _blocks(mail.blocks or ()):
-        if any(excerpt in " ".join(text.split()) for _, text in email_blocks.texts(block)):
-            return name, None
-    start = (mail.html or "").find(excerpt)
-    return None, None if start < 0 else (mail.html or "").count("\n", 0, start) + 1
 
 
 def _blocks(blocks: Sequence[types.Block]) -> Iterator[tuple[str, types.Block]]:

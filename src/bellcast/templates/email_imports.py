@@ -120,7 +120,6 @@ class _Cleaner:
             raise Invalid.of("source", f"must have at most {MAX_CAROUSEL_IMAGES} images in carousels")
 
     def report(self, code: str, message: str, line: int | None, severity: Severity = "warning") -> None:
-        """Add a finding."""
         self.findings.append(Finding(severity, code, message, line=line))
 
     def _protected(self, source: str) -> str:

@@ -104,16 +104,38 @@ def page(content: str, *, subject: str, language: str, brand: Brand, links: dict
     look = style(brand)
     colors = look["color"], look["text_color"]
     dark = _dark_rules(*colors, is_card_dark=not has_own_colors(written, *colors))
+    name, header = escape(brand.name or ""), ""
+    if brand.logo_url and brand.logo_url.startswith(("https://", "http://")):
+        image = f'src="{escape(brand.logo_url)}" alt="{name}" height="32" style="border:0;display:block;height:32px"'
+        header = f"<img {image}>"
+    elif name:
+        title = f"font-family:{look['font']};font-size:18px;font-weight:700;color:{look['color']}"
+        header = f'<span class="bc-accent" style="{title}">{name}</span>'
+    if header:
+        header = f'<tr><td style="padding:0 8px 16px">{header}</td></tr>\n'
+    # The footer is on the background, which can be dark.
+    muted = "#4b5563" if luminance(look["background"]) > 0.26 else "#d1d5db"
+    lines = [escape(line) for line in (brand.footer, brand.address) if line]
+    anchors = [
+        f'<a class="bc-muted" href="{escape(url)}" style="color:{muted}">{escape(text)}</a>'
+        for text, url in links.items()
+    ]
+    if anchors:
+        lines.append(" &middot; ".join(anchors))
+    small = f"font-family:{look['font']};font-size:13px;line-height:1.5;color:{muted};margin:0 0 6px"
+    footer = "\n".join(f'<p class="bc-muted" style="{small}">{line}</p>' for line in lines)
+    if footer:
+        footer = f'<tr><td style="padding:20px 8px 0">\n{footer}\n</td></tr>\n'
     return f"""<!doctype html>
 <html lang="{escape(language)}">
 {_head(subject, rules + dark)}
 <body class="bc-page" style="margin:0;padding:0;background:{look["background"]}">
 <table class="bc-page" role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:{look["background"]}"><tr><td align="center" style="padding:32px 16px">
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:600px">
-{_header(brand, look)}<tr><td class="bc-card" style="background:#ffffff;border-radius:12px;padding:32px;font-family:{look["font"]};font-size:16px;line-height:1.55;color:{look["text_color"]}">
+{header}<tr><td class="bc-card" style="background:#ffffff;border-radius:12px;padding:32px;font-family:{look["font"]};font-size:16px;line-height:1.55;color:{look["text_color"]}">
 {content}
 </td></tr>
-{_footer(brand, look, links)}</table>
+{footer}</table>
 </td></tr></table>
 </body>
 </html>
@@ -233,35 +255,6 @@ def _head(subject: str, rules: str) -> str:
 <meta name="color-scheme" content="light dark">
 <title>{escape(subject)}</title>
 {rules}</head>"""
-
-
-def _header(brand: Brand, look: dict[str, str]) -> str:
-    name = escape(brand.name or "")
-    if brand.logo_url and brand.logo_url.startswith(("https://", "http://")):
-        inner = (
-            f'<img src="{escape(brand.logo_url)}" alt="{name}" height="32" style="border:0;display:block;height:32px">'
-        )
-    elif name:
-        rules = f"font-family:{look['font']};font-size:18px;font-weight:700;color:{look['color']}"
-        inner = f'<span class="bc-accent" style="{rules}">{name}</span>'
-    else:
-        return ""
-    return f'<tr><td style="padding:0 8px 16px">{inner}</td></tr>\n'
-
-
-def _footer(brand: Brand, look: dict[str, str], links: dict[str, str]) -> str:
-    # The footer is on the background, which can be dark.
-    muted = "#4b5563" if luminance(look["background"]) > 0.26 else "#d1d5db"
-    rules = f"font-family:{look['font']};font-size:13px;line-height:1.5;color:{muted};margin:0 0 6px"
-    lines = [escape(line) for line in (brand.footer, brand.address) if line]
-    anchors = [
-        f'<a class="bc-muted" href="{escape(url)}" style="color:{muted}">{escape(text)}</a>'
-        for text, url in links.items()
-    ]
-    if anchors:
-        lines.append(" &middot; ".join(anchors))
-    inner = "\n".join(f'<p class="bc-muted" style="{rules}">{line}</p>' for line in lines)
-    return f'<tr><td style="padding:20px 8px 0">\n{inner}\n</td></tr>\n' if lines else ""
 
 
 def style(brand: Brand) -> dict[str, str]:

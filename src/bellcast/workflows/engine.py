@@ -137,9 +137,17 @@ def _enter(step: Step, run: RunState, context: RunContext) -> tuple[RunState, bo
         if state.state == "waiting" and state.planned_at <= context.now < (state.due_at or 0):
             return _waiting(run), False
         return run.with_step(step.key, state="running"), True
-    transitions = {"delay": _delay, "branch": _branch, "wait_for": _wait}
-    if (transition := transitions.get(step.type)) is not None:
-        return transition(step, run, context), False
+    if step.type == "delay":
+        return _delay(step, run, context), False
+    if step.type == "wait_for":
+        return _wait(step, run, context), False
+    if step.type == "branch":
+        values = values_of(run, context)
+        chosen = next((n for n, one in enumerate(step.branches) if conditions.evaluate(one.condition, values)), None)
+        run = run.with_step(step.key, state="done", result="else" if chosen is None else chosen)
+        for number, one in enumerate(step.branches):
+            run = run if number == chosen else _skip(run, one.steps)
+        return run if chosen is None else _skip(run, step.otherwise), False
     return run.with_step(step.key, state="done").ended("completed"), False
 
 
@@ -226,15 +234,6 @@ def filled(value: Any, values: Mapping[str, Any], render: Callable[[str], str] |
     if isinstance(value, list | tuple):
         return [filled(inner, values, render) for inner in value]
     return render(value) if render is not None and isinstance(value, str) else value
-
-
-def _branch(step: Step, run: RunState, context: RunContext) -> RunState:
-    values = values_of(run, context)
-    chosen = next((n for n, one in enumerate(step.branches) if conditions.evaluate(one.condition, values)), None)
-    run = run.with_step(step.key, state="done", result="else" if chosen is None else chosen)
-    for number, one in enumerate(step.branches):
-        run = run if number == chosen else _skip(run, one.steps)
-    return run if chosen is None else _skip(run, step.otherwise)
 
 
 def _wait(step: Step, run: RunState, context: RunContext) -> RunState:

@@ -185,11 +185,6 @@ class SourceUse(Struct, frozen=True):
     hours: dict[int, int]
     last_at: int
 
-    @staticmethod
-    def of_event(at: int) -> "SourceUse":
-        """Return the use by one event."""
-        return SourceUse({at // HOUR_MS: 1}, at)
-
     def plus(self, later: "SourceUse") -> "SourceUse":
         """Add what another process or a later time had, without the hours that are over a day old."""
         last_at = max(self.last_at, later.last_at)
@@ -315,14 +310,15 @@ class EventReactions(Struct, eq=False):
         except (TemplateError, msgspec.ValidationError, RecursionError) as error:
             reason = str(error)
         # Not after an error of the server: the event is published again.
-        self.recorder.add(owner, key, SourceUse.of_event(self.engines().clock.now()))
+        now = self.engines().clock.now()
+        self.recorder.add(owner, key, SourceUse({now // HOUR_MS: 1}, now))
         if reason is None:
             return
         log.warning("event_source_failed", source=key, event_name=event.name, reason=reason)
         # Store the error for the event's tenant, because it may contain data of the event.
         engines = self.engines()
         body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
-        await Documents(engines.db).put(ERRORS, event.tenant, key, body, engines.clock.now())
+        await Documents(engines.db).put(ERRORS, event.tenant, key, body, now)
 
     async def last_failures(self, tenant: str, keys: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Return why the last events of this tenant that sources could not use failed, and when (UTC milliseconds), by source."""

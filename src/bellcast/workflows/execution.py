@@ -37,7 +37,7 @@ from bellcast.workflows.step_calls import StepCalls
 from bellcast.workflows.store import Runs
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs
-from bellcast.workflows.types.runs import BegunPage, RunCommit, RunState, StepFacts, StoredRun
+from bellcast.workflows.types.runs import BegunPage, RunCommit, StepFacts, StoredRun
 
 log = structlog.get_logger(__name__)
 
@@ -217,23 +217,20 @@ class RunExecutor(Struct, eq=False):
         for stored, definition in opened:
             state = first or runs.decode(stored.body)
             waits = await Runs(self.db).waits(stored.id) if definition.live_waits else {}
-            facts = await self._facts(stored, state) if definition.refers_to_events else {}
+            facts: dict[str, StepFacts] = {}
+            if definition.refers_to_events:
+                items = {step.notification: key for key, step in state.steps.items() if step.notification is not None}
+                found = await Runs(self.db).items(tenant, stored.recipient, list(items)) if items else {}
+                facts = {items[id]: of_item for id, of_item in found.items()}
+                messages = {id: key for key, step in state.steps.items() for id in step.messages}
+                for message in await Messages(self.db).find(list(messages)) if messages else ():
+                    key = messages[message.id]
+                    before = facts.get(key, engine.NO_FACTS)
+                    facts[key] = msgspec.structs.replace(before, messages=(*before.messages, message.state))
             executions.append(
                 run_steps.execution_of(stored, definition, state, page, self.triggers.clock.now(), facts, waits)
             )
         return executions
-
-    async def _facts(self, stored: StoredRun, state: RunState) -> dict[str, StepFacts]:
-        """Return the facts of the run's steps."""
-        items = {step.notification: key for key, step in state.steps.items() if step.notification is not None}
-        found = await Runs(self.db).items(stored.tenant, stored.recipient, list(items)) if items else {}
-        facts = {items[id]: of_item for id, of_item in found.items()}
-        messages = {id: key for key, step in state.steps.items() for id in step.messages}
-        for message in await Messages(self.db).find(list(messages)) if messages else ():
-            key = messages[message.id]
-            before = facts.get(key, engine.NO_FACTS)
-            facts[key] = msgspec.structs.replace(before, messages=(*before.messages, message.state))
-        return facts
 
     # --- commits
 

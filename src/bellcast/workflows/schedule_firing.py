@@ -168,7 +168,6 @@ async def _fire_zones(schedules: Schedules, entry: FoundSchedule, local: str, zo
 
 
 async def _pages(schedules: Schedules, entry: FoundSchedule) -> AsyncIterator[Sequence[str]]:
-    """Yield the recipients in pages."""
     engines, to = schedules.engines(), schedule_times.recipients_of(entry.schedule)
     if not isinstance(to, Audience):
         named = [to] if isinstance(to, str) else list(dict.fromkeys(to))
@@ -232,7 +231,6 @@ def _final(refusal: BellcastError) -> str:
 
 
 def _trigger_of(schedule: StoredSchedule, tenant: str, idempotency_key: str | None) -> TriggerDraft:
-    """Return the trigger of a schedule with a workflow."""
     return TriggerDraft(
         to=schedule_times.recipients_of(schedule),
         data=schedule.data,
@@ -244,7 +242,6 @@ def _trigger_of(schedule: StoredSchedule, tenant: str, idempotency_key: str | No
 
 
 def _send_of(schedule: StoredSchedule, tenant: str) -> Draft:
-    """Return the send of a schedule with a notification."""
     notification = schedule_times.draft_of(schedule)
     return replace(notification, tenant=tenant or notification.tenant, idempotency_key=None)
 

@@ -155,12 +155,15 @@ async def simulate(
     def new_id(now: int) -> str:
         return f"{RUN}-{next(ids)}"
 
+    async def find_no_version(owner: str, key: str) -> None:
+        """Return no current version: a workflow is simulated even if it is not active."""
+
     clock = SimulatedClock()
     router = triggers.router.without_effects(new_id)
     of_simulation = Triggers(router, triggers.workflow_catalog, clock)
     recipients = await _recipients(router.db, run.tenant, definition, request)
     page, allowance = ExecutionPage(recipients, await router.catalog.tenant(run.tenant), None), Allowance()
-    steps = RunSteps(_find_no_version, Runs(router.db).counter, of_simulation, limits)
+    steps = RunSteps(find_no_version, Runs(router.db).counter, of_simulation, limits)
     found: list[SimulatedRun] = []
     for one in request.to:
         stored = msgspec.structs.replace(run, recipient=one if isinstance(one, str) else one.key)
@@ -195,10 +198,6 @@ async def _recipients(
     if not changed:
         return stored
     return await decision_inputs.with_suppressions(db, tenant, stored.profiles | changed, channels)
-
-
-async def _find_no_version(owner: str, key: str) -> None:
-    """Return no current version: a workflow is simulated even if it is not active."""
 
 
 class RunSimulation:
@@ -284,7 +283,17 @@ class RunSimulation:
                 outcome = engine.StepOutcome(result=self._request.results.get(step.key, {}), attempts=1)
                 execution.state, execution.call = engine.record(execution.state, step, outcome), None
                 goes_on = True
-            self._keep_counters(execution)
+            # Keep the counters that the step has changed. The other runs enter a digest when it opens.
+            for update in execution.counters:
+                if update.body is None:
+                    self._counters.pop(update.key, None)
+                    continue
+                counter = runs.decode_counter(update.body)
+                is_new = update.key not in self._counters and counter.run == RUN
+                for number, data in enumerate(self._request.digest.get(update.key.step, ()) if is_new else ()):
+                    counter = runs.with_run(counter, f"{RUN}-{number}", RunState(data=data))
+                self._counters[update.key] = counter
+            execution.counters.clear()
             self._trace(state, execution)
             execution.sends.clear()
         state = execution.state
@@ -300,19 +309,6 @@ class RunSimulation:
         passed = self._request.throttled.get(key.step, 0)
         counter = self._counters.get(key) or runs.StepCounter(passed=(self._clock.now(),) * passed)
         return None if counter == runs.NO_COUNTER else StoredCounter(runs.encode(counter), 1)
-
-    def _keep_counters(self, execution: Execution) -> None:
-        """Keep the counters that a step has changed. The other runs enter a digest when it opens."""
-        for update in execution.counters:
-            if update.body is None:
-                self._counters.pop(update.key, None)
-                continue
-            counter = runs.decode_counter(update.body)
-            is_new = update.key not in self._counters and counter.run == RUN
-            for number, data in enumerate(self._request.digest.get(update.key.step, ()) if is_new else ()):
-                counter = runs.with_run(counter, f"{RUN}-{number}", RunState(data=data))
-            self._counters[update.key] = counter
-        execution.counters.clear()
 
     # --- events
 

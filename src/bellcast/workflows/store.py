@@ -319,8 +319,10 @@ def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead:
         if changed is None or changed.run is None:
             yield Statement("counter_delete", msgspec.structs.asdict(key))
             continue
-        # The ended run waits again.
-        state = states[changed.run].reopened(key.step, key.by, changed.closes_at)
+        # The merged run waits again, as the one that collects.
+        closes = {"state": "waiting", "reason": None, "by": key.by, "due_at": changed.closes_at, "ended_at": None}
+        reopened = states[changed.run].with_step(key.step, **closes)
+        state = msgspec.structs.replace(reopened, status="waiting", reason=None)
         waiting = msgspec.structs.replace(
             stored[changed.run],
             state=state.status,

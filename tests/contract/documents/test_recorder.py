@@ -69,13 +69,13 @@ async def test_record_that_is_being_stored_is_counted_once(
         await may_end.wait()
 
     monkeypatch.setattr(Documents, "combine", held)
-    one.add(*PLACE, SourceUse.of_event(1))
+    one.add(*PLACE, SourceUse({0: 1}, 1))
     flushing = asyncio.create_task(one.flush())
     await is_stored.wait()
     reading = asyncio.create_task(one.find([PLACE]))
     await asyncio.sleep(0)
     may_end.set()
-    assert await reading == ({PLACE: SourceUse.of_event(1)}, 0)
+    assert await reading == ({PLACE: SourceUse({0: 1}, 1)}, 0)
     await flushing
 
 

@@ -471,7 +471,6 @@ async def _parsed(request: ApiRequest, text: bytes, shape: request_body.Shape[T]
 
 
 async def _subject_of(request: ApiRequest, text: bytes) -> Subject:
-    """Return the subject of a preview's body. Raises Invalid."""
     body = await _parsed(request, text, PREVIEW)
     if body.recipient is not None and editor_access.CLAIMS in request.scope["state"]:
         raise Forbidden("An editor token previews without a recipient: its templates could show the fields of any.")

@@ -33,7 +33,6 @@ from bellcast.workflows import (
     usage,
     workflow_catalog,
 )
-from bellcast.workflows.definitions import Definition
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.template_checks import StepFinding
@@ -376,7 +375,22 @@ async def simulate(request: request_body.ApiRequest) -> ASGIApp:
     ctx, query = context.of(request), request_body.query(request, SimulateQuery)
     body = request_body.json(await request_body.json_or_form_text(request), SIMULATION, ctx)
     tenant, key = tenants.single_tenant(request), objects.restricted_key(request)
-    owner, values, definition = await _simulated(ctx, tenant, key, body.values)
+    place, values, owner = "values", body.values, tenant
+    if values is None:
+        place, draft = "draft", await Documents(ctx.engines.db).get(draft_kind(WORKFLOWS), tenant, key)
+        values = None if draft is None else kinds.decode_draft(draft).values
+    if values is not None:
+        try:
+            definition = await check(ctx, tenant, key, values)
+        except Invalid as refusal:
+            errors = [FieldError(f"{place}.{one.field}".rstrip("."), one.message) for one in refusal.errors]
+            raise Invalid.fields(errors) from None
+    else:
+        workflow = await ctx[WorkflowCatalog].find(tenant, key, is_fresh=True)
+        if workflow is None:
+            raise await ctx[WorkflowCatalog].unknown(tenant, key)
+        owner, values = workflow.owner, workflow.current.definition
+        definition = await ctx[WorkflowCatalog].definition(owner, key, workflow.current.version)
     validation.check(simulation.step_errors(body, definition))
     await ctx[Triggers].check_data(tenant, values, body.data)
     step = None
@@ -407,27 +421,6 @@ async def simulate(request: request_body.ApiRequest) -> ASGIApp:
     if not html:
         raise Conflict("This step sends no e-mail with HTML in this simulation.")
     return responses.complete(200, in_scheme(html[0], query.scheme).encode(), responses.HTML, HTML_HEADERS)
-
-
-async def _simulated(
-    ctx: ApiContext, tenant: str, key: str, values: dict[str, Any] | None
-) -> tuple[str, dict[str, Any], Definition]:
-    """Return the owner of a workflow and the definition to simulate. Raises Invalid with its errors, and NotFound."""
-    place = "values"
-    if values is None:
-        place, draft = "draft", await Documents(ctx.engines.db).get(draft_kind(WORKFLOWS), tenant, key)
-        values = None if draft is None else kinds.decode_draft(draft).values
-    if values is not None:
-        try:
-            return tenant, values, await check(ctx, tenant, key, values)
-        except Invalid as refusal:
-            errors = [FieldError(f"{place}.{one.field}".rstrip("."), one.message) for one in refusal.errors]
-            raise Invalid.fields(errors) from None
-    found = await ctx[WorkflowCatalog].find(tenant, key, is_fresh=True)
-    if found is None:
-        raise await ctx[WorkflowCatalog].unknown(tenant, key)
-    current = found.current
-    return found.owner, current.definition, await ctx[WorkflowCatalog].definition(found.owner, key, current.version)
 
 
 SIMULATION = request_body.Shape(

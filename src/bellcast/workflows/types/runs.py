@@ -106,11 +106,6 @@ class RunState(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return the ended run."""
         return msgspec.structs.replace(self, status=status, reason=reason)
 
-    def reopened(self, key: str, by: str, closes_at: int) -> "RunState":
-        """Return the merged run as the one that collects in the digest of a step, until `closes_at`."""
-        waiting = self.with_step(key, state="waiting", reason=None, by=by, due_at=closes_at, ended_at=None)
-        return msgspec.structs.replace(waiting, status="waiting", reason=None)
-
     @property
     def wakes_at(self) -> int | None:
         """When the waiting run continues without an event."""
