@@ -69,7 +69,8 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
             return
         try:
             with remote.server(settings) as client:
-                waits_for_heartbeat = not quick and not is_direct(url, response)
+                # There seems to be no proxy if the server is local, and the response has no header of one.
+                is_direct = urlsplit(url).hostname in LOCAL and not {"server", "via"} & set(response.headers)
                 client.recipients.list(limit=1)  # checks the secret: the token below is signed without the server
                 yield from _inside(http, settings)
                 token = client.token(TEST_RECIPIENT, ttl=300)
@@ -77,11 +78,20 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
                     events, heartbeat = _sse(http, token)
                     connections = (events, _websocket(http, token))
                     yield from connections
-                    yield from check_proxies(settings, http, token, remote.credentials(settings).secret)
-                    if waits_for_heartbeat:
+                    checks: dict[str, Callable[[], FindingItem]] = {
+                        "own pages": lambda: _own_pages(url, http, token),
+                        "CORS": lambda: _cors(settings, http),
+                        "uploads": lambda: _uploads(http, remote.credentials(settings).secret),
+                    }
+                    for name, run in checks.items():
+                        try:
+                            yield run()
+                        except httpx.TransportError as error:
+                            yield diagnoses.finding("proxy_no_response", check=name, error=error)
+                    if not quick and not is_direct:
                         progress(f"Waiting up to {heartbeat + LATE_S:.0f} s for a heartbeat; --quick skips this")
                         transports = [finding.check for finding in connections if finding.state == "ok"]
-                        yield from check_idle(effective.url(settings), token, transports, heartbeat)
+                        yield from check_idle(url, token, transports, heartbeat)
                 finally:
                     client.recipients.delete(TEST_RECIPIENT)
         except CommandError as error:
@@ -144,11 +154,6 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 HEARTBEATS = {"SSE": b"event: heartbeat\n", "WebSocket": b'"type":"heartbeat"'}
 
 
-def is_direct(url: str, response: httpx.Response) -> bool:
-    """True if there seems to be no proxy: the server is local, and the response has no header of a proxy."""
-    return urlsplit(url).hostname in LOCAL and not {"server", "via"} & set(response.headers)
-
-
 def check_idle(url: str, token: str, transports: Sequence[str], heartbeat: float) -> Iterator[FindingItem]:
     """Keep a connection of each transport open until its first heartbeat, concurrently."""
     with (
@@ -186,20 +191,6 @@ UNDECLARED_ORIGIN = "https://bellcast-doctor.invalid"
 ALLOWED = "access-control-allow-origin"
 # Above the default limit of proxies, below the server's: BELLCAST_LIMIT_BULK is 16 MiB.
 UPLOAD_BYTES = 2_000_000
-
-
-def check_proxies(settings: Settings, http: httpx.Client, token: str, secret: str) -> Iterator[FindingItem]:
-    """Run the checks. A failed request is a problem."""
-    checks: dict[str, Callable[[], FindingItem]] = {
-        "own pages": lambda: _own_pages(effective.url(settings), http, token),
-        "CORS": lambda: _cors(settings, http),
-        "uploads": lambda: _uploads(http, secret),
-    }
-    for name, run in checks.items():
-        try:
-            yield run()
-        except httpx.TransportError as error:
-            yield diagnoses.finding("proxy_no_response", check=name, error=error)
 
 
 def _own_pages(url: str, http: httpx.Client, token: str) -> FindingItem:

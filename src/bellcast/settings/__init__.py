@@ -43,10 +43,20 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
     for setting in TABLE:
         # The first source that has a value counts. Except for lists, an empty text is absent.
         sources = [one for one in _sources(setting, flags.get(setting.key), environ) if one[1] or setting.is_list]
-        if sources:
-            group, _, field = setting.place.rpartition(".")
-            given[group or "project"][field] = _read(setting, *sources[0])
-            used[setting.variable] = sources[0][0]
+        if not sources:
+            continue
+        source, raw = sources[0]
+        try:
+            value = setting.parse(raw)
+        except SettingsError as error:
+            raise SettingsError(f"{source}: {error}") from None
+        except (ValueError, KeyError):
+            may_hold_password = "@" in raw or any(name in unquote(raw).lower() for name in PASSWORD_PARAMETERS)
+            got = "" if setting.is_secret or may_hold_password else f", got {raw!r}"
+            raise SettingsError(f"{source}: expected {setting.expects}{got}.") from None
+        group, _, field = setting.place.rpartition(".")
+        given[group or "project"][field] = value
+        used[setting.variable] = source
     project = given.pop("project")
     groups: dict[str, Any] = {name: type(DEFAULTS.group(name))(**fields) for name, fields in given.items()}
     dialects = {name: groups.pop(name) for name in DEFAULTS.dialects}
@@ -107,17 +117,6 @@ def _content(variable: str, environ: Mapping[str, str]) -> SettingSource:
         return variable, Path(environ[variable]).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise SettingsError(f"{variable}: the file cannot be read: {error}.") from None
-
-
-def _read(setting: Setting, source: str, raw: str) -> Any:
-    try:
-        return setting.parse(raw)
-    except SettingsError as error:
-        raise SettingsError(f"{source}: {error}") from None
-    except (ValueError, KeyError):
-        may_hold_password = "@" in raw or any(name in unquote(raw).lower() for name in PASSWORD_PARAMETERS)
-        got = "" if setting.is_secret or may_hold_password else f", got {raw!r}"
-        raise SettingsError(f"{source}: expected {setting.expects}{got}.") from None
 
 
 def as_text(setting: Setting, value: Any) -> str:
