@@ -183,7 +183,7 @@ def stream(client: Bellcast, method: str, path: str, params: Mapping[str, Any] =
     credentials = client.sender.peer.credentials
     headers = {} if credentials is None else {"Authorization": f"Bearer {credentials.secret}"}
     try:
-        with client.sender.http.stream(
+        with client.sender.connections().stream(
             method, path, params=params, headers=headers, timeout=STREAM_TIMEOUT
         ) as response:
             if response.status_code != httpx.codes.OK:
@@ -209,7 +209,9 @@ class SseFollower:
         """Yield all frames after the position, reconnecting as needed. Raises CommandError if the server ends the
         stream."""
         params = {"topic": list(topics)}
-        with httpx.Client(base_url=self._client.sender.http.base_url, timeout=STREAM_TIMEOUT, params=params) as http:
+        with httpx.Client(
+            base_url=self._client.sender.connections().base_url, timeout=STREAM_TIMEOUT, params=params
+        ) as http:
             while True:
                 headers = {"Authorization": f"Bearer {self.token()}", "Accept": "text/event-stream"}
                 if self.position is not None:

@@ -343,7 +343,7 @@ class Bellcast(ServerApi[SyncSender]):
 
     def close(self) -> None:
         """Close the connections to the server."""
-        self.sender.http.close()
+        self.sender.connections().close()
 
     def __enter__(self) -> Self:
         return self
@@ -375,7 +375,7 @@ class AsyncBellcast(ServerApi[AsyncSender]):
 
     async def close(self) -> None:
         """Close this event loop's connections to the server."""
-        await self.sender.http.aclose()
+        await self.sender.connections().aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -335,13 +335,6 @@ def check_session(recipient: str, claims: Mapping[str, Any]) -> None:
     _refuse(errors)
 
 
-def check_token_length(token: str, claims: Mapping[str, Any]) -> None:
-    """Raise InvalidArgument, naming the longest claim, if the token is too long for the server."""
-    if len(token) > MAX_TOKEN:
-        longest = max(claims, key=lambda claim: len(repr(claims[claim])), default="recipient")
-        raise InvalidArgument(longest, f"must be shorter: a token has at most {MAX_TOKEN} characters, got {len(token)}")
-
-
 def check_notification(body: bytes) -> None:
     """Raise InvalidArgument if the outbox would refuse the body of a notification."""
     _check(_draft, body, lambda draft: notifications.check_draft(draft, LIMITS, now()))

@@ -16,7 +16,6 @@ import httpx
 
 from bellcast.client.credentials import Credentials
 from bellcast.client.request import (
-    Exchange,
     HttpRequest,
     HttpResponse,
     LostConnection,
@@ -25,6 +24,7 @@ from bellcast.client.request import (
     Plan,
     Retries,
     Step,
+    exchange,
 )
 
 T = TypeVar("T")
@@ -95,15 +95,15 @@ class SyncSender(Sender):
 
     connections: Callable[[], httpx.Client]
 
-    @property
-    def http(self) -> httpx.Client:
-        return self.connections()
-
     def send(self, plan: Plan[T]) -> T:
-        exchange = Exchange(plan, self.retries, self.peer)
-        while exchange.step is not None:
-            exchange.record(self._execute(exchange.step))
-        return exchange.result
+        steps, outcome = exchange(plan, self.retries, self.peer), None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            outcome = self._execute(step)
 
     def _execute(self, step: Step) -> Outcome | None:
         if isinstance(step, float):
@@ -116,9 +116,10 @@ class SyncSender(Sender):
                 RuntimeWarning,
                 stacklevel=_FRAMES_TO_THE_CALLER,
             )
-        request, started = _sendable(self.http, step, self.peer), time.monotonic()
+        http, started = self.connections(), time.monotonic()
+        request = _sendable(http, step, self.peer)
         try:
-            return _to_response(self.http.send(request), started)
+            return _to_response(http.send(request), started)
         except (httpx.RequestError, UnicodeError) as error:
             return _lost(error, step, started)
 
@@ -129,23 +130,24 @@ class AsyncSender(Sender):
 
     connections: Callable[[], httpx.AsyncClient]
 
-    @property
-    def http(self) -> httpx.AsyncClient:
-        return self.connections()
-
     async def send(self, plan: Plan[T]) -> T:
-        exchange = Exchange(plan, self.retries, self.peer)
-        while exchange.step is not None:
-            exchange.record(await self._execute(exchange.step))
-        return exchange.result
+        steps, outcome = exchange(plan, self.retries, self.peer), None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            outcome = await self._execute(step)
 
     async def _execute(self, step: Step) -> Outcome | None:
         if isinstance(step, float):
             await asyncio.sleep(step)
             return None
-        request, started = _sendable(self.http, step, self.peer), time.monotonic()
+        http, started = self.connections(), time.monotonic()
+        request = _sendable(http, step, self.peer)
         try:
-            return _to_response(await self.http.send(request), started)
+            return _to_response(await http.send(request), started)
         except (httpx.RequestError, UnicodeError) as error:
             return _lost(error, step, started)
 

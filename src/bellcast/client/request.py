@@ -1,6 +1,6 @@
 """Requests as values, and which failed requests of a plan are retried, and when.
 
-This module sends nothing: pure functions build requests, and an `Exchange` returns the next step (send a request, pause) and
+This module sends nothing: pure functions build requests, and an `exchange` yields the next step (send a request, pause) and
 receives its outcome."""
 
 import random
@@ -259,23 +259,9 @@ class Retries:
         return wait if wait < left else None
 
 
-class Exchange(Generic[T]):
-    """Execution of a plan: run `step` and pass its outcome to `record`, until no step is left and `result` is set."""
-
-    def __init__(self, plan: Plan[T], retries: Retries, peer: Peer = Peer()) -> None:
-        self._steps = _run_plan(plan, retries, peer)
-        self.step: Step | None = None
-        self.result: T
-        self.record(None)
-
-    def record(self, outcome: Outcome | None) -> None:
-        try:
-            self.step = self._steps.send(outcome)
-        except StopIteration as end:
-            self.step, self.result = None, end.value
-
-
-def _run_plan(plan: Plan[T], retries: Retries, peer: Peer) -> Generator[Step, Any, T]:
+def exchange(plan: Plan[T], retries: Retries, peer: Peer = Peer()) -> Generator[Step, Outcome | None, T]:
+    """Execute a plan: yield its steps, each with its outcome as the result, None after a pause, and return its result. Raises
+    BellcastError."""
     requests = iter(plan)
     try:
         request = next(requests)

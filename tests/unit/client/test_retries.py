@@ -17,7 +17,7 @@ from bellcast.client import (
     notifications,
     topics,
 )
-from bellcast.client.request import Exchange, HttpResponse, LostConnection
+from bellcast.client.request import HttpResponse, LostConnection, exchange
 
 COUNTS = HttpResponse(200, b'{"unread":1,"unseen":0,"position":"1"}')
 GONE = HttpResponse(404, b'{"status":404,"code":"not_found"}')
@@ -29,15 +29,17 @@ NO_JITTER = Retries(chance=lambda: 1.0)
 
 def execute(plan, *outcomes, retries=NO_JITTER):
     """Run the plan with these outcomes of its requests; return the pauses and the result."""
-    exchange, pauses = Exchange(plan, retries), []
-    for outcome in outcomes:
-        assert exchange.step is not None, "the plan has no further request"
-        exchange.record(outcome)
-        if isinstance(exchange.step, float):
-            pauses.append(exchange.step)
-            exchange.record(None)
-    assert exchange.step is None, "the plan has another request"
-    return pauses, exchange.result
+    steps, pauses, left = exchange(plan, retries), [], [None, *outcomes]
+    while True:
+        assert left, "the plan has another request"
+        try:
+            step = steps.send(left.pop(0))
+        except StopIteration as end:
+            assert not left, "the plan has no further request"
+            return pauses, end.value
+        if isinstance(step, float):
+            pauses.append(step)
+            left.insert(0, None)
 
 
 def test_response_is_the_result():
@@ -155,11 +157,10 @@ def test_refusal_names_the_field():
 
 
 def test_retried_send_keeps_its_idempotency_key():
-    exchange = Exchange(notifications.notify("alice", title="Hello"), NO_JITTER)
-    first = exchange.step
-    exchange.record(NO_RESPONSE)
-    exchange.record(None)
-    assert exchange.step.headers["Idempotency-Key"] == first.headers["Idempotency-Key"]
+    steps = exchange(notifications.notify("alice", title="Hello"), NO_JITTER)
+    first = next(steps)
+    steps.send(NO_RESPONSE)
+    assert next(steps).headers["Idempotency-Key"] == first.headers["Idempotency-Key"]
 
 
 def test_live_event_that_may_have_been_delivered_is_not_retried():
@@ -210,13 +211,12 @@ def test_retries_end_within_their_time():
 
 
 def test_request_timeout_is_the_remaining_time():
-    exchange = Exchange(inbox.counts(), Retries(within=8.0, chance=lambda: 0.0, clock=SteppingClock(3.0)))
-    assert exchange.step.timeout == 5.0
-    exchange.record(NO_RESPONSE)
-    exchange.record(None)
-    assert exchange.step.timeout == 2.0
+    steps = exchange(inbox.counts(), Retries(within=8.0, chance=lambda: 0.0, clock=SteppingClock(3.0)))
+    assert next(steps).timeout == 5.0
+    steps.send(NO_RESPONSE)
+    assert next(steps).timeout == 2.0
 
 
 def test_bulk_request_has_a_longer_timeout():
-    exchange = Exchange(notifications.bulk([{"to": "alice", "title": "Hello"}]), NO_JITTER)
-    assert exchange.step.timeout == notifications.BULK_TIMEOUT
+    steps = exchange(notifications.bulk([{"to": "alice", "title": "Hello"}]), NO_JITTER)
+    assert next(steps).timeout == notifications.BULK_TIMEOUT
