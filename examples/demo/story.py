@@ -66,7 +66,7 @@ def replay(past: PastServer, servers: ServerUrls, *, is_busy: bool) -> dict[str,
         past.move_to(hours)
         act()
     past.move_to(0)
-    issued = past.secret.sender.http.get("/v1/keys").json()["keys"]
+    issued = past.secret.sender.connections().get("/v1/keys").json()["keys"]
     return {key["id"]: USED[key["name"]] for key in issued if key["name"] in USED}
 
 
@@ -261,4 +261,4 @@ class _Story:
 
     def _request(self, client: Bellcast, method: str, path: str, body: Any = None) -> httpx.Response:
         """Send a request once, also one that is refused."""
-        return client.sender.http.request(method, path, json=body)
+        return client.sender.connections().request(method, path, json=body)

@@ -36,16 +36,15 @@ from bellcast.settings.credentials import stored_url
 
 def credentials(settings: Settings) -> Credentials:
     """Return the secret for requests, with the project's key if it is known."""
-    secret = effective.secret(settings)
-    if secret is None:
+    if settings.client.secret is not None:
+        return Credentials(settings.client.secret)
+    project = effective.existing_project(settings)
+    if project is None:
         raise CommandError(
             f"no secret: BELLCAST_SECRET is not set, and {settings.store.data} has no credentials",
             "set it, or pass the server's data folder with --data",
         )
-    if settings.client.secret is None:
-        project = effective.existing_project(settings)
-        return Credentials(secret, project.key if project else None)
-    return Credentials(secret)
+    return Credentials(project.secret, project.key)
 
 
 @contextmanager

@@ -27,11 +27,6 @@ class Credentials:
     secret: str = field(repr=False)
     key: str | None = None
 
-    @property
-    def can_sign(self) -> bool:
-        """True if the secret can sign session tokens. An API key cannot."""
-        return not self.secret.startswith(API_KEY)
-
 
 def find_url(value: str | None, environ: Mapping[str, str] = os.environ) -> str:  # noqa: TID251  the app's environment
     """Return the server's URL: as given, BELLCAST_URL, the one stored in the data folder, or the default."""

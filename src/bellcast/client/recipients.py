@@ -10,7 +10,7 @@ from typing import Any, TypedDict, Unpack
 
 from bellcast.client import arguments
 from bellcast.client.arguments import Duration, Text
-from bellcast.client.credentials import Credentials
+from bellcast.client.credentials import API_KEY, Credentials
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.request import HttpRequest, HttpResponse, call, drop_none, json, path, reads
 from bellcast.client.responses import IssuedToken, Recipient, RecipientPage, SessionToken
@@ -127,7 +127,7 @@ def token(
     def signed(credentials: Credentials) -> SessionToken | None:
         """Return a JWT (HS256 under the project secret). Without the project's public key it has no `kid`, which the server
         does not require. Raises InvalidArgument if the server would refuse the token."""
-        if not credentials.can_sign:
+        if credentials.secret.startswith(API_KEY):
             return None
         arguments.check_session(sub, claims)
         now = time.time()  # noqa: TID251  outside the server there is no Clock port

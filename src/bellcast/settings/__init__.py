@@ -15,11 +15,11 @@ from bellcast.kernel import setting_values
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.settings import parsers
-from bellcast.settings.credentials import existing_project, project, secret, url
+from bellcast.settings.credentials import existing_project, project, url
 from bellcast.settings.parsers import MASK, MEMORY
 from bellcast.settings.table import DEFAULTS, GROUPS, PREFIX, TABLE, Setting, Settings
 
-__all__ = ["Settings", "as_displayed", "as_text", "existing_project", "load", "project", "secret", "url", "variable"]
+__all__ = ["Settings", "as_displayed", "as_text", "existing_project", "load", "project", "url", "variable"]
 
 # Variables that Kubernetes sets in pods for a Service named `bellcast`.
 KUBERNETES_SERVICE = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?")

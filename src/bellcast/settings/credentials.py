@@ -46,12 +46,6 @@ def stored(settings: Settings) -> Project | None:
     return Project(project.id, project.key, Secret(project.secret))
 
 
-def secret(settings: Settings) -> str | None:
-    """Return the secret for commands that call a running server; None if none is configured or stored."""
-    project = None if settings.client.secret else existing_project(settings)
-    return project.secret if project else settings.client.secret
-
-
 def prepare_folder(settings: Settings) -> None:
     """Create missing folders, and set the umask so that only the owner can read files of this process: they contain the
     notifications of all recipients."""

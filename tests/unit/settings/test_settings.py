@@ -12,6 +12,8 @@ from bellcast import settings
 from bellcast.auth import tokens
 from bellcast.auth.permissions import AccessConfig
 from bellcast.channels.types import ChannelConfig
+from bellcast.cli import remote
+from bellcast.cli.output import CommandError
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
@@ -375,12 +377,13 @@ def test_unwritable_data_folder_is_reported(tmp_path: Path) -> None:
 
 
 def test_commands_read_the_stored_secret_and_create_none(tmp_path: Path) -> None:
-    assert settings.secret(load(tmp_path)) is None
+    with pytest.raises(CommandError, match="no secret"):
+        remote.credentials(load(tmp_path))
     assert list(tmp_path.iterdir()) == []
     stored, _ = settings.project(load(tmp_path))
-    assert settings.secret(load(tmp_path)) == stored.secret
-    assert settings.secret(load(tmp_path, PROJECT=CREDENTIALS)) == "the secret: with a colon"
-    assert settings.secret(load(tmp_path, PROJECT=CREDENTIALS, SECRET="other")) == "other"
+    assert remote.credentials(load(tmp_path)).secret == stored.secret
+    assert remote.credentials(load(tmp_path, PROJECT=CREDENTIALS)).secret == "the secret: with a colon"
+    assert remote.credentials(load(tmp_path, PROJECT=CREDENTIALS, SECRET="other")).secret == "other"
 
 
 # --- display
