@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.engines import Engines
@@ -195,7 +196,7 @@ class Admission:
         excess = self._hub.groups.count_before(stream) + len(connections) - limit
         if limit and excess > 0:
             for connection in sorted(connections, key=lambda one: one.connected_at)[-excess:]:
-                self._hub.end(connection, close_reasons.TOO_MANY.with_delay(delay * 1000))
+                self._hub.end(connection, replace(close_reasons.TOO_MANY, after=delay * 1000))
 
     async def _open_inbox(self, connection: Connection, position: Position | None) -> OpenInbox:
         since = None if position is None else ResumeFrom(position, self._limits.replay or resume.NO_LIMIT)
@@ -245,14 +246,14 @@ def close_reason_for(error: BellcastError) -> CloseReason:
         case Unauthenticated():
             return close_reasons.UNAUTHENTICATED
         case TooMany():
-            return close_reasons.TOO_MANY.with_delay((error.retry_after or RECIPIENT_FULL_RETRY_SECONDS) * 1000)
+            return replace(close_reasons.TOO_MANY, after=(error.retry_after or RECIPIENT_FULL_RETRY_SECONDS) * 1000)
         case Unavailable():
-            return close_reasons.UNAVAILABLE.with_delay((error.retry_after or 1) * 1000)
+            return replace(close_reasons.UNAVAILABLE, after=(error.retry_after or 1) * 1000)
         case close_reasons.RejectedByApp():
-            return close_reasons.FORBIDDEN.with_message(error.detail)
+            return replace(close_reasons.FORBIDDEN, message=error.detail)
         case Forbidden():
             return close_reasons.FORBIDDEN
         case Invalid():
-            return close_reasons.BAD_REQUEST.with_message(error.detail)
+            return replace(close_reasons.BAD_REQUEST, message=error.detail)
         case _:
             return close_reasons.UNAVAILABLE if error.is_server_error else close_reasons.BAD_REQUEST

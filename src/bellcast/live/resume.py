@@ -82,8 +82,15 @@ async def replay(db: Engine, connection: Connection, first: Changes | None, star
     if connection.phase is Phase.CLOSED:
         return
     try:
-        if first is not None and _replay_inline(connection, first, start):
-            return
+        if first is not None and not connection.is_stale and len(first.rows) <= INLINE_CHANGES:
+            pieces = list(_encoded_changes(connection, first, start))
+            limit = min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES)
+            if sum([len(piece) for piece, _, _ in pieces]) <= limit:
+                for piece, connection.place, event in pieces:  # separately: long polling needs one message each
+                    _write(connection, piece, event)
+                connection.place = None
+                connection.revision = max(connection.revision, first.state.revision)
+                return
         if connection.phase is not Phase.REPLAYING:
             connection.transition(Phase.REPLAYING)
         await _replay(db, connection, first, start, limits)
@@ -95,22 +102,6 @@ async def replay(db: Engine, connection: Connection, first: Changes | None, star
         connection.owner.end(connection, close_reasons.UNAVAILABLE)
     finally:
         connection.go_live()
-
-
-def _replay_inline(connection: Connection, changes: Changes, start: Position) -> bool:
-    """Send a few changes without pacing; False, with nothing sent, if there are more or the connection is stale."""
-    if connection.is_stale or len(changes.rows) > INLINE_CHANGES:
-        return False
-    pieces = list(_encoded_changes(connection, changes, start))
-    if sum([len(piece) for piece, _, _ in pieces]) > min(
-        REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES
-    ):
-        return False
-    for piece, connection.place, event in pieces:  # separately: long polling needs one message each
-        _write(connection, piece, event)
-    connection.place = None
-    connection.revision = max(connection.revision, changes.state.revision)
-    return True
 
 
 def _write(connection: Connection, piece: bytes, event: InboxEvent) -> None:

@@ -1,7 +1,6 @@
 """Close reasons: code, name, and whether the client may reconnect (docs/reference/errors.md)."""
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from bellcast.kernel.errors import Forbidden
 
@@ -16,12 +15,6 @@ class CloseReason(Struct, frozen=True):
     after: int | None = None
     message: str | None = None
     event_id: str | None = None
-
-    def with_delay(self, after: int) -> "CloseReason":
-        return replace(self, after=after)
-
-    def with_message(self, message: str) -> "CloseReason":
-        return replace(self, message=message)
 
 
 BAD_REQUEST = CloseReason(4400, "bad_request", reconnect=False)

@@ -10,6 +10,7 @@ from enum import IntEnum
 from socket import SocketType
 from typing import Any, Protocol
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bellcast.auth.permissions import Grant
@@ -26,24 +27,21 @@ from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport,
 MAX_PENDING = 64
 
 
-class PendingMessages:
+class PendingMessages(Struct, eq=False):
     """A queue that is full at MAX_PENDING messages, or above `max_bytes` (0: no limit). Decoded messages may use 20
     times their size."""
 
-    __slots__ = ("_bytes", "_handled_bytes", "_max_bytes", "_messages")
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._messages: deque[tuple[Any, int]] = deque()
-        self._bytes = 0
-        self._handled_bytes = 0
+    max_bytes: int
+    _messages: deque[tuple[Any, int]] = field(default_factory=deque)
+    _bytes: int = 0
+    _handled_bytes: int = 0
 
     def __bool__(self) -> bool:
         return bool(self._messages)
 
     @property
     def is_full(self) -> bool:
-        return len(self._messages) >= MAX_PENDING or 0 < self._max_bytes < self._bytes
+        return len(self._messages) >= MAX_PENDING or 0 < self.max_bytes < self._bytes
 
     @property
     def held_bytes(self) -> int:

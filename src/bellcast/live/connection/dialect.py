@@ -31,18 +31,19 @@ class Payload(Struct, frozen=True):
     fields: dict[str, Any]
 
 
-class NotificationEncoder:
+_encode = msgspec.json.Encoder().encode
+
+
+class NotificationEncoder(Struct, eq=False):
     """Encodes a notification once for successive events that share it, such as an announcement for all its
     recipients, and for all dialects."""
 
-    def __init__(self) -> None:
-        self._encode = msgspec.json.Encoder().encode
-        self._notification: Notification | None = None
-        self._encoded = msgspec.Raw()
+    _notification: Notification | None = None
+    _encoded: msgspec.Raw = msgspec.Raw()
 
     def __call__(self, notification: Notification) -> msgspec.Raw:
         if notification is not self._notification:
-            self._notification, self._encoded = notification, msgspec.Raw(self._encode(notification))
+            self._notification, self._encoded = notification, msgspec.Raw(_encode(notification))
         return self._encoded
 
 

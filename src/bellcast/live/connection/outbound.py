@@ -2,29 +2,12 @@
 
 import asyncio
 from socket import AF_INET, SOCK_STREAM, SocketType
-from typing import Any, Protocol
-
-
-class OutboundTransport(Protocol):
-    """Output of a connection: a uvloop transport, or the `send` of another ASGI server."""
-
-    clear: bool  # True: the write buffer is known to be empty; False: unknown
-
-    def write(self, data: bytes, /) -> None: ...
-    def write_eof(self) -> None: ...
-    def close(self) -> None: ...
-    def abort(self) -> None: ...
-    def is_closing(self) -> bool: ...
-    def get_write_buffer_size(self) -> int: ...
-    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
+from typing import Any, TypeAlias
 
 
 class QueuedTransport:
-    """Output that waits in this process until another server or a client takes it. While `reading` is not set, the caller reads
-    no further input, which is bounded elsewhere."""
+    """Output that waits in this process until another server or a client takes it; without one of the two, it is discarded. While
+    `reading` is not set, the caller reads no further input, which is bounded elsewhere."""
 
     clear = False  # never written directly
 
@@ -32,6 +15,8 @@ class QueuedTransport:
         self._size = 0  # of the waiting output
         self._closing = False
         self.reading = asyncio.Event()
+
+    def write(self, data: bytes, /) -> None: ...
 
     def write_eof(self) -> None:
         self.close()
@@ -52,6 +37,8 @@ class QueuedTransport:
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
     def pause_reading(self) -> None:
         self.reading.clear()
 
@@ -59,18 +46,12 @@ class QueuedTransport:
         self.reading.set()
 
 
-class NullTransport(QueuedTransport):
-    """Transport of a connection without a socket: closed, discards all output."""
-
-    def write(self, data: bytes, /) -> None: ...
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-
-
-NULL_TRANSPORT = NullTransport()
+# Of a connection without a socket.
+NULL_TRANSPORT = QueuedTransport()
 NULL_TRANSPORT.close()
 
 
-def raw_socket(transport: OutboundTransport) -> SocketType | None:
+def raw_socket(transport: "OutboundTransport") -> SocketType | None:
     """Return the socket of a plain transport for direct sends; None with TLS or another server.
 
     It shares the descriptor of the transport, which stays open until `connection_lost` returns."""
@@ -86,7 +67,7 @@ FLUSH_BYTES = 65_536
 
 
 class CoalescingTransport:
-    """An OutboundTransport on a raw transport."""
+    """Output to a socket. `clear`: the write buffer is known to be empty."""
 
     __slots__ = ("_chunks", "_size", "_transport", "clear")
 
@@ -142,3 +123,6 @@ class CoalescingTransport:
 
     def resume_reading(self) -> None:
         self._transport.resume_reading()
+
+
+OutboundTransport: TypeAlias = CoalescingTransport | QueuedTransport

@@ -55,22 +55,14 @@ def binary_frame(payload: bytes) -> bytes:
     return _header(BINARY_OPCODE, len(payload)) + payload
 
 
-def ping_frame(data: bytes) -> bytes:
-    return _control_frame(PING_OPCODE, data)
-
-
-def pong_frame(data: bytes) -> bytes:
-    return _control_frame(PONG_OPCODE, data)
-
-
 def close_frame(code: int, reason: str = "") -> bytes:
     """Encode a close frame; `NO_CODE` yields an empty one. A reason over 123 bytes is truncated between characters."""
     if code == NO_CODE:
-        return _control_frame(CLOSE_OPCODE, b"")
+        return control_frame(CLOSE_OPCODE, b"")
     if not is_sendable_code(code):
         raise ValueError(f"close code {code} may not be sent")
     fitting = reason.encode(errors="replace")[: CONTROL_LIMIT - 2].decode(errors="ignore")
-    return _control_frame(CLOSE_OPCODE, code.to_bytes(2) + fitting.encode())
+    return control_frame(CLOSE_OPCODE, code.to_bytes(2) + fitting.encode())
 
 
 def is_sendable_code(code: int) -> bool:
@@ -78,7 +70,8 @@ def is_sendable_code(code: int) -> bool:
     return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
 
 
-def _control_frame(opcode: int, data: bytes) -> bytes:
+def control_frame(opcode: int, data: bytes) -> bytes:
+    """Encode a ping, a pong or a close frame."""
     if len(data) > CONTROL_LIMIT:
         raise ValueError(f"a control frame has at most {CONTROL_LIMIT} bytes, not {len(data)}")
     return _header(opcode, len(data)) + data
@@ -246,8 +239,19 @@ class FrameReader:
                 and data[1] == _MASKED | size
             ):
                 received.append(_utf8(_unmask(data[2:6], data[6:])))
-            else:
-                self._read(self._rest + data, received)
+                return received
+            data, self._rest, at = self._rest + data, b"", 0
+            while at < len(data) and not self._is_finished:
+                if self._message is not None and self._message.awaited:
+                    at = self._payload(self._message, data, at, received)
+                elif (end := self._frame(data, at, received)) is not None:
+                    at = end
+                else:
+                    self._rest = data[at:]
+                    break
+                if len(received) > self._max_events and not self._is_finished:
+                    received[-1] = ReaderSignal.FLOOD
+                    self.stop()
         except _FrameError as error:
             received.append(error.violation)
             self.stop()
@@ -256,21 +260,6 @@ class FrameReader:
     def stop(self) -> None:
         """Ignore all further input."""
         self._is_finished, self._message, self._rest = True, None, b""
-
-    def _read(self, data: bytes, received: list[ReaderEvent]) -> None:
-        self._rest = b""
-        at = 0
-        while at < len(data) and not self._is_finished:
-            if self._message is not None and self._message.awaited:
-                at = self._payload(self._message, data, at, received)
-            elif (end := self._frame(data, at, received)) is not None:
-                at = end
-            else:
-                self._rest = data[at:]
-                return
-            if len(received) > self._max_events and not self._is_finished:
-                received[-1] = ReaderSignal.FLOOD
-                self.stop()
 
     def _frame(self, data: bytes, at: int, received: list[ReaderEvent]) -> int | None:
         """Read the frame at this offset. Return the offset after it, or None if more input is needed."""
@@ -319,19 +308,16 @@ class FrameReader:
         return end
 
 
-class _Message:
+class _Message(msgspec.Struct, eq=False):
     """An incomplete text or binary message."""
 
-    __slots__ = ("_checked", "_content", "_fragments", "_is_final", "_is_text", "_key", "awaited")
-
-    def __init__(self, *, is_text: bool) -> None:
-        self._is_text = is_text
-        self._content = bytearray()
-        self._checked = 0  # length of the prefix that is valid UTF-8
-        self._fragments = 0
-        self._is_final = False
-        self._key = b""
-        self.awaited = 0
+    is_text: bool
+    awaited: int = 0
+    _content: bytearray = msgspec.field(default_factory=bytearray)
+    _checked: int = 0  # length of the prefix that is valid UTF-8
+    _fragments: int = 0
+    _is_final: bool = False
+    _key: bytes = b""
 
     def check_room(self, length: int, max_size: int) -> None:
         if len(self._content) + length > max_size:
@@ -348,7 +334,7 @@ class _Message:
         self.awaited -= len(masked)
         turn = len(masked) % 4
         self._key = self._key[turn:] + self._key[:turn]
-        if self._is_text and not self.is_whole():
+        if self.is_text and not self.is_whole():
             # Refuse input that cannot become valid UTF-8. Each byte is decoded once, except those of a split character.
             unchecked = self._content[self._checked :]
             try:
@@ -364,7 +350,7 @@ class _Message:
         return self._is_final and not self.awaited
 
     def received(self) -> str | bytes:
-        return _utf8(self._content) if self._is_text else bytes(self._content)
+        return _utf8(self._content) if self.is_text else bytes(self._content)
 
 
 class _FrameError(Exception):

@@ -73,36 +73,31 @@ class SocketHandoff:
                 loop.remove_reader(listener)
                 loop.call_later(ACCEPT_RETRY_SECONDS, self._watch, listener, adopt, spawn)
                 return
-            IncomingSocket(sender, adopt, spawn)
+            receive_socket(sender, adopt, spawn)
 
 
-class IncomingSocket:
-    """A socket in transfer: the descriptor, then the bytes that were read from it, until the sender closes."""
+def receive_socket(sender: socket.socket, adopt: Adopt, spawn: Callable[[Any], object]) -> None:
+    """Receive the descriptor, then the bytes that were read from it, until the sender closes; then let `adopt` serve the socket."""
+    received: list[socket.socket] = []
+    buffer = bytearray()
 
-    def __init__(self, sender: socket.socket, adopt: Adopt, spawn: Callable[[Any], object]) -> None:
-        self._sender = sender
-        self._adopt = adopt
-        self._spawn = spawn
-        self._socket: socket.socket | None = None
-        self._data = bytearray()
-        sender.settimeout(0)
-        asyncio.get_running_loop().add_reader(sender, self._on_readable)
-
-    def _on_readable(self) -> None:
+    def read() -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._sender, CHUNK_BYTES, 1)
+            data, descriptors, _, _ = socket.recv_fds(sender, CHUNK_BYTES, 1)
         except BlockingIOError:
             return
         except OSError:
             data, descriptors = b"", []
-        if descriptors:
-            self._socket = socket.socket(fileno=descriptors[0])
-        self._data += data
+        received.extend(socket.socket(fileno=descriptor) for descriptor in descriptors)
+        buffer.extend(data)
         if not data:
-            asyncio.get_running_loop().remove_reader(self._sender)
-            self._sender.close()
-            if self._socket is not None:
-                self._spawn(self._adopt(self._socket, bytes(self._data)))
+            asyncio.get_running_loop().remove_reader(sender)
+            sender.close()
+            if received:
+                spawn(adopt(received[-1], bytes(buffer)))
+
+    sender.settimeout(0)
+    asyncio.get_running_loop().add_reader(sender, read)
 
 
 async def hand_off(socket_path: Path, scope: Scope, body: bytes) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from weakref import ref
 
 import httptools
+from msgspec import Struct, field
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -133,18 +134,17 @@ class Stage(Enum):
     REFUSED = auto()  # nothing more is parsed
 
 
-class Turns:
+class Turns(Struct, eq=False):
     """Lets callers take turns: a few requests begin in each iteration of the event loop. One that has begun holds only its body.
     A caller is the owner of accepted credentials; the recipients and authors of a tenant share its turn and take turns in it.
     Without accepted credentials it is an address, so that many wrong tokens share one turn."""
 
-    def __init__(self) -> None:
-        # By turn and by caller in it, the next one first.
-        self._waiting: dict[str, dict[str | None, deque[asyncio.Future[None]]]] = {}
-        self._begun = 0
-        # Turn, caller and requests that begin at once, by hash of credentials, those that were used last at the end.
-        self._known: dict[int, tuple[str, str | None, int]] = {}
-        self.held: Counter[str] = Counter()  # bytes of bodies by turn
+    # By turn and by caller in it, the next one first.
+    _waiting: dict[str, dict[str | None, deque[asyncio.Future[None]]]] = {}
+    _begun: int = 0
+    # Turn, caller and requests that begin at once, by hash of credentials, those that were used last at the end.
+    _known: dict[int, tuple[str, str | None, int]] = {}
+    held: Counter[str] = field(default_factory=Counter)  # bytes of bodies by turn
 
     async def wait(self, credentials: bytes | None, address: str) -> str:
         """Wait until a request with these credentials, unverified, may begin; return the name of its turn."""

@@ -22,8 +22,7 @@ from bellcast.live.cluster.members import Members, MembersEvent
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
-from bellcast.live.hub.dispatch import Dispatcher, WriteLog
+from bellcast.live.hub.dispatch import Dispatcher, HubCallbacks, HubObserver, WriteLog
 from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker
 from bellcast.live.hub.subscriptions import ADDRESS, Subscriptions, address_stream
 from bellcast.live.types import MEMBERS, GroupAnswer, GroupUpdate, Holdings, HoldingsRequest, Typing
@@ -103,7 +102,6 @@ class Hub:
         self._streams: dict[Stream, set[Connection]] = {}
         self.find = self._by_id.get  # a connection by its id
         self.groups = Groups(broker, steady, self.members, self.count_here, self.members_here, self.apply_peer)
-        self.groups.known.append(self._on_group_known)
         self.guardians = Guardians(steady, self.members)
         self.observers: list[HubObserver] = []  # of the dialects; shared with the parts
         self.history_holds = HistoryHolds(self._streams)
@@ -250,12 +248,7 @@ class Hub:
         if change and not stream.startswith(ADDRESS):
             here = self.subscriptions.count(stream)
             for observer in self.observers:
-                if observer.has_count_receivers:
-                    observer.subscription_count_changed(stream, here, change, is_here=False)
-
-    def _on_group_known(self, stream: Stream) -> None:
-        for observer in self.observers:
-            observer.group_known(stream)
+                observer.subscription_count_changed(stream, here, change, is_here=False)
 
     def mark_suspect(self, streams: Collection[Stream]) -> None:
         """Ask the other nodes about streams that may have missed messages."""
@@ -273,7 +266,7 @@ async def drain(hub: Hub, clock: Clock, window: float, ends: Mapping[Connection,
     span = window * min(1.0, len(connections) / MIN_BATCH_CONNECTIONS)
     for step in range(STEPS):
         for connection in connections[step::STEPS]:
-            hub.end(connection, ends[connection].with_delay(random.randint(100, 100 + int(span * 1000))))
+            hub.end(connection, replace(ends[connection], after=random.randint(100, 100 + int(span * 1000))))
         if span and step < STEPS - 1:
             await clock.sleep(span / STEPS)
 
@@ -295,9 +288,6 @@ class HeartbeatWheel:
         # Ids: a closed connection would stay in memory for an interval, with an incomplete message of up to 1 MB.
         self._wheel: list[list[str]] = [[] for _ in range(TICKS_PER_INTERVAL + 1)]
         self._expiries: dict[int, list[str]] = {}  # by tick: renewed sessions that end before their next check
-
-    def _ticks(self, seconds: float) -> int:
-        return max(1, round(seconds / self._tick))
 
     async def run(self, hub: Hub) -> None:
         while True:
@@ -349,7 +339,7 @@ class HeartbeatWheel:
         if limit is None:
             return TICKS_PER_INTERVAL, TICKS_PER_INTERVAL
         silence, timeout = limit()
-        return self._ticks(silence), self._ticks(timeout)
+        return max(1, round(silence / self._tick)), max(1, round(timeout / self._tick))
 
     def _check(self, connection: Connection, now: int) -> None:
         if self._end_if_expired(connection, now):

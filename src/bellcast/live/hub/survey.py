@@ -184,20 +184,18 @@ class ConnectionSurvey(Struct, eq=False):
                 if not survey.waiting:
                     survey.complete.set()
         elif event.node != self.hub.members.id:
-            self.spawn(self.broker.publish(self._reply(event)))
-
-    def _reply(self, request: SurveyRequest) -> SurveyReply:
-        node, wanted = self.hub.members.id, request.wanted
-        reply = partial(SurveyReply, request.node, node, request.question)
-        if request.notification is not None:
-            writes = self.hub.writes.find(node, request.tenant or "", request.notification, wanted.recipient)
-            return reply(writes=writes)
-        if request.topics:
-            return reply(topics=tuple(self._local_topics(request.tenant)))
-        if request.reports:
-            return reply(reports=self.hub.members.reports)
-        entries, counts = self._local_page(request.tenant, request.before, request.limit, wanted)
-        return reply(tuple(entries), tuple(counts))
+            node, reply = self.hub.members.id, partial(SurveyReply, event.node, self.hub.members.id, event.question)
+            if event.notification is not None:
+                writes = self.hub.writes.find(node, event.tenant or "", event.notification, event.wanted.recipient)
+                answer = reply(writes=writes)
+            elif event.topics:
+                answer = reply(topics=tuple(self._local_topics(event.tenant)))
+            elif event.reports:
+                answer = reply(reports=self.hub.members.reports)
+            else:
+                entries, counts = self._local_page(event.tenant, event.before, event.limit, event.wanted)
+                answer = reply(tuple(entries), tuple(counts))
+            self.spawn(self.broker.publish(answer))
 
     async def nodes(self) -> list[LiveNode]:
         """Return the live nodes by id, as they have last reported themselves to the keeper."""
@@ -288,7 +286,7 @@ class ConnectionSurvey(Struct, eq=False):
             recipient=connection.principal.recipient,
             protocol=connection.dialect.protocol,
             transport=connection.dialect.transport,
-            topics=self.hub.subscriptions.topics(connection),
+            topics=tuple(connection.grants or ()),
             address=connection.address,
             origin=connection.origin,
             connected_at=connection.connected_at,

@@ -175,7 +175,10 @@ class DisconnectCalls:
         self._calls: set[asyncio.Task[None]] = set()
         self._for_dead_nodes = asyncio.Semaphore(MAX_CALLS_FOR_DEAD_NODES)
         self._reported: set[str] = set()  # ended for the app, because this node was regarded as dead
-        hub.guardians.holders[HELD] = Holder(self._end, self._on_reported)
+        hub.guardians.holders[HELD] = Holder(
+            lambda name, record: self._start(name, msgspec.msgpack.decode(record), self._for_dead_nodes),
+            self._on_reported,
+        )
 
     def connected(self, connection: Connection) -> None:
         """Let a guardian call the handler if this node dies. Called again when the recipient changes."""
@@ -199,18 +202,19 @@ class DisconnectCalls:
         # Not registered: effects on the connection have no receiver
         connection = Connection(id, WEBSOCKET, principal, self._hub, int(connected_at), None)
         context = NativeCallContext(self._live.engines, self._hub, connection)
-        call = self._call(name, calls.Call(context, calls.DISCONNECT, connection=id, **ended), slot)
-        task = asyncio.get_running_loop().create_task(call)
+        call = Call(context, calls.DISCONNECT, connection=id, **ended)
+
+        async def dispatch() -> None:
+            async with slot:
+                try:
+                    await self._live.app.dispatch(call)
+                except (BellcastError, calls.Refused) as failure:
+                    log.warning("disconnect_handler_failed", reason=str(failure))
+            self._hub.guardians.release(HELD, name)
+
+        task = asyncio.get_running_loop().create_task(dispatch())
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
-
-    async def _call(self, name: str, call: Call, slot: contextlib.AbstractAsyncContextManager[None]) -> None:
-        async with slot:
-            try:
-                await self._live.app.dispatch(call)
-            except (BellcastError, calls.Refused) as failure:
-                log.warning("disconnect_handler_failed", reason=str(failure))
-        self._hub.guardians.release(HELD, name)
 
     async def close(self) -> None:
         if self._calls:
@@ -219,9 +223,6 @@ class DisconnectCalls:
                 call.cancel()
 
     # --- guardians
-
-    def _end(self, name: str, record: bytes) -> None:
-        self._start(name, msgspec.msgpack.decode(record, type=dict[str, Any]), self._for_dead_nodes)
 
     def _on_reported(self, name: str) -> None:
         connection = self._hub.find(name.partition(" ")[0])

@@ -1,11 +1,10 @@
 """Client commands over a WebSocket, executed in order per connection. The reply to each is an `ack` or `error`."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
-from msgspec import Struct
 
 from bellcast.auth import permissions
 from bellcast.inbox import inboxes
@@ -17,7 +16,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.live import resume
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.dialect import Payload
-from bellcast.live.connection.inbound_queue import TOPICS_PER_MESSAGE, InboundQueue
+from bellcast.live.http.websockets import TOPICS_PER_MESSAGE, InboundQueue
 from bellcast.live.hub import subscriptions
 from bellcast.live.native import app_callbacks, protocol
 from bellcast.live.types import TopicRefused, Typing
@@ -38,16 +37,6 @@ class Commands:
         self._queue = InboundQueue(
             self._respond, live.spawn, limits.frame, limits.frames_per_second, survives_disconnect=True
         )
-        self._command_table: dict[type[Struct], Callable[[Connection, Any], Awaitable[Payload]]] = {
-            protocol.SubscribeCommand: self._subscribe,
-            protocol.UnsubscribeCommand: self._unsubscribe,
-            protocol.PublishCommand: self._publish,
-            protocol.TypingCommand: self._typing,
-            protocol.CallCommand: self._call,
-            protocol.AuthCommand: self._auth,
-            protocol.PingCommand: self._ping,
-            **dict.fromkeys(protocol.MARKS, self._mark),
-        }
 
     def receive(self, connection: Connection, message: str | bytes) -> None:
         if isinstance(message, bytes):
@@ -71,9 +60,41 @@ class Commands:
 
     async def perform(self, connection: Connection, command: protocol.ClientCommand) -> Payload:
         """Execute a command and return its ack; raises BellcastError if it is refused."""
-        return await self._command_table[type(command)](connection, command)
-
-    # --- one method per command
+        match command:
+            case protocol.PingCommand(ref=ref):
+                return protocol.pong(ref)
+            case protocol.SubscribeCommand():
+                return await self._subscribe(connection, command)
+            case protocol.UnsubscribeCommand(topics=topics):
+                await self._queue.pace(connection, len(topics) // TOPICS_PER_MESSAGE)
+                self._live.hub.subscriptions.unfollow(connection, topics)
+                return protocol.ack(command.ref, topics=topics, refused=[])
+            case protocol.PublishCommand():
+                return await self._publish(connection, command)
+            case protocol.TypingCommand(topic=topic, on=on):
+                tenant, recipient = connection.principal.tenant, connection.principal.recipient
+                if recipient is None or topic not in (connection.grants or ()):
+                    raise Forbidden("Typing is shown only on topics that this connection follows: subscribe first.")
+                event = Typing(tenant=tenant, topic=topic, recipient=recipient, on=on, sender=connection.id)
+                await self._live.engines.broker.publish(event)
+                return protocol.ack(command.ref)
+            case protocol.CallCommand(name=name):
+                validation.check_event(name, None, self.limits)
+                data = await app_callbacks.call(self._live, connection, name, command.data)
+                return protocol.ack(command.ref, data=data)
+            case protocol.AuthCommand(token=token):
+                return await self._auth(connection, command.ref, token)
+            case protocol.MarkCommand(of=of):
+                if connection.principal.recipient is None:
+                    raise Forbidden("An anonymous connection has no inbox: connect with a session token.")
+                if of is not None and not command.all:
+                    raise Invalid.of("of", 'may only be given with "all": true')
+                chosen = inboxes.parse_selection(command.ids, everything=command.all, limits=self.limits)
+                marking = inboxes.marking_of(protocol.MARKS[type(command)], chosen, of)
+                marked = await inboxes.mark(self._live.engines, connection.principal.tenant, connection.inbox, marking)
+                state = marked.state
+                return protocol.ack(command.ref, changed=marked.changed, unread=state.unread, unseen=state.unseen)
+        raise TypeError(type(command))
 
     async def _subscribe(self, connection: Connection, command: protocol.SubscribeCommand) -> Payload:
         await self._queue.pace(connection, len(command.topics) // TOPICS_PER_MESSAGE)
@@ -130,11 +151,6 @@ class Commands:
         presence = self._live.hub.presence
         return {topic: presence.members(principal.tenant, topic) for topic in topics if presence.tracks(topic)}
 
-    async def _unsubscribe(self, connection: Connection, command: protocol.UnsubscribeCommand) -> Payload:
-        await self._queue.pace(connection, len(command.topics) // TOPICS_PER_MESSAGE)
-        self._live.hub.subscriptions.unfollow(connection, command.topics)
-        return protocol.ack(command.ref, topics=command.topics, refused=[])
-
     async def _publish(self, connection: Connection, command: protocol.PublishCommand) -> Payload:
         principal = connection.principal
         validation.check(validation.topic("topic", command.topic, self.limits))
@@ -154,39 +170,8 @@ class Commands:
         await publishing.deliver(self._live.engines, published)
         return protocol.ack(command.ref, **({} if published.id is None else {"id": published.id}))
 
-    async def _typing(self, connection: Connection, command: protocol.TypingCommand) -> Payload:
-        principal = connection.principal
-        if principal.recipient is None or command.topic not in self._live.hub.subscriptions.topics(connection):
-            raise Forbidden("Typing is shown only on topics that this connection follows: subscribe first.")
-        event = Typing(
-            tenant=principal.tenant,
-            topic=command.topic,
-            recipient=principal.recipient,
-            on=command.on,
-            sender=connection.id,
-        )
-        await self._live.engines.broker.publish(event)
-        return protocol.ack(command.ref)
-
-    async def _mark(self, connection: Connection, command: protocol.MarkCommand) -> Payload:
-        if connection.principal.recipient is None:
-            raise Forbidden("An anonymous connection has no inbox: connect with a session token.")
-        if command.of is not None and not command.all:
-            raise Invalid.of("of", 'may only be given with "all": true')
-        chosen = inboxes.parse_selection(command.ids, everything=command.all, limits=self.limits)
-        marking = inboxes.marking_of(protocol.MARKS[type(command)], chosen, command.of)
-        marked = await inboxes.mark(self._live.engines, connection.principal.tenant, connection.inbox, marking)
-        state = marked.state
-        return protocol.ack(command.ref, changed=marked.changed, unread=state.unread, unseen=state.unseen)
-
-    async def _call(self, connection: Connection, command: protocol.CallCommand) -> Payload:
-        validation.check_event(command.name, None, self.limits)
-        return protocol.ack(
-            command.ref, data=await app_callbacks.call(self._live, connection, command.name, command.data)
-        )
-
-    async def _auth(self, connection: Connection, command: protocol.AuthCommand) -> Payload:
-        fresh = await self._live.authenticator.session(command.token)
+    async def _auth(self, connection: Connection, ref: Any, token: str) -> Payload:
+        fresh = await self._live.authenticator.session(token)
         fresh = fresh.with_name((await inboxes.reopen(self._live.engines, fresh, None)).inbox.name)
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
@@ -195,10 +180,7 @@ class Commands:
             )
         await self._live.hub.subscriptions.reauthorize(connection, fresh, self._live.engines.db, self._live.config)
         ends = None if fresh.expires_at is None else times.to_rfc3339(fresh.expires_at)
-        return protocol.ack(command.ref, expires_at=ends)
-
-    async def _ping(self, connection: Connection, command: protocol.PingCommand) -> Payload:
-        return protocol.pong(command.ref)
+        return protocol.ack(ref, expires_at=ends)
 
 
 def _check_not_followed(command: protocol.SubscribeCommand, followed: Collection[str]) -> None:

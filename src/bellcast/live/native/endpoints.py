@@ -37,6 +37,22 @@ from bellcast.live.wiring import LiveContext, WiredDialect
 
 NOTHING: subscriptions.Authorized = ({}, ())
 
+STREAM_PATH, WEBSOCKET_PATH = "/v1/stream", "/v1/ws"
+# Delay before browsers reconnect an event stream, randomized to avoid a reconnect storm after a server failure.
+RETRY_MS = (1_500, 4_500)
+
+
+class SseConnection(Connection):
+    """An event stream on a raw socket: chunked for HTTP/1.1; for HTTP/1.0, closing the connection ends the body. Received data is
+    ignored, because it is one-way."""
+
+    __slots__ = ()
+
+    def send_close(self, end: CloseReason) -> None:
+        last = framing.LAST_CHUNK if self.dialect is protocol.SSE_CHUNKED else b""
+        self.write(self.closing_frame(end) + last)
+        self.transport.close()
+
 
 class OpenedInbox(Struct, frozen=True):
     """An admitted connection's inbox and its resume position."""
@@ -175,59 +191,36 @@ class NativeHandshake:
         frame = connection.dialect.encode_frame(Payload("ready", fields))
         connection.write_tracked(frame if is_followed else connection.marked(frame))
 
-
-STREAM_PATH, WEBSOCKET_PATH = "/v1/stream", "/v1/ws"
-# Delay before browsers reconnect an event stream, randomized to avoid a reconnect storm after a server failure.
-RETRY_MS = (1_500, 4_500)
-
-
-class SseConnection(Connection):
-    """An event stream on a raw socket: chunked for HTTP/1.1; for HTTP/1.0, closing the connection ends the body."""
-
-    __slots__ = ()
-
-    def data_received(self, data: bytes) -> None:
-        """Ignore received data: an event stream is one-way."""
-
-    def send_close(self, end: CloseReason) -> None:
-        last = framing.LAST_CHUNK if self.dialect is protocol.SSE_CHUNKED else b""
-        self.write(self.closing_frame(end) + last)
-        self.transport.close()
-
-
-class StreamEndpoint(Struct, eq=False):
-    live: LiveContext
-    handshake: NativeHandshake
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request for an event stream."""
         request = asgi.read_handshake(scope)
         if request.method == "OPTIONS":
-            allowed = self.live.config.access.origins
+            allowed = self._live.config.access.origins
             await asgi.respond(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
             return
         try:
             if request.method != "GET":
                 raise MethodNotAllowed("Open an event stream with GET.")
-            self.live.admission.check_address(request.address)
-            principal = await self.live.authenticator.recipient(request, "stream")
+            self._live.admission.check_address(request.address)
+            principal = await self._live.authenticator.recipient(request, "stream")
             dialect = protocol.SSE_PLAIN if request.http_version == "1.0" else protocol.SSE_CHUNKED
-            connection = self.live.admission.create_connection(
+            connection = self._live.admission.create_connection(
                 SseConnection, dialect, principal, request.address, request.header(b"origin")
             )
         except BellcastError as error:
-            await _respond_error(error, request.cors_headers(self.live.config.access.origins, error.status), send)
+            await _respond_error(error, request.cors_headers(self._live.config.access.origins, error.status), send)
             return
-        opened = await guarded_start(connection, self.handshake.open_inbox(connection, request), lambda error: error)
+        opened = await guarded_start(connection, self.open_inbox(connection, request), lambda error: error)
         if isinstance(opened, BellcastError):
-            await _respond_error(opened, request.cors_headers(self.live.config.access.origins, opened.status), send)
+            await _respond_error(opened, request.cors_headers(self._live.config.access.origins, opened.status), send)
         elif (taken := asgi.take_over(scope, connection)) is not None:
-            connection.attach(taken[0], self.live.config.limits.unsent)
+            connection.attach(taken[0], self._live.config.limits.unsent)
             head = framing.sse_head(
-                request.http_version, request.cors_headers(self.live.config.access.origins), request.id_line
+                request.http_version, request.cors_headers(self._live.config.access.origins), request.id_line
             )
             retry = framing.sse_retry(int(random.uniform(*RETRY_MS)))
             connection.write(head + (framing.chunk(retry) if dialect is protocol.SSE_CHUNKED else retry))
-            start = self.handshake.send_ready(connection, opened, request)
+            start = self.send_ready(connection, opened, request)
             await guarded_start(connection, start, partial(close_refused, connection))
 
 
@@ -237,7 +230,7 @@ def wire(live: LiveContext) -> WiredDialect:
     disconnects = DisconnectCalls(live)
     return WiredDialect(
         paths={
-            STREAM_PATH: StreamEndpoint(live, handshake),
+            STREAM_PATH: handshake.serve_stream,
             WEBSOCKET_PATH: WebSocketEndpoint(live.config, live.admission, handshake),
         },
         stream_paths=frozenset((STREAM_PATH,)),

@@ -57,18 +57,6 @@ class NativeDialect(Struct, frozen=True, eq=False):
         return self.encode_frame(frame)
 
 
-def _sse_event(frame: Payload) -> bytes:
-    return framing.sse_event(frame.name, _encode(frame.fields))
-
-
-def _websocket_frame(frame: Payload) -> bytes:
-    return websocket.text_frame(_encode({"type": frame.name, **frame.fields}))
-
-
-def _sse_chunk(frame: Payload) -> bytes:
-    return framing.chunk(framing.sse_event(frame.name, _encode(frame.fields)))
-
-
 class IdMark(Struct, frozen=True):
     """The SSE id before an event. `frame` frames a part of the response body."""
 
@@ -84,9 +72,16 @@ class IdMark(Struct, frozen=True):
         return None, self.frame(b"~%b\n" % event_id.encode()) + data
 
 
-SSE_CHUNKED = NativeDialect("sse", _sse_chunk, mark=IdMark(framing.chunk))
-SSE_PLAIN = NativeDialect("sse", _sse_event, mark=IdMark(bytes))  # HTTP/1.0, or another ASGI server
-WEBSOCKET = NativeDialect("websocket", _websocket_frame)
+SSE_CHUNKED = NativeDialect(
+    "sse",
+    lambda frame: framing.chunk(framing.sse_event(frame.name, _encode(frame.fields))),
+    mark=IdMark(framing.chunk),
+)
+# HTTP/1.0, or another ASGI server
+SSE_PLAIN = NativeDialect("sse", lambda frame: framing.sse_event(frame.name, _encode(frame.fields)), mark=IdMark(bytes))
+WEBSOCKET = NativeDialect(
+    "websocket", lambda frame: websocket.text_frame(_encode({"type": frame.name, **frame.fields}))
+)
 
 
 def live_event(event: LiveEvent, *, is_rewound: bool = False) -> Payload:

@@ -128,7 +128,7 @@ class PusherChannels:
             return
         for problem in validation.topic("channel", channel, self._live.config.limits):
             raise SubscriptionRefused("InvalidName", f"A channel's name {problem.message}.", 400)
-        followed = self._live.hub.subscriptions.topics(connection)
+        followed = connection.grants or {}
         if channel in followed:
             raise BadRequest(f"This connection already follows {channel}.")
         limit = self._live.config.limits.topics_per_connection

@@ -21,10 +21,9 @@ from bellcast.live.cluster.guardians import Holder
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Connection, OnReady
 from bellcast.live.connection.dialect import Dialect, payload_of
-from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.http import asgi
 from bellcast.live.http.asgi import HandshakeRequest
-from bellcast.live.http.websockets import WebSocketEndpoint
+from bellcast.live.http.websockets import InboundQueue, WebSocketEndpoint
 from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.apps import ConnectedApps, PusherApp, PusherAppDirectory
@@ -123,7 +122,7 @@ class PusherHandshake:
         connection = self._live.hub.find(id)
         if connection is None or connection.principal.recipient is not None:
             return
-        if not any(map(is_private, self._live.hub.subscriptions.topics(connection))):
+        if not any(map(is_private, connection.grants or ())):
             self._live.hub.end(connection, protocol.UNAUTHORIZED)
 
     # --- client commands
@@ -185,6 +184,7 @@ class PusherObserver(Struct, eq=False):
 
     def __post_init__(self) -> None:
         self.hub.guardians.holders[HELD] = Holder(self._end_held, self._begin_again)
+        self.hub.groups.known.append(self._on_group_known)
 
     # --- subscribers
 
@@ -277,7 +277,7 @@ class PusherObserver(Struct, eq=False):
         else:
             self.webhooks.ended(stream.split(SEPARATOR, 2)[2], member)
 
-    def group_known(self, stream: Stream) -> None:
+    def _on_group_known(self, stream: Stream) -> None:
         for member in self._unreported.pop(stream, ()):
             self._report_begin(stream, member)
 

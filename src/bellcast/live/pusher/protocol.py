@@ -356,6 +356,10 @@ class PusherDialect(Struct, frozen=True, eq=False):
 
 
 # The pong to a ping repeats its payload, and confirms that everything sent before has arrived.
-WEBSOCKET = PusherDialect(websocket.PING, lambda revision: websocket.ping_frame(b"%d" % revision), numbers_pings=True)
+WEBSOCKET = PusherDialect(
+    websocket.PING,
+    lambda revision: websocket.control_frame(websocket.PING_OPCODE, b"%d" % revision),
+    numbers_pings=True,
+)
 # For a WebSocket of another ASGI server, which sends pings itself.
 WITHOUT_PINGS = PusherDialect(websocket.text_frame(PONG), lambda _: websocket.text_frame(PING), numbers_pings=False)

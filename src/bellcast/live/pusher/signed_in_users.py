@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.inbox.types.inboxes import Position
 from bellcast.kernel import validation
@@ -225,7 +226,7 @@ class PusherUsers:
 
 def _refused(message: str) -> CloseReason:
     # The text may quote data of the user, which must not appear in the log and in lists of connections.
-    return protocol.BAD_SIGNIN.with_message(message)
+    return replace(protocol.BAD_SIGNIN, message=message)
 
 
 def _digest(text: str) -> bytes:

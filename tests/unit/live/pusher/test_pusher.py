@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bellcast.inbox.types.inboxes import InboxBulkChanged, InboxState, NotificationDeleted
 from bellcast.kernel.errors import BadRequest
@@ -142,16 +143,16 @@ def test_presence_snapshot_has_the_documented_form() -> None:
     ("end", "code"),
     [
         (close_reasons.NO_PONG, 4201),
-        (close_reasons.RESTARTING.with_delay(100), 4200),
+        (replace(close_reasons.RESTARTING, after=100), 4200),
         (close_reasons.EXPIRED, 4200),
         (close_reasons.REVOKED, 4009),
         (close_reasons.UNAUTHENTICATED, 4009),
         (close_reasons.FORBIDDEN, 4009),
         (close_reasons.BAD_REQUEST, 4009),
-        (close_reasons.TOO_MANY.with_delay(1), 4100),
+        (replace(close_reasons.TOO_MANY, after=1), 4100),
         (close_reasons.TOO_FAST, 4100),
         (close_reasons.TOO_SLOW, 4100),
-        (close_reasons.UNAVAILABLE.with_delay(1), 4100),
+        (replace(close_reasons.UNAVAILABLE, after=1), 4100),
         (close_reasons.TOO_LARGE, 1009),
         (CloseReason(1002, "a broken frame", reconnect=False), 1002),
         (CloseReason(1007, "not UTF-8", reconnect=False), 1007),

@@ -11,7 +11,7 @@ from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
-from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.hub.dispatch import HubCallbacks
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.channels import PusherChannels
@@ -131,7 +131,7 @@ async def test_app_under_test_neither_signs_in_users_nor_subscribes_to_other_cha
         auth = signatures.sign(PROJECT, signatures.channel_string("1.1", channel))
         await channels.subscribe(connection, protocol.PusherSubscribe(channel, auth))
     assert [one["event"] for one in connection.fake.frames] == ["pusher:subscription_error", "pusher:error"] * 3
-    assert not hub.subscriptions.topics(connection)
+    assert not connection.grants
     auth = signatures.sign(PROJECT, signatures.user_string("1.1", USER_DATA))
     await users.sign_in(connection, protocol.Signin(auth, USER_DATA))
     assert (connection.phase, connection.principal.recipient) == (Phase.CLOSED, None)
