@@ -197,7 +197,7 @@ async def test_namespaces_that_were_left_count_while_their_handlers_run() -> Non
     for connection in connections:
         leave(connection)
     app = SimpleNamespace(has_namespace=lambda _: True)
-    layer = SocketIOLayer(SocketIOConfig(), cast(Any, None), cast(Any, SimpleNamespace(app=app)), cast(Any, None))
+    layer = SocketIOLayer(SocketIOConfig(), cast(Any, SimpleNamespace(app=app)), cast(Any, None))
     layer.on_message(session, "0/another,")
     assert [b"too_many" in head for head in sent] == [True]
     await slow.step(MAX_NAMESPACES)
@@ -207,21 +207,19 @@ async def test_namespaces_that_were_left_count_while_their_handlers_run() -> Non
 async def test_credentials_of_namespaces_that_are_joining_count() -> None:
     transport, permits = FakeTransport(), asyncio.Semaphore(0)
     session = new_session(transport)
-    app = SimpleNamespace(has_namespace=lambda _: True)
 
     async def wait(connection: NamespaceConnection, auth: Any) -> None:
         await permits.acquire()
         session.app_state.connections[connection.namespace] = connection
 
-    handshake = SimpleNamespace(
+    namespaces = SimpleNamespace(
+        app=SimpleNamespace(has_namespace=lambda _: True),
         create_connection=lambda session, name: NamespaceConnection(
             name, FRAMES, ALICE, new_hub(), 0, None, session=session, namespace=name
         ),
         join=wait,
     )
-    layer = SocketIOLayer(
-        SocketIOConfig(), cast(Any, handshake), cast(Any, SimpleNamespace(app=app)), asyncio.ensure_future
-    )
+    layer = SocketIOLayer(SocketIOConfig(), cast(Any, namespaces), asyncio.ensure_future)
     auth = '{"token":"' + "x" * 80 + '"}'
     for name in ("/1", "/2", "/3"):  # each has about 95 bytes, and the session may hold 200
         assert transport.calls == []

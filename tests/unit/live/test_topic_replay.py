@@ -34,7 +34,7 @@ from bellcast.live.native.endpoints import NativeHandshake, OpenedInbox
 from bellcast.live.socketio import SocketIOConfig, namespaces
 from bellcast.live.socketio.layer import SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.namespaces import EVERYONE, NamespaceHandshake, Pid, SocketIOCallContext
+from bellcast.live.socketio.namespaces import EVERYONE, Namespaces, Pid, SocketIOCallContext
 from bellcast.live.socketio.protocol import POLLING_BODY, PacketReader, dialect_for
 from bellcast.live.types import LiveConfig
 from tests import fake_stores
@@ -411,13 +411,12 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
         connection.inbox = connection.epoch = 1
         return SimpleNamespace(inbox=Inbox(number=1, state=state(0), oldest_revision=0), missed=changes(revision=0))
 
-    dispatcher = SimpleNamespace(
-        app=SimpleNamespace(has=lambda *_: False), context_for=lambda _: context, joined_topics=joined_topics
-    )
     server.live.project, server.live.settings = project, {"socketio": SocketIOConfig()}
     server.live.authenticator = SimpleNamespace(recipient=recipient)
     server.live.admission = SimpleNamespace(admit=admit)
-    handshake = NamespaceHandshake(server.live, cast(Any, dispatcher))
+    server.live.app = SimpleNamespace(has=lambda *_: False)
+    handshake: Any = Namespaces(server.live, cast(Any, SimpleNamespace(limits=Limits())), joined_topics)
+    handshake._context_for = lambda _: context
     pid = link_tokens.sign(project, namespaces.PURPOSE, Pid("", "alice", "/", "known", "1-0"))
     starting = asyncio.ensure_future(handshake.join(connection, {"pid": pid, "offset": f"1-0~{start}"}))
     await check_joining(server, connection, context, starting)

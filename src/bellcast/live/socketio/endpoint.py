@@ -27,7 +27,7 @@ from bellcast.live.socketio import SocketIOConfig, engine_session, protocol, tra
 from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSession, EngineSessions
 from bellcast.live.socketio.layer import SocketIOLayer
 from bellcast.live.socketio.namespace_connection import ConnectionTopics
-from bellcast.live.socketio.namespaces import EventDispatcher, NamespaceHandshake
+from bellcast.live.socketio.namespaces import Namespaces
 from bellcast.live.socketio.protocol import EngineError
 from bellcast.live.socketio.transports import EngineWebSocket, PollingTransport
 from bellcast.live.wiring import LiveContext, WiredDialect
@@ -266,8 +266,7 @@ def _read(file: Path, name: str) -> bytes | None:
 def wire(live: LiveContext) -> WiredDialect:
     """Wire the Engine.IO endpoint, the Socket.IO layer above it, and the client files."""
     settings: SocketIOConfig = live.settings["socketio"]
-    dispatcher = EventDispatcher(live, Commands(live), ConnectionTopics(live))
-    layer = SocketIOLayer(settings, NamespaceHandshake(live, dispatcher), dispatcher, live.spawn)
+    layer = SocketIOLayer(settings, Namespaces(live, Commands(live), ConnectionTopics(live)), live.spawn)
     sessions = EngineSessions(layer, settings, live.engines.clock, live.hub.callbacks)
     file = partial(serve_client_file, settings.client_file)
     return WiredDialect(

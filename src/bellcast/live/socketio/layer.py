@@ -15,7 +15,7 @@ from bellcast.live.connection.connection import Phase
 from bellcast.live.socketio import SocketIOConfig, protocol
 from bellcast.live.socketio.engine_session import CLIENT_CLOSED, UNREADABLE, EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.namespaces import EventDispatcher, NamespaceHandshake
+from bellcast.live.socketio.namespaces import Namespaces
 from bellcast.live.socketio.protocol import InvalidPacket, Packet, PacketReader
 from bellcast.live.types import Spawn
 
@@ -97,8 +97,7 @@ class SocketIOState(Struct, eq=False):
 
 class SocketIOLayer(Struct, eq=False):
     config: SocketIOConfig
-    handshake: NamespaceHandshake
-    dispatcher: EventDispatcher
+    namespaces: Namespaces
     spawn: Spawn
 
     def on_open(self, session: EngineSession) -> None:
@@ -132,7 +131,7 @@ class SocketIOLayer(Struct, eq=False):
                 case protocol.ACK:
                     connection.on_ack(packet.id, packet.data)
                 case _:
-                    self.dispatcher.receive(connection, packet, state.reader.size)
+                    self.namespaces.receive(connection, packet, state.reader.size)
         except InvalidPacket:
             session.close(UNREADABLE)
 
@@ -169,7 +168,7 @@ class SocketIOLayer(Struct, eq=False):
     ) -> None:
         if packet.namespace in connections:
             raise InvalidPacket("A CONNECT arrived for a namespace that is joined.")
-        if not self.dispatcher.app.has_namespace(packet.namespace):
+        if not self.namespaces.app.has_namespace(packet.namespace):
             _send_connect_error(session, packet.namespace, "Invalid namespace")
         elif len(connections) + len(session.app_state.leaving) >= MAX_NAMESPACES:
             _send_connect_error(session, packet.namespace, "Too many namespaces", {"code": "too_many"}, "too_many")
@@ -177,7 +176,7 @@ class SocketIOLayer(Struct, eq=False):
             _send_connect_error(session, packet.namespace, "auth must be an object: `auth: { token }`", code="invalid")
         else:
             connections[packet.namespace] = None
-            connection = self.handshake.create_connection(session, packet.namespace)
+            connection = self.namespaces.create_connection(session, packet.namespace)
             size = session.app_state.reader.size
             session.app_state.joining_bytes += size
             if session.app_state.is_full:
@@ -191,7 +190,7 @@ class SocketIOLayer(Struct, eq=False):
             # Otherwise the output for a client that joins and leaves, but reads nothing, would have no limit.
             await session.wait_drained()
             if not session.is_closed:
-                await guarded_start(connection, self.handshake.join(connection, auth), partial(_refuse, connection))
+                await guarded_start(connection, self.namespaces.join(connection, auth), partial(_refuse, connection))
         finally:
             was_full = state.is_full
             state.joining_bytes -= size

@@ -48,8 +48,6 @@ from bellcast.live.wiring import LiveContext
 
 log = structlog.get_logger(__name__)
 
-# --- events
-
 # Events that need no handler, with the field that a bare argument sets.
 BUILTIN_EVENTS = {
     "subscribe": "topics",
@@ -135,90 +133,6 @@ class SocketIOCallContext(NativeCallContext):
         asyncio.get_running_loop().call_later(CLOSE_DELAY_SECONDS, session.close_by_client, RESTART_BY_APP)
 
 
-class EventDispatcher:
-    def __init__(self, live: LiveContext, commands: Commands, joined_topics: ConnectionTopics) -> None:
-        self.app = live.app
-        self.joined_topics = joined_topics
-        self._commands = commands
-        self._engines = live.engines
-        self._hub = live.hub
-        max_payload = live.settings["socketio"].max_payload
-        queue = InboundQueue(self._respond, live.spawn, max_payload, commands.limits.frames_per_second)
-        self.receive = queue.enqueue  # a packet of a connection, with its size
-
-    def context_for(self, connection: NamespaceConnection) -> SocketIOCallContext:
-        return SocketIOCallContext(self._engines, self._hub, self.joined_topics, connection)
-
-    async def _respond(self, connection: NamespaceConnection, packet: Packet) -> None:
-        name, *args = packet.data
-        reply: Any = None
-        refusal: dict[str, Any] | None = None
-        try:
-            reply = await self._reply(connection, str(name), args, packet.attachments)
-        except calls.Refused as refused:
-            refusal = {"code": Forbidden.code, "message": refused.message}
-            if refused.data is not None:
-                refusal["data"] = refused.data
-        except BellcastError as error:
-            refusal = {"code": error.code, "message": error.detail}
-            if packet.id is None and isinstance(error, NoHandler):
-                return  # an event without a handler is ignored
-        except Exception:
-            log.exception("event_failed", name=name)
-            refusal = {"code": BellcastError.code, "message": BellcastError().detail}
-        # Acknowledge the event if the client requested it; otherwise send only errors, as an event
-        try:
-            if packet.id is None:
-                if refusal is not None:
-                    connection.emit("error", ({**refusal, "event": name},))
-            elif refusal is not None:
-                connection.acknowledge(packet.id, [{"error": refusal}])
-            else:  # no arguments for None, several for a tuple
-                several = list(reply) if isinstance(reply, tuple) else [reply]
-                connection.acknowledge(packet.id, [] if reply is None else several)
-        # Too many binary values, or values that JSON cannot represent or that are nested too deeply.
-        except (ValueError, TypeError, RecursionError) as failure:
-            log.warning("reply_encode_failed", name=packet.data[0], reason=str(failure))
-
-    async def _reply(self, connection: NamespaceConnection, name: str, args: list[Any], attachments: int) -> Any:
-        validation.check_event(name, None, self._commands.limits)
-        if self.app.has(name) and name not in (calls.CONNECT, calls.DISCONNECT):
-            context = self.context_for(connection)
-            try:
-                return await self.app.dispatch(
-                    Call(context, name, args, connection=connection.id, **caller(connection))
-                )
-            except NoHandler:
-                if name not in BUILTIN_EVENTS:
-                    raise
-            finally:
-                context.close_if_requested()
-        elif name not in BUILTIN_EVENTS:
-            raise NoHandler(f"There is no handler for {name[:100]!r}.")
-        if attachments:
-            raise Invalid(f"{name[:100]!r} accepts only JSON: send no binary values.")
-        # The argument is an object or the value of its main field
-        body, field = args[0] if args else {}, BUILTIN_EVENTS[name]
-        if not isinstance(body, dict):
-            items = [body] if field in LISTS and isinstance(body, str) else body
-            body = {field: items} if field else {}
-        try:
-            command: native.ClientCommand = msgspec.convert({**body, "type": name}, native.ANY_COMMAND)
-        except msgspec.ValidationError as problem:
-            raise Invalid.fields([field_error(problem)]) from None
-        ack = await self._commands.perform(connection, command)
-        match name:
-            case "ping":
-                connection.emit("pong", ())
-            case "subscribe":
-                await self.joined_topics.follow(connection, ack.fields["topics"], by_app=False)
-            case "unsubscribe":
-                await self.joined_topics.unfollow(connection, ack.fields["topics"])
-        return ack.fields
-
-
-# --- handshake
-
 PURPOSE = b"socketio recovery\0"
 # Several times the length of an issued id; longer ones are not decoded.
 MAX_PID_LENGTH = 2_048
@@ -275,11 +189,22 @@ CLOSED_DURING_START = "The connection was closed while it was starting."
 SESSION_REPLACED = CloseReason(1000, "replaced by a new connection of the same client", reconnect=True)
 
 
-class NamespaceHandshake:
-    def __init__(self, live: LiveContext, dispatcher: EventDispatcher) -> None:
+class Namespaces:
+    """The namespaces of all sessions: the handshake of a connection to one, then its events, in order."""
+
+    def __init__(self, live: LiveContext, commands: Commands, joined_topics: ConnectionTopics) -> None:
+        self.app = live.app
         self._live = live
-        self._socketio: SocketIOConfig = live.settings["socketio"]
-        self._dispatcher = dispatcher
+        self._settings: SocketIOConfig = live.settings["socketio"]
+        self._commands = commands
+        self._joined_topics = joined_topics
+        queue = InboundQueue(self._respond, live.spawn, self._settings.max_payload, commands.limits.frames_per_second)
+        self.receive = queue.enqueue  # a packet of a connection, with its size
+
+    def _context_for(self, connection: NamespaceConnection) -> SocketIOCallContext:
+        return SocketIOCallContext(self._live.engines, self._live.hub, self._joined_topics, connection)
+
+    # --- handshake
 
     def create_connection(self, session: EngineSession, namespace: str) -> NamespaceConnection:
         """Create the unregistered connection of a CONNECT, anonymous until `join` has authenticated it."""
@@ -305,9 +230,7 @@ class NamespaceHandshake:
         granted = await self._topics(connection, inbox)
         missed = None if opened is None else opened.missed
         if missed is not None and point is not None:
-            restored = await self._dispatcher.joined_topics.restore(
-                connection, len(granted), has_joined=point.has_joined
-            )
+            restored = await self._joined_topics.restore(connection, len(granted), has_joined=point.has_joined)
             if restored is None:
                 point = None
             else:
@@ -316,7 +239,7 @@ class NamespaceHandshake:
         if connection.session.is_closed or connection.phase is Phase.CLOSED:
             raise Unavailable(CLOSED_DURING_START)
         connection.session.app_state.add(connection)
-        connection.activate(self._live.config.limits.unsent, resumable=inbox is not None and self._socketio.recovery)
+        connection.activate(self._live.config.limits.unsent, resumable=inbox is not None and self._settings.recovery)
         self._live.hub.subscriptions.follow(connection, {**granted, **joined})
         is_complete = topics.recovered or topics.is_off  # without a history there is nothing to recover
         if pid is not None and point is not None and missed is not None and is_complete:
@@ -325,7 +248,7 @@ class NamespaceHandshake:
             await resume.send(self._live.hub, connection, topics)
             await resume.replay(self._live.engines.db, connection, missed, point.position, self._live.config.limits)
             # If the replay has closed the connection, these have no receiver
-            self._reply(connection, link_tokens.sign(self._live.project, PURPOSE, pid))
+            self._send_connect(connection, link_tokens.sign(self._live.project, PURPOSE, pid))
             state = missed.state
             exact = {"unread": state.unread, "unseen": state.unseen} if state.revision == connection.revision else {}
             self._ready(connection, tuple(granted), resumed=True, counters=exact)
@@ -341,14 +264,14 @@ class NamespaceHandshake:
         self, connection: NamespaceConnection, auth: dict[str, Any]
     ) -> tuple[SocketIOCallContext, Pid | None]:
         connection.principal, auth_error = await self._principal(connection.session, auth)
-        pid = read(self._live.project, auth.get("pid"), auth.get("offset")) if self._socketio.recovery else None
+        pid = read(self._live.project, auth.get("pid"), auth.get("offset")) if self._settings.recovery else None
         principal, new_id = connection.principal, connection.id
         if pid is not None and principal.recipient and not pid.is_of(principal, connection.namespace):
             pid = None  # the credentials name another recipient
         if pid is not None:
             connection.id = pid.sid  # keeps the id that the app has stored
-        context = self._dispatcher.context_for(connection)
-        has_handler = self._dispatcher.app.has(calls.CONNECT)
+        context = self._context_for(connection)
+        has_handler = self.app.has(calls.CONNECT)
         if has_handler and await self._call_connect(context, connection, auth):
             auth_error = None
         if auth_error is not None:
@@ -367,7 +290,7 @@ class NamespaceHandshake:
             call.handshake = msgspec.json.decode(handshake, type=calls.ConnectRequest)
         try:
             with self._live.admission.waiting_for_app(connection.session.request.address):
-                await self._dispatcher.app.dispatch(call)
+                await self.app.dispatch(call)
         except calls.Refused as refused:
             raise RejectedByApp(refused.message, data=refused.data) from None
         if context.close_reason is not None:
@@ -420,7 +343,7 @@ class NamespaceHandshake:
         self, connection: NamespaceConnection, inbox: Inbox | None, granted: dict[str, Grant], *, lost: bool
     ) -> None:
         if inbox is None:
-            self._reply(connection, None)
+            self._send_connect(connection, None)
             connection.go_live()
             return
         state = inbox.state
@@ -429,16 +352,16 @@ class NamespaceHandshake:
         start = connection.resume_position()
         recipient, namespace = principal.recipient or "", connection.namespace
         pid = Pid(principal.tenant, recipient, namespace, connection.id, start, connection.connected_at)
-        self._reply(connection, link_tokens.sign(self._live.project, PURPOSE, pid) if self._socketio.recovery else None)
+        self._send_connect(connection, link_tokens.sign(self._live.project, PURPOSE, pid) if self._settings.recovery else None)
         self._ready(
             connection, tuple(granted), resumed=False, counters={"unread": state.unread, "unseen": state.unseen}
         )
-        if lost and self._socketio.recovery:
+        if lost and self._settings.recovery:
             connection.write_tracked(connection.marked(connection.dialect.replay(InboxReset(state), state.position)))
         if not connection.is_stale:
             connection.go_live()
 
-    def _reply(self, connection: NamespaceConnection, pid: str | None) -> None:
+    def _send_connect(self, connection: NamespaceConnection, pid: str | None) -> None:
         data = {"sid": connection.id} if pid is None else {"sid": connection.id, "pid": pid}
         connection.write_tracked(connection.dialect.encode_frame(Packet(CONNECT, connection.namespace, data)))
 
@@ -458,3 +381,72 @@ class NamespaceHandshake:
         dialect_in_use = connection.dialect
         if isinstance(dialect_in_use, protocol.SocketIODialect):
             connection.write_tracked(connection.marked(dialect_in_use.marked("ready", fields)))
+
+    # --- events
+
+    async def _respond(self, connection: NamespaceConnection, packet: Packet) -> None:
+        name, *args = packet.data
+        reply: Any = None
+        refusal: dict[str, Any] | None = None
+        try:
+            reply = await self._reply(connection, str(name), args, packet.attachments)
+        except calls.Refused as refused:
+            refusal = {"code": Forbidden.code, "message": refused.message}
+            if refused.data is not None:
+                refusal["data"] = refused.data
+        except BellcastError as error:
+            refusal = {"code": error.code, "message": error.detail}
+            if packet.id is None and isinstance(error, NoHandler):
+                return  # an event without a handler is ignored
+        except Exception:
+            log.exception("event_failed", name=name)
+            refusal = {"code": BellcastError.code, "message": BellcastError().detail}
+        # Acknowledge the event if the client requested it; otherwise send only errors, as an event
+        try:
+            if packet.id is None:
+                if refusal is not None:
+                    connection.emit("error", ({**refusal, "event": name},))
+            elif refusal is not None:
+                connection.acknowledge(packet.id, [{"error": refusal}])
+            else:  # no arguments for None, several for a tuple
+                several = list(reply) if isinstance(reply, tuple) else [reply]
+                connection.acknowledge(packet.id, [] if reply is None else several)
+        # Too many binary values, or values that JSON cannot represent or that are nested too deeply.
+        except (ValueError, TypeError, RecursionError) as failure:
+            log.warning("reply_encode_failed", name=packet.data[0], reason=str(failure))
+
+    async def _reply(self, connection: NamespaceConnection, name: str, args: list[Any], attachments: int) -> Any:
+        validation.check_event(name, None, self._commands.limits)
+        if self.app.has(name) and name not in (calls.CONNECT, calls.DISCONNECT):
+            context = self._context_for(connection)
+            try:
+                return await self.app.dispatch(
+                    Call(context, name, args, connection=connection.id, **caller(connection))
+                )
+            except NoHandler:
+                if name not in BUILTIN_EVENTS:
+                    raise
+            finally:
+                context.close_if_requested()
+        elif name not in BUILTIN_EVENTS:
+            raise NoHandler(f"There is no handler for {name[:100]!r}.")
+        if attachments:
+            raise Invalid(f"{name[:100]!r} accepts only JSON: send no binary values.")
+        # The argument is an object or the value of its main field
+        body, field = args[0] if args else {}, BUILTIN_EVENTS[name]
+        if not isinstance(body, dict):
+            items = [body] if field in LISTS and isinstance(body, str) else body
+            body = {field: items} if field else {}
+        try:
+            command: native.ClientCommand = msgspec.convert({**body, "type": name}, native.ANY_COMMAND)
+        except msgspec.ValidationError as problem:
+            raise Invalid.fields([field_error(problem)]) from None
+        ack = await self._commands.perform(connection, command)
+        match name:
+            case "ping":
+                connection.emit("pong", ())
+            case "subscribe":
+                await self._joined_topics.follow(connection, ack.fields["topics"], by_app=False)
+            case "unsubscribe":
+                await self._joined_topics.unfollow(connection, ack.fields["topics"])
+        return ack.fields

@@ -27,11 +27,9 @@ class Client:
 
     def __init__(self) -> None:
         self.started: list[str] = []
-        handshake = SimpleNamespace(create_connection=self._create, join=self._start)
         app = SimpleNamespace(has_namespace=lambda namespace: namespace != "/unknown")
-        layer = SocketIOLayer(
-            SocketIOConfig(), cast(Any, handshake), cast(Any, SimpleNamespace(app=app)), asyncio.ensure_future
-        )
+        joining = SimpleNamespace(app=app, create_connection=self._create, join=self._start)
+        layer = SocketIOLayer(SocketIOConfig(), cast(Any, joining), asyncio.ensure_future)
         request = asgi.read_handshake({"scheme": "http", "path": "/", "headers": []})
         self.session = EngineSession(EngineSessions(layer, SocketIOConfig(), FakeClock(), HubCallbacks()), request)
         self.fake, self.hub = FakeTransport(), new_hub()

@@ -29,9 +29,7 @@ class Refusals:
         state = self.session.app_state = SocketIOState(PacketReader(100), 100, 45)
         state.connect_timer = cast(Any, SimpleNamespace(cancel=lambda: None))
         app = SimpleNamespace(has_namespace=lambda _: False)
-        self.layer = SocketIOLayer(
-            SocketIOConfig(), cast(Any, None), cast(Any, SimpleNamespace(app=app)), cast(Any, None)
-        )
+        self.layer = SocketIOLayer(SocketIOConfig(), cast(Any, SimpleNamespace(app=app)), cast(Any, None))
 
     @property
     def events(self) -> list[FeedEvent]:
