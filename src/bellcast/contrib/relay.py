@@ -136,9 +136,18 @@ class Relay:
         self._table.delete([row.id for row, result in zip(batch, results, strict=True) if result.error is None])
 
     def _at_once(self, row: Row, result: BulkResult) -> BulkResult:
-        """Send a row without its `send_at`, which passed while the row waited and was refused by the server; return the
-        result."""
-        if result.error is None or not _is_late(row, result.error, self._table.now()):
+        """Send a row without its `send_at` if the server refused that because it has passed, not because it is too far ahead;
+        return the result."""
+        # for example `7.send_at`, by the item's index in the request
+        if result.error is None or [one.field.split(".", 1)[-1] for one in result.error.errors] != ["send_at"]:
+            return result
+        try:
+            at = datetime.fromisoformat(str(row.payload.get("send_at")))
+        except ValueError:
+            return result
+        # A local time is less than a day from that of UTC; the limit ahead is a year.
+        is_ahead = at.replace(tzinfo=at.tzinfo or UTC) >= self._table.now() + timedelta(days=1)
+        if is_ahead or row.payload.get("timezone") == ("recipient" if at.tzinfo else None):
             return result
         fields = {name: value for name, value in row.payload.items() if name not in ("send_at", "timezone")}
         # Under another key, because the body differs, and each round begins with the original row.
@@ -301,22 +310,6 @@ def fault_of(payload: Any) -> str | None:
 def _draft(row: Row) -> dict[str, Any]:
     fields = {name: value for name, value in row.payload.items() if name != ADDRESSES}
     return {"idempotency_key": str(row.key), **fields}
-
-
-def _is_late(row: Row, error: Problem, now: datetime) -> bool:
-    """True if the server refused a readable `send_at` because it has passed, not because it is too far ahead."""
-    # for example `7.send_at`, by the item's index in the request
-    if [one.field.split(".", 1)[-1] for one in error.errors] != ["send_at"]:
-        return False
-    try:
-        at = datetime.fromisoformat(str(row.payload.get("send_at")))
-    except ValueError:
-        return False
-    timezone = row.payload.get("timezone")
-    if timezone == ("recipient" if at.tzinfo else None):
-        return False
-    # A local time is less than a day from that of UTC; the limit ahead is a year.
-    return at.replace(tzinfo=at.tzinfo or UTC) < now + timedelta(days=1)
 
 
 def _open(batch: Sequence[Row], done: Round) -> list[Row]:

@@ -149,17 +149,20 @@ class _NotificationConnection:
             headers["Last-Event-ID"] = self._position
         async with http.stream("GET", f"{conf.current().url}/v1/stream", headers=headers) as response:
             response.raise_for_status()
-            event, position = "", None
-            async for line in _lines(response):
-                name, _, value = line.partition(":")
-                value = value.removeprefix(" ")
-                if name == "event":
-                    event = value
-                elif name == "id":
-                    position = value
-                elif name == "data":
-                    yield event, json.loads(value)
-                    self._position = position or self._position
+            event, position, rest = "", None, b""
+            # The lines of httpx also end at separators within a JSON text, such as U+2028.
+            async for chunk in response.aiter_bytes():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    name, _, value = line.decode().partition(":")
+                    value = value.removeprefix(" ")
+                    if name == "event":
+                        event = value
+                    elif name == "id":
+                        position = value
+                    elif name == "data":
+                        yield event, json.loads(value)
+                        self._position = position or self._position
 
     async def _emit(self, message: Mapping[str, Any]) -> None:
         await self._send({"type": "websocket.send", "text": json.dumps(message)})
@@ -167,15 +170,6 @@ class _NotificationConnection:
 
 # The context of all connections: reading the certificates takes 18 ms.
 _tls = cache(httpx.create_ssl_context)
-
-
-async def _lines(response: httpx.Response) -> AsyncIterator[str]:
-    """Return the lines of an event stream. httpx's own also end at separators within a JSON text, such as U+2028."""
-    rest = b""
-    async for chunk in response.aiter_bytes():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line.decode()
 
 
 def _headers(scope: Scope) -> dict[str, str]:

@@ -33,10 +33,10 @@ def check_setting(app_configs: Any, **_: Any) -> list[checks.CheckMessage]:
         configuration = conf.current()
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="bellcast.E004")]
-    return [*_server(configuration), *_values(configuration), *_pages(configuration)]
+    return list(_problems(configuration))
 
 
-def _server(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
+def _problems(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
     try:
         find_credentials(configuration.values["SECRET"])
     except BellcastError as error:
@@ -60,9 +60,6 @@ def _server(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
         conf.imported("BACKEND", configuration.backend_path)
     except ImproperlyConfigured as error:
         yield checks.Error(str(error), id="bellcast.E003")
-
-
-def _values(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
     uses: list[Callable[[], object]] = [
         *(partial(configuration.callable, name) for name in conf.CALLABLES),
         *(partial(configuration.choice, name) for name in conf.CHOICES),
@@ -78,9 +75,6 @@ def _values(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
     if not (isinstance(events, bool) or (is_list and all(one in conf.SECURITY_EVENTS for one in events))):
         known = ", ".join(sorted(conf.SECURITY_EVENTS))
         yield checks.Error(f"BELLCAST['SECURITY_EVENTS'] must be True, or a list of {known}.", id="bellcast.E004")
-
-
-def _pages(configuration: conf.Configuration) -> Iterator[checks.CheckMessage]:
     url = str(configuration.values["PUBLIC_URL"] or configuration.values["URL"] or "")
     with suppress(ValueError):  # a wrong IPv6 address, which is an error of its own
         if url.startswith("http://") and urlsplit(url).hostname not in LOOPBACK:

@@ -124,10 +124,6 @@ class Configuration:
             raise ImproperlyConfigured(f"BELLCAST[{name!r}] must be one of {', '.join(CHOICES[name])}, got {value!r}.")
         return value
 
-    def call(self, name: str, *args: Any) -> Any:
-        """Call the callable of a setting."""
-        return self.callable(name)(*args)
-
     def callable(self, name: str) -> Callable[..., Any]:
         """Return the callable of a setting. Raises ImproperlyConfigured."""
         if not callable(one := imported(name, self.values[name])):

@@ -20,11 +20,11 @@ INBOX_TTL = timedelta(minutes=5)
 
 
 def recipient_of(user: Any) -> str:
-    return str(conf.current().call("RECIPIENT", user))
+    return str(conf.current().callable("RECIPIENT")(user))
 
 
 def tenant_of(user: Any) -> str | None:
-    return tenant_key(conf.current().call("TENANT", user))
+    return tenant_key(conf.current().callable("TENANT")(user))
 
 
 def load_tenants(users: Sequence[Any]) -> None:
@@ -39,7 +39,7 @@ def load_tenants(users: Sequence[Any]) -> None:
 
 
 def roles_of(user: Any) -> list[str]:
-    return [str(role) for role in conf.current().call("ROLES", user)]
+    return [str(role) for role in conf.current().callable("ROLES")(user)]
 
 
 def inbox_of(user: Any) -> InboxApi[SyncSender]:

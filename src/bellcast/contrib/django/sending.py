@@ -108,7 +108,7 @@ class NotificationService:
             one = OutgoingSend("notify", payload, _key(key, 0), _text_key(key, 0), send_at, made)
             backends.current().send([one], None)
             return made
-        users = conf.current().call("TENANT_USERS", tenant)
+        users = conf.current().callable("TENANT_USERS")(tenant)
         if callable(user_filter):
             users = [user for user in users if user_filter(user)]
         elif user_filter is not None:

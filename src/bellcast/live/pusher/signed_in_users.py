@@ -111,8 +111,10 @@ class PusherUsers:
         device = self._browsers.get(connection, b"") if user.device is None else _digest(user.device)
         signed = self._signed_in[connection] = SignedInUser(user, device, inbox.number)
         engines, limits, state = self._live.engines, self._live.config.limits, inbox.state
+        size = self._config.watchlist or len(user.watchlist)
+        watched = list(dict.fromkeys(user.watchlist[:size])) if self._config.watchlists else []
         new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN_REVISION)
-        async with self._hub.groups.observing([inbox_stream(tenant, one) for one in self._watchlist(user)]):
+        async with self._hub.groups.observing([inbox_stream(tenant, one) for one in watched]):
             connected = await self._live.survey.ids_of(state.tenant, state.recipient)
             position = await Devices(engines.db).register(new, connected, engines.clock.now())
             missed = None if position is None else await resume.changes_since(engines.db, inbox, position, limits)
@@ -121,7 +123,10 @@ class PusherUsers:
             # No await from here to the replay: events for a signed-in user must not arrive while the connection is still
             # opening.
             connection.send_frame(protocol.signed_in(user_data))
-            self._watch(connection, signed.user)
+            self._watch(connection, watched)
+            if watched and size < len(user.watchlist):
+                message = f"A watchlist holds {size} users; the rest is ignored."
+                connection.send_frame(protocol.error(message, WATCHLIST_TOO_LONG))
         connection.revision = state.revision
         if position is not None and missed is not None:
             connection.revision = position.revision
@@ -185,13 +190,9 @@ class PusherUsers:
 
     # --- watchlists
 
-    def _watchlist(self, user: protocol.User) -> list[str]:
-        """Return the users that a user watches, each once."""
-        limit = self._config.watchlist or len(user.watchlist)
-        return list(dict.fromkeys(user.watchlist[:limit])) if self._config.watchlists else []
-
-    def _watch(self, connection: Connection, user: protocol.User) -> None:
-        watched, tenant = self._watchlist(user), connection.principal.tenant
+    def _watch(self, connection: Connection, watched: list[str]) -> None:
+        """Follow the users of a watchlist, each named once."""
+        tenant = connection.principal.tenant
         if not watched or connection.phase is Phase.CLOSED:
             return
         for one in watched:
@@ -203,10 +204,6 @@ class PusherUsers:
         online = [one for one, count in counts.items() if count > 0]
         offline = [one for one, count in counts.items() if count <= 0]
         connection.send_frame(protocol.watchlist_event(online, offline))
-        limit = self._config.watchlist
-        if limit and len(user.watchlist) > limit:
-            message = f"A watchlist holds {limit} users; the rest is ignored."
-            connection.send_frame(protocol.error(message, WATCHLIST_TOO_LONG))
 
     def on_changed(self, tenant: str, user: str, *, is_online: bool) -> None:
         """Tell those who watch a user that it is online now, or offline."""

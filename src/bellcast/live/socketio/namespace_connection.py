@@ -10,7 +10,6 @@ import structlog
 from msgspec import Struct
 
 from bellcast.auth.permissions import Grant
-from bellcast.inbox.types.inboxes import Position
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
@@ -124,10 +123,6 @@ class NamespaceConnection(Connection):
 
     def acknowledge(self, id: int, args: list[Any]) -> None:
         self._send(Packet(ACK, self.namespace, args, id))
-
-    @property
-    def position(self) -> Position:
-        return Position(self.epoch, self.revision)
 
     def _send(self, packet: Packet) -> None:
         if self.phase is not Phase.CLOSED:

@@ -271,34 +271,28 @@ class Namespaces:
         if pid is not None:
             connection.id = pid.sid  # keeps the id that the app has stored
         context = self._context_for(connection)
-        has_handler = self.app.has(calls.CONNECT)
-        if has_handler and await self._call_connect(context, connection, auth):
-            auth_error = None
+        if self.app.has(calls.CONNECT):
+            args = [{name: value for name, value in auth.items() if name not in ("pid", "offset")}]
+            call = Call(context, calls.CONNECT, args, connection=connection.id, **caller(connection))
+            if handshake := connection.session.request.app_handshake:
+                call.handshake = msgspec.json.decode(handshake, type=calls.ConnectRequest)
+            try:
+                with self._live.admission.waiting_for_app(connection.session.request.address):
+                    await self.app.dispatch(call)
+            except calls.Refused as refused:
+                raise RejectedByApp(refused.message, data=refused.data) from None
+            if context.close_reason is not None:
+                context.close_if_requested()
+                raise RejectedByApp("The app closed this connection.")
+            accept(connection, call, self._live.config.limits)
+            # The credentials may have been meant for the app only: without `accept`, the client is admitted as anonymous.
+            if call.accepted is not None or self._live.config.access.anonymous:
+                auth_error = None
         if auth_error is not None:
             raise auth_error
         if pid is not None and not pid.is_of(connection.principal, connection.namespace):
             connection.id, pid = new_id, None
         return context, pid
-
-    async def _call_connect(
-        self, context: SocketIOCallContext, connection: NamespaceConnection, auth: dict[str, Any]
-    ) -> bool:
-        """Call the `connect` handler; True if its result authenticates the client. Raises RejectedByApp."""
-        args = [{name: value for name, value in auth.items() if name not in ("pid", "offset")}]
-        call = calls.Call(context, calls.CONNECT, args, connection=connection.id, **caller(connection))
-        if handshake := connection.session.request.app_handshake:
-            call.handshake = msgspec.json.decode(handshake, type=calls.ConnectRequest)
-        try:
-            with self._live.admission.waiting_for_app(connection.session.request.address):
-                await self.app.dispatch(call)
-        except calls.Refused as refused:
-            raise RejectedByApp(refused.message, data=refused.data) from None
-        if context.close_reason is not None:
-            context.close_if_requested()
-            raise RejectedByApp("The app closed this connection.")
-        accept(connection, call, self._live.config.limits)
-        # The credentials may have been meant for the app only: without `accept`, the client is admitted as anonymous.
-        return call.accepted is not None or self._live.config.access.anonymous
 
     async def _principal(self, session: EngineSession, auth: dict[str, Any]) -> tuple[Principal, BellcastError | None]:
         """Return the principal of the credentials, or an anonymous one and the error, which the app may override."""
@@ -352,7 +346,9 @@ class Namespaces:
         start = connection.resume_position()
         recipient, namespace = principal.recipient or "", connection.namespace
         pid = Pid(principal.tenant, recipient, namespace, connection.id, start, connection.connected_at)
-        self._send_connect(connection, link_tokens.sign(self._live.project, PURPOSE, pid) if self._settings.recovery else None)
+        self._send_connect(
+            connection, link_tokens.sign(self._live.project, PURPOSE, pid) if self._settings.recovery else None
+        )
         self._ready(
             connection, tuple(granted), resumed=False, counters={"unread": state.unread, "unseen": state.unseen}
         )
@@ -369,7 +365,7 @@ class Namespaces:
         self, connection: NamespaceConnection, granted: tuple[str, ...], *, resumed: bool, counters: dict[str, int]
     ) -> None:
         """Send the resume position, the client's first offset."""
-        position = connection.position.text
+        position = Position(connection.epoch, connection.revision).text
         fields = {
             "connection": connection.id,
             "recipient": connection.principal.recipient,
