@@ -11,6 +11,7 @@ from tests.browser.console import (
     DESKTOP,
     PASSWORD,
     Console,
+    act_on_row,
     choose_tenant,
     code_now,
     confirm,
@@ -572,3 +573,36 @@ def test_audit_log_is_searched_and_has_names_in_place_of_ids(open_console: Calla
     assert violations(page) == []
     owner.send("DELETE", f"/v1/keys/{key['id']}")
     owner.send("DELETE", "/v1/recipients/audited-1")
+
+
+def test_question_for_the_password_ends_when_the_history_leaves_its_page(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("POST", "/v1/keys", {"name": "left alone", "scopes": ["read"]})
+    page = open_console("/health")
+    go(page, "/keys")
+    refusal = {"code": "password_required", "detail": "Type your password again.", "status": 403}
+    page.route(
+        re.compile("/v1/keys/"),
+        lambda route: route.fulfill(status=403, json=refusal, content_type="application/problem+json"),
+    )
+    act_on_row(page, "left alone", "Revoke left alone")
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(page.get_by_role("dialog", name="Confirm it’s you")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Health", exact=True)).to_be_visible()
+    expect(page.get_by_role("dialog").filter(visible=True)).to_have_count(0)
+    assert owner.send("GET", "/v1/keys")["keys"]
+
+
+@pytest.mark.parametrize(("path", "title"), [("/webhooks", "Webhooks"), ("/recipients", "Recipients")])
+def test_form_of_a_new_object_is_shown_to_operators_who_may_create_it(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser, path: str, title: str
+) -> None:
+    page = open_console(f"{path}?new=yes")
+    expect(page.get_by_role("region", name="Opened").get_by_role("heading", name="New")).to_be_visible()
+    state = state_of_operator(owner, chromium, f"support.of.{title.lower()}", "support")
+    support = open_console(f"{path}?new=yes", state=state)
+    expect(support.get_by_role("heading", name=title, exact=True)).to_be_visible()
+    wait_loaded(support)
+    expect(support.get_by_role("region", name="Opened")).to_have_count(0)

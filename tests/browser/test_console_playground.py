@@ -177,3 +177,23 @@ def test_pane_names_the_library_that_an_installation_without_node_lacks(page: Pa
         expect(pane).to_contain_text(f"{library} could not be loaded")
         expect(pane).to_contain_text("npm ci && npm run build")
     expect(page.locator(".pane").get_by_text("connected", exact=True)).to_have_count(2)
+
+
+def test_double_click_sends_once(page: Page) -> None:
+    page.get_by_role("button", name="Connect", exact=True).click()
+    send = page.get_by_role("button", name="Send", exact=True)
+    expect(send).to_be_enabled()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    place = send.bounding_box()
+    assert place is not None
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    page.mouse.click(x, y)
+    expect(page.get_by_text("Stored as")).to_be_visible()  # the answer comes between both clicks
+    expect(send).to_be_enabled()
+    page.mouse.move(x, y)
+    page.mouse.down(click_count=2)
+    page.mouse.up(click_count=2)
+    page.get_by_role("button", name="Publish").click()
+    wait_until(lambda: any(url.endswith("/v1/events") for url in sent), lambda: "not published")
+    assert len([url for url in sent if url.endswith("/v1/notifications")]) == 1

@@ -435,3 +435,26 @@ def test_time_of_a_schedule_is_applied_when_it_is_whole(open_console: Callable[.
     expect(page.get_by_text("Next, UTC")).to_have_text(re.compile(r"17:45 · .* 17:45$"))
     page.get_by_role("button", name="YAML").click()
     expect(page.get_by_role("textbox", name="Definition as YAML")).to_have_value(re.compile(r'cron: "45 17 '))
+
+
+def test_undo_of_an_address_keeps_one_that_was_set_since(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/recipients/unreached", {})
+    sent = {"to": "unreached", "title": "Hello", "channels": ["inbox", "email"]}
+    owner.send("POST", "/v1/notifications", sent)
+    page = open_console("/recipients/unreached")
+    outcome = page.get_by_role("region", name="Outcome")
+    address = outcome.get_by_label("E-mail address")
+    undo = outcome.get_by_role("button", name="Undo")
+    expect(address).to_be_visible()
+    address.fill("first@example.com")
+    outcome.get_by_role("button", name="Set the address").click()
+    undo.click()
+    expect(address).to_be_focused()
+    assert owner.send("GET", "/v1/recipients/unreached")["email"] is None
+    address.fill("first@example.com")
+    outcome.get_by_role("button", name="Set the address").click()
+    expect(undo).to_be_visible()
+    owner.send("PATCH", "/v1/recipients/unreached", {"email": "second@example.com"})
+    undo.click()
+    expect(outcome.get_by_role("alert")).to_contain_text("changed in the meantime, to second@example.com")
+    assert owner.send("GET", "/v1/recipients/unreached")["email"] == "second@example.com"

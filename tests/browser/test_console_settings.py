@@ -1,5 +1,6 @@
 """Settings, providers and Pusher apps in the console's pages."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -304,3 +305,66 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     open_more(page)
     confirm(page.get_by_role("button", name="Delete Leads of the south"))
     expect(page.locator("h1")).to_have_text("Pusher apps")
+
+
+def test_fields_of_the_brand_that_another_tab_saved_are_kept(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/settings?find=brand")
+    footer = page.get_by_label("Closing line")
+    expect(footer).to_be_visible()
+    footer.fill("See you")
+    revision = owner.send("GET", "/v1/settings")["revision"]
+    owner.send("PATCH", "/v1/settings", {"revision": revision, "set": {"brand": '{"name":"Nora"}'}})
+    page.get_by_role("button", name="Save 1 change").click()
+    expect(page.get_by_role("alert").filter(has_text="Your changes are kept")).to_be_visible()
+    expect(page.get_by_label("Name in e-mails")).to_have_value("Nora")
+    expect(footer).to_have_value("See you")
+    page.get_by_role("button", name="Save 1 change").click()
+    expect(page.get_by_text(f"Revision {revision + 2}")).to_be_visible()
+    settings = owner.send("GET", "/v1/settings")["settings"]
+    assert json.loads(next(one["value"] for one in settings if one["name"] == "brand")) == {
+        "name": "Nora",
+        "footer": "See you",
+    }
+    owner.send("PATCH", "/v1/settings", {"revision": revision + 2, "reset": ["brand"]})
+
+
+def test_setting_that_is_typed_while_others_are_saved_stays(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/settings?find=tag")
+    expect(page.locator(".setting")).to_have_count(2)
+    other = page.get_by_label("limit_tag", exact=False).last
+
+    def type_before_it_is_saved(route: Route) -> None:
+        if route.request.method == "PATCH":
+            other.evaluate(
+                "(input) => { input.value = 70; input.dispatchEvent(new Event('input', { bubbles: true })) }"
+            )
+        route.continue_()
+
+    page.route("**/v1/settings", type_before_it_is_saved)
+    page.get_by_label("limit_tags").fill("8")
+    page.get_by_role("button", name="Save 1 change").click()
+    expect(page.get_by_label("limit_tags")).to_have_value("8")
+    expect(page.locator(".save")).to_contain_text("→ 70")
+    expect(page.locator(".save")).not_to_contain_text("8")
+    revision = owner.send("GET", "/v1/settings")["revision"]
+    owner.send("PATCH", "/v1/settings", {"revision": revision, "reset": ["limit_tags"]})
+
+
+def test_revision_is_restored_after_another_tab_saved(open_console: Callable[..., Page], owner: Console) -> None:
+    revision = owner.send("GET", "/v1/settings")["revision"]
+    for value in ("7", "8"):
+        owner.send("PATCH", "/v1/settings", {"revision": revision, "set": {"limit_tags": value}})
+        revision += 1
+    page = open_console("/settings?find=tag")
+    restore = page.get_by_role("button", name=f"Restore revision {revision - 1}", exact=True)
+    expect(restore).to_be_visible()
+    owner.send("PATCH", "/v1/settings", {"revision": revision, "set": {"limit_tags": "9"}})
+    restore.click()
+    dialog = page.get_by_role("dialog").filter(visible=True)
+    dialog.get_by_role("button", name="Restore").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("revision")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text(f"Revision {revision + 1}")).to_be_visible()
+    confirm(restore)
+    expect(page.get_by_label("limit_tags")).to_have_value("7")
+    owner.send("PATCH", "/v1/settings", {"revision": revision + 2, "reset": ["limit_tags"]})

@@ -122,3 +122,33 @@ def test_correction_of_a_notification_is_left_only_on_purpose(chromium: Browser,
     question.value.dismiss()
     expect(page.get_by_label("Title")).to_have_value("A text that took a while")
     context.close()
+
+
+def test_webhook_that_another_operator_changed_is_neither_overwritten_nor_deleted(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    path = f"/v1/webhooks/{owner.send('POST', '/v1/webhooks', {'url': 'https://app.example.com/a', 'events': ['*']})['id']}"
+    page = open_console(f"{path.removeprefix('/v1')}?focus=url")
+    url = page.get_by_role("textbox", name="URL")
+    expect(url).to_have_value("https://app.example.com/a")
+    url.fill("https://app.example.com/mine")
+    owner.send("PATCH", path, {"events": ["message.*"]})
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert").filter(has_text="Another operator has changed this")).to_be_visible()
+    assert owner.send("GET", path)["events"] == ["message.*"]
+    page.get_by_role("button", name="Take theirs").click()
+    expect(url).to_have_value("https://app.example.com/a")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".facts")).to_contain_text("message.*")
+    open_more(page)
+    page.get_by_role("button", name="Delete this webhook").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    owner.send("PATCH", path, {"events": ["run.*"]})
+    dialog.get_by_role("button", name="Delete").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Look at it, and delete it again")
+    expect(page.locator(".facts")).to_contain_text("run.*")
+    dialog.get_by_role("button", name="Cancel").click()
+    open_more(page)
+    confirm(page.get_by_role("button", name="Delete this webhook"))
+    expect(page.get_by_role("status").filter(has_text="Deleted the webhook")).to_be_visible()

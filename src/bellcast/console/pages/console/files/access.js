@@ -14,7 +14,7 @@ import { Loaded, Together, loadStyle, refresh, useLoad } from './load.js';
 import { OwnEmail } from './own-email.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
 import { Headline, More, ShownOnce, Sign, Tags } from './object-parts.js';
-import { Avatar, Card, Empty, Facts, Heading, Icon, Id, Moment, Opening, State, Tag, Time } from './parts.js';
+import { Avatar, Card, Empty, Facts, Heading, Id, Moment, Opening, State, Tag, Time } from './parts.js';
 import { Passkeys } from './passkeys.js';
 import { Password } from './sign-in.js';
 import { ALL, OWNERS } from './roles.js';
@@ -37,7 +37,6 @@ const SCOPES = {
 /** Scopes that are often chosen together: their words, and which of those that the operator may give. */
 const PRESETS = [['Send only', (all) => all.filter((one) => one === 'send')], ['Read only', (all) => all.filter((one) => ['read', 'observe'].includes(one))], ['Full', (all) => all]];
 
-const newButton = (target, text) => (page) => html`<a class="button primary" href=${withQuery(page.url(target), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> ${text}</a>`;
 
 /** What an agent's key may do by default, and for how long. */
 const AGENT = { scopes: ['agent', 'read', 'observe'], ttl: '90d' };
@@ -45,7 +44,6 @@ const TTLS = { '30d': 'after 30 days', '90d': 'after 90 days', '365d': 'after a 
 const YEAR = '365d';
 const agentButton = (page) => html`<a class="button" href=${withQuery(page.url('/keys'), { new: 'agent', tenant: shownTenant() })}>Connect an agent</a>`;
 
-const keyButtons = (page) => html`${agentButton(page)}${newButton('/keys', 'New key')(page)}`;
 const ALL_TENANTS = 'all tenants';
 /** The tenants of a key or an operator, by name. */
 const tenantsOf = ({ tenants }) => tenants?.map(tenantName).join(', ') ?? ALL_TENANTS;
@@ -61,14 +59,14 @@ const stateOfKey = (one) => (one.revoked_at ? 'revoked' : Date.parse(one.expires
 const isOver = (one) => stateOfKey(one) !== 'active';
 
 export const keys = {
-  path: '/v1/keys', rows: 'keys', readMore: readNamesOf, link: (one) => path`/keys/${one.id}`, isTall: true, filters: [findIn('API keys')], order: (one, other) => isOver(one) - isOver(other), tools: keyButtons, create: NewKey,
+  path: '/v1/keys', rows: 'keys', readMore: readNamesOf, link: (one) => path`/keys/${one.id}`, isTall: true, filters: [findIn('API keys')], order: (one, other) => isOver(one) - isOver(other), tools: agentButton, create: { form: NewKey, button: 'New key' },
   columns: [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: (state) => html`<${State} of=${state} kind=${state === 'active' ? 'ok' : 'info'} />`, width: '6rem' },
     { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<${Tags} of=${scopes} few=${2} />`, width: '14rem' },
     { name: 'Tenants', of: tenantsOf, width: '9rem' }, { name: 'Last used', kind: 'time', of: (one) => one.used_at ?? 'never used', show: (at) => (at === 'never used' ? at : html`<${Time} at=${at} />`) }, { name: 'Ends', kind: 'time', of: (one) => one.expires_at, show: (at) => html`<span class="until">until </span><${Time} at=${at} />`, width: '8rem' },
   ],
   actions: (one) => !one.revoked_at && html`<${Revoke} of=${one} />`,
-  none: { text: 'No API keys yet. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send', tools: newButton('/keys', 'New key') },
+  none: { text: 'No API keys yet. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send' },
 };
 
 const Revoke = ({ of: one }) => html`<${Confirm} isDanger label=${`Revoke ${one.name}`} word="Revoke" about=${html`Requests with this key are refused from now on. ${one.used_at ? html`It was last used <${Time} at=${one.used_at} />.` : 'It was never used.'}`} act=${async () => {
@@ -159,7 +157,7 @@ function listed(text) {
 }
 
 export const operators = {
-  path: '/v1/operators', rows: 'operators', readMore: readNamesOf, link: (one) => path`/operators/${one.id}`, isOfServer: true, isTall: true, filters: [findIn('operators'), CREATED], tools: newButton('/operators', 'New operator'), create: NewOperator,
+  path: '/v1/operators', rows: 'operators', readMore: readNamesOf, link: (one) => path`/operators/${one.id}`, isOfServer: true, isTall: true, filters: [findIn('operators'), CREATED], create: { form: NewOperator, button: 'New operator' },
   columns: (page) => [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Avatar} of=${one.name} />`, of: (one) => one.name, text: (one) => (one.name === page.me.name ? 'you' : tenantsOf(one)) }, { name: 'Role', of: (one) => one.role, width: '8rem' },
     { name: 'Sign-in', of: (one) => one, show: (one) => html`<${State} of=${secondFactorOf(one)} kind=${isSafe(one) ? 'ok' : one.role === 'owner' ? 'warn' : 'info'} />${!isSafe(one) && one.name === page.me.name && html` · <a class="set-up" href=${page.url('/account')}>Set up</a>`}`, width: '13rem' },

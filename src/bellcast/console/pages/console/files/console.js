@@ -1,7 +1,7 @@
 /**
  * The console: the session, the pages by URL, and the keyboard. It uses the documented REST API only.
  */
-import { batch, effect, html, render, signal, useEffect, useLayoutEffect, useRef } from './html.js';
+import { batch, effect, html, render, signal, useLayoutEffect, useRef } from './html.js';
 import { isBrowserUtc, zone } from './format.js';
 import { Failure, Loaded, Outdated, SKELETON_MS, focusFirst, openLoads, outdated, refresh, useEvery, useLoad } from './load.js';
 import { Palette, keepFocus, openPalette } from './palette.js';

@@ -43,7 +43,7 @@ export function Definition({ page, kind, title = ({ name, key }) => name ?? key,
   }, [page.path, page.query.get('tenant')]);
   const mayEdit = page.may(BUILDERS);
   return html`<${Opening} page=${page} of=${one}>${({ value, tag }) => html`
-    <${Heading} title=${title(value)} note=${title(value) !== value.key && html`<${Id} of=${value.key} />`}>${mayEdit && html`${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.key, listUrl(page), isOver(value) ? null : valuesOf(value))} />`}<//>`}<//>
+    <${Heading} title=${title(value)} note=${title(value) !== value.key && html`<${Id} of=${value.key} />`}>${mayEdit && html`${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.key, listUrl(page), { tag, values: isOver(value) ? null : valuesOf(value) })} />`}<//>`}<//>
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     ${headline?.(value, tag)}
     <${Facts} of=${[...facts(value), ['Tenant', value.tenant]]} />

@@ -4,7 +4,7 @@
 import { Form } from './form.js';
 import { html, render, useLayoutEffect, useRef } from './html.js';
 
-/** A modal dialog, which is open while it is rendered. `close` is called when it closes; the focus returns to where it was. */
+/** A modal dialog, which is open while it is rendered. `close` is called when it closes, as by a step in the history; the focus returns to where it was. */
 export function Dialog({ label, close, isFixed = false, class: name = 'ask', children }) {
   const place = useRef(null), isGone = useRef(false);
   useLayoutEffect(() => {
@@ -12,7 +12,10 @@ export function Dialog({ label, close, isFixed = false, class: name = 'ask', chi
     // A button in a closed menu cannot receive the focus, so the button that opens the menu does.
     for (const menu of document.querySelectorAll(':popover-open')) menu.hidePopover();
     current.showModal();
+    const leave = () => isFixed || current.close();
+    addEventListener('popstate', leave);
     return () => {
+      removeEventListener('popstate', leave);
       isGone.current = true;
       current.close();
     };
@@ -21,17 +24,15 @@ export function Dialog({ label, close, isFixed = false, class: name = 'ask', chi
 }
 
 /**
- * Ask whether to act. The dialog is beside the page, so that it stays when the menu closes in which its button is; the page's history closes it.
+ * Ask whether to act. The dialog is beside the page, so that it stays when the menu closes in which its button is.
  * @param {{label: string, word: string, act: () => any, about?: any, isDanger?: boolean}} question `label` is the question without its mark, `word` the button, `about` the consequence
  */
 export function ask({ label, word, act, about, isDanger }) {
   const place = document.body.appendChild(document.createElement('div'));
   const close = () => {
-    removeEventListener('popstate', close);
     render(null, place);
     place.remove();
   };
-  addEventListener('popstate', close);
   const send = async () => {
     await act();
     close();

@@ -7,12 +7,11 @@ import { Confirm, Dialog } from './dialogs.js';
 import { Loaded, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, MESSAGE_NAMES, SetUpProvider, inWords, outcomeOf, simulatedText, simulationOf } from './outcomes.js';
 import { More } from './object-parts.js';
-import { Card, Icon, Moment, State, Time, prose } from './parts.js';
+import { Card, Icon, Moment, Time, once, prose } from './parts.js';
 import { nameOf } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { setQuery } from './router.js';
 import { get, path, request, withQuery } from './server.js';
-import { Undoable } from './undoable.js';
 import { stepsOf } from './workflow-model.js';
 
 /** Raised when a suggestion has changed preferences, which the page may show. */
@@ -85,6 +84,20 @@ function switchOf({ rule, by, channel }, type, { muted = {}, channels = {}, type
   if (by !== 'recipient') return null;
   if (rule === 'channel') return [{ channels: { [channel]: true } }, { channels: { [channel]: channels[channel] ?? null } }];
   return rule === 'type' && type ? [{ types: { [type]: { [channel]: true } } }, { types: { [type]: { [channel]: types[type]?.[channel] ?? null } } }] : null;
+}
+
+/** A button that acts at once, or a `form` with a first field, of which the values are what `act` gets. `act` resolves to what was done and how to undo it, `{done, undo}`, or to nothing. */
+function Undoable({ word, act, form, isPrimary = true }) {
+  const [done, setDone] = useState(null), [problem, setProblem] = useState('');
+  const button = useRef(null); // or the first field
+  const settle = (next) => async (values) => {
+    setDone(await next(values) ?? null);
+    setTimeout(() => document.activeElement === document.body && button.current?.focus()); // the other button took its place
+  };
+  const attempt = (next) => once(() => settle(next)().then(() => setProblem(''), (failed) => setProblem(failed.message)));
+  const error = problem && html`<span class="error" role="alert">${problem}</span>`;
+  if (done) return html`<span class="fixed" role="status"><${Icon} name="ok" /> ${done.done} <button type="button" ref=${button} onClick=${attempt(done.undo)}>Undo</button>${error}</span>`;
+  return form ? form(settle(act), button) : html`<button type="button" ref=${button} class=${isPrimary ? 'primary' : null} onClick=${attempt(act)}>${word}</button>${error}`;
 }
 
 /** Suppressed addresses that contain another one. */
@@ -202,7 +215,6 @@ const isCure = ({ method, path: target }) => method === 'PATCH' && /^\/v1\/recip
 
 /** A suggested request as a button. What can be undone is done at once, with Undo; the rest is confirmed, or is a link to its page. */
 function Fix({ page, action, cure, linkClass, channels, recipient, type, tenant, messages }) {
-  const [undo, setUndo] = useState(null);
   const link = (word, target, query = tenant, more = {}) => html`<a class=${linkClass} href=${withQuery(page.url(target), query)} ...${more}>${word}</a>`;
   const toAddress = (word) => link(word, path`/recipients/${recipient}`, { ...tenant, focus: 'address' }, { onClick: focusAddress });
   const { method, path: target } = action;
@@ -229,17 +241,16 @@ function Fix({ page, action, cure, linkClass, channels, recipient, type, tenant,
   const own = { email: ['email', 'E-mail address', 'email'], sms: ['phone', 'Phone number', 'tel'] }[unaddressed?.channel];
   if (method === 'PATCH' && target.startsWith('/v1/recipients/') && own && page.may(BUILDERS)) {
     const [name, label, kind] = own, url = withQuery(path`/v1/recipients/${recipient}`, tenant);
-    if (undo) return html`<span class="fixed" role="status"><${Icon} name="ok" /> Set. It applies to the next notification. <button type="button" onClick=${undo}>Undo</button></span>`;
-    return html`<${Form} isInline button="Set the address" send=${async (values) => {
-      const old = (await get(url))[name];
-      await request('PATCH', url, { [name]: values[name].trim() });
+    return html`<${Undoable} form=${(set, first) => html`<${Form} isInline button="Set the address" send=${set}><${Field} ref=${first} label=${label} name=${name} type=${kind} required autocomplete="off" /><//>`} act=${async (values) => {
+      const old = (await get(url))[name], { [name]: stored } = await request('PATCH', url, { [name]: values[name].trim() });
       page.reload();
-      setUndo(() => async () => {
-        await request('PATCH', url, { [name]: old });
+      return { done: 'Set. It applies to the next notification.', undo: async () => {
+        const now = (await get(url))[name];
+        if (now === stored) await request('PATCH', url, { [name]: old });
         page.reload();
-        setUndo(null);
-      });
-    }}><${Field} label=${label} name=${name} type=${kind} required autocomplete="off" /><//>`;
+        if (now !== stored) throw new Error(`It has been changed in the meantime, to ${now ?? 'none'}, so nothing was undone.`);
+      } };
+    }} />`;
   }
   if (target.startsWith('/v1/providers/')) return method === 'PUT' ? html`<${SetUpProvider} isPrimary=${action === cure} page=${page} channel=${target.split('/').at(-1)} tenant=${tenant} />` : link('Test the provider', '/providers', {});
   if (target.startsWith('/v1/runs/')) return link('Open the run', target.slice('/v1'.length));

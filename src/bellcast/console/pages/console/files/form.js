@@ -62,7 +62,7 @@ export const matching = (tag, isMine) => ({ 'if-match': isMine ? '*' : tag });
 let replaced = null;
 
 /**
- * A form that sends its fields, shows errors next to the button, and prevents a second click. `more` are further buttons. A form that `isGuarded`
+ * A form that sends its fields, shows errors next to the button, and prevents a second click, also that of a double click after the answer. `more` are further buttons. A form that `isGuarded`
  * is not left without a question while its entries are not saved: `send` resolves to false if it has only checked them. The button of an `isEdit` form
  * waits for a change, that of an `isWaiting` one for the page. If the object has changed since it was read, `send` is called again with `isMine`, or the form is reset and the page reads what is stored. */
 export function Form({ button, busy = button, send, children, more, isInline = false, isSecondary = false, isDanger = false, isGuarded = false, isEdit = false, isWaiting = false, onReset, class: name, ...attributes }) {
@@ -125,7 +125,7 @@ export function Form({ button, busy = button, send, children, more, isInline = f
   const look = ({ currentTarget }) => { if (isUnchanged) first.current = entriesOf(currentTarget); };
   // A field may change another one in the next drawing.
   const compare = ({ currentTarget }) => isEdit && queueMicrotask(() => setChanged(entriesOf(currentTarget) !== first.current));
-  const last = html`<button class=${isSecondary ? null : isDanger ? 'primary danger' : 'primary'} type="submit" ref=${submit} disabled=${isSending} aria-disabled=${isUnchanged ? 'true' : null}>${isConflict ? 'Keep mine' : isSending ? busy : button}</button>`;
+  const last = html`<button class=${isSecondary ? null : isDanger ? 'primary danger' : 'primary'} type="submit" ref=${submit} disabled=${isSending} aria-disabled=${isUnchanged ? 'true' : null} onClick=${(event) => event.detail > 1 && event.preventDefault()}>${isConflict ? 'Keep mine' : isSending ? busy : button}</button>`;
   const others = isConflict ? html`<button type="button" onClick=${() => {
     setProblem(null);
     submit.current.form.reset();

@@ -69,17 +69,16 @@ const stateOf = ({ active, recent_messages: recent }) => (!active ? 'paused' : r
 const MANY = 10;
 const toneOf = { active: 'ok', paused: 'wait' };
 
-const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/providers'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Add a provider</a>`;
 
 export const providers = {
-  path: '/v1/providers', rows: 'providers', isTall: true, above: Coverage, link: (one) => path`/providers/${one.key}`, tools: newButton, create: NewProvider,
+  path: '/v1/providers', rows: 'providers', isTall: true, above: Coverage, link: (one) => path`/providers/${one.key}`, create: { form: NewProvider, button: 'Add a provider' },
   columns: [
     { name: 'Provider', kind: 'title', lead: (one) => html`<${Mark} of=${vendorOf(one) ?? VENDORS.apprise} />`, of: (one) => one.key, text: (one) => [vendorOf(one)?.name, aboutOf(one)].filter(Boolean).join(' · ') }, { name: 'State', of: stateOf, show: (state) => html`<${State} of=${state} kind=${toneOf[state] ?? (Number.parseInt(state, 10) >= MANY ? 'bad' : 'warn')} />`, width: '6.5rem' },
     { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '8rem' }, { name: 'Limit', of: (one) => one.rate && `${one.rate} a second`, width: '6rem' },
     { name: 'Failed, 24 h', kind: 'number', of: ({ recent_messages: recent }) => recent?.value > 0 && `${recent.failed > 0 ? number(recent.failed) : 'none'} of ${amountOf(recent)}`, by: ({ recent_messages: recent }) => recent?.failed, width: '8rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all tenants', width: '7rem' }, { name: 'Last message', kind: 'time', of: ({ recent_messages: recent }) => recent?.last_at },
   ],
   note: 'A tenant’s own providers of a channel replace those of all tenants.',
-  none: { text: 'No providers yet. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.yaml', tools: newButton },
+  none: { text: 'No providers yet. Messages are simulated: they are stored and shown under Messages, but not delivered.', command: 'bellcast provider put mail.yaml' },
 };
 
 /** The name of a channel within a sentence. */
@@ -116,7 +115,7 @@ export function Provider({ page }) {
     const vendor = vendorOf(one) ?? VENDORS.apprise, mayChange = page.may(BUILDERS) && !isLocked(one) && !isOfSettings(one) && (one.tenant ?? '') === tenant.tenant;
     const set = activation(url, { value: one, tag }, ({ channel, url: masked, ...more }) => ({ ...deliveryOf(more), channel, url: masked }));
     const isEdited = mayChange && page.query.has('focus');
-    return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} />`}>${mayChange && !isEdited && html`${!one.active && html`<${Resume} name=${one.key} set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button><${More} of=${one.key}>${one.active && html`<${Pause} name=${one.key} set=${set} />`}<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="Its URL with the secret is lost. Without another provider of the channel, messages are only stored." act=${() => deleteObject(url, one.key, withQuery(page.url('/providers'), { tenant: shownTenant() }))} /><//>`}<//>
+    return html`<${Heading} title=${one.key} note=${html`<${Mark} of=${vendor} />`}>${mayChange && !isEdited && html`${!one.active && html`<${Resume} name=${one.key} set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button><${More} of=${one.key}>${one.active && html`<${Pause} name=${one.key} set=${set} />`}<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="Its URL with the secret is lost. Without another provider of the channel, messages are only stored." act=${() => deleteObject(url, one.key, withQuery(page.url('/providers'), { tenant: shownTenant() }), { tag })} /><//>`}<//>
       <${ManagedBanner} page=${page} kind="providers" one=${one} />
       ${isEdited ? html`<${Together}><${Editor} key=${tag} page=${page} vendor=${vendor} tenant=${tenant.tenant} initial=${one} tag=${tag} /><//>` : html`<${Together}><${Traffic} page=${page} one=${one} tenant=${tenant.tenant || '*'}><${Facts} of=${[['Vendor', vendor.name], ['Channel', html`<${Channel} of=${one.channel} />`], ['URL', html`<code>${one.url}</code>`], ['Tenant', one.tenant ?? 'all'], ['Limit', one.rate && `${one.rate} a second`], ['Priority', one.priority !== 0 && one.priority], ['Set by', isOfSettings(one) && 'the settings of the server']]} /><//>
       ${page.may(BUILDERS) && html`<${Card} title="Connection"><p class="muted">Signs in at the provider, and sends nothing.</p><${Test} label=${`Test connection of ${one.key}`} url=${withQuery(path`/v1/providers/${one.key}/test`, tenant)} /><//>`}<//>`}`;

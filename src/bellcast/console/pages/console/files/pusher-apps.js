@@ -9,7 +9,7 @@ import { html, useRef, useState } from './html.js';
 import { loadStyle, refresh, useLoad } from './load.js';
 import { cancel } from './new-object.js';
 import { Headline, More, Sign, stated } from './object-parts.js';
-import { Card, Copy, Facts, Heading, Icon, Id, Moment, Opening, Snippet, State, inTerminal, withSettings } from './parts.js';
+import { Card, Copy, Facts, Heading, Id, Moment, Opening, Snippet, State, inTerminal, withSettings } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go } from './router.js';
 import { Segments } from './segments.js';
@@ -30,7 +30,6 @@ const ORIGINS_HINT = 'Origins whose pages may connect, such as https://app.examp
 /** A secret can sign in any user, so only owners see secrets and decide where they are accepted. */
 const mayIssue = (page) => page.may(OWNERS);
 const nameOf = (one) => one.name || (one.source === 'project' ? 'This project' : one.id);
-const newButton = (page) => mayIssue(page) && html`<a class="button primary" href=${withQuery(page.url('/pusher-apps'), { new: 'yes' })}><${Icon} name="plus" /> New app</a>`;
 
 /** From which pages clients connect. */
 const originsOf = (one) => one.origins.join(', ') || 'the origins that the settings allow';
@@ -46,14 +45,14 @@ async function readConnections(apps) {
 }
 
 export const pusherApps = {
-  path: '/v1/pusher-apps', rows: 'apps', isTall: true, link: (one) => path`/pusher-apps/${one.id}`, readMore: readConnections, isOfServer: true, tools: newButton, create: NewApp,
+  path: '/v1/pusher-apps', rows: 'apps', isTall: true, link: (one) => path`/pusher-apps/${one.id}`, readMore: readConnections, isOfServer: true, create: { form: NewApp, button: 'New app', roles: OWNERS },
   columns: (page) => [
     { name: 'App', kind: 'title', lead: (one) => html`<${Sign} icon="app" tone=${toneOf(one.key)} />`, of: nameOf, text: (one) => html`<code>${one.key}</code>` }, { name: 'State', of: (one) => stated(one.state), show: (state) => state, width: '7rem' },
     { name: 'App id', of: (one) => one.id, show: (id) => html`<code class="value">${id}</code>`, width: '7rem' }, { name: 'Origins', of: (one) => one.origins.join(', ') || 'as in Settings', width: '12rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' },
     { name: 'Connections', kind: 'number', of: ({ connections }) => connections !== undefined && html`<a class="plain" href=${page.url('/connections?protocol=pusher')}>${number(connections)}</a>`, by: ({ connections }) => connections }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'Clients connect with the key of an app. One that needs its own channels gets its own app.', below: ({ page, rows: [one, ...others] }) => page.key === null && !page.query.has('new') && one?.state === 'active' && others.length === 0 && html`<${Card} title="Connect your app"><${ClientCode} of=${one} /><//>`,
-  none: { text: 'No Pusher apps yet.', tools: newButton },
+  none: { text: 'No Pusher apps yet.' },
 };
 
 /** An app: the test of its connection, its name and origins, and its secret. */

@@ -14,11 +14,11 @@ import { Loaded, Paged, Together, refresh, useLoad, useOpened } from './load.js'
 import { CancelEdit, cancel, createObject, edit, endEdit } from './new-object.js';
 import { ChannelMarks, More } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
-import { Avatar, Card, Empty, Facts, Heading, Icon, Id, Json, Moment, Opening, State, Time } from './parts.js';
+import { Avatar, Card, Empty, Facts, Heading, Id, Json, Moment, Opening, State, Time } from './parts.js';
 import { KeyFields } from './key-fields.js';
 import { Preferences } from './preferences.js';
 import { BUILDERS, CONTENT, OWNERS } from './roles.js';
-import { go, inTenant, shownTenant, tenantOf } from './router.js';
+import { go, inTenant, tenantOf } from './router.js';
 import { Problem, ROOT, get, path, request, withQuery } from './server.js';
 import { me } from './session.js';
 import { TenantField } from './tenant-field.js';
@@ -54,7 +54,6 @@ const FEW = 10;
 /** Characters of the id of a connection in a row. */
 const SHORT_ID = 8;
 
-const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/recipients'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> New recipient</a>`;
 
 const KEY = { name: 'search', label: 'Key begins with' };
 
@@ -62,7 +61,7 @@ const KEY = { name: 'search', label: 'Key begins with' };
 const channelsOf = ({ email, phone, chat }) => [email && 'email', phone && 'sms', Object.keys(chat ?? {}).length > 0 && 'chat'].filter(Boolean);
 
 export const recipients = {
-  path: '/v1/recipients', rows: 'recipients', link: (one) => path`/recipients/${one.key}`, pinsOpened: true, tools: newButton, create: NewRecipient,
+  path: '/v1/recipients', rows: 'recipients', link: (one) => path`/recipients/${one.key}`, pinsOpened: true, create: { form: NewRecipient, button: 'New recipient' },
   /** Viewers read no names and addresses. */
   get filters() {
     return me.value.role === 'viewer' ? [{ ...KEY, isSearch: true }, CREATED] : [{ name: 'text', label: 'Search names, keys and e-mails', isSearch: true }, KEY, CREATED];
@@ -77,7 +76,7 @@ export const recipients = {
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'By tenant and key, unless another order is chosen.',
-  none: { text: 'No recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"', tools: newButton },
+  none: { text: 'No recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"' },
 };
 
 function NewRecipient({ page }) {

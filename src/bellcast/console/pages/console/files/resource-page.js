@@ -9,7 +9,7 @@ import { Failure, Loaded, Skeleton, openLoads, opened, useLoad } from './load.js
 import { Empty, Icon, Option, Popup } from './parts.js';
 import { goBack, leave, objectTenant, setQuery, shownTenant } from './router.js';
 import { Rows, moveInRows, sorted } from './rows.js';
-import { CONTENT } from './roles.js';
+import { BUILDERS, CONTENT } from './roles.js';
 import { download, get, withQuery } from './server.js';
 import { Siblings } from './shell.js';
 import { readTenantNames, tenantName } from './tenant-names.js';
@@ -47,7 +47,7 @@ const POLL_MS = 15_000;
  * @property {any} [histogram] a component above the rows while they are filtered by time only
  * @property {Record<string, Record<string, any>>} [histograms] the same, while another filter alone is set: by its name and value
  * @property {boolean} [pinsOpened] the page of an object says what it is with `useOpened`: it is above the rows if it is not among them
- * @property {any} [create] the component that creates an object, beside the list at `?new=yes`
+ * @property {{form: any, button: string, roles?: string[]}} [create] the component that creates an object, beside the list at `?new=yes`, the text of the button that opens it, and who may
  * @property {{text: any, icon?: string, command?: string, tools?: (page: any) => any}} none what is shown without rows
  */
 
@@ -65,7 +65,8 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   // A hidden filter is another list, such as that of closed connections.
   const isFiltered = filters.some(({ name, isHidden }) => query[name] && !isHidden) || chosen !== null;
   const list = searched(useRows(page, resource, parameters, JSON.stringify([{ ...query, ...(sought && { [local]: 'yes' }) }, chosen, tenant, ambiguous])), sought);
-  const isNew = page.key === null && page.query.has('new') && resource.create !== undefined;
+  const { create } = resource, mayCreate = create && page.may(create.roles ?? BUILDERS) && !(resource.isOfServer && page.me.tenants);
+  const isNew = page.key === null && page.query.has('new') && mayCreate;
   const isOpen = page.key !== null || isNew, isFull = isOpen && (page.query.has('full') || page.query.has('edit'));
   const scrolled = useRef(0);
   // On a small screen the object takes the place of the list, which returns where it was.
@@ -82,7 +83,7 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   const isOfShown = (one) => (objectTenant(one).tenant ?? '') === (page.query.get('tenant') ?? '') || (one.id !== undefined && !page.query.has('tenant'));
   const isShown = (one) => page.key !== null && pathOf(one) === page.path && isOfShown(one);
   const pinned = !resource.pinsOpened || page.key === null || list.chunks.flat().some(isShown) ? undefined : opened.value && isShown(opened.value) ? opened.value : openLoads.value > 0 ? null : undefined;
-  const tools = resource.tools?.(page, list.count);
+  const newButton = mayCreate && html`<a class="button primary" href=${withQuery(page.url(page.list), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> ${create.button}</a>`;
   const filtered = filters.filter(({ name }) => name !== 'range' && query[name]);
   const histogram = filtered.length === 0 ? resource.histogram : filtered.length === 1 && resource.histograms?.[filtered[0].name]?.[query[filtered[0].name]];
   // An empty list loses the room of its histogram. Others replace its rows, and nothing that is shown moves.
@@ -90,14 +91,14 @@ export function ResourcePage({ page, resource, pane, hasPane }) {
   return html`<div class=${`resource${isOpen ? ' opened' : ''}${isFull ? ' full' : ''}${isEmpty && !isFiltered ? ' bare' : ''}`}>
     <section class="list" aria-label=${page.title} aria-busy=${list.isLoading ? 'true' : null}>
       <header class="heading"><div class="titles"><${Siblings} />${isOpen ? html`<span class="list-title">${page.title}</span>` : html`<h1 tabIndex="-1">${page.title}</h1>`}<${Siblings} isAfter /><${Total} of=${list} scope=${resource.scope} /><${Fresh} of=${list} /></div>
-        <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${sought || !(list.count > 0)} resource=${resource} parameters=${parameters} />`}${tools}</div></header>
+        <div class="tools">${page.may(CONTENT) && html`<${Export} isHidden=${sought || !(list.count > 0)} resource=${resource} parameters=${parameters} />`}${resource.tools?.(page, list.count)}${newButton}</div></header>
       <${Filters} key=${page.list} list=${page.list} views=${resource.views} filters=${filters} query=${query} chosen=${chosen} rows=${list.chunks.flat()} tenant=${tenant} />
       ${histogram && html`<${histogram} page=${page} isHidden=${isEmpty && !isFiltered} range=${query.range} chosen=${chosen} />`}
       ${resource.above && html`<${resource.above} page=${page} />`}
-      <div class="rows" key=${`${isEmpty} ${list.isCurrent}`}><${Body} page=${page} resource=${resource} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
+      <div class="rows" key=${`${isEmpty} ${list.isCurrent}`}><${Body} page=${page} resource=${resource} newButton=${newButton} list=${list} ambiguous=${ambiguous} isFiltered=${isFiltered} query=${query} link=${link}
         isOpen=${isShown} pinned=${pinned} follow=${page.key !== null && !isFull && link && ((one) => leave(link(one), { isQuiet: true }))} /></div>
     </section>
-    ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept} hasOthers=${page.key !== null && !isFull && list.count > 1}>${isNew ? html`<${resource.create} page=${page} />` : pane}<//>`}
+    ${isOpen && html`<${Pane} page=${page} isFull=${isFull} kept=${kept} hasOthers=${page.key !== null && !isFull && list.count > 1}>${isNew ? html`<${create.form} page=${page} />` : pane}<//>`}
   </div>`;
 }
 
@@ -212,14 +213,14 @@ function Export({ resource, parameters, isHidden }) {
     ${problem && html`<p class="error" role="alert">${problem.message}</p>`}</div>`}<//>`;
 }
 
-function Body({ page, resource, list, ambiguous, isFiltered, query, link, isOpen, pinned, follow }) {
+function Body({ page, resource, newButton, list, ambiguous, isFiltered, query, link, isOpen, pinned, follow }) {
   const { first, chunks, last, more } = list;
   const wrong = !first.isLoading && first.problem?.errors?.map(({ field }) => resource.filters?.find(({ name }) => name === field)).find((one) => one && query[one.name]);
   if (wrong) return html`<${NoMatch} page=${page} resource=${resource} query=${query} text=${`There is no ${wrong.label.toLowerCase()} “${query[wrong.name]}”.`} />`;
   return html`<${Loaded} of=${first} skeleton=${html`<${Skeleton} rows="9" />`}>${() => {
     if (ambiguous) return html`<${Empty} icon="tenants" text=${`Choose the tenant of the ${resource.filters.find(({ name }) => name === ambiguous).label.toLowerCase()} in the menu: it can exist in each of yours.`} />`;
     const none = typeof resource.none === 'function' ? resource.none(page) : resource.none;
-    if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${none.icon ?? page.icon} text=${none.text} command=${none.command}>${none.tools?.(page)}<//>`;
+    if (list.count === 0 && !last.scanned_until) return isFiltered ? html`<${NoMatch} page=${page} resource=${resource} query=${query} />` : html`<${Empty} icon=${none.icon ?? page.icon} text=${none.text} command=${none.command}>${none.tools?.(page)}${newButton}<//>`;
     const columns = columnsOf(resource, page), group = list.count === 0 ? false : resource.groupOf ? resource.groupOf(chunks[0], page) : resource.isNewestFirst && byTime(columns, chunks.flat());
     // Only rows that are all here can be sorted, unless they are in groups.
     const isWhole = !last.next && !last.scanned_until, sort = isWhole && !group && { name: page.query.get('sort'), choose: (name) => setQuery({ sort: name }, { isQuiet: true }) };

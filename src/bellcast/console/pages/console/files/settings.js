@@ -2,7 +2,7 @@
  * Settings: values with their meaning, unit and source; changes are saved together, and the history restores earlier ones.
  */
 import { BrandFields } from './brand.js';
-import { html, useEffect, useState } from './html.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
 import { Confirm } from './dialogs.js';
 import { count } from './format.js';
 import { Loaded, Paged, Skeleton, loadStyle, refresh, useLoad } from './load.js';
@@ -76,6 +76,13 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
   const changed = settings.filter((one) => mayChange(one) && entered[one.name] !== undefined && entered[one.name].trim() !== one.value);
   const isShown = (one) => (SHOWN[show] ?? SHOWN.all)(one) && [one.name, labelOf(one), one.description].some((part) => part.toLowerCase().includes(text));
   const groups = sectionsOf(settings).map(([group, title, all]) => [group, title, all.filter(isShown)]).filter(([, , all]) => all.length > 0);
+  // Of the brand only some fields were changed: the others are as another operator has saved them.
+  const brand = settings.find(({ name }) => name === 'brand'), last = useRef(brand);
+  useLayoutEffect(() => {
+    const before = last.current;
+    last.current = brand;
+    if (brand?.value !== before?.value && entered.brand !== undefined) setEntered((now) => ({ ...now, brand: textOf(brand, { ...brandOf(brand.value), ...changesOf(before.value, now.brand) }) }));
+  }, [brand?.value]);
   const section = useSection(groups.map(([group]) => group)), showSection = (group) => document.getElementById(group).scrollIntoView();
   const save = async (event) => {
     event.preventDefault();
@@ -85,7 +92,8 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
     const values = changed.map((one) => [one, entered[one.name].trim()]);
     try {
       await request('PATCH', '/v1/settings', { revision, set: Object.fromEntries(values.filter(([one, value]) => value !== one.default).map(([one, value]) => [one.name, value])), reset: values.filter(([one, value]) => value === one.default).map(([one]) => one.name) });
-      setEntered({});
+      // What was typed since stays.
+      setEntered((now) => Object.fromEntries(Object.entries(now).filter(([name, value]) => value !== entered[name])));
       reload();
     } catch (failed) {
       const errors = failed.errors.map((one) => ({ ...one, setting: changed.find(({ name }) => one.field === `set.${name}`) })), first = errors.find(({ setting }) => setting);
@@ -148,22 +156,34 @@ const OwnersOnly = () => html`<small class="of-owners" title="Owners change it; 
 function BrandSetting({ one, isMarked, value, isLocked, change }) {
   const brand = brandOf(value);
   return html`<div class="setting wide" data-changed=${value.trim() !== one.value ? 'yes' : null}><div><b>${labelOf(one)} <code>brand</code>${isMarked && html`<${OwnersOnly} />`}</b><small class="muted">The look of the default tenant’s e-mails, and of the pages behind their links. Tenants have their own.${one.locked && ` ${one.locked_by} sets this and takes precedence.`}</small></div>
-    <${BrandFields} brand=${brand} isDisabled=${isLocked} change=${(next) => change(Object.keys(next).length === 0 ? one.default : JSON.stringify(next))} /></div>`;
+    <${BrandFields} brand=${brand} isDisabled=${isLocked} change=${(next) => change(textOf(one, next))} /></div>`;
 }
 
 function brandOf(text) {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text) ?? {};
   } catch {
     return {};
   }
 }
 
+/** A brand as the value of its setting. */
+function textOf(one, brand) {
+  const text = JSON.stringify(brand);
+  return text === '{}' ? one.default : text;
+}
+
+/** The fields of a brand that another one has changed, undefined for those that it lacks. */
+function changesOf(before, after) {
+  const old = brandOf(before), now = brandOf(after);
+  return Object.fromEntries(Object.keys({ ...old, ...now }).filter((field) => old[field] !== now[field]).map((field) => [field, now[field]]));
+}
+
 /** The values before and after; of a brand, those of its fields. */
 function differenceOf({ name, before, after }) {
   if (name !== 'brand') return `${before ?? 'not set'} → ${after ?? 'not set'}`;
-  const old = brandOf(before ?? '{}'), now = brandOf(after ?? '{}');
-  return [...new Set([...Object.keys(old), ...Object.keys(now)])].filter((field) => old[field] !== now[field]).map((field) => `${field.replaceAll('_', ' ')} ${old[field] ?? 'not set'} → ${now[field] ?? 'not set'}`).join(', ');
+  const old = brandOf(before);
+  return Object.entries(changesOf(before, after)).map(([field, now]) => `${field.replaceAll('_', ' ')} ${old[field] ?? 'not set'} → ${now ?? 'not set'}`).join(', ');
 }
 
 /** The changes, with the values before and after. */
@@ -172,8 +192,7 @@ function History({ response }) {
   const newest = response.revisions[0].revision;
   return html`<${Paged} of=${response} rows="revisions" read=${(after) => get(withQuery('/v1/settings/history', { after }))}>${(all) => html`<ol class="timeline">${all.map((one) => html`<li key=${one.revision} class="info">
     <div><span class="story-text"><b>Revision ${one.revision}</b> by ${one.by}</span> <${Time} at=${one.at} />${one.revision !== newest && html`<${Confirm} label=${`Restore revision ${one.revision}`} word="Restore" act=${async () => {
-    await request('POST', '/v1/settings/rollback', { revision: newest, to: one.revision });
-    refresh();
+    await request('POST', '/v1/settings/rollback', { revision: newest, to: one.revision }).finally(refresh);
   }} />`}</div>
     ${one.changes.map((change) => html`<p key=${change.name}>${fullLabelOf(change)} <code>${change.name}</code>: ${differenceOf(change)}</p>`)}</li>`)}</ol>`}<//>`;
 }

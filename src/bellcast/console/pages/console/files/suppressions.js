@@ -8,7 +8,7 @@ import { Channel, Headline } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { go, inTenant, shownTenant } from './router.js';
 import { refresh, useLoad } from './load.js';
-import { Card, Empty, Facts, Heading, Icon, Moment, Opening, Time } from './parts.js';
+import { Card, Empty, Facts, Heading, Moment, Opening, Time } from './parts.js';
 import { Named } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { get, path, request, withQuery } from './server.js';
@@ -26,7 +26,6 @@ const REASONS = {
 };
 /** The reason in a word, or as it was entered. */
 const wordOf = ({ reason }) => REASONS[reason]?.word ?? (reason === 'manual' ? 'by hand' : reason);
-const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/suppressions'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> Suppress an address</a>`;
 const urlOf = (one) => withQuery(path`/v1/suppressions/${one.channel}/${one.address}`, { tenant: one.tenant });
 /** A button that frees an address at once. Undo suppresses it again, for the same reason. */
 const Free = ({ of: one }) => html`<${AtOnce} word="Free this address" done=${`${one.address} is free: messages are sent to it again.`} act=${() => request('DELETE', urlOf(one)).then(refresh)} undo=${() => request('PUT', urlOf(one), { reason: one.reason }).then(refresh)} />`;
@@ -35,7 +34,7 @@ const Free = ({ of: one }) => html`<${AtOnce} word="Free this address" done=${`$
 const newest = (one, other) => (one.created_at < other.created_at ? 1 : -1);
 
 export const suppressions = {
-  path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, tools: newButton, create: NewSuppression, filters: [{ name: 'text', label: 'Search addresses', isSearch: true }], order: newest,
+  path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, create: { form: NewSuppression, button: 'Suppress an address' }, filters: [{ name: 'text', label: 'Search addresses', isSearch: true }], order: newest,
   columns: [
     { name: 'Address', kind: 'title', of: (one) => one.address },
     { name: 'Reason', of: (one) => one, show: (one) => html`<span class="chip tone-grey" title=${REASONS[one.reason] ? null : one.reason}>${wordOf(one)}</span>`, by: wordOf, width: '12rem' }, { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '6.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },

@@ -2,7 +2,7 @@
  * The menu of tenants, by their names and keys.
  */
 import { html, useEffect, useRef, useSignal } from './html.js';
-import { Avatar, Icon, Option } from './parts.js';
+import { Avatar, Icon } from './parts.js';
 import { me } from './session.js';
 import { readTenants, tenantName } from './tenant-names.js';
 

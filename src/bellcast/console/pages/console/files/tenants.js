@@ -68,10 +68,9 @@ function limitsOf({ settings }) {
   ].filter(Boolean);
 }
 
-const newButton = (page) => page.may(BUILDERS) && page.me.tenants === null && html`<a class="button primary" href=${withQuery(page.url('/tenants'), { new: 'yes' })}><${Icon} name="plus" /> New tenant</a>`;
 
 export const tenants = {
-  path: '/v1/tenants', rows: 'tenants', link: (one) => path`/tenants/${one.key}`, isOfServer: true, tools: newButton, create: NewTenant,
+  path: '/v1/tenants', rows: 'tenants', link: (one) => path`/tenants/${one.key}`, isOfServer: true, create: { form: NewTenant, button: 'New tenant' },
   filters: [{ name: 'prefix', label: 'Key begins with', isSearch: true }, CREATED],
   views: [['New this week', { range: '7d' }]],
   columns: [
@@ -82,7 +81,7 @@ export const tenants = {
     { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   note: 'The default tenant is not listed.',
-  none: { text: 'No tenants yet. A tenant is a customer of your app: with its own recipients, brand and limits. The first send with a tenant creates it too.', command: 'bellcast notify alice "Hello" --tenant acme', tools: newButton },
+  none: { text: 'No tenants yet. A tenant is a customer of your app: with its own recipients, brand and limits. The first send with a tenant creates it too.', command: 'bellcast notify alice "Hello" --tenant acme' },
 };
 
 function NewTenant({ page }) {

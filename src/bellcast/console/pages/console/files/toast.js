@@ -5,7 +5,7 @@ import { html, render, useEffect, useState } from './html.js';
 import { loadStyle, refresh } from './load.js';
 import { Icon, once } from './parts.js';
 import { go, shownTenant } from './router.js';
-import { getTagged, request, sendIf } from './server.js';
+import { exchange, getTagged, sendIf } from './server.js';
 
 await loadStyle('toast.css');
 
@@ -63,10 +63,14 @@ function highlight(url) {
   setTimeout(() => timer ?? observer.disconnect(), AWAITED_MS);
 }
 
-/** Delete an object, and go to its list, which is read again. With its `values`, Undo creates and opens it again, unless another page is shown by now. */
-export async function deleteObject(url, name, list, values = null) {
+/** Delete an object, with a `tag` only if it has not changed since it was read, and go to its list, which is read again. With its `values`, Undo creates and opens it again, unless another page is shown by now. */
+export async function deleteObject(url, name, list, { tag, values } = {}) {
   const shown = location.href;
-  await request('DELETE', url);
+  await exchange('DELETE', url, { headers: tag && { 'if-match': tag } }).catch((problem) => {
+    if (problem.status !== 412) throw problem;
+    refresh();
+    throw new Error(`Another operator has changed ${name} in the meantime, so it was not deleted. Look at it, and delete it again.`);
+  });
   go(list);
   refresh();
   const left = location.href;

@@ -1,20 +1,19 @@
 /**
  * Webhooks: which fail, and one with its events, its secret and its deliveries.
  */
-import { Choices, Field, Form } from './form.js';
+import { Choices, Field, Form, matching } from './form.js';
 import { html, useState } from './html.js';
 import { CodeOf } from './code.js';
 import { Confirm, ask } from './dialogs.js';
 import { findIn } from './filters.js';
 import { count, fullTime, relativeTime } from './format.js';
-import { shownTenant } from './router.js';
 import { apiPath, listUrl } from './definition.js';
 import { Loaded, Together, loadStyle, refresh, useEvery, useLoad } from './load.js';
 import { CancelEdit, cancel, edit, endEdit } from './new-object.js';
 import { Headline, Lines, More, ShownOnce, Sign, Tags, stated } from './object-parts.js';
-import { Card, Facts, Heading, Icon, Id, Moment, Opening, State, Time, once } from './parts.js';
+import { Card, Facts, Heading, Id, Moment, Opening, State, Time, once } from './parts.js';
 import { BUILDERS } from './roles.js';
-import { get, path, request, withQuery } from './server.js';
+import { get, getTagged, path, request, sendIf, withQuery } from './server.js';
 import { TenantField } from './tenant-field.js';
 import { Pause, Resume, deleteObject, perform, say } from './toast.js';
 import { amountOf } from './traffic.js';
@@ -35,15 +34,14 @@ const namesOf = (url) => {
 };
 /** Why a webhook fails, in a line. */
 const troubleOf = (one) => one.failing_since && `${one.last_error} since ${relativeTime(one.failing_since)}`.replace(/^(.*) since (.*) ago$/, '$1 for $2');
-const newButton = (page) => page.may(BUILDERS) && html`<a class="button primary" href=${withQuery(page.url('/webhooks'), { new: 'yes', tenant: shownTenant() })}><${Icon} name="plus" /> New webhook</a>`;
 
 export const webhooks = {
-  path: '/v1/webhooks', rows: 'webhooks', isTall: true, filters: [findIn('webhooks')], link: (one) => path`/webhooks/${one.id}`, tools: newButton, create: NewWebhook,
+  path: '/v1/webhooks', rows: 'webhooks', isTall: true, filters: [findIn('webhooks')], link: (one) => path`/webhooks/${one.id}`, create: { form: NewWebhook, button: 'New webhook' },
   columns: [
     { name: 'URL', kind: 'title', lead: () => html`<${Sign} icon="webhooks" tone="grey" />`, of: (one) => namesOf(one.url)[0], text: (one) => namesOf(one.url)[1] }, { name: 'State', of: (one) => html`<${Lines} isKept of=${stated(stateOf(one))} note=${one.failing_since && html`<span class="bad">${troubleOf(one)}</span>`} />`, by: stateOf, show: (state) => state, width: '9rem' },
     { name: 'Events', of: (one) => one.events, show: (events) => html`<${Types} of=${events} max=${MAX_TYPES} few=${1} />`, width: '15rem' }, { name: 'Tenant', of: (one) => (one.tenant === '*' ? 'all tenants' : one.tenant), width: '6rem' }, { name: 'Events, 24 h', kind: 'number', of: ({ recent_events: recent }) => recent && amountOf(recent), by: ({ recent_events: recent }) => recent?.value, width: '6rem' }, { name: 'Last event', kind: 'time', of: ({ recent_events: recent }) => recent?.last_at },
   ],
-  none: { text: 'No webhooks yet. A webhook tells one of your servers what happened: messages that bounced, notifications that were read.', command: 'bellcast webhook create https://app.example.com/hooks', tools: newButton },
+  none: { text: 'No webhooks yet. A webhook tells one of your servers what happened: messages that bounced, notifications that were read.', command: 'bellcast webhook create https://app.example.com/hooks' },
 };
 
 /** The secret of a webhook, which is shown once. */
@@ -116,23 +114,21 @@ function NewWebhook({ page }) {
 
 export function Webhook({ page }) {
   const [secret, setSecret] = useState(null);
-  const one = useLoad((signal) => get(apiPath(page, KIND), signal), [page.path]);
-  const change = async (values) => {
-    await request('PATCH', apiPath(page, KIND), values);
-    refresh();
-  };
+  const one = useLoad((signal) => getTagged(apiPath(page, KIND), signal), [page.path]);
   const isEdited = page.may(BUILDERS) && page.query.has('focus');
-  const set = (active) => change({ active });
-  const save = async (_, form) => {
-    await change(valuesOf(form));
+  // Changes nothing else, so that it needs no condition.
+  const set = (active) => request('PATCH', apiPath(page, KIND), { active }).then(refresh);
+  const saving = (tag) => async (_, form, isMine) => {
+    await sendIf('PATCH', apiPath(page, KIND), valuesOf(form), matching(tag, isMine));
+    refresh();
     endEdit();
     say('Saved the webhook');
   };
-  return html`<${Opening} page=${page} of=${one}>${(value) => html`<${Heading} title=${namesOf(value.url)[0]} note=${html`<small class="muted">${namesOf(value.url)[1]}</small>`}>${page.may(BUILDERS) && !isEdited && html`${!value.active && html`<${Resume} name="The webhook" set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button>
+  return html`<${Opening} page=${page} of=${one}>${({ value, tag }) => html`<${Heading} title=${namesOf(value.url)[0]} note=${html`<small class="muted">${namesOf(value.url)[1]}</small>`}>${page.may(BUILDERS) && !isEdited && html`${!value.active && html`<${Resume} name="The webhook" set=${set} />`}<button type="button" onClick=${() => edit('url')}>Edit</button>
       <${More} of="this webhook">${value.active && html`<${Pause} name="The webhook" set=${set} />`}<${Confirm} label="Rotate secret" word="Rotate secret" about="Requests are signed with a new secret, which is shown once." act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} />
-        <${Confirm} isDanger label="Delete this webhook" word="Delete" about="The URL receives no further events, and its secret is deleted." act=${() => deleteObject(apiPath(page, KIND), 'the webhook', listUrl(page))} /><//>`}<//>
+        <${Confirm} isDanger label="Delete this webhook" word="Delete" about="The URL receives no further events, and its secret is deleted." act=${() => deleteObject(apiPath(page, KIND), 'the webhook', listUrl(page), { tag })} /><//>`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
-    ${isEdited ? html`<${Together}><${Form} isGuarded isEdit key=${value.url + value.events} button="Save" send=${save} more=${html`<${CancelEdit} />`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['URL', html`<${Id} of=${value.url} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all tenants' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`], ['Id', html`<${Id} of=${value.id} />`]]} />
+    ${isEdited ? html`<${Together}><${Form} isGuarded isEdit key=${value.url + value.events} button="Save" send=${saving(tag)} more=${html`<${CancelEdit} />`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['URL', html`<${Id} of=${value.url} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all tenants' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`], ['Id', html`<${Id} of=${value.id} />`]]} />
     <${Together}><${Deliveries} key=${value.id} page=${page} one=${value} /><//>`}`}<//>`;
 }
 

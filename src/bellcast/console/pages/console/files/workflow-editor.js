@@ -9,7 +9,7 @@ import { Failure, Loaded, Skeleton, loadStyle, useLoad } from './load.js';
 import { DownloadFiles, IN_CODE, ManagedBanner, isLocked } from './managed.js';
 import { Icon } from './parts.js';
 import { BUILDERS } from './roles.js';
-import { go, scopeOf, setQuery } from './router.js';
+import { scopeOf, setQuery } from './router.js';
 import { get, withQuery } from './server.js';
 import { session } from './storage.js';
 import { tenantName } from './tenant-names.js';

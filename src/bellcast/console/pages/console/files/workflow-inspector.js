@@ -14,7 +14,7 @@ import { Segments } from './segments.js';
 import { exchange, get, path, withQuery } from './server.js';
 import { optionalOf, withDefault } from './template-model.js';
 import { InsertVariable, insertText, textParts, usePress } from './text-input.js';
-import { SENDING, conditionText, durationText, isLane, lanesOf, pathOfKey, renamed, stepPathOf, stepsOf, summaryOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
+import { SENDING, conditionText, durationText, isLane, lanesOf, renamed, stepPathOf, stepsOf, typeOf, usersOf, valueAt, withValue } from './workflow-model.js';
 
 await loadStyle('draft.css');
 await loadStyle('form-fields.css');
