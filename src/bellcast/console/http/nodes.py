@@ -239,7 +239,7 @@ async def read_clock(call: ResourceCall[None]) -> ClockTime:
     """Read the test clock.
 
     404 on a server that runs with the system time."""
-    return ClockTime(times.to_rfc3339(_clock(call.ctx).now()))
+    return ClockTime(times.to_rfc3339(_clock(call.ctx).clock.now()))
 
 
 @CLOCK.act(

@@ -68,7 +68,7 @@ class SqliteBatch:
         self.small_only = small_only
         self._bulk_limit = SQLITE.contended_bulk if contended else SQLITE.bulk
         self._merged_limit = SQLITE.contended_merged if contended else SQLITE.merged
-        self._small_rows = self._bulk_rows = 0
+        self._small_rows = self.bulk_rows = 0
         self._closes_at = inf
 
     def accepts(self, entry: QueuedCommand) -> bool:
@@ -78,7 +78,7 @@ class SqliteBatch:
         if entry.is_small:
             return self._small_rows < SQLITE.small
         limit = SQLITE.contended_bulk if self._small_rows else self._bulk_limit
-        return not self._bulk_rows or self._bulk_rows + entry.rows <= limit
+        return not self.bulk_rows or self.bulk_rows + entry.rows <= limit
 
     def merges(self, run: Sequence[QueuedCommand], rows: int, entry: QueuedCommand) -> bool:
         """Return whether an entry can be merged with the preceding run, which has `rows` rows."""
@@ -91,15 +91,11 @@ class SqliteBatch:
     def add(self, entry: QueuedCommand) -> None:
         self.entries.append(entry)
         if not entry.is_small:
-            self._bulk_rows += entry.rows
+            self.bulk_rows += entry.rows
             return
         if not self._small_rows:
             self._closes_at = perf_counter() + SMALL_BATCH_SECONDS
         self._small_rows += entry.rows
-
-    @property
-    def has_bulk(self) -> bool:
-        return self._bulk_rows > 0
 
 
 class SqliteWriter(Writer):
@@ -180,7 +176,7 @@ class SqliteWriter(Writer):
             results = [translated(error)] * len(current.entries)
         for entry, result in zip(current.entries, results, strict=True):
             entry.settle(result)
-        return current.has_bulk
+        return current.bulk_rows > 0
 
     async def _begin(self) -> None:
         """Take the write lock. Waits for other programs without blocking the event loop."""

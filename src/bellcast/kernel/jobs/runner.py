@@ -462,10 +462,6 @@ class TimeTravel(Struct, eq=False):
     jobs: JobRunner
     expire: Callable[[], Awaitable[None]]
 
-    def now(self) -> int:
-        """Return UTC milliseconds."""
-        return self.clock.now()
-
     async def advance(self, milliseconds: int) -> int:
         """Move from one due job to the next, waiting until each has ended; return the new time."""
         end = self.clock.now() + milliseconds
