@@ -151,7 +151,7 @@ class KeysetList(Struct, Generic[T], frozen=True):
         examined key too."""
         name, params = self._statement(query, tenant, after)
         params["limit"] = limit
-        if not self._set_filters(query, of_all=tenant is None) - {self._lead(query, tenant)}:
+        if not self._is_filtered(query, tenant):
             return (yield Statement(name, params)), None
         found, last = [], []
         for examined in (FIRST_SCANNED_ROWS, MAX_SCANNED_ROWS):
@@ -170,7 +170,7 @@ class KeysetList(Struct, Generic[T], frozen=True):
             name, params = self._statement(query, tenant, None)
             params["limit"], counted = MAX_COUNTED_ITEMS + 1 - value, "total"
             last: Sequence[Row] = ()
-            if self._set_filters(query, of_all=tenant is None) - {self._lead(query, tenant)}:
+            if self._is_filtered(query, tenant):
                 examined = {**params, "skipped": MAX_SCANNED_ROWS - 1}
                 last = yield Statement(f"{name}_last", examined, heavy=True)
                 params, counted = params | self._until(last, tenant), "matching"
@@ -209,11 +209,15 @@ class KeysetList(Struct, Generic[T], frozen=True):
         filters = {**dict.fromkeys((*self.leads, *self.filters)), **query.filters, **prefixed, **created._asdict()}
         return f"{self.name}{scope}", {**filters, **keys, "tenant": tenant}
 
-    def _set_filters(self, query: ListQuery, *, of_all: bool) -> set[str | None]:
-        """Return the names of the filters that have a value; the creation time is one, unless it is part of the key."""
-        named = {name for name in (*self.leads, *self.filters) if query.filters.get(name) is not None}
-        named |= {"prefix"} if of_all and query.prefix and self.key[0] == "tenant" else set()
-        return {*named} if self.is_newest_first or query.created == ANY_TIME else {*named, "created"}
+    def _is_filtered(self, query: ListQuery, tenant: str | None) -> bool:
+        """Return whether rows are compared one by one: with a filter other than the lead of their index, with the creation time,
+        unless it is part of the key, or with a prefix among the keys of all tenants."""
+        lead = self._lead(query, tenant)
+        return (
+            any(query.filters.get(name) is not None for name in (*self.leads, *self.filters) if name != lead)
+            or (query.created != ANY_TIME and not self.is_newest_first)
+            or (bool(query.prefix) and tenant is None and self.key[0] == "tenant")
+        )
 
     def _lead(self, query: ListQuery, tenant: str | None) -> str | None:
         return None if tenant is None else next((one for one in self.leads if query.filters.get(one) is not None), None)
