@@ -149,7 +149,6 @@ class ReplayRunner:
         replay = None if found is None else decode(found.body)
         if found is None or replay is None or replay.state != "running":
             return None
-        before: str | None = None
         if replay.wanted is None:
             waiting = [id for id in replay.ids if replay.before is None or id < replay.before]
             batch = waiting[:REPLAY_BATCH_ROWS]

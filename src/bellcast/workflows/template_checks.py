@@ -2,7 +2,7 @@
 workflow: the variables that its triggers lack. What authors see of its use: masked data of its last sends."""
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -32,7 +32,7 @@ from bellcast.workflows import definitions, usage
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.store import Runs
 from bellcast.workflows.types import runs
-from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog
+from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog, steps_with_paths
 
 # Versions that are searched for an older text of the default language, and languages that are rendered.
 MAX_EARLIER, MAX_RENDERED = 10, 30
@@ -163,7 +163,9 @@ async def of_workflow(ctx: ApiContext, tenant: str, key: str, value: Mapping[str
 
     def of_texts() -> Iterator[StepFinding]:
         declared = content_checks.DeclaredPaths(variables.schema_paths([user]))
-        for path, step, present in _steps("steps", value["steps"], frozenset()):
+        for path, step, tested in steps_with_paths(value["steps"]):
+            # An author knows that variables that conditions test before can be absent.
+            present = {*variables.of_conditions(tested)}
             for field, text in contents[step["key"]].texts() if step["key"] in contents else ():
                 used = [
                     replace(one, is_required=one.is_required and one.path not in present)
@@ -173,20 +175,6 @@ async def of_workflow(ctx: ApiContext, tenant: str, key: str, value: Mapping[str
                     yield StepFinding(f"{path}.{field.partition('.')[2]}", one.code, one.message)
 
     return await in_thread(tenant, lambda: list(islice(of_texts(), content_checks.MAX_FINDINGS)))
-
-
-def _steps(
-    path: str, steps: Sequence[Mapping[str, Any]], present: frozenset[str]
-) -> Iterator[tuple[str, Mapping[str, Any], frozenset[str]]]:
-    """Yield all steps with their paths, and with the variables that conditions test before they run: an author knows that
-    these can be absent."""
-    for number, step in enumerate(steps):
-        here, own = f"{path}.{number}", present | {*variables.of_conditions(step.get("if"))}
-        yield here, step, own
-        for branch_number, branch in enumerate(step.get("branches", ())):
-            inner = own | {*variables.of_conditions(branch["if"])}
-            yield from _steps(f"{here}.branches.{branch_number}.steps", branch["steps"], inner)
-        yield from _steps(f"{here}.else", step.get("else", ()), own)
 
 
 MAX_SAMPLES = 10

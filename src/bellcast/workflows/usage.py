@@ -140,7 +140,7 @@ def _named(kind: str, document: Document) -> set[Named]:
     if kind == workflow_catalog.WORKFLOWS:
         definition = msgspec.json.decode(document.body)["definition"]
         named: set[Named] = set() if definition.get("type") is None else {("type", definition["type"])}
-        for _, step in workflow_catalog.steps_with_paths(definition):
+        for _, step, _ in workflow_catalog.steps_with_paths(definition["steps"]):
             named |= {
                 (reference, name) for reference in STEP_REFERENCES if isinstance(name := step.get(reference), str)
             }

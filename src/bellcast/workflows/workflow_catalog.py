@@ -5,7 +5,7 @@ of a version changes only when a tenant is erased and created again."""
 
 import asyncio
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -184,8 +184,8 @@ class WorkflowCatalog:
 
     async def _reference_errors(self, tenant: str, key: str, value: Any) -> list[FieldError]:
         """Return the errors of the templates, the workflows and the functions that the steps of a valid definition name."""
-        steps = steps_with_paths(value)
-        return [error for path, step in steps for error in await self._step_errors(tenant, key, path, step)]
+        steps = steps_with_paths(value["steps"])
+        return [error for path, step, _ in steps for error in await self._step_errors(tenant, key, path, step)]
 
     async def _step_errors(self, tenant: str, key: str, path: str, step: Mapping[str, Any]) -> list[FieldError]:
         """Return the errors of what a step names. A workflow may trigger itself."""
@@ -259,17 +259,14 @@ class WorkflowCatalog:
                 await self.resume_if_active(owner, key)
 
 
-def steps_with_paths(value: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return all steps of a checked definition with their paths."""
-    found: list[tuple[str, Mapping[str, Any]]] = []
-    pending: list[tuple[str, Any]] = [("steps", value["steps"])]
-    while pending:
-        path, steps = pending.pop(0)
-        for number, step in enumerate(steps):
-            here = f"{path}.{number}"
-            found.append((here, step))
-            for branch_number, branch in enumerate(step.get("branches", ())):
-                pending.append((f"{here}.branches.{branch_number}.steps", branch["steps"]))
-            if "else" in step:
-                pending.append((f"{here}.else", step["else"]))
-    return found
+def steps_with_paths(
+    steps: Sequence[Mapping[str, Any]], path: str = "steps", outer: tuple[Any, ...] = ()
+) -> Iterator[tuple[str, Mapping[str, Any], tuple[Any, ...]]]:
+    """Yield all steps of a checked definition with their paths, and with the conditions that are tested before they run."""
+    for number, step in enumerate(steps):
+        here, tested = f"{path}.{number}", (*outer, step.get("if"))
+        yield here, step, tested
+        for branch_number, branch in enumerate(step.get("branches", ())):
+            inner = f"{here}.branches.{branch_number}.steps"
+            yield from steps_with_paths(branch["steps"], inner, (*tested, branch["if"]))
+        yield from steps_with_paths(step.get("else", ()), f"{here}.else", tested)

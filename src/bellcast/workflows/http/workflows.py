@@ -138,7 +138,7 @@ async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> definitio
     # URLs of steps that must not be used. Those of templates are checked when a step calls them.
     errors = [
         FieldError(f"{path}.url", problem)
-        for path, step in workflow_catalog.steps_with_paths(value)
+        for path, step, _ in workflow_catalog.steps_with_paths(value["steps"])
         if step["type"] == "http" and isinstance(step["url"], str) and "{" not in step["url"]
         if (problem := ctx.url_problem(step["url"])) is not None
     ]
