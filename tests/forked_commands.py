@@ -26,7 +26,7 @@ from typing import IO, NoReturn
 from bellcast.cli import main, options, serve
 from bellcast.kernel.db import sqlite_connection
 from bellcast.kernel.limits import Limits
-from bellcast.operators import passwords
+from bellcast.operators import factors
 from bellcast.server import api_app as app
 
 ROOT = Path(__file__).parents[1]
@@ -261,7 +261,7 @@ def _import() -> None:
     """Import what a server imports when it starts, and build what all apps of a process share."""
     for name in MODULES:
         importlib.import_module(name)
-    passwords.MEMORY_KIB = PASSWORD_KIB
+    factors.MEMORY_KIB = PASSWORD_KIB
     app.described(Limits())
     sqlite_connection.texts()
     options.setting_options((), serve.GROUPS)

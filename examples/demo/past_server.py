@@ -18,7 +18,7 @@ from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs import END_OF_TIME
 from bellcast.kernel.jobs.runner import TimeTravel
 from bellcast.live_feed import RequestFilter, ServedRequest
-from bellcast.operators import passwords, second_factor
+from bellcast.operators import factors
 from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.operators.store import Operators
 from bellcast.operators.types import Operator, Role
@@ -93,7 +93,7 @@ class PastServer:
         """Give an operator an authenticator app with a secret that is forgotten."""
         operator, now = self._operators[name], self._clock.now()
         secret = await self._sessions.second_factors.begin(operator)
-        code = second_factor.code_of(secret, now // second_factor.PERIOD_MS)
+        code = factors.code_of(secret, now // factors.PERIOD_MS)
         await self._sessions.second_factors.confirm(operator, code)
 
     async def leave(self, name: str, hours: float) -> None:
@@ -150,8 +150,8 @@ def _time_of(request: ServedRequest) -> int:
 
 def _hash_of_nothing() -> str:
     """Return a random hash in the format of passwords. No password is known for it, and it takes no time."""
-    salt, hashed = (_base64(secrets.token_bytes(size)) for size in (passwords.SALT_BYTES, passwords.HASH_BYTES))
-    return f"$argon2id$v=19$m={passwords.MEMORY_KIB},t={passwords.ITERATIONS},p={passwords.LANES}${salt}${hashed}"
+    salt, hashed = (_base64(secrets.token_bytes(size)) for size in (factors.SALT_BYTES, factors.HASH_BYTES))
+    return f"$argon2id$v=19$m={factors.MEMORY_KIB},t={factors.ITERATIONS},p={factors.LANES}${salt}${hashed}"
 
 
 def _base64(content: bytes) -> str:

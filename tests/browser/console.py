@@ -14,7 +14,7 @@ from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
 
-from bellcast.operators import second_factor
+from bellcast.operators import factors
 
 PASSWORD = "correct horse battery"
 DESKTOP = {"width": 1440, "height": 900}
@@ -252,7 +252,7 @@ def used_filter(page: Page, label: str, value: str) -> Locator:
 
 
 def code_now(secret: str) -> str:
-    return second_factor.code_of(secret, time.time_ns() // 1_000_000 // second_factor.PERIOD_MS)
+    return factors.code_of(secret, time.time_ns() // 1_000_000 // factors.PERIOD_MS)
 
 
 def edit_yaml(page: Page, before: str, after: str) -> None:

@@ -38,5 +38,7 @@ def hashed(password: str) -> str:
 @pytest.fixture
 def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Argon2id takes 0.1 s per password; tests/unit/operators/test_passwords.py tests it."""
-    monkeypatch.setattr("bellcast.operators.passwords.hash_password", hashed)
-    monkeypatch.setattr("bellcast.operators.passwords.matches", lambda password, stored: hashed(password) == stored)
+    monkeypatch.setattr("bellcast.operators.factors.hash_password", hashed)
+    monkeypatch.setattr(
+        "bellcast.operators.factors.matches_password", lambda password, stored: hashed(password) == stored
+    )

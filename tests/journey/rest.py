@@ -18,13 +18,13 @@ from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.routing import Router
 from bellcast.channels.types import ChannelConfig
-from bellcast.console.http.connections import LARGE_COUNT_SECONDS, LargeCounts
+from bellcast.console.http.cluster import LARGE_COUNT_SECONDS, LargeCounts
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types import StatsPoint
 from bellcast.console.watchers import ClusterFeed, LiveFeed
+from bellcast.documents.http import StoredSecrets
 from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents
-from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
@@ -53,9 +53,8 @@ from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCache
 from bellcast.server import api_app as api
-from bellcast.server.doctor import Doctor
 from bellcast.server.maintenance import BackgroundTasks
-from bellcast.server.nodes import NodeReporter
+from bellcast.server.nodes import Doctor, NodeReporter
 from bellcast.server.wire_parts import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
 from bellcast.settings.database import GROUPS, DatabaseSettings

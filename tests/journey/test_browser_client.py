@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.console.pages import browser_files
+from bellcast.console import pages
 
 
 class TestServed:
@@ -18,7 +18,7 @@ class TestServed:
 
     async def test_brotli_is_served_where_it_was_built(self, rest):
         response = await rest.anonymous.get("/bellcast.js", headers={"accept-encoding": "gzip, deflate, br, zstd"})
-        built = browser_files.FOLDER.name == "dist"
+        built = pages.FOLDER.name == "dist"
         assert response.headers["content-encoding"] == ("br" if built else "gzip")
         gzipped = await rest.anonymous.get("/bellcast.js", headers={"accept-encoding": "gzip"})
         assert int(response.headers["content-length"]) <= int(gzipped.headers["content-length"])
@@ -32,7 +32,7 @@ class TestServed:
             assert (revalidated.status_code, revalidated.content, revalidated.headers["etag"]) == (304, b"", tag)
 
     async def test_built_client_is_within_its_budget(self, rest):
-        if browser_files.FOLDER.name != "dist":
+        if pages.FOLDER.name != "dist":
             assert (
                 await rest.anonymous.get("/bellcast.js")
             ).status_code == 200  # an unbuilt checkout serves the sources

@@ -13,7 +13,7 @@ import pytest
 from bellcast.auth.keys import SCOPES
 from bellcast.auth.permissions import AccessConfig
 from bellcast.console.pages import console
-from bellcast.operators import passwords, sign_in
+from bellcast.operators import factors, sign_in
 from bellcast.operators.sign_in import NAME_FAILURES
 from bellcast.operators.types import ROLES
 from bellcast.server.api_app import HANDLERS
@@ -282,7 +282,7 @@ async def test_guesses_of_strangers_do_not_delay_known_devices_and_open_sessions
 ) -> None:
     owner, known = await set_up(rest), browser(rest)
     assert (await known.post("/v1/session", json=RIGHT)).status_code == 200
-    has_begun, may_end, matches = threading.Event(), threading.Event(), passwords.matches
+    has_begun, may_end, matches = threading.Event(), threading.Event(), factors.matches_password
 
     def slow_for_guesses(password: str, hashed: str) -> bool:
         if password == "guess":
@@ -290,7 +290,7 @@ async def test_guesses_of_strangers_do_not_delay_known_devices_and_open_sessions
             may_end.wait(60)
         return matches(password, hashed)
 
-    monkeypatch.setattr(passwords, "matches", slow_for_guesses)
+    monkeypatch.setattr(factors, "matches_password", slow_for_guesses)
     monkeypatch.setattr(sign_in, "MAX_WAITING", 1)
     guess = asyncio.ensure_future(at(rest, STRANGER).post("/v1/session", json=GUESS))
     assert await asyncio.to_thread(has_begun.wait, 60)
@@ -353,13 +353,13 @@ async def test_unknown_name_is_refused_like_a_wrong_password(rest: Rest) -> None
 async def test_first_unknown_name_takes_as_long_as_a_known_one(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
     await set_up(rest)
     created: list[str] = []
-    hash_password = passwords.hash_password
+    hash_password = factors.hash_password
 
     def counted(password: str) -> str:
         created.append(password)
         return hash_password(password)
 
-    monkeypatch.setattr(passwords, "hash_password", counted)
+    monkeypatch.setattr(factors, "hash_password", counted)
     await browser(rest).post("/v1/session", json={"name": "owner", "password": "wrong"})
     before = len(created)
     await browser(rest).post("/v1/session", json={"name": "nonesuch", "password": "wrong"})

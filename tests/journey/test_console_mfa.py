@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from bellcast.auth import keys
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
-from bellcast.operators import second_factor
+from bellcast.operators import factors
 from tests.journey import rest as rests
 from tests.journey.operators import PASSWORD, browser, set_up, signed_in, user_agents
 from tests.journey.rest import Rest, refused
@@ -45,7 +45,7 @@ async def enrol(rest: Rest, operator: httpx.AsyncClient) -> tuple[str, list[str]
 
 
 def code(rest: Rest, secret: str) -> str:
-    return second_factor.code_of(secret, rest.clock.now() // second_factor.PERIOD_MS)
+    return factors.code_of(secret, rest.clock.now() // factors.PERIOD_MS)
 
 
 async def sign_in(rest: Rest, **fields: Any) -> httpx.Response:
@@ -73,7 +73,7 @@ async def test_secret_of_another_project_secret_is_logged_and_recovery_codes_sig
     id, other = (await owner.get("/v1/me")).json()["id"], Encryption(b"another project secret")
     operators = rest.store.operators
     await operators.begin_mfa(id, pending := other.encrypt(secret, "operators/x"))
-    assert await operators.confirm_mfa(id, pending, 0, [keys.digest(second_factor.normalize(recovery))])
+    assert await operators.confirm_mfa(id, pending, 0, [keys.digest(factors.normalize(recovery))])
     rest.clock.advance(PERIOD)
     with capture_logs() as logs:
         assert refused(await sign_in(rest, code=code(rest, secret)), 401, "unauthenticated")
@@ -169,9 +169,7 @@ async def test_secret_is_neither_stored_in_clear_nor_shown_again(rest: Rest) -> 
     shown = [(await owner.get(path)).text for path in ("/v1/me", "/v1/operators", "/v1/audit")]
     files = [file.read_bytes() for file in rest.file.parent.glob("bellcast.sqlite3*")]
     assert all(word not in text for text in shown for word in (secret, *recovery))
-    assert all(
-        word.encode() not in content for content in files for word in (secret, second_factor.normalize(recovery[0]))
-    )
+    assert all(word.encode() not in content for content in files for word in (secret, factors.normalize(recovery[0])))
 
 
 async def test_password_that_was_typed_as_the_name_is_not_stored(rest: Rest) -> None:

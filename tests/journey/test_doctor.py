@@ -13,7 +13,8 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound import Response
 from bellcast.live.types import LiveNode, NodeReport
 from bellcast.providers.types import Provider
-from bellcast.server import checks, doctor
+from bellcast.server import checks
+from bellcast.server.nodes import Doctor, check_nodes
 from bellcast.settings.table import Settings
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import PROJECT, Rest, no_differences, no_objects, refused
@@ -70,7 +71,7 @@ async def test_checks_that_do_not_end_or_fail_are_findings(rest: Rest, monkeypat
     assert (array[-1]["check"], array[-1]["state"]) == ("doctor", "problem")
     assert "no such device" in array[-1]["what"]
     monkeypatch.setattr(checks, "check_urls", waiting)
-    monkeypatch.setattr(doctor, "MAX_SECONDS", 0.05)
+    monkeypatch.setattr("bellcast.server.nodes.MAX_SECONDS", 0.05)
     array = (await rest.app.post("/v1/doctor", headers=JSON)).json()
     assert (array[-1]["check"], array[-1]["state"]) == ("doctor", "warning")
     release.set()
@@ -115,9 +116,7 @@ async def test_public_url_must_reach_this_project(rest: Rest) -> None:
         (502, health, "problem"),
         (0, b"", "problem"),
     ):
-        examined = doctor.Doctor(
-            settings, PROJECT, Proxy(status, body), (), list, no_mail_servers, no_differences, no_objects
-        )
+        examined = Doctor(settings, PROJECT, Proxy(status, body), (), list, no_mail_servers, no_differences, no_objects)
         findings: list[FindingItem] = []
         await examined._check_inside([node()], findings.append)
         assert [one.state for one in findings if one.check == "public URL"] == [state]
@@ -131,13 +130,13 @@ async def test_check_of_a_large_store_ends_in_time(rest: Rest, monkeypatch) -> N
 
 def test_nodes_are_compared_with_each_other():
     def states(*nodes: LiveNode) -> list[tuple[str, str]]:
-        return [(finding.check, finding.state) for finding in doctor.check_nodes(nodes)]
+        return [(finding.check, finding.state) for finding in check_nodes(nodes)]
 
     assert states(node(), node()) == [("nodes", "ok"), ("queue", "ok")]
     assert states(node(), node(version="0.9")) == [("nodes", "warning"), ("queue", "ok")]
     assert states(node(), node(commit="7ee7e95")) == [("nodes", "warning"), ("queue", "ok")]
     ours, other = node(commit="7ee7e95", host="web-1"), node(commit="0123abc", host="web-2", pid=7)
-    found = next(doctor.check_nodes([other, msgspec.structs.replace(ours, is_self=True)]))
+    found = next(check_nodes([other, msgspec.structs.replace(ours, is_self=True)]))
     assert found.what == "1 of 2 nodes run another build than 1.0 (7ee7e95): web-2:7 1.0 (0123abc)"
     assert states(node(), node(settings_revision=6)) == [("nodes", "warning"), ("queue", "ok")]
     assert states(node(queue_age=61_000)) == [("nodes", "ok"), ("queue", "warning")]

@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 
 from bellcast import build
 from bellcast.documents.store import Documents
-from bellcast.server import doctor
 from tests import engines
 from tests.journey.channels_app import app, eventually
 from tests.servers import ServerProcess
@@ -146,7 +145,7 @@ async def test_mail_server_in_the_store_is_checked_by_the_running_server(tmp_pat
 async def test_mail_servers_of_tenants_are_checked_up_to_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "MAX_MAIL_SERVERS", 3)
+    monkeypatch.setattr("bellcast.server.nodes.MAX_MAIL_SERVERS", 3)
     async with smtp_server() as mailbox, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
         url = f"smtp://127.0.0.1:{mailbox.port}?from=a@b.example"
         wrong = url.replace("//", "//user:hidden-word@")

@@ -20,7 +20,7 @@ from bellcast.console.watchers import MAX_WATCHERS, LiveFeed
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.http import AsgiMessage
 from bellcast.live_feed import IS_WEBSOCKET, STATE, cut
-from bellcast.server.request_feed import MAX_LISTED_KEY, MAX_REFUSED_TOPICS
+from bellcast.server.request_log import MAX_LISTED_KEY, MAX_REFUSED_TOPICS
 from tests.contract.kernel.test_broker import wait_until
 from tests.journey import rest as rests
 from tests.journey.channels_app import app

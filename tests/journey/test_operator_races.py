@@ -35,7 +35,7 @@ async def during_hashing(
             done(act(), loop).result(20)
         return hashed(password)
 
-    monkeypatch.setattr("bellcast.operators.passwords.hash_password", hash_slowly)
+    monkeypatch.setattr("bellcast.operators.factors.hash_password", hash_slowly)
     response = await request
     assert begun.is_set()
     return response
@@ -132,7 +132,7 @@ async def test_sign_in_with_a_password_that_is_replaced_meanwhile_starts_no_sess
         assert asyncio.run_coroutine_threadsafe(change, loop).result(20)
         return hashed(password) == stored
 
-    monkeypatch.setattr("bellcast.operators.passwords.matches", matches)
+    monkeypatch.setattr("bellcast.operators.factors.matches_password", matches)
     response = await browser(rest).post("/v1/session", json={"name": "vera", "password": PASSWORD})
     assert refused(response, 401, "unauthenticated")
     assert await rest.store.operators.count_sessions(0) == {}

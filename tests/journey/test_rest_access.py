@@ -9,7 +9,7 @@ import pytest
 
 from bellcast.auth.keys import SCOPES
 from bellcast.auth.permissions import AccessConfig
-from bellcast.console.pages.browser_files import CHECK_RESULT
+from bellcast.console.pages import CHECK_RESULT
 from bellcast.console.pages.check import CHECKS_PER_SECOND
 from bellcast.kernel import times
 from bellcast.kernel.clock import SystemClock, TestClock

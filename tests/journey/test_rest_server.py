@@ -7,7 +7,8 @@ from urllib.parse import urljoin
 import pytest
 
 from bellcast import build
-from bellcast.console.pages import browser_files, console, error_pages
+from bellcast.console import pages
+from bellcast.console.pages import console, error_pages
 from bellcast.kernel import errors
 from bellcast.kernel.http import responses
 from bellcast.recipients import changes
@@ -308,7 +309,7 @@ class TestBrowserClient:
         (tmp_path / "bellcast.js").write_text("export {}")
         (tmp_path / "bellcast.js.gz").write_bytes(gzip.compress(b"export {}"))
         (tmp_path / "bellcast.js.br").write_bytes(b"not looked into")
-        monkeypatch.setattr(browser_files, "FOLDER", tmp_path)
+        monkeypatch.setattr(pages, "FOLDER", tmp_path)
         async with rest.client.stream("GET", "/bellcast.js", headers={"accept-encoding": accepted}) as response:
             assert response.headers.get("content-encoding") == coding
 
@@ -316,7 +317,7 @@ class TestBrowserClient:
         file = tmp_path / "browser" / "bellcast.js"
         file.parent.mkdir()
         file.write_text("export const version = 1")
-        monkeypatch.setattr(browser_files, "FOLDER", file.parent)
+        monkeypatch.setattr(pages, "FOLDER", file.parent)
         first = await rest.anonymous.get("/bellcast.js")
         file.write_text("export const version = 22")
         responses.read_folder.cache_clear()  # as after an upgrade

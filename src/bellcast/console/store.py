@@ -74,11 +74,18 @@ class StatsPoints(StoreTable):
         """Return the hours of a tenant that begin from `since` to before `until`, by time. None if one day needs more
         than `limit` rows of nodes."""
         points: list[tuple[int, StatsPoint]] = []
+
+        def add(rows: Sequence[Row]) -> None:
+            for at, body in rows:
+                if (row := _decode_tenants(body).get(tenant)) is not None:
+                    numbers = dict(zip(TENANT_METRICS, _decode_tenant(row), strict=True))
+                    points.append((at, msgspec.convert(numbers, StatsPoint)))
+
         for begin in range(since, until, WINDOW_MS):
             found = await self._rows(HOUR_MS, begin, min(begin + WINDOW_MS, until), node, limit + 1)
             if len(found) > limit:
                 return None
-            points += await asyncio.to_thread(_points_of, tenant, found)
+            await asyncio.to_thread(add, found)
         return points
 
     async def tenant_sends(
@@ -87,22 +94,17 @@ class StatsPoints(StoreTable):
         """Count the sends of tenants in the hours that begin from `since` to before `until`; those without a stored number are
         absent. None if there are more than `limit` rows of nodes."""
         found = await self._rows(HOUR_MS, since, until, node, limit + 1)
-        return None if len(found) > limit else await asyncio.to_thread(_sends_of, frozenset(tenants), found)
+        wanted = frozenset(tenants)
 
+        def count() -> dict[str, int]:
+            sends: Counter[str] = Counter()
+            for _, body in found:
+                numbers = _decode_tenants(body)
+                for tenant in wanted & numbers.keys():
+                    sends[tenant] += _decode_tenant(numbers[tenant])[TENANT_METRICS.index("sends")]
+            return dict(sends)
 
-def _points_of(tenant: str, stored: Sequence[Row]) -> list[tuple[int, StatsPoint]]:
-    rows_of = ((at, _decode_tenants(body).get(tenant)) for at, body in stored)
-    numbers_of = ((at, zip(TENANT_METRICS, _decode_tenant(row), strict=True)) for at, row in rows_of if row is not None)
-    return [(at, msgspec.convert(dict(numbers), StatsPoint)) for at, numbers in numbers_of]
-
-
-def _sends_of(tenants: frozenset[str], stored: Sequence[Row]) -> dict[str, int]:
-    sends: Counter[str] = Counter()
-    for _, body in stored:
-        numbers = _decode_tenants(body)
-        for tenant in tenants & numbers.keys():
-            sends[tenant] += _decode_tenant(numbers[tenant])[TENANT_METRICS.index("sends")]
-    return dict(sends)
+        return None if len(found) > limit else await asyncio.to_thread(count)
 
 
 def tenants_body(tenants: Mapping[str, StatsPoint]) -> str:

@@ -113,7 +113,12 @@ class Recorder(Struct, Generic[R], eq=False):
 
     async def _store(self, records: Mapping[Owned, Record]) -> bool:
         """Add to what is stored; return whether it was possible."""
-        changes = {place: partial(_total, record) for place, record in records.items()}
+
+        def total(record: Record, before: bytes | None) -> bytes:
+            stored = None if before is None else msgspec.json.decode(before, type=type(record))
+            return msgspec.json.encode(record if stored is None else stored.plus(record))
+
+        changes = {place: partial(total, record) for place, record in records.items()}
         try:
             # A stop of the server that interrupts the wait does not interrupt the write.
             await asyncio.shield(shared(Documents(self.db).combine(self.kind, self.about, changes, self.clock.now())))
@@ -126,9 +131,3 @@ class Recorder(Struct, Generic[R], eq=False):
 def _add(records: dict[Owned, R], place: Owned, record: R) -> None:
     known = records.get(place)
     records[place] = record if known is None else known.plus(record)
-
-
-def _total(record: R, before: bytes | None) -> bytes:
-    """Return the body of a stored record after what this process recorded."""
-    stored = None if before is None else msgspec.json.decode(before, type=type(record))
-    return msgspec.json.encode(record if stored is None else stored.plus(record))

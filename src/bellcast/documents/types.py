@@ -72,11 +72,6 @@ class Management(Struct, frozen=True, kw_only=True):
     lock: bool
     unlocked_at: int | None = None
 
-    @property
-    def is_locked(self) -> bool:
-        """Whether only the source may write the object."""
-        return self.lock and self.unlocked_at is None
-
 
 class StoredDraft(Struct, frozen=True, kw_only=True):
     """What an editor saved: the values of an object, the version that they change, and who saved them when."""

@@ -18,8 +18,8 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, Invalid, MfaRequired, TooMany, Unauthenticated
 from bellcast.kernel.identities import Caller
-from bellcast.operators import passwords, second_factor, types
-from bellcast.operators.second_factor import SecondFactors
+from bellcast.operators import factors, types
+from bellcast.operators.factors import SecondFactors
 from bellcast.operators.store import Operators
 from bellcast.operators.types import (
     EMAIL_CODE_MS,
@@ -135,9 +135,20 @@ class ConsoleSessions:
         """Create the first owner with a set-up code, and sign in as this owner. Raises Conflict if the name is
         taken."""
         self.check_page(request)
-        return await self.start(
-            request, await self._alone(lambda: self._create_owner(request, code, name, password), is_known=False)
-        )
+
+        async def create() -> Operator:
+            place, now = f"setup:{_network(request.address)}", self._clock.now()
+            failures, latest = await self._operators.failures(place, now, FAILURES_MS)
+            if failures >= SETUP_FAILURES:
+                raise _too_many(latest + FAILURES_MS - now, TOO_MANY_CODES)
+            owner = self.new_operator(name, "owner", None)
+            hashed = await asyncio.to_thread(factors.hash_password, password)
+            if not await self._operators.use_setup_code(keys.digest(code), owner, hashed, self._clock.now()):
+                await self._operators.add_failure([place], now)
+                raise Forbidden(WRONG_CODE)
+            return owner
+
+        return await self.start(request, await self._alone(create, is_known=False))
 
     async def sign_in(self, request: BrowserRequest, name: str, password: str, code: str | None = None) -> SignedIn:
         """Start a session, and end the request's current one. Raises MfaRequired if the password is right, but the code
@@ -283,7 +294,7 @@ class ConsoleSessions:
         if tries > EMAIL_CODE_TRIES or now >= pending.expires_at:
             await self._operators.begin_email(operator.id, None)
             raise Conflict("This code has expired, or was entered wrong too often: ask for another.")
-        if not secrets.compare_digest(second_factor.normalize(code).encode(), pending.code.encode()):
+        if not secrets.compare_digest(factors.normalize(code).encode(), pending.code.encode()):
             left = EMAIL_CODE_TRIES - tries
             raise Invalid.of("code", f"is wrong: {left} {'attempt' if left == 1 else 'attempts'} left")
         if not await self._operators.confirm_email(operator.id, stored or "", pending.email):
@@ -325,18 +336,6 @@ class ConsoleSessions:
         now = self._clock.now()
         return Operator(id=self._new_id(now), name=name, role=role, tenants=tenants, created_at=now, subject=subject)
 
-    async def _create_owner(self, request: BrowserRequest, code: str, name: str, password: str) -> Operator:
-        place, now = f"setup:{_network(request.address)}", self._clock.now()
-        failures, latest = await self._operators.failures(place, now, FAILURES_MS)
-        if failures >= SETUP_FAILURES:
-            raise _too_many(latest + FAILURES_MS - now, TOO_MANY_CODES)
-        owner = self.new_operator(name, "owner", None)
-        hashed = await asyncio.to_thread(passwords.hash_password, password)
-        if not await self._operators.use_setup_code(keys.digest(code), owner, hashed, self._clock.now()):
-            await self._operators.add_failure([place], now)
-            raise Forbidden(WRONG_CODE)
-        return owner
-
     def _device(self, request: BrowserRequest) -> list[str] | None:
         """Return the id of a device from which an operator signed in before, and the name of that operator."""
         cookie = browser_request.cookie_of(request, browser_request.cookie_name(request, DEVICE))
@@ -363,17 +362,17 @@ class ConsoleSessions:
         found = await self._operators.find(name)
         # Created for any name, so that the first unknown one after a start does not take twice as long.
         if self._decoy is None:
-            self._decoy = await asyncio.to_thread(passwords.hash_password, secrets.token_urlsafe(TOKEN_BYTES))
+            self._decoy = await asyncio.to_thread(factors.hash_password, secrets.token_urlsafe(TOKEN_BYTES))
         decoy = self._decoy
         hashed = decoy if found is None else found[1]
-        is_right = await asyncio.to_thread(passwords.matches, password, hashed)
+        is_right = await asyncio.to_thread(factors.matches_password, password, hashed)
         if found is None or not is_right or found[0].subject is not None:
             await self._operators.add_failure(counted, now)
             raise Unauthenticated(WRONG)
         if second is not None and found[0].has_mfa:
             if not second:
                 raise MfaRequired
-            if not await self.second_factors.use(found[0], second_factor.normalize(second), now):
+            if not await self.second_factors.use(found[0], factors.normalize(second), now):
                 await self._operators.add_failure(counted, now)
                 raise Unauthenticated(WRONG_SECOND)
         await self._operators.clear_failures(delayed)
@@ -402,7 +401,7 @@ class ConsoleSessions:
     async def hash(self, password: str) -> str:
         """Return the hash of a new password. It may wait for 16 others, so callers must repeat their checks afterwards.
         Raises TooMany."""
-        return await self._alone(lambda: asyncio.to_thread(passwords.hash_password, password), is_known=True)
+        return await self._alone(lambda: asyncio.to_thread(factors.hash_password, password), is_known=True)
 
     async def _alone(self, work: Callable[[], Awaitable[T]], *, is_known: bool) -> T:
         """Run one attempt at a time, so that concurrent guesses cannot exceed the limit of failures. Guesses of strangers, of

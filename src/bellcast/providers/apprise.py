@@ -47,9 +47,18 @@ class AppriseProvider(Provider):
         """Send in a thread, because Apprise blocks. It reports no reasons, so every failure is treated as temporary."""
         if self._calls >= MAX_CALLS:
             raise DeliveryError("too many calls of Apprise have not returned", is_temporary=True)
+
+        def notify() -> bool:
+            connection = self.connection(message.to)
+            return connection is not None and bool(connection.notify(body=message.content["text"], title=""))
+
+        def finish(call: asyncio.Future[bool]) -> None:
+            self._calls -= 1
+            call.exception()  # avoids a warning after a timeout, when nothing reads the result
+
         self._calls += 1
-        call = concurrency.start_thread("apprise", self._notify, message.to, message.content["text"])
-        call.add_done_callback(self._finish)
+        call = concurrency.start_thread("apprise", notify)
+        call.add_done_callback(finish)
         try:
             async with asyncio.timeout(self._timeout):
                 is_sent = await asyncio.shield(call)
@@ -62,11 +71,3 @@ class AppriseProvider(Provider):
     def connection(self, to: str) -> Any:
         """Return Apprise's object for a chat id; None for an unusable URL."""
         return self._library.Apprise.instantiate(self._url.replace(RECIPIENT, quote(to, safe="")))
-
-    def _finish(self, call: asyncio.Future[bool]) -> None:
-        self._calls -= 1
-        call.exception()  # avoids a warning after a timeout, when nothing reads the result
-
-    def _notify(self, to: str, text: str) -> bool:
-        connection = self.connection(to)
-        return connection is not None and bool(connection.notify(body=text, title=""))

@@ -2,6 +2,7 @@
 message."""
 
 import asyncio
+from dataclasses import dataclass
 
 from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.kernel.outbound import connection_steps
@@ -20,21 +21,16 @@ FIXES = {
 }
 
 
+@dataclass(repr=False)  # which would show the URL with its password in a traceback
 class ProviderSteps:
     """One test. With a message, sending it shows whether the credentials are accepted. Without a guard, the server may have any
     address. Without a provider, `problem` is why its URL cannot be used."""
 
-    # Not a struct, which would show the URL with its password in a traceback.
-    def __init__(
-        self,
-        url: str,
-        named: NamedProvider | None,
-        message: OutgoingMessage | None,
-        guard: AddressGuard | None,
-        problem: str = "",
-    ) -> None:
-        self.url, self.named, self.problem = url, named, problem
-        self.message, self.guard = message, guard
+    url: str
+    named: NamedProvider | None
+    message: OutgoingMessage | None
+    guard: AddressGuard | None
+    problem: str = ""
 
     async def run(self) -> TestReport:
         """Run all steps."""

@@ -245,15 +245,10 @@ class ProviderDirectory(Struct, eq=False):
                 return _without_secret(tenant, key, usable), before is None, body
         raise Unavailable("The provider is being changed by too many requests.")
 
-    async def plan(self, tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
-        """Return the provider that `put` would write. Raises Invalid like `put`."""
-        usable, *_ = await self._usable(tenant, key, fields)
-        return _without_secret(tenant, key, usable)
-
-    async def encrypted(self, tenant: str, key: str, fields: ProviderFields) -> bytes:
-        """Return the body that `put` would write. Raises Invalid like `put`."""
-        _, _, body = await self._usable(tenant, key, fields)
-        return body
+    async def plan(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bytes]:
+        """Return the provider and the body that `put` would write. Raises Invalid like `put`."""
+        usable, _, body = await self._usable(tenant, key, fields)
+        return _without_secret(tenant, key, usable), body
 
     async def _usable(
         self, tenant: str, key: str, fields: ProviderFields
@@ -361,30 +356,30 @@ class ProviderDirectory(Struct, eq=False):
         changes, until = self._changes, self.clock.now() + int(CACHE_SECONDS * 1000)
         documents = await Documents(self.db).page(KIND, tenant, "", MAX_OF_KIND)
         _, known = self._stored.get(tenant, (0, {}))
-        entries = {one.key: self._entry(tenant, one, known.get(one.key)) for one in documents}
+        entries: dict[str, Entry] = {}
+        for one in documents:
+            if (unchanged := known.get(one.key)) is not None and unchanged.body == one.body:
+                entries[one.key] = unchanged
+                continue
+            configured = self._configured(tenant, one)
+            try:
+                named = self._create(one.key, tenant, self.secret_fields(tenant, one), is_trusted=False)
+                entries[one.key] = Entry(configured, named, [named], one.body)
+            except ValueError as error:
+                log.error("provider_unusable", provider=one.key, tenant=tenant, reason=str(error))  # noqa: TRY400  the message is enough
+                label = _metric_label(tenant)
+                destination = Destination(f"provider {one.key}", 1, self.destinations, tenant)
+                deliverers = [
+                    NamedProvider(one.key, UnusableProvider(kind, str(error)), destination, metric_label=label)
+                    for kind in KINDS[configured.fields.channel]
+                ]
+                entries[one.key] = Entry(configured, None, deliverers, one.body, str(error))
         if len(self._stored) >= MAX_CACHED:  # most tenants have no own providers
             self._stored = {owner: stored for owner, stored in self._stored.items() if stored[1]}
         # A change during the read may not be in it.
         self._stored[tenant] = until if changes == self._changes else 0, entries
         self._replaced += [entry for entry in known.values() if entries.get(entry.configured.key) is not entry]
         return list(entries.values())
-
-    def _entry(self, tenant: str, document: Document, known: Entry | None) -> Entry:
-        if known is not None and known.body == document.body:
-            return known
-        configured = self._configured(tenant, document)
-        try:
-            fields = self.secret_fields(tenant, document)
-            named = self._create(document.key, tenant, fields, is_trusted=False)
-            return Entry(configured, named, [named], document.body)
-        except ValueError as error:
-            log.error("provider_unusable", provider=document.key, tenant=tenant, reason=str(error))  # noqa: TRY400  the message is enough
-            problem, key, channel = str(error), configured.key, configured.fields.channel
-            destination = Destination(f"provider {key}", 1, self.destinations, configured.tenant)
-            unusable = [UnusableProvider(kind, problem) for kind in KINDS[channel]]
-            label = _metric_label(tenant)
-            deliverers = [NamedProvider(key, one, destination, metric_label=label) for one in unusable]
-            return Entry(configured, None, deliverers, document.body, problem)
 
     def _create(self, key: str, tenant: str, fields: ProviderFields, *, is_trusted: bool) -> NamedProvider:
         """Create a provider. Raises ValueError."""

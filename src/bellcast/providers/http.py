@@ -169,13 +169,14 @@ async def write(call: ResourceCall[Any]) -> Written[ProviderObject]:
     Its URL is stored encrypted. If you send back the masked URL of a read, the stored URL does not change. `…@` keeps
     the stored credentials, provided that the URL names the same server. A tenant's own providers of a channel replace
     the project's: `?tenant=`, or `tenant` in the body, names the tenant."""
-    request, ctx, key = call.request, call.ctx, _writable_key(call.request)
+    request, ctx, key = call.request, call.ctx, _writable_key(objects.restricted_key(call.request))
     tenant, value = objects.split_body(request, call.body, READ_ADDS)
     fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
     await Documents(ctx.engines.db).check_count(PROVIDERS.name, tenant, key)
     replaces = await _condition(ctx, request, tenant, key)
     if call.is_dry_run:
-        return await _shown(ctx, await ctx[ProviderDirectory].plan(tenant, key, fields)), False
+        planned, _ = await ctx[ProviderDirectory].plan(tenant, key, fields)
+        return await _shown(ctx, planned), False
     await kinds.check_managed(ctx, PROVIDERS.name, tenant, key)
     before = await _own(request, tenant, key)
     written, is_new, stored = await ctx[ProviderDirectory].put(tenant, key, fields, replaces)
@@ -192,7 +193,7 @@ async def write(call: ResourceCall[Any]) -> Written[ProviderObject]:
 )
 async def delete(call: ResourceCall[None]) -> bool:
     """Delete a provider."""
-    key = _writable_key(call.request)
+    key = _writable_key(objects.restricted_key(call.request))
     await kinds.check_managed(call.ctx, PROVIDERS.name, call.tenant, key)
     replaces = await _condition(call.ctx, call.request, call.tenant, key)
     before = await _own(call.request, call.tenant, key)
@@ -235,7 +236,7 @@ async def test(call: ResourceCall[ProviderTest]) -> ProviderTestResult:
         report = await providers.test(call.tenant, key, to)
     else:
         try:
-            planned = await providers.plan(call.tenant, key, body.values)
+            planned, _ = await providers.plan(call.tenant, key, body.values)
         except Invalid as refusal:
             raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in refusal.errors]) from None
         audit.note_changes(request, {}, {"values.url": planned.fields.url, "to": to})
@@ -262,14 +263,27 @@ async def receive(request: ApiRequest) -> ASGIApp:
     ctx, key = context.of(request), objects.restricted_key(request)
     tenant, media_type = tenants.single_tenant(request), request_body.media_type(request)
     if media_type == MAIL:
-        await _receive_mail(request, ctx, tenant, key)
+        await guards.authorize(request, "manage")
+        found = await ctx[ProviderDirectory].find(tenant, key)
+        if found is None or found.fields.channel != "email":
+            raise NotFound("There is no e-mail provider with this key.")
+        try:
+            body = await request_body.raw(request, ctx.limits.request)
+            # In a thread: for some mails of a few kilobytes, the parser takes a second.
+            report = await asyncio.to_thread(receipts.parse, body)
+        except ValueError as error:
+            raise Invalid.of("body", str(error)) from None
+        if report is not None and not await ctx[Receipts].apply_report(tenant, report):
+            raise NotFound("There is no message with this reference.")
         return responses.empty()
     body = await request_body.raw(request, ctx.limits.request)
-    signed = ReceiptRequest(
-        url=ctx[ProviderDirectory].receipts_url(tenant, key),
-        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.scope["headers"]},
-        form=_fields(body, media_type),
-    )
+    if media_type == request_body.FORM:
+        form = request_body.form_fields(body)
+    else:
+        value = request_body.plain_json(body)
+        form = {name: str(field) for name, field in value.items()} if isinstance(value, dict) else {}
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.scope["headers"]}
+    signed = ReceiptRequest(url=ctx[ProviderDirectory].receipts_url(tenant, key), headers=headers, form=form)
     try:
         receipt = await ctx[ProviderDirectory].receipt(tenant, key, signed)
     except PermissionError:
@@ -283,37 +297,11 @@ async def receive(request: ApiRequest) -> ASGIApp:
     return responses.empty()
 
 
-async def _receive_mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> None:
-    await guards.authorize(request, "manage")
-    found = await ctx[ProviderDirectory].find(tenant, key)
-    if found is None or found.fields.channel != "email":
-        raise NotFound("There is no e-mail provider with this key.")
-    try:
-        body = await request_body.raw(request, ctx.limits.request)
-        # In a thread: for some mails of a few kilobytes, the parser takes a second.
-        report = await asyncio.to_thread(receipts.parse, body)
-    except ValueError as error:
-        raise Invalid.of("body", str(error)) from None
-    if report is not None and not await ctx[Receipts].apply_report(tenant, report):
-        raise NotFound("There is no message with this reference.")
-
-
-def _fields(body: bytes, media_type: str) -> dict[str, str]:
-    if media_type == request_body.FORM:
-        return request_body.form_fields(body)
-    value = request_body.plain_json(body)
-    return {name: str(field) for name, field in value.items()} if isinstance(value, dict) else {}
-
-
-def _writable_key(request: ApiRequest) -> str:
-    key = objects.restricted_key(request)
-    _check_writable(key)
-    return key
-
-
-def _check_writable(key: str) -> None:
+def _writable_key(key: str) -> str:
+    """Return the key. Raises Conflict for that of a provider from the settings."""
     if key.startswith(SETTING_PREFIX):
         raise Conflict(f"Providers with keys that begin with {SETTING_PREFIX} are those of the server's settings.")
+    return key
 
 
 async def _find(request: ApiRequest, tenant: str) -> ConfiguredProvider:
@@ -387,7 +375,7 @@ def _hidden(ctx: ApiContext, tenant: str, document: Document) -> str:
 
 
 async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None) -> bytes:
-    _check_writable(key)
+    _writable_key(key)
     directory = ctx[ProviderDirectory]
     if PLACEHOLDER.fullmatch(str(values.get("url"))):
         if before is None:
@@ -397,7 +385,8 @@ async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any],
         with contextlib.suppress(ValueError):
             values["url"] = directory.secret_fields(tenant, before).url
     fields = request_body.json(msgspec.json.encode(values), FIELDS, ctx)
-    return await directory.encrypted(tenant, key, fields)
+    _, body = await directory.plan(tenant, key, fields)
+    return body
 
 
 async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:

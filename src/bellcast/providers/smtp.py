@@ -201,6 +201,10 @@ class SMTPProvider:
         if self._connect is not None:
             async with asyncio.timeout(min(self._timeout, CONNECT_SECONDS)):
                 sock = await self._connect(server.host, server.port)
+        try:
+            name = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(_name_lookup())), NAME_SECONDS)
+        except TimeoutError:  # the name server does not respond
+            name = socket.gethostname()
         client = SMTP(
             hostname=url.host,
             port=server.port if sock is None else None,
@@ -210,7 +214,7 @@ class SMTPProvider:
             # Without a password encryption is opportunistic (RFC 7435): a local relay may sign its own certificate.
             validate_certs=needs_tls or server.has_tls,
             timeout=min(self._timeout, COMMAND_SECONDS),
-            local_hostname=await _own_name(),
+            local_hostname=name,
         )
         with ExitStack() as opened:
             opened.callback(client.close)
@@ -232,17 +236,9 @@ def _is_encrypted(client: SMTP) -> bool:
     return client.get_transport_info("sslcontext") is not None
 
 
-async def _own_name() -> str:
-    """Return the name of this machine. Without a response of the name server, that is its short name."""
-    try:
-        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(_name_lookup())), NAME_SECONDS)
-    except TimeoutError:
-        return socket.gethostname()
-
-
 @cache
 def _name_lookup() -> Future[str]:
-    """Look up the name once, in a daemon thread: an executor's threads would delay the end of the process."""
+    """Look up the name of this machine once, in a daemon thread: an executor's threads would delay the end of the process."""
     found = Future[str]()
     Thread(target=lambda: found.set_result(socket.getfqdn()), name="own-name", daemon=True).start()
     return found

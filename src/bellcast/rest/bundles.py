@@ -22,7 +22,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.rest import audit, context, guards, kinds, objects, tenants
 from bellcast.rest.context import ApiContext
-from bellcast.rest.kinds import ManagedBy, PublishEffect, decode_management, managed_by
+from bellcast.rest.kinds import ManagedBy, PublishEffect, decode_management
 from bellcast.rest.operations import ApiEndpoint, operation
 from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
@@ -195,7 +195,7 @@ def operations(kinds: Sequence[BundleKind]) -> list[ApiEndpoint]:
                         f"There are more than {MAX_OBJECTS} objects: name kinds or tenants, in bellcast.yaml or the query."
                     )
                 manager = managers.get((tenant, f"{plural}/{key}"))
-                by = None if manager is None else managed_by(decode_management(manager))
+                by = None if manager is None else responses.item(ManagedBy, decode_management(manager))
                 item = BundleItem(
                     kind=plural, key=key, tenant=tenant or None, values=state.values, etag=state.etag, managed=by
                 )
@@ -574,4 +574,4 @@ async def unlock(request: ApiRequest) -> ASGIApp:
     if not await table.change(*place, found.body, msgspec.json.encode(after), now):
         raise Conflict("The object is being pushed: try again.")
     audit.note_change(request, f"{_name((body.kind, tenant, body.key))}.lock", after.source, None)
-    return responses.json(managed_by(after))
+    return responses.json(responses.item(ManagedBy, after))

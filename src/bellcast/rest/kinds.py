@@ -373,12 +373,6 @@ def decode_draft(document: Document) -> StoredDraft:
     return msgspec.json.decode(document.body, type=StoredDraft)
 
 
-async def draft_of(ctx: ApiContext, plural: str, tenant: str, key: str) -> DraftInfo | None:
-    """Return who saved the draft of a tenant's object, or None without a draft."""
-    document = await Documents(ctx.engines.db).get(draft_kind(plural), tenant, key)
-    return None if document is None else draft_info(document)
-
-
 def draft_info(document: Document) -> DraftInfo:
     return DraftInfo(by=decode_draft(document).by, updated_at=times.to_rfc3339(document.updated_at))
 
@@ -400,20 +394,16 @@ def decode_management(document: Document) -> Management:
     return msgspec.json.decode(document.body, type=Management)
 
 
-def managed_by(one: Management) -> ManagedBy:
-    """Return the management of an object as the API returns it."""
-    return responses.item(ManagedBy, one)
-
-
 async def managers_of(ctx: ApiContext, plural: str, named: Sequence[tuple[str, str]]) -> list[ManagedBy | None]:
     """Return the management of objects by their tenants and keys."""
     places = [managed_place(plural, tenant, key) for tenant, key in named]
     found = await Documents(ctx.engines.db).several(places)
-    return [managed_by(decode_management(found[place])) if place in found else None for place in places]
+    return [responses.item(ManagedBy, decode_management(found[place])) if place in found else None for place in places]
 
 
 async def check_managed(ctx: ApiContext, plural: str, tenant: str, key: str) -> None:
     """Raise Managed if only a push may write the object."""
     found = await Documents(ctx.engines.db).get(*managed_place(plural, tenant, key))
-    if found is not None and (one := decode_management(found)).is_locked:
+    one = None if found is None else decode_management(found)
+    if one is not None and one.lock and one.unlocked_at is None:
         raise errors.Managed.by(one.source, one.commit)

@@ -6,7 +6,6 @@ the object that applies to the tenant. A list with `?tenant=*` has the objects o
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
@@ -142,7 +141,7 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         named = list(drafted)
     added = await kinds.fields_of_read(kind, ctx, named)
     shown: list[dict[str, Any]] = [
-        kind.item(*published[name]) | _written_at(published[name][0])
+        kind.item(*published[name]) | {"updated_at": times.to_rfc3339(published[name][0].updated_at)}
         if name in published
         else {**kind.unpublished, "key": name[1], "tenant": name[0] or None, "version": 0}  # a draft only
         for name in named
@@ -179,9 +178,11 @@ async def read(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
                 raise NotFound(f"This {kind.name} has no version {version}.")
             found = own, owner
     shown = kind.item(*found)
-    added = await kinds.described(kind, ctx, tenant, shown) | _written_at(found[0])
+    added = await kinds.described(kind, ctx, tenant, shown)
+    added["updated_at"] = times.to_rfc3339(found[0].updated_at)
     if kind.is_versioned:
-        added["draft"] = await kinds.draft_of(ctx, kind.plural, tenant, key)
+        draft = await Documents(ctx.engines.db).get(draft_kind(kind.plural), tenant, key)
+        added["draft"] = None if draft is None else kinds.draft_info(draft)
     return responses.json(added, headers=entity_tags.tagged(shown, added))
 
 
@@ -311,10 +312,6 @@ def declare(
     respond.__doc__, respond.__module__ = doc, function.__module__
     respond.__name__ = f"{function.__name__}_{kind.plural.replace('-', '_')}"
     return operation(method, path, tag=kind.tag, required_scope=scope, **promise)(respond)
-
-
-def _written_at(document: Document) -> dict[str, datetime]:
-    return {"updated_at": times.to_rfc3339(document.updated_at)}
 
 
 # --- drafts in lists

@@ -2,6 +2,7 @@
 document are derived from the same declaration, so they cannot disagree. `server/api_app.py` lists the modules with operations.
 Lists are also exported as CSV or NDJSON, chosen by `Accept`: their handlers are called for each page, and the rows are streamed."""
 
+import contextlib
 import csv
 import functools
 import io
@@ -212,19 +213,16 @@ def export_format(request: ApiRequest) -> ExportFormat | None:
     accept = request_body.header(request, b"accept")
     if accept is None or request.scope["state"]["is_head"]:
         return None
-    wanted = sorted(map(_media_range, accept.split(",")), key=lambda one: -one[1])
-    known = (name for name, quality in wanted if quality and (name in FORMATS or name in JSON_TYPES))
-    return FORMATS.get(next(known, ""))
-
-
-def _media_range(text: str) -> tuple[str, float]:
-    """Return a part of an Accept header with its quality."""
-    name, *parameters = (part.strip().lower() for part in text.split(";"))
-    quality = next((one[2:] for one in parameters if one.startswith("q=")), "1")
-    try:
-        return name, float(quality)
-    except ValueError:
-        return name, 0.0
+    known: list[tuple[float, str]] = []
+    for part in accept.lower().split(","):
+        name, *parameters = map(str.strip, part.split(";"))
+        quality = 0.0  # of one that is no number
+        with contextlib.suppress(ValueError):
+            quality = float(next((one[2:] for one in parameters if one.startswith("q=")), "1"))
+        if quality and (name in FORMATS or name in JSON_TYPES):
+            known.append((quality, name))
+    preferred = max(known, key=lambda one: one[0], default=(0.0, ""))  # of equals the first
+    return FORMATS.get(preferred[1])
 
 
 async def respond_export(request: ApiRequest, handler: ListHandler, page_type: Any, format: ExportFormat) -> ASGIApp:

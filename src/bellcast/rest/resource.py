@@ -289,7 +289,8 @@ def listing(
 
 def list_query(request: ApiRequest, listed: KeysetList[Any], query: Any, *, is_counted: bool) -> ListQuery:
     """Return the page of the store that the parameters of a list mean. With the tenant `*`, of all tenants of the
-    caller. Raises Invalid if it is combined with a filter that is only unique within a tenant."""
+    caller. Raises Invalid if it is combined with a filter that is only unique within a tenant, and BadRequest for the position of
+    another list."""
     owners: Sequence[str] | None = tenants.every(request)
     filters = {name: getattr(query, name, None) for name in (*listed.leads, *listed.filters)}
     if query.tenant != EVERY_TENANT:
@@ -297,7 +298,15 @@ def list_query(request: ApiRequest, listed: KeysetList[Any], query: Any, *, is_c
     elif unique := next((name for name in UNIQUE_IN_TENANT if filters.get(name) is not None), None):
         raise Invalid.of("tenant", f"must be one tenant: {unique} is only unique within a tenant")
     created = list_parameters.created(getattr(query, "start", None), getattr(query, "end", None))
-    after = _key(listed, query.after, query.tenant) if getattr(query, "after", None) else None
+    after: RowKey | None = None
+    if sent := getattr(query, "after", None):
+        after = (sent,)
+        if listed.key[0] == "tenant":
+            owner, name = list_parameters.key(query.tenant or "", sent)
+            own = name.split(":", len(listed.key) - 2)
+            after = (owner, *own, *[""] * (len(listed.key) - 1 - len(own)))
+        elif listed.is_newest_first and not ids.is_id(sent):
+            raise BadRequest(list_parameters.WRONG)
     limit = getattr(query, "limit", MAX_APP_PAGE_ROWS)
     return ListQuery(tenants=owners, after=after, limit=limit, created=created, filters=filters, is_counted=is_counted)
 
@@ -319,17 +328,6 @@ def cursor(listed: KeysetList[Any], key: RowKey | None, tenant: str | None) -> s
         return None if key is None else ":".join(key)
     owner, *own = key
     return list_parameters.of_key(owner, ":".join(own), is_in_every=tenant == EVERY_TENANT)
-
-
-def _key(listed: KeysetList[Any], after: str, tenant: str | None) -> RowKey:
-    """Return the key of a position. Raises BadRequest if it is none of this list."""
-    if listed.key[0] != "tenant":
-        if listed.is_newest_first and not ids.is_id(after):
-            raise BadRequest(list_parameters.WRONG)
-        return (after,)
-    owner, name = list_parameters.key(tenant or "", after)
-    own = name.split(":", len(listed.key) - 2)
-    return (owner, *own, *[""] * (len(listed.key) - 1 - len(own)))
 
 
 class Recent(Struct, frozen=True):

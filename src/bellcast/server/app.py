@@ -20,13 +20,13 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.types import ChannelConfig
-from bellcast.console.http.connections import LARGE_COUNT_SECONDS, LargeCounts
+from bellcast.console.http.cluster import LARGE_COUNT_SECONDS, LargeCounts
 from bellcast.console.stats import FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.types import StatsPoint
 from bellcast.console.watchers import ClusterFeed
+from bellcast.documents.http import StoredSecrets
 from bellcast.documents.store import Documents
-from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.kernel.clock import TestClock
 from bellcast.kernel.errors import BellcastError, Conflict, SettingsError
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send
@@ -46,12 +46,10 @@ from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCach
 from bellcast.server import adapters, health, maintenance, mounted
 from bellcast.server import api_app as api
 from bellcast.server.api_app import path_as_sent
-from bellcast.server.doctor import Doctor
 from bellcast.server.health import WorkerMetrics
 from bellcast.server.maintenance import BackgroundTasks, Loop
-from bellcast.server.nodes import NodeReporter, NodeSettings
-from bellcast.server.request_feed import ObservedCalls
-from bellcast.server.request_log import RequestLog
+from bellcast.server.nodes import Doctor, NodeReporter, NodeSettings
+from bellcast.server.request_log import ObservedCalls, RequestLog
 from bellcast.server.wire_live import LiveEdge
 from bellcast.server.wire_parts import ServerParts, operator_services
 from bellcast.settings import Settings, load, project

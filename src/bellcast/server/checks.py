@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bellcast.console import diagnoses
+from bellcast.console import types as diagnoses
 from bellcast.console.types import FindingItem
 from bellcast.kernel.brokers.history import KeepRules, parse_rules
 from bellcast.kernel.db import backup
@@ -260,7 +260,7 @@ def _check_url(check: str, url: str, variable: str, expected: tuple[int, ...]) -
     try:
         status = _get(url).status
     except Unavailable as error:
-        return _unreachable(check, url, variable, error)
+        return diagnoses.finding("url_unreachable", check=check, url=shown(url), error=error, variable=variable)
     if status >= 500:
         return diagnoses.finding("url_fails", check=check, url=shown(url), status=status)
     if status not in expected:
@@ -274,7 +274,9 @@ def _check_jwks(url: str) -> FindingItem:
         response = _get(url)
         keys = len(msgspec.json.decode(response.body)["keys"]) if response.status == 200 else 0
     except Unavailable as error:
-        return _unreachable("JWKS", url, "BELLCAST_JWKS_URL", error)
+        return diagnoses.finding(
+            "url_unreachable", check="JWKS", url=shown(url), error=error, variable="BELLCAST_JWKS_URL"
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         return diagnoses.finding("no_key_set", url=shown(url))
     if not keys:
@@ -294,10 +296,6 @@ def _get(url: str) -> Response:
             await http.close()
 
     return asyncio.run(get())
-
-
-def _unreachable(check: str, url: str, variable: str, error: Exception) -> FindingItem:
-    return diagnoses.finding("url_unreachable", check=check, url=shown(url), error=error, variable=variable)
 
 
 def shown(url: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -19,7 +20,6 @@ from msgspec import UNSET, Struct, UnsetType, field
 from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.registry import Collector
 
 from bellcast import build
 from bellcast.console.types import BUCKETS
@@ -166,34 +166,25 @@ class WorkerMetrics:
             self._socket_path.unlink(missing_ok=True)
 
     async def others(self) -> Mapping[str, bytes]:
-        """Return the metrics of the other workers by name."""
-        sockets = [
-            socket_path
-            for socket_path in self._socket_path.parent.glob(f"{COUNTS_PREFIX}*")
-            if socket_path != self._socket_path
-        ]
-        results = await asyncio.gather(*map(_read_worker, sockets))
-        return {
-            socket_path.name.removeprefix(COUNTS_PREFIX): metrics
-            for socket_path, metrics in zip(sockets, results, strict=True)
-            if metrics
-        }
+        """Return the metrics of the other workers by name, without those that have exited or do not respond."""
+        found: dict[str, bytes] = {}
 
-
-async def _read_worker(socket_path: Path) -> bytes:
-    """Read a worker's metrics; empty if it has exited or does not respond."""
-    try:
-        async with asyncio.timeout(READ_TIMEOUT):
-            reader, writer = await asyncio.open_unix_connection(socket_path)
+        async def read(path: Path) -> None:
             try:
-                return await reader.read()
-            finally:
-                writer.close()
-    except ConnectionRefusedError:
-        return b""  # the worker was killed; its socket is removed with the folder
-    except (OSError, TimeoutError):
-        log.warning("worker_metrics_unavailable", worker=socket_path.name)
-        return b""
+                async with asyncio.timeout(READ_TIMEOUT):
+                    reader, writer = await asyncio.open_unix_connection(path)
+                    try:
+                        found[path.name.removeprefix(COUNTS_PREFIX)] = await reader.read()
+                    finally:
+                        writer.close()
+            except ConnectionRefusedError:
+                pass  # the worker was killed; its socket is removed with the folder
+            except (OSError, TimeoutError):
+                log.warning("worker_metrics_unavailable", worker=path.name)
+
+        sockets = self._socket_path.parent.glob(f"{COUNTS_PREFIX}*")
+        await asyncio.gather(*(read(path) for path in sockets if path != self._socket_path))
+        return {worker: report for worker, report in found.items() if report}
 
 
 REQUEST_LABELS = ("method", "route", "status")
@@ -273,32 +264,6 @@ def _family(
 MetricReport = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]  # a metric: name, about, type, samples
 
 
-def _by_worker(reports: Mapping[str, bytes]) -> Iterator[Metric]:
-    """Yield the metrics of each worker, labelled by worker: each family once, with the samples of all workers."""
-    families: dict[str, Metric] = {}
-    for worker, report in reports.items():
-        try:
-            found = msgspec.json.decode(report, type=list[MetricReport])
-        except msgspec.DecodeError:
-            continue  # the worker was killed while writing
-        for name, about, kind, samples in found:
-            metric = families.setdefault(name, Metric(name, about, kind))
-            for sample, labels, value in samples:
-                metric.add_sample(sample, labels | {"worker": worker}, value)
-    yield GaugeMetricFamily("bellcast_workers", "Workers that reported metrics.", value=len(reports))
-    yield from families.values()
-
-
-class Scrape(Collector):
-    """The metrics of one response. A registry would keep its collectors, and none is used twice."""
-
-    def __init__(self, metrics: Sequence[Metric]) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Sequence[Metric]:
-        return self._metrics
-
-
 class MetricsExporter(Struct, eq=False):
     """All metrics of one app."""
 
@@ -318,13 +283,29 @@ class MetricsExporter(Struct, eq=False):
     ) -> bytes:
         """Return the response to a scrape. If there are several workers, `workers` has the metrics of each. `jobs` has
         the numbers of jobs by kind and state, `numbers` the state of store, broker and queue by name."""
-        metrics = list(self._own() if workers is None else _by_worker(workers))
+        metrics = list(self._own()) if workers is None else []
+        if workers is not None:
+            # Each family once, with the samples of all workers, labelled by worker
+            families: dict[str, Metric] = {}
+            for worker, report in workers.items():
+                try:
+                    found = msgspec.json.decode(report, type=list[MetricReport])
+                except msgspec.DecodeError:
+                    continue  # the worker was killed while writing
+                for name, about, kind, samples in found:
+                    metric = families.setdefault(name, Metric(name, about, kind))
+                    for sample, labels, value in samples:
+                        metric.add_sample(sample, labels | {"worker": worker}, value)
+            about = "Workers that reported metrics."
+            metrics = [GaugeMetricFamily("bellcast_workers", about, value=len(workers)), *families.values()]
         metrics.append(_family(GaugeMetricFamily, "jobs", "Durable jobs in the store.", ("kind", "state"), jobs))
         for name, value in chain(self.connections.stats().items(), numbers.items()):
             if isinstance(value, int | float):
                 about = f"{name.replace('_', ' ').capitalize()}."
                 metrics.append(GaugeMetricFamily(f"bellcast_{name}", about, value=value))
-        return generate_latest(Scrape(metrics))
+        # A registry would keep its collectors, and none is used twice.
+        registry: Any = SimpleNamespace(collect=lambda: metrics)
+        return generate_latest(registry)
 
     def _own(self) -> Iterator[Metric]:
         """Yield the metrics of this process: its requests, connections, counters, delays, version, CPU time, memory and

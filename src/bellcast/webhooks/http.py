@@ -319,7 +319,7 @@ async def resend(call: ResourceCall[ResendRequest]) -> Resent | None:
     if not webhook.wants(found.type):
         raise Conflict(f"The webhook does not subscribe to {found.type}: add the type to its events first.")
     if not call.is_dry_run:
-        await webhooks.resend(call.tenant, id, found)
+        await webhooks.add_deliveries([(call.tenant, id, found.id)])
     audit.note_change(call.request, "event", None, event)
     return Resent(event)
 

@@ -5,7 +5,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
@@ -85,15 +85,6 @@ REPLAY_BATCH = 500
 MAX_ERROR = 500
 
 
-class EndpointResponse(NamedTuple):
-    """How a webhook responded to a request: the error, if it did not accept the event, the status, if there is one, and after
-    how many milliseconds, None if no request was made."""
-
-    error: str | None
-    status: int | None
-    ms: int | None
-
-
 class Webhooks(WebhookSink):
     """The sink of the server, the deliveries to webhooks, and the webhooks as objects."""
 
@@ -159,7 +150,7 @@ class Webhooks(WebhookSink):
         event = await WebhookEvents(self._db).find(job.payload.decode())
         if event is not None:
             matching = await self._matching(event.tenant, event.type)
-            await self._add_deliveries([(owner, id, event.id) for owner, id in matching])
+            await self.add_deliveries([(owner, id, event.id) for owner, id in matching])
 
     async def deliver(self, job: Job) -> DestinationCall:
         """Return the call that sends one event to one webhook."""
@@ -229,7 +220,9 @@ class Webhooks(WebhookSink):
 
     async def _attempt(
         self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent, destination: Destination
-    ) -> EndpointResponse:
+    ) -> tuple[str | None, int | None, int | None]:
+        """Send a request. Return the error, if the event was not accepted, the status, if there is one, and after how many
+        milliseconds, None if no request was made."""
         begun = self._real_clock.now()
         try:
             keys, signed_at = [webhook.secret], self._real_clock.now() // 1000
@@ -244,14 +237,15 @@ class Webhooks(WebhookSink):
                     "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS
                 )
         except Unavailable as error:
-            return EndpointResponse(error.detail[:MAX_ERROR], None, self._real_clock.now() - begun)
+            return error.detail[:MAX_ERROR], None, self._real_clock.now() - begun
         except ValueError as error:  # the secret cannot be decrypted: another node may have its key
             log.error("webhook_unusable", webhook=delivery.webhook, tenant=delivery.tenant, reason=str(error))  # noqa: TRY400  the message is enough
-            return EndpointResponse(f"the webhook's secret {error}", None, None)
+            return f"the webhook's secret {error}", None, None
         refusal = None if 200 <= response.status < 300 else f"HTTP {response.status}"
-        return EndpointResponse(refusal, response.status, self._real_clock.now() - begun)
+        return refusal, response.status, self._real_clock.now() - begun
 
-    async def _add_deliveries(self, deliveries: Sequence[tuple[str, str, str]]) -> None:
+    async def add_deliveries(self, deliveries: Sequence[tuple[str, str, str]]) -> None:
+        """Deliver events to webhooks, by the tenant and the id of a webhook and the id of an event."""
         now = self._clock.now()
         jobs = [
             Job(
@@ -329,7 +323,7 @@ class Webhooks(WebhookSink):
             events = await WebhookEvents(self._db).page(owner, after, REPLAY_BATCH)
             wanted = [(tenant, id, event.id) for event in events if webhook.wants(event.type)]
             if not is_dry_run:
-                await self._add_deliveries(wanted)
+                await self.add_deliveries(wanted)
             replayed += len(wanted)
             if len(events) < REPLAY_BATCH:
                 break
@@ -345,10 +339,6 @@ class Webhooks(WebhookSink):
         """Return a stored event that a webhook of the tenant may receive."""
         found = await WebhookEvents(self._db).find(event)
         return None if found is None or tenant not in (EVERY_TENANT, found.tenant) else found
-
-    async def resend(self, tenant: str, id: str, event: WebhookEvent) -> None:
-        """Deliver an event to a webhook again, with its id."""
-        await self._add_deliveries([(tenant, id, event.id)])
 
     async def _matching(self, tenant: str, type: str) -> list[tuple[str, str]]:
         """Return the owners and ids of the active webhooks that match events of this type and tenant."""

@@ -26,7 +26,7 @@ from bellcast.live_feed import (
     redact,
     redact_url,
 )
-from bellcast.server.request_feed import (
+from bellcast.server.request_log import (
     MAX_BODY,
     MAX_LISTED,
     MAX_LISTED_ERRORS,

@@ -4,24 +4,24 @@ import pytest
 
 from bellcast.auth.browser_request import without_own_cookies
 from bellcast.kernel.limits import Limits
-from bellcast.operators import passwords
+from bellcast.operators import factors
 
 
 def test_hash_is_argon2id_with_a_salt() -> None:
-    first, second = (passwords.hash_password("a long password") for _ in range(2))
+    first, second = (factors.hash_password("a long password") for _ in range(2))
     assert first.startswith("$argon2id$v=19$m=65536,t=3,p=1$")
     assert first != second
-    assert passwords.matches("a long password", first)
-    assert not passwords.matches("another password", first)
+    assert factors.matches_password("a long password", first)
+    assert not factors.matches_password("another password", first)
 
 
 def test_composed_and_decomposed_accents_are_one_password() -> None:
-    assert passwords.matches("cafe\u0301 au lait!", passwords.hash_password("caf\u00e9 au lait!"))
+    assert factors.matches_password("cafe\u0301 au lait!", factors.hash_password("caf\u00e9 au lait!"))
 
 
 @pytest.mark.parametrize(("length", "is_valid"), [(11, False), (12, True), (1024, True), (1025, False)])
 def test_password_has_twelve_characters_or_more(length: int, is_valid: bool) -> None:
-    assert (list(passwords.check("password", "x" * length, Limits())) == []) is is_valid
+    assert (list(factors.check_password("password", "x" * length, Limits())) == []) is is_valid
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.console.pages import error_pages
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.http import responses
 from bellcast.rest.operations import ApiEndpoint, Operation
-from bellcast.rest.router import HAS_STARTED, ApiRouter
+from bellcast.server.api_app import HAS_STARTED, ApiRouter
 
 DECLARED = Operation(tag="Server", required_scope=None, response_types={})
 
@@ -51,7 +50,7 @@ async def call(path, method="GET", endpoints=ENDPOINTS, state=None):
     sent = Sent()
     state = {"logged_path": path, "request_id": "1", "header_values": {}} if state is None else state
     scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b"", "state": state}
-    await ApiRouter(endpoints, error_pages.unknown_path)(scope, None, sent)
+    await ApiRouter(endpoints)(scope, None, sent)
     return sent
 
 

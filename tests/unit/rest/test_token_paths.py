@@ -9,7 +9,7 @@ from bellcast.channels import links
 from bellcast.channels.http.messages import MailboxGrant
 from bellcast.channels.types import ChannelConfig
 from bellcast.kernel.identities import Project
-from bellcast.rest.router import TokenPaths
+from bellcast.server.api_app import TokenPaths
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
 URLS = links.links(ChannelConfig(public_url="https://bell.example"), PROJECT, "", "a", ["x"], 1_700_000_000_000)

@@ -31,7 +31,7 @@ from bellcast.channels.types import (
     SuppressionReason,
     title_of,
 )
-from bellcast.console.pages import shell
+from bellcast.console import pages
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage, ListQuery, containing
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
@@ -403,7 +403,7 @@ async def show_mailbox(request: ApiRequest) -> ASGIApp:
     brand = (await ctx[Catalog].tenant(grant.tenant)).brand
     content: dict[str, Any] = {} if opened is None else msgspec.json.decode(opened.content)
     raw = await rfc822(ctx, opened) if opened is not None and opened.channel == "email" else b""
-    main = shell.template(MAILBOX).render(
+    main = pages.template(MAILBOX).render(
         base=f"/mailbox/{quote(token)}",
         after=query.after,
         following=following,
@@ -418,7 +418,7 @@ async def show_mailbox(request: ApiRequest) -> ASGIApp:
         time_of=_time,
     )
     robots = '<meta name="robots" content="noindex">\n'
-    page = shell.page(
+    page = pages.page(
         "Mailbox", main, base="../", style=MAILBOX_STYLE, head=robots, has_landing=ctx.landing is not False
     )
     return responses.complete(200, page, responses.HTML, MAILBOX_HEADERS)

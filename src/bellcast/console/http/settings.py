@@ -94,9 +94,19 @@ async def change(call: ResourceCall[SettingsPatch]) -> RevisionItem:
     patch, request = call.body, call.request
     if patch.dry_run:
         audit.note_check(request)
+    values: dict[str, str] = {}  # as in the environment
+    for name, value in patch.set.items():
+        if isinstance(value, list):
+            if any("," in part for part in value):
+                raise Invalid.of(f"set.{name}", "must have no comma in an item of the list")
+            values[name] = ",".join(value)
+        elif isinstance(value, bool):
+            values[name] = "on" if value else "off"
+        else:
+            values[name] = str(value)
     changed = await call.ctx[DatabaseSettings].change(
         patch.revision,
-        {name: _text_of(name, value) for name, value in patch.set.items()},
+        values,
         patch.reset,
         _author(request),
         dry_run=patch.dry_run,
@@ -141,17 +151,6 @@ async def roll_back(call: ResourceCall[Rollback]) -> RevisionItem:
         wanted.revision, wanted.to, _author(request), is_owner=guards.is_owner(request), record=record
     )
     return responses.item(RevisionItem, restored)
-
-
-def _text_of(name: str, value: str | float | list[str]) -> str:
-    """Return a value in the form used in the environment."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if not isinstance(value, list):
-        return str(value)
-    if any("," in part for part in value):
-        raise Invalid.of(f"set.{name}", "must have no comma in an item of the list")
-    return ",".join(value)
 
 
 def _record(request: ApiRequest, changes: Sequence[SettingsChangeItem]) -> Callable[[], WriteScript]:

@@ -16,9 +16,9 @@ from bellcast.kernel.field_limits import Limit
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT, Caller
-from bellcast.operators import passwords, second_factor
+from bellcast.operators import factors
+from bellcast.operators.factors import MAX_PASSWORD, NEW_PASSWORD
 from bellcast.operators.oidc import OidcSignIn
-from bellcast.operators.passwords import MAX_LENGTH, NEW_PASSWORD
 from bellcast.operators.sign_in import OPERATOR_NAME, ConsoleSessions, SignedIn
 from bellcast.operators.store import Operators
 from bellcast.operators.types import EMAIL_CODE_MS, SCOPES_OF_ROLE, Operator, Role
@@ -67,14 +67,14 @@ class SignInRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Name and password of an operator. `code` is a code of the authenticator app, or a recovery code."""
 
     name: Annotated[str, Limit(MAX_NAME)]
-    password: Annotated[str, Limit(MAX_LENGTH)]
+    password: Annotated[str, Limit(MAX_PASSWORD)]
     code: Annotated[str | None, Limit(MAX_NAME)] = None
 
 
 class PasswordCheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The password of the signed-in operator."""
 
-    password: Annotated[str, Limit(MAX_LENGTH)]
+    password: Annotated[str, Limit(MAX_PASSWORD)]
 
 
 class MfaSecret(Struct, frozen=True, kw_only=True):
@@ -101,7 +101,7 @@ class RecoveryCodes(Struct, frozen=True):
 class PasswordChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The current password and the new one."""
 
-    current: Annotated[str, Limit(MAX_LENGTH)]
+    current: Annotated[str, Limit(MAX_PASSWORD)]
     password: Annotated[str, NEW_PASSWORD]
 
 
@@ -280,8 +280,8 @@ async def begin_mfa(request: ApiRequest) -> ASGIApp:
     if operator.subject is not None:
         raise Conflict(EXTERNAL)
     secret = await sessions(request).second_factors.begin(operator)
-    uri = second_factor.uri(secret, operator.name, ISSUER)
-    return responses.json(MfaSecret(secret=secret, uri=uri, qr_code=second_factor.qr_code(uri)), 201, NO_STORE)
+    uri = factors.uri(secret, operator.name, ISSUER)
+    return responses.json(MfaSecret(secret=secret, uri=uri, qr_code=factors.qr_code(uri)), 201, NO_STORE)
 
 
 @own_operation(
@@ -355,7 +355,7 @@ def check_grant(caller: Caller, role: Role) -> None:
         )
 
 
-VALID = {"name": "x", "password": "x" * passwords.MIN_LENGTH}
+VALID = {"name": "x", "password": "x" * factors.MIN_PASSWORD}
 SETUP = request_body.Shape(SetupRequest, None, VALID | dict.fromkeys(["code"], "x"))
 SIGN_IN = request_body.Shape(SignInRequest, None, VALID)
 CHECK = request_body.Shape(PasswordCheck, None, {"password": "x"})
@@ -395,24 +395,15 @@ async def change_email(call: ResourceCall[AccountChange]) -> Any:
         problem = addresses.format_problem("email", body.email)
         if problem is not None:
             raise Invalid.of("email", problem)
-        made = await console.begin_email(operator, body.email)
-        if not await _send_code(request, body.email, made):
-            # A stored message would show the code to all operators with the right to read messages.
+        made, now = await console.begin_email(operator, body.email), call.ctx.engines.clock.now()
+        text = TEXT.format(code=made, minutes=EMAIL_CODE_MS // 60_000)
+        page = html.page(html.from_text(text), subject=SUBJECT, language="en", brand=Brand(name="Bellcast"), links={})
+        id, at = call.ctx.engines.new_id(now), times.to_rfc3339(now)
+        mail = Email(message_id=id, to=body.email, to_name=None, subject=SUBJECT, text=text, html=page, at=at)
+        # Not stored: a stored message would show the code to all operators with the right to read messages.
+        if not await call.ctx[ProviderDirectory].send_email(DEFAULT_TENANT, mail):
             code = made
     else:
         raise Invalid.of("email", "is required, or the code that was sent to it")
     account = msgspec.structs.replace(account_of(request, await own(request)), code=code)
     return responses.json(account, 200, NO_STORE)
-
-
-async def _send_code(request: ApiRequest, address: str, code: str) -> bool:
-    """Send a code, which is not stored. Return False if no provider delivers e-mail. Raises Unavailable."""
-    ctx = context.of(request)
-    now = ctx.engines.clock.now()
-    text = TEXT.format(code=code, minutes=EMAIL_CODE_MS // 60_000)
-    page = html.page(html.from_text(text), subject=SUBJECT, language="en", brand=Brand(name="Bellcast"), links={})
-    id = ctx.engines.new_id(now)
-    mail = Email(
-        message_id=id, to=address, to_name=None, subject=SUBJECT, text=text, html=page, at=times.to_rfc3339(now)
-    )
-    return await ctx[ProviderDirectory].send_email(DEFAULT_TENANT, mail)

@@ -17,7 +17,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages
 from bellcast.channels.links import PREFERENCES_PURPOSE, PreferencesGrant
 from bellcast.channels.types import ChannelConfig
-from bellcast.console.pages import shell
+from bellcast.console import pages
 from bellcast.inbox.types.notifications import GENERAL, NotificationType
 from bellcast.kernel import times
 from bellcast.kernel.errors import Invalid, NotFound
@@ -132,7 +132,7 @@ def form_html(
         chosen = (found for _, one in layers.documents() if (found := one.digest.get(type)) is not None)
         return None if type == ALL_TYPES else (_digest_field(type), next(chosen, FREQUENCIES[0]))
 
-    return shell.template(FORM).render(
+    return pages.template(FORM).render(
         texts=texts,
         channels=channels,
         rows=[

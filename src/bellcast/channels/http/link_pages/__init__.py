@@ -20,7 +20,7 @@ from bellcast.channels.links import (
     Resubscription,
     Unsubscription,
 )
-from bellcast.console.pages import shell
+from bellcast.console import pages
 from bellcast.kernel.errors import BellcastError, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
@@ -142,7 +142,7 @@ def page(
     rules += [f"--font: {look['font']}"] * bool(brand.font)
     rules += [f"--radius: {look['radius']}"] * (brand.radius is not None)
     own = f":root {{ {'; '.join(rules)} }}" if rules else ""
-    text = shell.template(PAGE).render(title=title, content=content, style=STYLE + own, language=language)
+    text = pages.template(PAGE).render(title=title, content=content, style=STYLE + own, language=language)
     security = CONTENT_SECURITY.format(images="http: https:" if _has_logo(brand) else "'self'")
     if script is not None:
         security += f"; script-src 'self' {responses.inline_source(script)}; connect-src 'self'"

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth import origins
-from bellcast.console import diagnoses
-from bellcast.console.pages import browser_files, shell
+from bellcast.console import pages
+from bellcast.console import types as diagnoses
 from bellcast.inbox import http as inbox
 from bellcast.kernel import times
 from bellcast.kernel.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
@@ -40,7 +40,7 @@ _PAGE, _STYLE = ((_FOLDER / f"page.{kind}").read_text(encoding="utf-8") for kind
 SCRIPT = "check.js"
 # The groups of problems that a check finds.
 GROUPS = ("The page", "The way to the server")
-HEADERS = {"content-security-policy": shell.policy(_STYLE, connects="'self'"), "cache-control": "no-cache"}
+HEADERS = {"content-security-policy": pages.policy(_STYLE, connects="'self'"), "cache-control": "no-cache"}
 
 
 class CheckResult(Struct, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     scope: Any = request.scope
     base = escape(scope["state"]["root_path"]) + "/"
     script = f'<script type="module" src="{base}check/page.js"></script>\n'
-    page = shell.page("Test a page", _PAGE, base=base, current="check", style=_STYLE, head=script)
+    page = pages.page("Test a page", _PAGE, base=base, current="check", style=_STYLE, head=script)
     return responses.complete(200, page, responses.HTML, HEADERS)
 
 
@@ -92,18 +92,18 @@ async def asset(request: ApiRequest) -> ASGIApp:
     return _file(request, request_body.path(request, "name"), {})
 
 
-@public_file(browser_files.CHECK, "text/javascript")
+@public_file(pages.CHECK, "text/javascript")
 async def script(request: ApiRequest) -> ASGIApp:
     """The check of a page's connection.
 
     An ES module for pages of every origin: `(await import('…/bellcast/check.js')).check()` on the page that does not
     connect."""
-    return _file(request, SCRIPT, browser_files.HEADERS)
+    return _file(request, SCRIPT, pages.FOR_ALL_ORIGINS)
 
 
 @operation(
     "POST",
-    browser_files.CHECK_RESULT,
+    pages.CHECK_RESULT,
     tag="Server",
     required_scope=None,
     response_types={200: CheckResult},

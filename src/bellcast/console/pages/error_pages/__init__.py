@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.console.pages import shell
+from bellcast.console import pages
 from bellcast.kernel import errors
 from bellcast.kernel.errors import BellcastError, Invalid, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
@@ -118,16 +118,16 @@ def unknown_path(request: ApiRequest, versioned: str) -> ASGIApp:
 def _page(request: ApiRequest, title: str, kind: str, *, script: str = "", **values: Any) -> ASGIApp:
     # Links are not relative, because they would differ between a page's URLs with and without a trailing slash.
     base = request.scope["state"]["root_path"] + "/"
-    page = shell.page(
+    page = pages.page(
         title,
-        shell.template(PAGE).render(values, title=title, kind=kind, base=base),
+        pages.template(PAGE).render(values, title=title, kind=kind, base=base),
         base=escape(base),
         current="" if kind == "gone" else "errors",
         style=STYLE,
         script=script,
         has_landing=context.of(request).landing is not False,
     )
-    headers = {"content-security-policy": shell.policy(STYLE, script), "cache-control": "no-cache"}
+    headers = {"content-security-policy": pages.policy(STYLE, script), "cache-control": "no-cache"}
     return responses.complete(404 if kind == "gone" else 200, page, responses.HTML, headers)
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bellcast import __version__
 from bellcast.auth import origins, tokens
-from bellcast.console.pages import shell
+from bellcast.console import pages
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel import ip_addresses, times, validation
@@ -52,12 +52,12 @@ SETUP_LINK = '<a class="button primary" href="{base}console/setup">Set up the co
 
 
 HEADERS = {
-    "content-security-policy": shell.policy(_STYLE, _SCRIPT, "'self'"),
+    "content-security-policy": pages.policy(_STYLE, _SCRIPT, "'self'"),
     "cache-control": "no-store",
     "vary": "Accept",
 }
 THEME_HEADERS = {
-    "content-security-policy": shell.policy(_THEME_STYLE, _THEME_SCRIPT),
+    "content-security-policy": pages.policy(_THEME_STYLE, _THEME_SCRIPT),
     "cache-control": "no-cache",
 }
 
@@ -121,7 +121,26 @@ async def show(request: ApiRequest) -> ASGIApp:
         links = ("docs", "openapi.json", "errors", "check", console)
         return responses.json(Landing("Bellcast", __version__, status, *links, is_setup_needed), 200, HEADERS)
     link = "" if sessions is None else SETUP_LINK if is_setup_needed else CONSOLE_LINK
-    page = _page(request, ctx, reason, link, is_trial=ctx.has_trial and _is_local(request.scope))
+    scope: Any = request.scope
+    is_trial, place = ctx.has_trial and _is_local(scope), scope["state"]["root_path"]
+    # Links are relative, so that they also work under a proxy's path. Under a mount without a slash they need its name.
+    has_slash = (scope.get("raw_path") or b"/").endswith(b"/")
+    base = escape("" if has_slash else f"{place.rpartition('/')[2]}/")
+    server = f"{scope['scheme']}://{request_body.header(request, b'host') or 'localhost'}{place}"
+    trial = Template(_TRIAL).substitute(recipient=RECIPIENT, title_limit=ctx.limits.title or "")
+    main = Template(_PAGE).substitute(
+        version=escape(__version__),
+        ready="no" if reason else "yes",
+        state=escape(f"Not ready: {reason}") if reason else "It works",
+        trial=trial if is_trial else _ELSEWHERE,
+        base=base,
+        console=link.format(base=base),
+        curl_url=escape(f"{server}/v1/notifications"),
+        script_url=escape(f"{server}/bellcast.js"),
+        server_url=escape(server),
+    )
+    client = f'<script type="module" src="{base}bellcast.js"></script>\n' if is_trial else ""
+    page = pages.page("", main, base=base, style=_STYLE, head=client, script=_SCRIPT)
     return responses.complete(200, page, responses.HTML, HEADERS)
 
 
@@ -190,7 +209,7 @@ async def show_theme(request: ApiRequest) -> ASGIApp:
     It shows the bell with sample notifications, and the CSS of the chosen colours and sizes. `BELLCAST_LANDING=off` turns it off."""
     if context.of(request).landing is False:
         raise NotFound("The theme page is turned off.")
-    page = shell.page("Theme the bell", _THEME, base="", current="theme", style=_THEME_STYLE, script=_THEME_SCRIPT)
+    page = pages.page("Theme the bell", _THEME, base="", current="theme", style=_THEME_STYLE, script=_THEME_SCRIPT)
     return responses.complete(200, page, responses.HTML, THEME_HEADERS)
 
 
@@ -218,26 +237,3 @@ def _is_local(scope: Mapping[str, Any]) -> bool:
         and ip_addresses.is_loopback(client[0])
         and (name == "localhost" or ip_addresses.is_loopback(name or ""))
     )
-
-
-def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, console: str, *, is_trial: bool) -> bytes:
-    scope: Any = request.scope
-    place: str = scope["state"]["root_path"]
-    # Links are relative, so that they also work under a proxy's path. Under a mount without a slash they need its name.
-    has_slash = (scope.get("raw_path") or b"/").endswith(b"/")
-    base = "" if has_slash else f"{place.rpartition('/')[2]}/"
-    server = f"{scope['scheme']}://{request_body.header(request, b'host') or 'localhost'}{place}"
-    trial = Template(_TRIAL).substitute(recipient=RECIPIENT, title_limit=ctx.limits.title or "")
-    client = f'<script type="module" src="{escape(base)}bellcast.js"></script>\n' if is_trial else ""
-    main = Template(_PAGE).substitute(
-        version=escape(__version__),
-        ready="no" if reason else "yes",
-        state=escape(f"Not ready: {reason}") if reason else "It works",
-        trial=trial if is_trial else _ELSEWHERE,
-        base=escape(base),
-        console=console.format(base=escape(base)),
-        curl_url=escape(f"{server}/v1/notifications"),
-        script_url=escape(f"{server}/bellcast.js"),
-        server_url=escape(server),
-    )
-    return shell.page("", main, base=escape(base), style=_STYLE, head=client, script=_SCRIPT)

@@ -1,10 +1,12 @@
-"""The second factor of operators: one-time codes of authenticator apps (RFC 6238), and recovery codes. Passkeys are in `passkeys`."""
+"""What operators prove their identity with: passwords, one-time codes of authenticator apps (RFC 6238), and recovery codes. Passkeys
+are in `passkeys`."""
 
 import base64
 import hashlib
 import hmac
 import secrets
 import struct
+import unicodedata
 from urllib.parse import quote
 
 import structlog
@@ -13,11 +15,69 @@ from msgspec import Struct
 from bellcast.auth import keys
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.encryption import Encryption
-from bellcast.kernel.errors import Conflict, Invalid
+from bellcast.kernel.errors import Conflict, FieldError, Invalid
+from bellcast.kernel.field_limits import ValueRule
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.validation import FieldErrors
 from bellcast.operators.store import Operators
 from bellcast.operators.types import Operator
 
 log = structlog.get_logger(__name__)
+
+# --- passwords
+
+# Argon2id (RFC 9106, second recommended option with 64 MiB).
+SALT_BYTES = 16
+HASH_BYTES = 32
+ITERATIONS = 3
+LANES = 1
+MEMORY_KIB = 64 * 1024
+MIN_PASSWORD = 12
+# Longer passwords are no safer; the limit bounds the size of requests.
+MAX_PASSWORD = 1024
+
+
+def check_password(field: str, password: str, _: Limits) -> FieldErrors:
+    """Yield an error unless the password has 12 to 1024 characters."""
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        yield FieldError(field, f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters, got {len(password)}")
+
+
+NEW_PASSWORD = ValueRule(check_password, lambda _: {"minLength": MIN_PASSWORD, "maxLength": MAX_PASSWORD})
+
+
+def hash_password(password: str) -> str:
+    """Return the hash in PHC string format. Takes about 0.1 s and 64 MiB."""
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id  # 9 MB, only for servers whose console is used
+
+    kdf = Argon2id(
+        salt=secrets.token_bytes(SALT_BYTES),
+        length=HASH_BYTES,
+        iterations=ITERATIONS,
+        lanes=LANES,
+        memory_cost=MEMORY_KIB,
+    )
+    return kdf.derive_phc_encoded(_bytes(password))
+
+
+def matches_password(password: str, hashed: str) -> bool:
+    """True if the hash belongs to this password. Takes as long as `hash_password`."""
+    from cryptography.exceptions import InvalidKey
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+    try:
+        Argon2id.verify_phc_encoded(_bytes(password), hashed)
+    except InvalidKey:
+        return False
+    return True
+
+
+def _bytes(password: str) -> bytes:
+    # Keyboards encode accents in different ways; NIST SP 800-63B requires a normal form.
+    return unicodedata.normalize("NFKC", password).encode(errors="surrogatepass")
+
+
+# --- one-time codes and recovery codes
 
 # The algorithm, digits and period that all authenticator apps support.
 DIGITS = 6
