@@ -267,7 +267,7 @@ class ClusterWatch(Struct, eq=False):
 
     def _of_node(self, batch: Sequence[FeedEvent | SkippedEvents]) -> Sequence[FeedEvent | SkippedEvents]:
         """Set this node's name in its own events."""
-        node = self.cluster_feed.node
+        node = self.cluster_feed.members.id
         is_own = [isinstance(one, FeedEvent) and one.node is None for one in batch]
         return [structs.replace(one, node=node) if own else one for one, own in zip(batch, is_own, strict=True)]
 
@@ -286,10 +286,6 @@ class ClusterFeed(Struct, eq=False):
     spawn: Spawn
     _watches: dict[str, ClusterWatch] = {}
     _peers: dict[str, dict[str, Watcher]] = {}  # the watchers of each other node, by id
-
-    @property
-    def node(self) -> str:
-        return self.members.id
 
     # --- watchers of this node
 
@@ -332,7 +328,7 @@ class ClusterFeed(Struct, eq=False):
             structs.replace(one.wanted, last=0) if one.has_begun.is_set() else one.wanted
             for one in self._watches.values()
         ]
-        await self.broker.publish(FeedWatches(self.node, tuple(wanted)))
+        await self.broker.publish(FeedWatches(self.members.id, tuple(wanted)))
 
     # --- watchers of other nodes
 
@@ -342,7 +338,7 @@ class ClusterFeed(Struct, eq=False):
             watch = self._watches.get(event.watch)
             if watch is not None:
                 watch.receive(event)
-        elif event.node != self.node:
+        elif event.node != self.members.id:
             self._serve(event)
 
     def _serve(self, wanted: FeedWatches) -> None:
@@ -379,4 +375,4 @@ class ClusterFeed(Struct, eq=False):
             # Without its fields if it cannot be encoded, or is too large.
             is_sent_whole = 0 < len(encoded) <= MAX_EVENT_BYTES
             events.append(encoded if is_sent_whole else _encode(structs.replace(one, fields={})))
-        await self.broker.publish(FeedBatch(node, self.node, watch, tuple(events), skipped, is_first))
+        await self.broker.publish(FeedBatch(node, self.members.id, watch, tuple(events), skipped, is_first))

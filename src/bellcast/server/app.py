@@ -336,7 +336,7 @@ class App:
                 return
             await self.start()
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        live = self._live.paths.find(path)
+        live = self._live.endpoint(path)
         if not can_take_over(scope):
             scope = mounted.hide_credentials(scope, self._api.token_paths.hide)
             if scope["type"] == "websocket" or (live is not None and not websockets.is_handshake(scope)):
@@ -344,7 +344,7 @@ class App:
                 return
         if live is not None:
             # The paths of nearly all connections have no place for credentials
-            logged = path if path in self._live.paths.fixed else self._hidden_path(scope)
+            logged = path if path in self._live.fixed_paths else self._hidden_path(scope)
             await self.request_log.serve(live, scope, receive, send, logged, adds_id=True)
             return
         endpoint: ASGIApp = self._serve_api
@@ -359,7 +359,7 @@ class App:
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
         """True if a GET of this path, with or without a WebSocket upgrade, always yields a live connection or an
         error."""
-        return self._live.paths.find(path) is not None if upgrade else path in self._live.paths.stream_paths
+        return self._live.endpoint(path) is not None if upgrade else path in self._live.stream_paths
 
     async def start(self, *, is_mounted: bool = True) -> None:
         """Open the store, run overdue expiry, and start the background tasks. Safe to call twice. If uvicorn serves the

@@ -1,7 +1,7 @@
 """Wires the live edge: the hub, the dialects, and the reconciliation of connections with the store."""
 
 import resource
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -34,32 +34,13 @@ from bellcast.live.types import (
     SurveyReply,
     SurveyRequest,
 )
-from bellcast.live.wiring import LiveContext, WiredDialect
+from bellcast.live.wiring import LiveContext
 from bellcast.server.maintenance import Loop
 from bellcast.server.request_log import RequestLog
 from bellcast.server.wire_parts import ServerParts
 
 # Open files reserved for the store, the broker, requests of the app, and new connections until they are rejected.
 RESERVED_FILES = 256
-
-
-class LivePaths:
-    """The endpoints of the dialects by path. As in REST, a trailing slash makes no difference."""
-
-    def __init__(self, wired: Sequence[WiredDialect]) -> None:
-        paths = {path: endpoint for dialect in wired for path, endpoint in dialect.paths.items()}
-        self._exact = {path.rstrip("/"): endpoint for path, endpoint in paths.items()}
-        self._prefixes = {path[:-1]: endpoint for path, endpoint in paths.items() if path.endswith("*")}
-        self._starts = tuple(self._prefixes)
-        self.fixed = frozenset(path for path in paths if not path.endswith("*"))
-        self.stream_paths = frozenset(path for dialect in wired for path in dialect.stream_paths)
-
-    def find(self, path: str) -> ASGIApp | None:
-        """Return the endpoint of a live path, else None."""
-        endpoint = self._exact.get(path.rstrip("/"))
-        if endpoint is None and path.startswith(self._starts):
-            return next(end for prefix, end in self._prefixes.items() if path.startswith(prefix))
-        return endpoint
 
 
 class LiveEdge:
@@ -136,9 +117,21 @@ class LiveEdge:
         wired = {one.name: one.wire(live) for one in dialects.DIALECTS}
         silence_limits |= {name: one.silence_limit for name, one in wired.items() if one.silence_limit is not None}
         self._dialects = list(wired.values())
-        self.paths = LivePaths(self._dialects)
+        paths = {path: endpoint for dialect in self._dialects for path, endpoint in dialect.paths.items()}
+        self._exact = {path.rstrip("/"): endpoint for path, endpoint in paths.items()}
+        self._prefixes = {path[:-1]: endpoint for path, endpoint in paths.items() if path.endswith("*")}
+        self._starts = tuple(self._prefixes)
+        self.fixed_paths = frozenset(path for path in paths if not path.endswith("*"))
+        self.stream_paths = frozenset(path for dialect in self._dialects for path in dialect.stream_paths)
         self._connect_handlers = [one.connected for one in self._dialects if one.connected is not None]
         self._disconnect_handlers = [one.disconnected for one in self._dialects if one.disconnected is not None]
+
+    def endpoint(self, path: str) -> ASGIApp | None:
+        """Return the endpoint of a live path, else None. As in REST, a trailing slash makes no difference."""
+        endpoint = self._exact.get(path.rstrip("/"))
+        if endpoint is None and path.startswith(self._starts):
+            return next(end for prefix, end in self._prefixes.items() if path.startswith(prefix))
+        return endpoint
 
     @property
     def services(self) -> Mapping[type[Any], Any]:
