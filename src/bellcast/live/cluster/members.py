@@ -297,7 +297,9 @@ SYNC_INTERVAL_MS = 100
 
 
 class SharedRates(TokenBuckets):
-    """The rates of this node until `share`, then of all nodes."""
+    """The rates of this node until `share`, then of all nodes. Each node takes from a local bucket without waiting, and several
+    times per second sends its usage to the keeper, which sends that of all to all. They deduct the usage of the others. A bucket
+    may be negative for a moment; over longer periods the rate holds, except while the keeper is replaced."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()

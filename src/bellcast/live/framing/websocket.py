@@ -265,7 +265,16 @@ class FrameReader:
         """Read the frame at this offset. Return the offset after it, or None if more input is needed."""
         first = data[at]
         opcode = first & 0x0F
-        _check_first_byte(first, self._message)
+        if first & RESERVED:
+            raise _protocol_error("reserved bits are set, but no extension was agreed on")
+        if opcode not in _OPCODES:
+            raise _protocol_error(f"opcode {opcode} is unknown")
+        if opcode >= CLOSE_OPCODE and first < FINAL:
+            raise _protocol_error("a control frame is fragmented")
+        if opcode == CONTINUATION_OPCODE and self._message is None:
+            raise _protocol_error("there is no message to continue")
+        if CONTINUATION_OPCODE < opcode < CLOSE_OPCODE and self._message is not None:
+            raise _protocol_error("a new message began before the previous one was complete")
         if (measured := _length(data, at, opcode)) is None:
             return None
         length, start = measured
@@ -358,22 +367,6 @@ class _FrameError(Exception):
 
     def __init__(self, code: int, reason: str) -> None:
         self.violation = ProtocolViolation(code, reason)
-
-
-def _check_first_byte(first: int, unfinished: _Message | None) -> None:
-    opcode = first & 0x0F
-    if first & RESERVED:
-        raise _protocol_error("reserved bits are set, but no extension was agreed on")
-    if opcode not in _OPCODES:
-        raise _protocol_error(f"opcode {opcode} is unknown")
-    if opcode >= CLOSE_OPCODE:
-        if first < FINAL:
-            raise _protocol_error("a control frame is fragmented")
-    elif opcode == CONTINUATION_OPCODE:
-        if unfinished is None:
-            raise _protocol_error("there is no message to continue")
-    elif unfinished is not None:
-        raise _protocol_error("a new message began before the previous one was complete")
 
 
 def _length(data: bytes, at: int, opcode: int) -> tuple[int, int] | None:
