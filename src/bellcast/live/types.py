@@ -39,7 +39,7 @@ class LiveConfig(Struct, frozen=True, kw_only=True):
 
 
 class TopicRefused(Struct, frozen=True):
-    """A topic that a connection asked for and may not follow."""
+    """A requested topic that the connection may not follow."""
 
     topic: str
     code: str

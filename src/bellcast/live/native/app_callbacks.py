@@ -176,7 +176,9 @@ class DisconnectCalls:
         self._for_dead_nodes = asyncio.Semaphore(MAX_CALLS_FOR_DEAD_NODES)
         self._reported: set[str] = set()  # ended for the app, because this node was regarded as dead
         hub.guardians.holders[HELD] = Holder(
-            lambda name, record: self._start(name, msgspec.msgpack.decode(record), self._for_dead_nodes),
+            lambda name, record: self._start(
+                name, msgspec.msgpack.decode(record, type=dict[str, Any]), self._for_dead_nodes
+            ),
             self._on_reported,
         )
 
