@@ -85,11 +85,6 @@ class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str | None = None
     searches_content: bool = False
 
-    @property
-    def is_of_kinds_and_tenants(self) -> bool:
-        """True if the filter depends only on the kind and the tenant of an event."""
-        return self.recipient is None and self.topic is None and self.connection is None and self.text is None
-
     def matches_kind_and_tenant(self, kind: str, tenant: str) -> bool:
         """True if events of this kind and tenant can match."""
         return (

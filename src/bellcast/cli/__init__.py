@@ -67,10 +67,10 @@ class AllCommands(options.CliGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command, in the panel that the list of commands shows it in."""
-        if cmd_name not in self.commands and cmd_name in MODULES:
-            self._import(f"{__name__}.{MODULES[cmd_name]}")
-        elif cmd_name not in self.commands:
-            self.list_commands(ctx)  # of a dialect; for a wrong name, typer suggests one of all
+        if cmd_name not in self.commands:
+            self._import(*([f"{__name__}.{MODULES[cmd_name]}"] if cmd_name in MODULES else DIALECT_MODULES))
+        if cmd_name not in self.commands:
+            self.list_commands(ctx)  # for a wrong name, typer suggests one of all
         command: Any = super().get_command(ctx, cmd_name)
         if cmd_name in FIRST_WEEK:
             command.rich_help_panel = "First week"

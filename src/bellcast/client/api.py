@@ -7,15 +7,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import httpx
 
-from bellcast.client import (
-    inbox,
-    messages,
-    notifications,
-    objects,
-    recipients,
-    topics,
-    workflows,
-)
+from bellcast.client import inbox, messages, notifications, objects, recipients, topics, workflows
 from bellcast.client.credentials import Credentials, find_credentials, find_url
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.http_senders import AsyncSender, SyncSender, connection, loop_connections, process_connections

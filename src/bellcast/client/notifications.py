@@ -21,23 +21,16 @@ SLICE_BYTES = 15 * 1024 * 1024
 BULK_TIMEOUT = 30.0
 
 
-class ToTopic(TypedDict):
+class Audience(TypedDict, total=False):
+    """The subscribers of a topic, the recipients with a role, or all recipients, optionally of a tenant; or a whole tenant."""
+
     topic: Text
-
-
-class ToRole(TypedDict):
     role: Text
-
-
-class ToTenant(TypedDict):
     tenant: Text
-
-
-class ToAll(TypedDict):
     all: bool
 
 
-Target = Text | Sequence[Text] | ToTopic | ToRole | ToTenant | ToAll
+Target = Text | Sequence[Text] | Audience
 """One recipient, several, or an audience: of a topic, a role, a tenant, or everyone."""
 Moment = datetime | timedelta | str
 """An aware datetime, an RFC 3339 text, a timedelta from now or a duration from now such as "2h"."""

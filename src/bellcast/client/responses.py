@@ -6,21 +6,30 @@ from typing import Any
 
 import msgspec
 
-from bellcast.channels.types import (
-    Attempt,
-    ChannelExplanation,
-    Explanation,
-    Fact,
-    Message,
-    Retried,
-    SuggestedAction,
-    TimelineEntry,
-)
-from bellcast.inbox.types.notifications import Acted, AnnouncementMade, BodyFormat, CreatedNotification, View
-from bellcast.preferences.types import Priority
-from bellcast.recipients.types import Subscription
-from bellcast.topics.types import EventPage, Member, PastEvent, Presence, SubscriptionPage
-from bellcast.workflows.types.run_details import Cancelled, RunDetails, RunStep, StartedRun
+from bellcast.channels.types import Attempt as Attempt
+from bellcast.channels.types import ChannelExplanation as ChannelExplanation
+from bellcast.channels.types import Explanation as Explanation
+from bellcast.channels.types import Fact as Fact
+from bellcast.channels.types import Message as Message
+from bellcast.channels.types import Retried as Retried
+from bellcast.channels.types import SuggestedAction as SuggestedAction
+from bellcast.channels.types import TimelineEntry as TimelineEntry
+from bellcast.inbox.types.notifications import Acted as Acted
+from bellcast.inbox.types.notifications import AnnouncementMade as AnnouncementMade
+from bellcast.inbox.types.notifications import BodyFormat as BodyFormat
+from bellcast.inbox.types.notifications import CreatedNotification as CreatedNotification
+from bellcast.inbox.types.notifications import View as View
+from bellcast.preferences.types import Priority as Priority
+from bellcast.recipients.types import Subscription as Subscription
+from bellcast.topics.types import EventPage as EventPage
+from bellcast.topics.types import Member as Member
+from bellcast.topics.types import PastEvent as PastEvent
+from bellcast.topics.types import Presence as Presence
+from bellcast.topics.types import SubscriptionPage as SubscriptionPage
+from bellcast.workflows.types.run_details import Cancelled as Cancelled
+from bellcast.workflows.types.run_details import RunDetails as RunDetails
+from bellcast.workflows.types.run_details import RunStep as RunStep
+from bellcast.workflows.types.run_details import StartedRun as StartedRun
 
 # Earlier names.
 Delivered = CreatedNotification
@@ -28,61 +37,6 @@ Moment = TimelineEntry
 Run = RunDetails
 TopicEvent = PastEvent
 TopicEventPage = EventPage
-
-__all__ = [
-    "Acted",
-    "ActionButton",
-    "Actor",
-    "AnnouncementMade",
-    "Attempt",
-    "BodyFormat",
-    "BulkResult",
-    "BulkResults",
-    "Cancelled",
-    "Changed",
-    "ChannelExplanation",
-    "Connection",
-    "ConnectionPage",
-    "Counts",
-    "CreatedNotification",
-    "Delivered",
-    "EventPage",
-    "Explanation",
-    "Fact",
-    "FieldError",
-    "ImportResults",
-    "InboxPage",
-    "IssuedToken",
-    "Member",
-    "Message",
-    "MessagePage",
-    "Moment",
-    "Notification",
-    "PastEvent",
-    "Presence",
-    "Priority",
-    "Problem",
-    "Recipient",
-    "RecipientPage",
-    "Retried",
-    "Run",
-    "RunDetails",
-    "RunPage",
-    "RunStep",
-    "Scheduled",
-    "Sent",
-    "ServerHealth",
-    "SessionToken",
-    "StartedRun",
-    "Subscription",
-    "SubscriptionPage",
-    "SuggestedAction",
-    "TimelineEntry",
-    "TopicEvent",
-    "TopicEventPage",
-    "Triggered",
-    "View",
-]
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):

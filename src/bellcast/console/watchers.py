@@ -72,7 +72,9 @@ class Watcher:
     def __init__(self, feed: "LiveFeed", wanted: FeedFilter) -> None:
         self._feed = feed
         self.wanted = wanted
-        self.needs_event = not wanted.is_of_kinds_and_tenants  # the filter reads more than kind and tenant
+        # Whether the filter reads more of an event than its kind and tenant.
+        conditions = (wanted.recipient, wanted.topic, wanted.connection, wanted.text)
+        self.needs_event = any(one is not None for one in conditions)
         self._pending: list[FeedEvent | SkippedEvents] = []
         self._passed = 0  # events of this second
         self._skipped: Counter[str] = Counter()

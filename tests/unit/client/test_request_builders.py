@@ -71,7 +71,8 @@ def test_title_may_follow_the_recipient():
 
 
 @pytest.mark.parametrize(
-    "to", [["alice", "bob"], {"topic": "admins"}, {"role": "admin"}, {"tenant": "acme"}, {"all": True}]
+    "to",
+    [["alice", "bob"], {"topic": "admins"}, {"role": "admin", "tenant": "acme"}, {"tenant": "acme"}, {"all": True}],
 )
 def test_audience_is_sent_in_the_servers_form(to):
     assert body(notifications.notify(to, title="Hello"))["to"] == to
