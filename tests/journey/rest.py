@@ -13,8 +13,8 @@ from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.permissions import AccessConfig
 from bellcast.calls import CallBackend, Handlers
 from bellcast.channels.catalog import Catalog
+from bellcast.channels.contents import Previews
 from bellcast.channels.delivery import MessageReports
-from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.routing import Router
 from bellcast.channels.types import ChannelConfig

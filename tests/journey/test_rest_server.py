@@ -11,7 +11,7 @@ from bellcast.console import pages
 from bellcast.console.pages import console, error_pages
 from bellcast.kernel import errors
 from bellcast.kernel.http import responses
-from bellcast.recipients import changes
+from bellcast.recipients.store import Recipients
 from bellcast.server.api_app import HANDLERS
 from bellcast.settings import table
 from tests.journey import operators
@@ -132,7 +132,7 @@ class TestEveryPath:
         async def broken(*_):
             raise RuntimeError("the password is 1234")
 
-        monkeypatch.setattr(changes, "get", broken)
+        monkeypatch.setattr(Recipients, "get", broken)
         response = await rest.app.get("/v1/recipients/alice")
         assert refused(response, 500, "internal")
         assert "1234" not in response.text

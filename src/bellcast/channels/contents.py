@@ -1,5 +1,5 @@
 """The content of one notification for one recipient, per channel. Each part comes from the send itself or from the
-template, or is generated from title, body and link."""
+template, or is generated from title, body and link. Also previews of templates for their authors."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -8,19 +8,22 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, Struct
 
-from bellcast.channels import email, links
-from bellcast.channels.catalog import TenantSettings
+from bellcast.channels import addresses, decision_inputs, email, links
+from bellcast.channels.catalog import Catalog, TenantSettings
+from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.email import Headline
-from bellcast.channels.types import EmailContent, ExternalChannel
+from bellcast.channels.types import ChannelConfig, EmailContent, ExternalChannel, NewMessage
 from bellcast.inbox.types import notifications
-from bellcast.inbox.types.notifications import ActionButton, Actor, Content, Draft
+from bellcast.inbox.types.notifications import GENERAL, ActionButton, Actor, Content, Draft, content
 from bellcast.kernel import validation
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid, TemplateFailed
+from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
-from bellcast.preferences.types import Channel
+from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.recipients.types import Profile
 from bellcast.templates import html, rendering
-from bellcast.templates.budget import TemplateError
+from bellcast.templates.budget import TemplateError, budget_of
 from bellcast.templates.html import document, parted, style
 from bellcast.templates.rendering import Renderer, SharedResults
 from bellcast.templates.types import (
@@ -32,6 +35,7 @@ from bellcast.templates.types import (
     in_language_of,
     locales_of,
 )
+from bellcast.templates.variables import EXAMPLE_ACTOR, EXAMPLE_NAME
 
 T = TypeVar("T")
 
@@ -69,18 +73,19 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
 
     def inbox(self) -> Content:
         """Return the content of the inbox item."""
-        return self._shared("inbox", ("inbox",), self._checked_inbox)
 
-    def _checked_inbox(self) -> Content:
-        content = self.inbox_fields
-        if not content.title:
-            raise Invalid.of("template", "has no title for the inbox, and the send has none")
-        # Variables can turn a template's text into any URL.
-        validation.check(
-            validation.url("template", content.action_url, ANY_LENGTH),
-            notifications.actions("template", content.actions, ANY_LENGTH),
-        )
-        return content
+        def checked() -> Content:
+            content = self.inbox_fields
+            if not content.title:
+                raise Invalid.of("template", "has no title for the inbox, and the send has none")
+            # Variables can turn a template's text into any URL.
+            validation.check(
+                validation.url("template", content.action_url, ANY_LENGTH),
+                notifications.actions("template", content.actions, ANY_LENGTH),
+            )
+            return content
+
+        return self._shared("inbox", ("inbox",), checked)
 
     def external(self, channel: ExternalChannel) -> bytes:
         """Return the content of a message, as JSON."""
@@ -107,7 +112,14 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         return msgspec.json.encode(content)
 
     def _email(self) -> StoredEmail:
-        complete = self._shared("email", ("inbox", "email"), self._complete_email)
+        def completed() -> EmailContent:
+            """Return the e-mail without layout and footer."""
+            part: EmailContent = self._merged("email") or EmailContent()
+            if not (part.subject or self._headline.title or self.renderer.missing):
+                raise _empty("email")
+            return email.complete(part, self._headline, self.tenant.brand)
+
+        complete = self._shared("email", ("inbox", "email"), completed)
         subject, inner, name = complete.subject or "", complete.html or "", complete.layout
         shown = links.footer(self.links, self._locales)
         # Without a layout, the text is sent as it is written, like the HTML.
@@ -139,13 +151,6 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
             to_name=self.profile.name,
             unsubscribe_url=self.links.get("unsubscribe_url") or None,
         )
-
-    def _complete_email(self) -> EmailContent:
-        """Return the e-mail without layout and footer."""
-        part: EmailContent = self._merged("email") or EmailContent()
-        if not (part.subject or self._headline.title or self.renderer.missing):
-            raise _empty("email")
-        return email.complete(part, self._headline, self.tenant.brand)
 
     def _bare(self, inner: str, subject: str, rules: str = "") -> str:
         """Return HTML as it is; sections of blocks become a document."""
@@ -198,17 +203,17 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         language and time zone, if nothing in the parts depends on the recipient."""
         if self.shared is None:
             return make()
-        key = (name, id(self.template), self._locale, self._zone)
-        return self.shared.find(key, lambda: self._sources(channels), make)
 
-    def _sources(self, channels: Sequence[Channel]) -> Iterator[tuple[str, bool]]:
-        """Return the texts of the template's parts, and whether each is HTML."""
-        for channel in channels:
-            part = self._part(channel)
-            for name, text in _texts(part).items():
-                yield text, name in HTML_FIELDS
-            for action in (isinstance(part, InboxContent) and part.actions) or ():
-                yield from ((text, False) for text in _action_texts(action).values())
+        def sources() -> Iterator[tuple[str, bool]]:
+            """Return the texts of the template's parts, and whether each is HTML."""
+            for channel in channels:
+                part = self._part(channel)
+                for name, text in _texts(part).items():
+                    yield text, name in HTML_FIELDS
+                for action in (isinstance(part, InboxContent) and part.actions) or ():
+                    yield from ((text, False) for text in _action_texts(action).values())
+
+        return self.shared.find((name, id(self.template), self._locale, self._zone), sources, make)
 
     @cached_property
     def inbox_fields(self) -> Content:
@@ -348,3 +353,118 @@ def _has_word(text: str, word: str) -> bool:
     at = text.find(word)
     around = text[max(at - 1, 0) : at] + text[at + len(word) :][:1]
     return at >= 0 and not any(one.isupper() or one.islower() or one.isdigit() for one in around)
+
+
+# --- templates rendered outside a send: a preview with the given data, and a test message to one recipient
+
+# Fields of a stored content that do not come from the template.
+ADDED = ("to_name", "unsubscribe_url", "priority", "url")
+# The default format of a body.
+PLAIN = ("body_format", "plain")
+# Whom previews without a recipient name, and who acts in them.
+TEST = "[Test]"  # before the subject of an e-mail to its author
+PROBLEMS = {
+    "no_address": "has no address for {channel}",
+    "invalid_address": "has an address for {channel} that cannot be used",
+    "suppressed": "has an address for {channel} that is suppressed",
+}
+
+
+class Subject(Struct, frozen=True, kw_only=True):
+    """The input of a preview: a template for a recipient (a key without a profile is enough), with the variables in `data`."""
+
+    tenant: str
+    template: Template
+    recipient: str
+    locale: str | None = None
+    data: Mapping[str, Any] = {}
+    now: int
+
+
+class Previews(Struct, eq=False):
+    """Renders templates for their authors."""
+
+    db: Engine
+    catalog: Catalog
+    config: ChannelConfig
+    project: Project
+
+    async def preview(self, subject: Subject) -> tuple[dict[Channel, dict[str, Any]], list[str]]:
+        """Return the rendered parts by channel, and the variables without a value. Raises Invalid."""
+        inputs = await self._inputs(subject, ())
+        rendered = await self._contents(subject, inputs, is_strict=False)
+        parts: dict[Channel, dict[str, Any]] = {}
+        for channel in CHANNELS:
+            if channel == "inbox" and subject.template.has("inbox"):
+                item = rendered.inbox_fields
+                fields = {name: getattr(item, name) for name in InboxContent.__struct_fields__}
+                shown = {name: value for name, value in fields.items() if value and (name, value) != PLAIN}
+                parts[channel] = shown
+            elif channel != "inbox" and subject.template.has(channel):
+                part = msgspec.json.decode(rendered.external(channel))
+                parts[channel] = {name: value for name, value in part.items() if name not in ADDED}
+        return parts, rendered.renderer.missing
+
+    async def message(
+        self, subject: Subject, channel: ExternalChannel, id: str, own: Profile | None = None
+    ) -> NewMessage:
+        """Return a message to the recipient, regardless of preferences, or to its author: `own`. Raises Invalid if there is no
+        usable address."""
+        inputs = await self._inputs(subject, (channel,))
+        if own is not None:
+            subject = msgspec.structs.replace(subject, recipient=own.key)
+            inputs = msgspec.structs.replace(inputs, profiles={own.key: own})
+        profile = inputs.profile(subject.recipient)
+        rendered = await self._contents(subject, inputs, is_strict=True)
+        try:
+            written = rendered.external(channel)
+        except NoContent:
+            raise Invalid.of("channel", f"cannot be {channel}: the template has no content for it") from None
+        if own is not None:
+            mail = msgspec.json.decode(written, type=StoredEmail)
+            # Its links would change the preferences of a recipient that does not exist.
+            marked = msgspec.structs.replace(mail, subject=f"{TEST} {mail.subject}", unsubscribe_url=None)
+            written = msgspec.json.encode(marked)
+        problem = addresses.problem(profile, channel, inputs.suppressed)
+        if problem is not None:
+            raise Invalid.of("to", PROBLEMS[problem].format(channel=channel))
+        return NewMessage(
+            id=id,
+            tenant=subject.tenant,
+            recipient=profile.key,
+            notification=None,
+            channel=channel,
+            type=GENERAL,
+            priority="normal",
+            address=next(iter(inputs.addresses(profile, channel)), ""),
+            due_at=subject.now,
+            created_at=subject.now,
+            content=written,
+        )
+
+    async def _inputs(self, subject: Subject, channels: tuple[ExternalChannel, ...]) -> DecisionInputs:
+        recipients = [subject.recipient] if subject.recipient else []
+        return await decision_inputs.read(self.db, self.catalog, subject.tenant, GENERAL, recipients, channels)
+
+    async def _contents(self, subject: Subject, inputs: DecisionInputs, *, is_strict: bool) -> Contents:
+        profile = inputs.profile(subject.recipient)
+        if not subject.recipient:
+            profile = msgspec.structs.replace(profile, name=EXAMPLE_NAME)
+        profile = profile if subject.locale is None else msgspec.structs.replace(profile, locale=subject.locale)
+        draft = Draft(
+            to=subject.recipient, data=dict(subject.data), actor=None if is_strict else Actor(name=EXAMPLE_ACTOR)
+        )
+        project = self.project if is_strict else None  # links that work are in messages only
+        layouts = await self.catalog.layouts(subject.tenant, subject.template, None)
+        await budget_of(subject.tenant).wait()
+        return Contents(
+            draft=draft,
+            content=content(draft),
+            template=subject.template,
+            layouts=layouts,
+            profile=profile,
+            tenant_key=subject.tenant,
+            tenant=inputs.tenant,
+            links=links.links(self.config, project, subject.tenant, profile.key, (GENERAL,), subject.now),
+            is_strict=is_strict,
+        )

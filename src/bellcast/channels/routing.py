@@ -71,10 +71,6 @@ class SendRoute(Struct, frozen=True):
     uses_links: bool
     shared: SharedResults | None = None
 
-    def with_draft(self, draft: Draft) -> "SendRoute":
-        """Return the route of a draft that differs in its data."""
-        return msgspec.structs.replace(self, draft=draft, content=content(draft))
-
 
 class Router(Struct, eq=False):
     """Routes sends to named recipients."""

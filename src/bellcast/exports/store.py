@@ -17,7 +17,7 @@ from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import StoreTable
-from bellcast.kernel.db.script import Params, Row, Statement, fetch
+from bellcast.kernel.db.script import Row, Statement, fetch
 from bellcast.kernel.ids import NEWEST
 from bellcast.preferences import store as preferences
 from bellcast.preferences.types import DEFAULTS_KIND
@@ -234,29 +234,31 @@ class Exports(StoreTable):
             yield "preferences", {**msgspec.json.decode(own.document), "updated_at": updated_at}
         kinds = await self._engine.read(recipients.stored_kinds, tenant, key)  # a tenant has many recipients with few
         for table in (one for one in RECIPIENT_TABLES if one.kind in kinds):
-            async for value in self._values(table, {**UNFILTERED, "tenant": tenant, "key": key, "recipient": key}):
-                yield table.kind, value
+            params = {**UNFILTERED, "tenant": tenant, "key": key, "recipient": key, "limit": table.batch_rows}
+            cursor = table.cursor
+            while True:
+                found = await self._engine.read(fetch, Statement(table.statement, {**params, **cursor}))
+                for row in found:
+                    yield table.kind, table.value(row)
+                if len(found) < table.batch_rows:
+                    break
+                cursor = dict(zip(cursor, found[-1], strict=False))
         if isinstance(record, Recipient):
             for suppression in await self._engine.read(suppressions.of_recipient, tenant, record):
                 yield "suppression", suppression
 
-    async def _values(self, table: RecipientTable, params: Params) -> AsyncIterator[Any]:
-        cursor = table.cursor
-        while True:
-            found = await self._engine.read(
-                fetch, Statement(table.statement, {**params, **cursor, "limit": table.batch_rows})
-            )
-            for row in found:
-                yield table.value(row)
-            if len(found) < table.batch_rows:
-                return
-            cursor = dict(zip(cursor, found[-1], strict=False))
-
     async def _tenant_pairs(self, key: str, tenant: Tenant) -> AsyncIterator[tuple[str, Any]]:
         yield "tenant", tenant
+        documents = Documents(self._engine)
         for kind, stored in TENANT_OBJECTS.items():
-            async for item in self._objects(stored, key):
-                yield kind, item
+            unnamed = await documents.get(stored, key, "")  # defaults, of which a tenant has one
+            objects, last_key = [] if unnamed is None else [unnamed], ""
+            while objects := objects or await documents.page(stored, key, last_key, EXPORT_BATCH_LARGE_ROWS):
+                for one in objects:
+                    current = {"key": one.key, "version": one.version, "content": msgspec.json.decode(one.body)}
+                    created_at, updated_at = times.to_rfc3339(one.created_at), times.to_rfc3339(one.updated_at)
+                    yield kind, {**current, "created_at": created_at, "updated_at": updated_at}
+                last_key, objects = objects[-1].key, []
         last = -1
         while announced := await self._engine.read(fetch, _page("export_announcements", key, last)):
             for row in announced:
@@ -278,20 +280,3 @@ class Exports(StoreTable):
             if not has_record:
                 async for pair in self._items(key, named, {"key": named}):
                     yield pair
-
-    async def _objects(self, kind: str, tenant: str) -> AsyncIterator[dict[str, Any]]:
-        """Yield the current versions of objects, or drafts, each with the version that it changes as `base`."""
-        documents = Documents(self._engine)
-        after = ""
-        unnamed = await documents.get(kind, tenant, "")  # defaults, of which a tenant has one
-        page = [] if unnamed is None else [unnamed]
-        while page := page or await documents.page(kind, tenant, after, EXPORT_BATCH_LARGE_ROWS):
-            for one in page:
-                yield {
-                    "key": one.key,
-                    "version": one.version,
-                    "content": msgspec.json.decode(one.body),
-                    "created_at": times.to_rfc3339(one.created_at),
-                    "updated_at": times.to_rfc3339(one.updated_at),
-                }
-            after, page = page[-1].key, []

@@ -123,20 +123,6 @@ async def delete(engines: Engines, inbox: Inbox, id: str) -> None:
         raise NotFound("This inbox has no notification with this id.")
 
 
-def actions_of_patch(*, seen: bool | None, read: bool | None, archived: bool | None) -> tuple[Action, ...]:
-    """Return the actions of a PATCH. Read implies seen, so "read and not seen" is refused."""
-    if read and seen is False:
-        raise Invalid.of("seen", "must not be false while read is true: what is read has been seen")
-    actions: list[Action] = []
-    if seen is not None:
-        actions.append("seen" if seen else "unseen")
-    if read is not None:
-        actions.append("read" if read else "unread")
-    if archived is not None:
-        actions.append("archive" if archived else "unarchive")
-    return tuple(actions)
-
-
 def marking_of(action: Action, chosen: tuple[str, ...] | None, of: SelectionFilter | None) -> Marking:
     """Return an action on the chosen ids, or on all that the filter selects. Raises Invalid for an empty filter: one that was lost
     in transit would select the whole inbox."""

@@ -3,7 +3,6 @@ receive push messages, registered by the recipient or by the app's server."""
 
 import asyncio
 import re
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
@@ -13,6 +12,7 @@ from msgspec.structs import force_setattr, replace
 
 from bellcast.channels import push
 from bellcast.channels.addresses import MAX_ADDRESS
+from bellcast.engines import Engines
 from bellcast.inbox import http as inbox
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage, containing
@@ -25,12 +25,13 @@ from bellcast.kernel.errors import (
     NotFound,
     PreconditionFailed,
 )
+from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.field_limits import KEY, NULL, TEXT, Schema
 from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.times import Moment
-from bellcast.recipients import changes, store
+from bellcast.recipients import store
 from bellcast.recipients.store import PushEndpoints, Recipients
 from bellcast.recipients.types import (
     MAX_PUSH_ENDPOINTS,
@@ -39,6 +40,7 @@ from bellcast.recipients.types import (
     PushKind,
     Recipient,
     RecipientFields,
+    merge,
 )
 from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.context import ApiContext
@@ -91,7 +93,9 @@ def key(request: ApiRequest, name: str = "key") -> str:
     return result
 
 
-RECIPIENTS = Resource("recipients", "/{key:str}", lambda request: (key(request),), tag="Recipients")
+RECIPIENTS = Resource(
+    "recipients", "/{key:str}", lambda request: (key(request),), tag="Recipients", unknown=store.UNKNOWN
+)
 
 
 @RECIPIENTS.page(store.LIST, Recipient, query=SearchQuery, shown=" ".join((*IMPERSONAL, "unread", "unseen")))
@@ -103,29 +107,26 @@ async def page(listing: Listing[SearchQuery]) -> ListPage[Recipient]:
     if query.text and guards.caller(listing.request).role == "viewer":
         raise Forbidden("Viewers do not search names and addresses: use `prefix`, which compares keys.")
     if query.keys:
-        return ListPage(await Recipients(listing.ctx.engines.db).of_keys(_owners(query, listing.list_query.tenants)))
+        if any((query.prefix, query.search, query.text, query.after, query.start, query.end)):
+            raise Invalid.of("keys", "cannot be combined with other filters")
+        try:
+            owners = [list_parameters.key(query.tenant or DEFAULT_TENANT, one) for one in query.keys]
+        except BadRequest:
+            raise Invalid.of("keys", "must be `tenant/key` each for the tenant `*`") from None
+        listed = listing.list_query.tenants
+        owners = [(tenant, key) for tenant, key in owners if listed is None or tenant in listed]
+        return ListPage(await Recipients(listing.ctx.engines.db).of_keys(owners))
     prefix, filters = query.prefix or query.search or "", containing(query.text)
     wanted = replace(listing.list_query, prefix=prefix, filters=filters)
     return await Recipients(listing.ctx.engines.db).page(wanted)
 
 
-def _owners(query: SearchQuery, tenants: Sequence[str] | None) -> list[tuple[str, str]]:
-    """Return the tenants and keys of the recipients of `keys`, of those tenants that are listed. Raises Invalid."""
-    if any((query.prefix, query.search, query.text, query.after, query.start, query.end)):
-        raise Invalid.of("keys", "cannot be combined with other filters")
-    try:
-        owners = [list_parameters.key(query.tenant or DEFAULT_TENANT, one) for one in query.keys]
-    except BadRequest:
-        raise Invalid.of("keys", "must be `tenant/key` each for the tenant `*`") from None
-    return [(tenant, key) for tenant, key in owners if tenants is None or tenant in tenants]
-
-
 @RECIPIENTS.get(Recipient)
-async def read(call: ResourceCall[None]) -> Recipient:
+async def read(call: ResourceCall[None]) -> Recipient | None:
     """Read a recipient.
 
     The response includes the counters of its inbox."""
-    return await changes.get(call.ctx.engines, call.tenant, *call.key)
+    return await Recipients(call.ctx.engines.db).get(call.tenant, *call.key)
 
 
 @RECIPIENTS.put(RecipientFields, Recipient, headers=("If-None-Match",), refusals=(PreconditionFailed,), example=EXAMPLE)
@@ -152,15 +153,17 @@ async def _put(call: ResourceCall[RecipientFields], *, replace: bool) -> tuple[R
     tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
     is_new = (request_body.header(request, entity_tags.IF_NONE_MATCH) == entity_tags.ANY or None) if replace else False
     before = None
-    if not replace:
-        before = await changes.get(ctx.engines, tenant, key)
-    elif is_new or audit.is_by_operator(request):
+    if not replace or is_new or call.is_dry_run or audit.is_by_operator(request):
         before = await Recipients(ctx.engines.db).get(tenant, key)
+    if before is None and not replace:
+        raise NotFound(store.UNKNOWN)
     if is_new and before is not None:
         raise PreconditionFailed
     if call.is_dry_run:
-        return await changes.plan(ctx.engines, tenant, key, fields, replace=replace), False
-    written = await changes.put(ctx.engines, tenant, key, fields, replace=replace, is_new=is_new)
+        created_at = times.to_rfc3339(ctx.engines.clock.now())
+        base = before or Recipient(key=key, tenant=tenant or None, created_at=created_at)
+        return merge(base, fields, replace=replace), False
+    written = await put_recipient(ctx.engines, tenant, key, fields, replace=replace, is_new=is_new)
     # Record the names of the changed fields. The audit log outlives the erasure of a recipient, so it contains no
     # personal values.
     after = written[0]
@@ -175,6 +178,26 @@ async def _put(call: ResourceCall[RecipientFields], *, replace: bool) -> tuple[R
     return written
 
 
+async def put_recipient(
+    engines: Engines,
+    tenant: str,
+    key: str,
+    fields: RecipientFields,
+    *,
+    replace: bool,
+    is_new: bool | None = None,
+    since: int | None = None,
+) -> tuple[Recipient, bool]:
+    """Write a recipient; return whether it is new. Raises PreconditionFailed if it `is_new` and exists, NotFound if it is not and
+    does not exist, and TenantErased for a tenant that was erased `since` the request began, by default now."""
+    now = engines.clock.now() if since is None else since
+    recipient, created, events = await Recipients(engines.db).put(
+        tenant, key, fields, now, replace=replace, is_new=is_new
+    )
+    await engines.broker.publish(*events)
+    return recipient, created
+
+
 @RECIPIENTS.delete(roles=("owner",), is_sensitive=True)
 async def erase(call: ResourceCall[None]) -> bool:
     """Erase a recipient.
@@ -182,7 +205,17 @@ async def erase(call: ResourceCall[None]) -> bool:
     All stored data of the recipient is deleted, and its live connections close. Responses under idempotency keys stay
     for their 24 hours, so that a late retry does not send again. Suppressed addresses stay suppressed, and the audit log
     keeps what operators did."""
-    await changes.delete(call.ctx.engines, call.ctx.token_clock, call.tenant, *call.key)
+    engines, tenant, (erased,) = call.ctx.engines, call.tenant, call.key
+    stream = inbox_stream(tenant, erased)
+    # This comes first: if the history cannot be reached, the erasure fails as a whole and can be repeated.
+    await engines.history.clear(tenant, stream)
+    # Also revokes sessions of the current millisecond, as `revoke` does. If the process is killed after the commit, the reconcilers
+    # of other nodes close the connections, and only live events of the last milliseconds before it remain, until the history ends.
+    events = await Recipients(engines.db).delete(tenant, erased, call.ctx.token_clock.now() + 1)
+    if events is None:
+        return False
+    await engines.broker.publish(*events)
+    await engines.history.clear(tenant, stream)  # events that were published in the meantime
     return True
 
 
@@ -192,7 +225,13 @@ async def revoke(call: ResourceCall[None]) -> bool:
 
     Its live connections close, and tokens and preferences links issued earlier are refused. Unsubscribe links stay
     valid."""
-    await changes.revoke(call.ctx.engines, call.ctx.token_clock, call.tenant, *call.key)
+    # Tokens have times in milliseconds. Those of the current millisecond are revoked too, and the response is sent only after
+    # it has passed, so that tokens issued after it are valid.
+    engines, clock, (recipient,) = call.ctx.engines, call.ctx.token_clock, call.key
+    ends = clock.now() + 1
+    await engines.broker.publish(*await Recipients(engines.db).revoke(call.tenant, recipient, ends))
+    while clock.now() < ends:
+        await clock.sleep(0.001)
     return True
 
 
@@ -278,7 +317,7 @@ async def _write_one(
             raise fields
         tenant = tenants.tenant_of_item(request, None if fields.tenant is UNSET else fields.tenant)
         if began is not None:
-            await changes.put(ctx.engines, tenant, fields.key, fields, replace=False, since=began)
+            await put_recipient(ctx.engines, tenant, fields.key, fields, replace=False, since=began)
     except BellcastError as refusal:
         return WrittenRecipient(error=responses.problem_fields(refusal, within=str(number)))
     finally:

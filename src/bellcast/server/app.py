@@ -17,7 +17,7 @@ from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.store import Keys
 from bellcast.calls import CallBackend
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.previews import Previews
+from bellcast.channels.contents import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.types import ChannelConfig
 from bellcast.console.http.cluster import LARGE_COUNT_SECONDS, LargeCounts

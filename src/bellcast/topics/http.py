@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from bellcast.kernel import times, validation
 from bellcast.kernel.brokers import history
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import BadRequest, Invalid
+from bellcast.kernel.errors import BadRequest, Invalid, NotFound
 from bellcast.kernel.events import ROLE_PREFIX, topic_stream
 from bellcast.kernel.field_limits import TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
@@ -16,8 +16,8 @@ from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.live.hub import survey
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.recipients import changes, store
 from bellcast.recipients import http as recipients
+from bellcast.recipients import store
 from bellcast.recipients.http import PageQuery
 from bellcast.recipients.store import StoredSubscriptions
 from bellcast.recipients.types import Subscription
@@ -94,9 +94,11 @@ async def subscribe(call: ResourceCall[SubscribeBody]) -> tuple[Subscription, bo
 
     The recipient receives all later sends to the topic. 201 when the subscription is new. The body is optional."""
     tenant, engines = tenants.single_tenant(call.request, call.body.tenant), call.ctx.engines
+    topic, recipient = call.key
     if call.is_dry_run:
-        return await changes.plan_subscription(engines, tenant, *call.key), False
-    return await changes.subscribe(engines, tenant, *call.key)
+        known = await StoredSubscriptions(engines.db).get(tenant, topic, recipient)
+        return known or Subscription(topic, recipient, times.to_rfc3339(engines.clock.now())), False
+    return await StoredSubscriptions(engines.db).subscribe(tenant, topic, recipient, engines.clock.now())
 
 
 @SUBSCRIPTIONS.delete()
@@ -104,7 +106,11 @@ async def unsubscribe(call: ResourceCall[None]) -> bool:
     """Unsubscribe a recipient from a topic.
 
     Earlier notifications stay in the recipient's inbox."""
-    await changes.unsubscribe(call.ctx.engines, call.tenant, *call.key)
+    engines, (topic, recipient) = call.ctx.engines, call.key
+    events = await StoredSubscriptions(engines.db).unsubscribe(call.tenant, topic, recipient, engines.clock.now())
+    if events is None:
+        raise NotFound("This recipient is not subscribed to this topic.")
+    await engines.broker.publish(*events)
     return True
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from bellcast.channels import contents, decision_inputs, explanations
 from bellcast.channels.catalog import TenantSettings
 from bellcast.channels.routing import SendRoute
-from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft
+from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid
@@ -145,7 +145,8 @@ class RunSteps(Struct, eq=False):
                 page.shared,
             )
         elif route.draft.data is not execution.state.data:
-            route = route.with_draft(_draft(execution))
+            draft = _draft(execution)
+            route = msgspec.structs.replace(route, draft=draft, content=content(draft))
         request = SendRequest(
             tenant=stored.tenant,
             recipients=(stored.recipient,),

@@ -250,8 +250,23 @@ def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Scr
     """Add messages with the jobs that deliver them, in the transaction of the send."""
     for some in chunks(messages, STATEMENT_ROWS):
         yield Statement("message_insert", many=[new_message_params(message) for message in some])
-        if added := _jobs(some):
-            yield Statement("job_add", many=added)
+        # One job per waiting message, for the time when it is due or expires, and one for all messages of a digest.
+        jobs: dict[str, Params] = {}
+        for message in some:
+            if message.state not in OPEN_STATES:
+                continue
+            expires_at = message.expires_at or message.due_at
+            if message.waits_for_digest:
+                job = _digest_job(message)
+                jobs[str(job["id"])] = job
+            if not message.waits_for_digest or expires_at < message.due_at:
+                run_at = min(message.due_at, expires_at)
+                kind = in_line(JOB_KIND, message.channel) if message.channel in ONE_KIND_CHANNELS else JOB_KIND
+                jobs[message.id] = _delivery(
+                    message.id, message.tenant, message.priority, run_at, message.created_at, kind
+                )
+        if jobs:
+            yield Statement("job_add", many=list(jobs.values()))
     for decided in chunks(decisions, STATEMENT_ROWS):
         yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decided])
 
@@ -301,26 +316,6 @@ def _leave_digests(ids: Sequence[str], now: int) -> Script[bool]:
 
 def new_message_params(message: NewMessage) -> dict[str, object]:
     return {**msgspec.structs.asdict(message), "content": message.content.decode()}
-
-
-def _jobs(messages: Sequence[NewMessage]) -> list[Params]:
-    """Return the jobs of waiting messages: one per message, for the time when it is due or expires, and one for all
-    messages of a digest."""
-    found: dict[str, Params] = {}
-    for message in messages:
-        if message.state not in OPEN_STATES:
-            continue
-        expires_at = message.expires_at or message.due_at
-        if message.waits_for_digest:
-            job = _digest_job(message)
-            found[str(job["id"])] = job
-        if not message.waits_for_digest or expires_at < message.due_at:
-            run_at = min(message.due_at, expires_at)
-            kind = in_line(JOB_KIND, message.channel) if message.channel in ONE_KIND_CHANNELS else JOB_KIND
-            found[message.id] = _delivery(
-                message.id, message.tenant, message.priority, run_at, message.created_at, kind
-            )
-    return list(found.values())
 
 
 def _digest_job(message: NewMessage) -> Params:

@@ -229,7 +229,15 @@ async def change(call: ResourceCall[Patch]) -> Notification:
 
     Seen, read or archived, or the reverse."""
     sent = call.body
-    wanted = inboxes.actions_of_patch(seen=sent.seen, read=sent.read, archived=sent.archived)
+    if sent.read and sent.seen is False:
+        raise Invalid.of("seen", "must not be false while read is true: what is read has been seen")
+    wanted: list[Action] = []
+    if sent.seen is not None:
+        wanted.append("seen" if sent.seen else "unseen")
+    if sent.read is not None:
+        wanted.append("read" if sent.read else "unread")
+    if sent.archived is not None:
+        wanted.append("archive" if sent.archived else "unarchive")
     if not wanted:
         raise Invalid.of("", "expected at least one of seen, read and archived")
     return await inboxes.change(call.ctx.engines, await inbox_of(call.request), call.key[0], wanted)

@@ -95,11 +95,6 @@ def receive_earlier(tenant: str, inbox: int, newcomers_ms: int, now: int) -> Scr
     plan = Materialization(tenant, (yield from _contents(pending)), now)
     plan.catch_up(pending)
     yield from plan.write()
-    yield from mark_opened(inbox)
-
-
-def mark_opened(inbox: int) -> Script[None]:
-    """Record the first opening of an inbox."""
     yield Statement("inbox_opened", {"inbox": inbox})
 
 

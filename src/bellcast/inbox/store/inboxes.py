@@ -23,7 +23,7 @@ from bellcast.inbox.types.inboxes import (
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import StoreTable, on_table, read, write_to_inbox
-from bellcast.kernel.db.script import Params, Row, Script, ScriptCommand, Statement
+from bellcast.kernel.db.script import Params, Row, Script, ScriptCommand, Statement, fetch
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Principal
@@ -61,7 +61,7 @@ class Inboxes(StoreTable):
             return opened
         # Record the first opening, which added no announcements. The caller only reads, so it must not wait for a locked
         # database or fail because of a full one.
-        mark = partial(announcements.mark_opened, inbox.number)
+        mark = partial(fetch, Statement("inbox_opened", {"inbox": inbox.number}))
         self._engine.write_without_waiting(ScriptCommand(mark, [(tenant, recipient)]))
         return replace(opened, inbox=replace(inbox, opened=True))
 
@@ -71,7 +71,26 @@ class Inboxes(StoreTable):
         the last row if it woke, else its id."""
         state, _, awaits_return = yield from _status(inbox)
         # One more shows whether there is a next page.
-        found = yield _page_statement(inbox, replace(query, limit=query.limit + 1))
+        params: Params = {"inbox": inbox, "before": query.before or NEWEST, "limit": query.limit + 1}
+        first, last = marking.MARK_PARTS[query.view]
+        parts = {"first": first, "last": last, "snoozed": int(query.view == "snoozed")}
+        one_type = {"type": query.types[0] if query.types else None}
+        if (
+            query.priorities
+            or query.since is not None
+            or len(query.types) > 1
+            or len(query.tags) > 1
+            or (query.view == "snoozed" and not query.tags)
+        ):
+            filters = {**_filter_params(query), "since": query.since or 0}
+            statement = Statement("page_filtered", {**params, **parts, **filters})
+        elif query.tags:
+            statement = Statement("page_tag", {**params, **parts, **one_type, "tag": query.tags[0]})
+        elif first == last:
+            statement = Statement("page_part", {**params, **one_type, "part": first})
+        else:
+            statement = Statement("page_all", {**params, **one_type})
+        found = yield statement
         found.sort(key=_place, reverse=True)  # all are distinct
         page = [rows.notification(row) for row in found[: query.limit]]
         return InboxListing(
@@ -238,26 +257,6 @@ def _find_existing(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:
     if found is None:
         raise NotFound("This recipient was erased.")
     return found
-
-
-def _page_statement(inbox: int, query: Query) -> Statement:
-    params: Params = {"inbox": inbox, "before": query.before or NEWEST, "limit": query.limit}
-    first, last = marking.MARK_PARTS[query.view]
-    parts = {"first": first, "last": last, "snoozed": int(query.view == "snoozed")}
-    if (
-        query.priorities
-        or query.since is not None
-        or len(query.types) > 1
-        or len(query.tags) > 1
-        or (query.view == "snoozed" and not query.tags)
-    ):
-        return Statement("page_filtered", {**params, **parts, **_filter_params(query), "since": query.since or 0})
-    params = {**params, "type": query.types[0] if query.types else None}
-    if query.tags:
-        return Statement("page_tag", {**params, **parts, "tag": query.tags[0]})
-    if first == last:
-        return Statement("page_part", {**params, "part": first})
-    return Statement("page_all", params)
 
 
 def _filter_params(query: Query) -> Params:

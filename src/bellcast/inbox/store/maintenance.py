@@ -53,13 +53,35 @@ class Maintenance(StoreTable):
         """Remove at most `limit` due rows; return their number and the events."""
         due = Statement("due_notifications", {"now": now, "limit": limit})
         inboxes = await self._inboxes(due)
-        return await self._engine.write(ScriptCommand(lambda: _expire(due, now, limit, inboxes), inboxes))
+
+        def expire() -> Script[tuple[int, list[Event]]]:
+            # Expired rows of the locked inboxes, and expired announcements. Other inboxes follow in the next step.
+            rows = [row for row in (yield due) if row[0] in inboxes]
+            events = yield from _remove(rows, now)
+            due_announcements = Statement("due_announcements", {"now": now, "limit": limit - len(rows)})
+            ended = yield due_announcements
+            if ended:
+                # Allocating a number locks announcements: no other process extends one between this read and its recall.
+                yield from fanouts.next_number()
+                ended = yield due_announcements
+            events += yield from _end(ended, now)
+            return len(rows) + len(ended), events
+
+        return await self._engine.write(ScriptCommand(expire, inboxes))
 
     async def wake(self, now: int, limit: int) -> tuple[int, list[Event]]:
         """Wake at most `limit` due snoozed rows; return their number and the events."""
         due = Statement("due_snoozed", {"now": now, "limit": limit})
         inboxes = await self._inboxes(due)
-        return await self._engine.write(ScriptCommand(lambda: _wake(due, now, inboxes), inboxes))
+
+        def wake() -> Script[tuple[int, list[Event]]]:
+            rows = [row for row in (yield due) if row[0] in inboxes]
+            events: list[Event] = []
+            for inbox, id in rows:
+                events += yield from marking.wake(inbox, id, now)
+            return len(rows), events
+
+        return await self._engine.write(ScriptCommand(wake, inboxes))
 
     async def retire(
         self, now: int, older_than: int, limit: int, *, tenant: str | None = None, but: Sequence[str] = ()
@@ -105,10 +127,37 @@ class Maintenance(StoreTable):
         before that time are removed from inboxes that still have them; the events publish that."""
         old = Statement("old_tombstones", {"older_than": tombstones_before, "limit": limit})
         inboxes = await self._inboxes(old)
-        tombstones = await self._engine.write(ScriptCommand(lambda: _delete_tombstones(old, inboxes), inboxes))
-        others, events = await self._engine.write(
-            ScriptCommand(lambda: _delete_forgotten(now, tombstones_before, keys_before, limit), None)
-        )
+
+        def delete_tombstones() -> Script[int]:
+            found = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in (yield old)]
+            swept = [row for row in found if row["inbox"] in inboxes]
+            if swept:
+                yield Statement("raise_floor", many=swept)
+                yield Statement("tombstone_delete", many=swept)
+            return len(swept)
+
+        def delete_others() -> Script[tuple[int, list[Event]]]:
+            # Inboxes that still contain a recalled announcement are materialized, which removes their row.
+            keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
+            erased = yield Statement("erased_forget", {"older_than": tombstones_before, "limit": limit})
+            recalled = yield Statement("recalled_announcements", {"older_than": tombstones_before, "limit": limit})
+            dropped, events = 0, list[Event]()
+            for seq, held in recalled:
+                if dropped >= limit:
+                    break
+                if held:
+                    holders = yield Statement("announcement_holders", {"seq": seq, "limit": limit - dropped})
+                    dropped += len(holders)
+                    for tenant, group in groupby(holders, key=itemgetter(0)):
+                        materialized = yield from announcements.materialize(tenant, [key for _, key in group], now)
+                        events += materialized.events
+                else:
+                    yield Statement("announcement_delete", {"seq": seq})
+                    dropped += 1
+            return max(len(keys), dropped, len(erased)), events
+
+        tombstones = await self._engine.write(ScriptCommand(delete_tombstones, inboxes))
+        others, events = await self._engine.write(ScriptCommand(delete_others, None))
         return max(tombstones, others), events
 
     @read_in_background
@@ -128,29 +177,6 @@ class Maintenance(StoreTable):
     async def _inboxes(self, statement: Statement) -> frozenset[int]:
         """Return the inboxes of a statement's rows: its first column."""
         return frozenset(inbox for inbox, *_ in await self._engine.read(fetch, statement))
-
-
-def _expire(due_rows: Statement, now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
-    """Remove expired rows of these locked inboxes, and expired announcements. Other inboxes follow in the next step."""
-    due = [row for row in (yield due_rows) if row[0] in inboxes]
-    events = yield from _remove(due, now)
-    due_announcements = Statement("due_announcements", {"now": now, "limit": limit - len(due)})
-    ended = yield due_announcements
-    if ended:
-        # Allocating a number locks announcements: no other process extends one between this read and its recall.
-        yield from fanouts.next_number()
-        ended = yield due_announcements
-    events += yield from _end(ended, now)
-    return len(due) + len(ended), events
-
-
-def _wake(due_rows: Statement, now: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
-    """Wake due rows of these locked inboxes."""
-    due = [row for row in (yield due_rows) if row[0] in inboxes]
-    events: list[Event] = []
-    for inbox, id in due:
-        events += yield from marking.wake(inbox, id, now)
-    return len(due), events
 
 
 def _old(kind: str, older_than: int, limit: int, tenant: str | None, but: Sequence[str]) -> Statement:
@@ -177,35 +203,3 @@ def _end(old_rows: list[Row], now: int) -> Script[list[Event]]:
     for id, tenant, topic in old_rows:
         events.append((yield from sent_items.recall_announcement(id, tenant, topic, now)))
     return events
-
-
-def _delete_tombstones(old: Statement, inboxes: frozenset[int]) -> Script[int]:
-    found = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in (yield old)]
-    swept = [row for row in found if row["inbox"] in inboxes]
-    if swept:
-        yield Statement("raise_floor", many=swept)
-        yield Statement("tombstone_delete", many=swept)
-    return len(swept)
-
-
-def _delete_forgotten(
-    now: int, tombstones_before: int, keys_before: int, limit: int
-) -> Script[tuple[int, list[Event]]]:
-    """Delete old keys and marks of erased recipients, and recalled announcements that are in no inbox. Inboxes that still contain
-    one are materialized, which removes their row."""
-    keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
-    erased = yield Statement("erased_forget", {"older_than": tombstones_before, "limit": limit})
-    dropped, events = 0, list[Event]()
-    for seq, held in (yield Statement("recalled_announcements", {"older_than": tombstones_before, "limit": limit})):
-        if dropped >= limit:
-            break
-        if held:
-            holders = yield Statement("announcement_holders", {"seq": seq, "limit": limit - dropped})
-            dropped += len(holders)
-            for tenant, group in groupby(holders, key=itemgetter(0)):
-                materialized = yield from announcements.materialize(tenant, [key for _, key in group], now)
-                events += materialized.events
-        else:
-            yield Statement("announcement_delete", {"seq": seq})
-            dropped += 1
-    return max(len(keys), dropped, len(erased)), events

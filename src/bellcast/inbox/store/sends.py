@@ -182,15 +182,15 @@ class InsertNotifications(ListCommand[SendRequest, SendResult]):
         return ScriptCommand(lambda: insert(self.items), None)
 
     def prerequisite(self) -> WriteCommand[None]:
-        return ScriptCommand(self._create_recipients, self.lock_keys())
+        def create_recipients() -> Script[None]:
+            wanted: dict[str, dict[str, None]] = {}
+            for request in self.items:
+                wanted.setdefault(request.tenant, {}).update(dict.fromkeys(request.recipients))
+            for tenant in sorted(wanted):
+                for keys in chunks(list(wanted[tenant]), STATEMENT_ROWS):
+                    yield from recipients.ensure_recipients(tenant, keys, self.items[0].created_at)
 
-    def _create_recipients(self) -> Script[None]:
-        wanted: dict[str, dict[str, None]] = {}
-        for request in self.items:
-            wanted.setdefault(request.tenant, {}).update(dict.fromkeys(request.recipients))
-        for tenant in sorted(wanted):
-            for keys in chunks(list(wanted[tenant]), STATEMENT_ROWS):
-                yield from recipients.ensure_recipients(tenant, keys, self.items[0].created_at)
+        return ScriptCommand(create_recipients, self.lock_keys())
 
 
 class ImportNotifications(ListCommand[ImportRequest, SendResult]):
@@ -215,7 +215,19 @@ class ImportNotifications(ListCommand[ImportRequest, SendResult]):
         stored = yield from idempotency.response_to(first.tenant, first)
         if stored is not None:
             return [SendResult(stored)]
-        sent = yield from insert_imported(self.items)
+        heads = yield from read_heads(self.items)
+        existing: set[tuple[RecipientKey, str]] = set()  # rows from an earlier import
+        # An id is derived from the idempotency key, which is stored for only a day.
+        for request in self.items:
+            if request.idempotency_key is None:
+                continue
+            for id, key in zip(request.ids, request.recipients, strict=True):
+                name = (request.tenant, key)
+                if (yield Statement("marks_of_ids", {"inbox": heads[name][0], "ids": columns.to_json([id])})):
+                    existing.add((name, id))
+        plan = InsertPlan(heads, "notification_import")
+        sent = [plan.add_imported(request, existing) for request in self.items]
+        yield from plan.write()
         yield from idempotency.store_response(first.tenant, first)
         return sent
 
@@ -264,11 +276,8 @@ def add_claim(tenant: str, claim: Claim, recipients: Set[str]) -> Script[None]:
 # --- rows of named recipients
 
 
-class InboxHead(Struct, frozen=True):
-    """An inbox's number and current state."""
-
-    inbox: int
-    state: InboxState
+# An inbox's number and current state.
+InboxHead: TypeAlias = tuple[int, InboxState]
 
 
 def read_heads(requests: Sequence[SendRequest | ImportRequest]) -> Script[dict[RecipientKey, InboxHead]]:
@@ -286,7 +295,7 @@ def read_heads(requests: Sequence[SendRequest | ImportRequest]) -> Script[dict[R
                 yield from recipients.ensure_recipients(tenant, missing, created_at[missing[0]])
                 found += yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(missing)})
             for key, inbox, *state in found:
-                heads[tenant, key] = InboxHead(inbox, InboxState(tenant, key, *state))
+                heads[tenant, key] = inbox, InboxState(tenant, key, *state)
     return heads
 
 
@@ -298,11 +307,10 @@ def all_exist(tenant: str, keys: Collection[str]) -> Script[bool]:
 
 
 class InsertPlan(Struct, eq=False):
-    """The changes of requests to inboxes, collected before they are written."""
-
-    insertion = "notification_insert"
+    """The changes of requests to inboxes, collected before they are written. `insertion` is the statement that adds the rows."""
 
     heads: dict[RecipientKey, InboxHead]
+    insertion: str = "notification_insert"
     _changed: dict[RecipientKey, None] = {}
     _rows: list[Params] = []
     _tags: list[Params] = []
@@ -312,72 +320,20 @@ class InsertPlan(Struct, eq=False):
         events: list[Event] = []
         if request.contents:
             for id, key, content in zip(request.ids, request.recipients, request.contents, strict=True):
-                head = self._advance((request.tenant, key))
-                self._insert(rows.content_params(content, request.created_at), head, id, content.tags)
-                events.append(NotificationAdded(head.state, rows.new_notification(id, content, request.created_at)))
+                columns = rows.content_params(content, request.created_at)
+                state = self._plan((request.tenant, key), columns, id, content.tags)
+                events.append(NotificationAdded(state, rows.new_notification(id, content, request.created_at)))
             return SendResult(request.response, tuple(events))
         columns = rows.content_params(request.content, request.created_at)
         first = rows.new_notification(request.ids[0] if request.ids else "", request.content, request.created_at)
         for id, key in zip(request.ids, request.recipients, strict=True):
-            head = self._advance((request.tenant, key))
-            self._insert(columns, head, id, request.content.tags)
-            events.append(NotificationAdded(head.state, first if id == first.id else replace(first, id=id)))
+            state = self._plan((request.tenant, key), columns, id, request.content.tags)
+            events.append(NotificationAdded(state, first if id == first.id else replace(first, id=id)))
         return SendResult(request.response, tuple(events))
 
-    def _advance(self, name: RecipientKey, unread: int = 1, unseen: int = 1) -> InboxHead:
-        head = self.heads[name]
-        before = head.state
-        state = InboxState(*name, before.epoch, before.revision + 1, before.unread + unread, before.unseen + unseen)
-        self.heads[name] = head = InboxHead(head.inbox, state)
-        self._changed[name] = None
-        return head
-
-    def _insert(self, columns: dict[str, Any], head: InboxHead, id: str, tags: Sequence[str]) -> None:
-        inbox = head.inbox
-        self._rows.append({**columns, "inbox": inbox, "id": id, "revision": head.state.revision})
-        if tags:
-            self._tags += [{"inbox": inbox, "id": id, "tag": tag} for tag in tags]
-
-    def write(self) -> Script[None]:
-        """Write the planned rows, sorted by inbox, because adjacent rows share a page of the file. Each kind of statement runs
-        once for all."""
-        self._rows.sort(key=itemgetter("inbox"))
-        heads: list[Params] = []
-        for head in map(self.heads.__getitem__, self._changed):
-            state = head.state
-            counts = {"revision": state.revision, "unread": state.unread, "unseen": state.unseen}
-            heads.append({"inbox": head.inbox, **counts})
-        for name, sets in ((self.insertion, self._rows), ("tag_row", self._tags), ("inbox_write_state", heads)):
-            for some in chunks(sets, STATEMENT_ROWS):
-                yield Statement(name, many=some)
-
-
-def insert_imported(requests: Sequence[ImportRequest]) -> Script[list[SendResult]]:
-    """Insert a row for each recipient of each request, in order, except rows that exist from an earlier import."""
-    heads = yield from read_heads(requests)
-    existing: set[tuple[RecipientKey, str]] = set()
-    # An id is derived from the idempotency key, which is stored for only a day.
-    for request in requests:
-        if request.idempotency_key is None:
-            continue
-        for id, key in zip(request.ids, request.recipients, strict=True):
-            name = (request.tenant, key)
-            if (yield Statement("marks_of_ids", {"inbox": heads[name].inbox, "ids": columns.to_json([id])})):
-                existing.add((name, id))
-    plan = ImportPlan(heads)
-    sent = [plan.add_imported(request, existing) for request in requests]
-    yield from plan.write()
-    return sent
-
-
-class ImportPlan(InsertPlan):
-    """The rows of imports, with their times. Their first revision is 0, so that resuming clients get them as changes: a row that
-    is new to a client would be shown as a toast."""
-
-    insertion = "notification_import"
-
     def add_imported(self, request: ImportRequest, existing: set[tuple[RecipientKey, str]]) -> SendResult:
-        """Plan the rows of one request. `existing` rows do not change."""
+        """Plan the rows of one import, with their times; `existing` rows do not change. The first revision of the rows is 0, so that
+        resuming clients get them as changes: a row that is new to a client would be shown as a toast."""
         is_archived = request.archived_at is not None
         unread = int(not is_archived and request.read_at is None)
         unseen = int(not is_archived and request.seen_at is None)
@@ -391,10 +347,40 @@ class ImportPlan(InsertPlan):
             name = (request.tenant, key)
             if (name, id) in existing:
                 continue
-            head = self._advance(name, unread, unseen)
-            self._insert(columns, head, id, request.content.tags)
-            events.append(NotificationUpdated(head.state, replace(first, id=id)))
+            state = self._plan(name, columns, id, request.content.tags, unread, unseen)
+            events.append(NotificationUpdated(state, replace(first, id=id)))
         return SendResult(request.response, tuple(events))
+
+    def _plan(
+        self,
+        name: RecipientKey,
+        columns: dict[str, Any],
+        id: str,
+        tags: Sequence[str],
+        unread: int = 1,
+        unseen: int = 1,
+    ) -> InboxState:
+        """Plan a row; return the state of its inbox after it."""
+        inbox, before = self.heads[name]
+        state = InboxState(*name, before.epoch, before.revision + 1, before.unread + unread, before.unseen + unseen)
+        self.heads[name] = inbox, state
+        self._changed[name] = None
+        self._rows.append({**columns, "inbox": inbox, "id": id, "revision": state.revision})
+        if tags:
+            self._tags += [{"inbox": inbox, "id": id, "tag": tag} for tag in tags]
+        return state
+
+    def write(self) -> Script[None]:
+        """Write the planned rows, sorted by inbox, because adjacent rows share a page of the file. Each kind of statement runs
+        once for all."""
+        self._rows.sort(key=itemgetter("inbox"))
+        heads: list[Params] = []
+        for inbox, state in map(self.heads.__getitem__, self._changed):
+            counts = {"revision": state.revision, "unread": state.unread, "unseen": state.unseen}
+            heads.append({"inbox": inbox, **counts})
+        for name, sets in ((self.insertion, self._rows), ("tag_row", self._tags), ("inbox_write_state", heads)):
+            for some in chunks(sets, STATEMENT_ROWS):
+                yield Statement(name, many=some)
 
 
 # The first columns of a row: the index of its recipient, its number among that recipient's rows, and its id.
