@@ -119,23 +119,15 @@ def content_params(content: Content, created_at: int) -> dict[str, Any]:
 
 def edited_params(before: Notification, edit: Edit) -> dict[str, Any]:
     """Return the editable columns after the edit."""
-    expires_at = edit.expires_at if edit.expires_at is not msgspec.UNSET else before.expires_at
+    names = edit.__struct_fields__
+    values = {name: getattr(before if getattr(edit, name) is msgspec.UNSET else edit, name) for name in names}
+    expires_at = values["expires_at"]
     return {
-        "title": _either(edit.title, before.title),
-        "body": _either(edit.body, before.body),
-        "priority": _either(edit.priority, before.priority),
-        "action_url": _either(edit.action_url, before.action_url),
-        "action_text": _either(edit.action_text, before.action_text),
-        "icon": _either(edit.icon, before.icon),
-        "data": columns.to_json_or_null(_either(edit.data, before.data)),
+        **values,
+        "data": columns.to_json_or_null(values["data"]),
         "expires_at": None if expires_at is None else times.milliseconds(expires_at),
-        "body_format": _either(edit.body_format, before.body_format),
-        "actions": columns.to_json_or_null(_either(edit.actions, before.actions)),
+        "actions": columns.to_json_or_null(values["actions"]),
     }
-
-
-def _either(edited: Any, before: Any) -> Any:
-    return before if edited is msgspec.UNSET else edited
 
 
 def inbox(tenant: str, key: str, row: Row) -> Inbox:

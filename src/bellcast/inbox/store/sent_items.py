@@ -38,10 +38,10 @@ ANNOUNCEMENT_INBOX = 0
 
 def find(tenant: str, id: str) -> Script[SentItem | None]:
     """Return a notification or announcement of the tenant."""
-    direct = yield from _find_direct(tenant, id)
+    direct = yield from _find_row("direct_find", tenant, id)
     if direct is not None:
         return _direct_item(direct)
-    announced = yield from _find_announcement(tenant, id)
+    announced = yield from _find_row("announcement_find", tenant, id)
     if announced is not None:
         return _announced_item(announced)
     return (yield from first(Statement("outside_find", {"tenant": tenant, "id": id}), outside_item))
@@ -102,14 +102,14 @@ class SentItems(StoreTable):
         if before.announcement:
             # Allocating the number locks announcements: no other process changes the row between this read and the edit.
             changed = yield from fanouts.next_number()
-            before = _announced_item(existing((yield from _find_announcement(tenant, id))))
+            before = _announced_item(existing((yield from _find_row("announcement_find", tenant, id))))
             params = {**rows.edited_params(before.notification, edit), "id": id, "now": now, "changed": changed}
             if not (yield Statement("announcement_edit", params)):
                 return None
-            item = _announced_item(existing((yield from _find_announcement(tenant, id))))
+            item = _announced_item(existing((yield from _find_row("announcement_find", tenant, id))))
             return item, (AnnouncementChanged(item.tenant, item.topic),)
         params = {**rows.edited_params(before.notification, edit), "id": id, "now": now}
-        row = existing((yield from _find_direct(tenant, id)))
+        row = existing((yield from _find_row("direct_find", tenant, id)))
         inbox = row[rows.RECIPIENT]
         state = yield from marking.advance_revision(inbox, 0, 0)
         yield Statement("direct_edit", {**params, "inbox": inbox, "revision": state.revision})
@@ -126,12 +126,12 @@ class SentItems(StoreTable):
         yield from messages.cancel(tenant, id, report, now)
         recorded = yield from messages.record_recall(tenant, id, now)
         yield Statement("outside_delete", {"tenant": tenant, "id": id})
-        direct = yield from _find_direct(tenant, id)
+        direct = yield from _find_row("direct_find", tenant, id)
         if direct is not None:
             return (yield from marking.remove(direct[rows.RECIPIENT], id, now))
         if recorded:  # an id of a workflow's trigger does not count
             yield from fanouts.end(id, tenant)
-        announced = yield from _find_announcement(tenant, id)
+        announced = yield from _find_row("announcement_find", tenant, id)
         if announced is None:
             return () if recorded else None
         item = _announced_item(announced)
@@ -141,7 +141,7 @@ class SentItems(StoreTable):
     def _inbox_of(self, tenant: str, id: str) -> Script[int]:
         """Return the inbox of a notification, which never changes; ANNOUNCEMENT_INBOX for an announcement or an unknown
         id."""
-        direct = yield from _find_direct(tenant, id)
+        direct = yield from _find_row("direct_find", tenant, id)
         return ANNOUNCEMENT_INBOX if direct is None else int(direct[rows.RECIPIENT])
 
 
@@ -225,14 +225,8 @@ def recall_announcement(id: str, tenant: str, topic: str | None, now: int) -> Sc
     return AnnouncementChanged(tenant, topic)
 
 
-def _find_direct(tenant: str, id: str) -> Script[Row | None]:
-    found = yield Statement("direct_find", {"tenant": tenant, "id": id})
-    return found[0] if found else None
-
-
-def _find_announcement(tenant: str, id: str) -> Script[Row | None]:
-    found = yield Statement("announcement_find", {"tenant": tenant, "id": id})
-    return found[0] if found else None
+def _find_row(statement: str, tenant: str, id: str) -> Script[Row | None]:
+    return first(Statement(statement, {"tenant": tenant, "id": id}), tuple)
 
 
 def existing(match: T | None) -> T:
