@@ -42,6 +42,21 @@ async def test_version_that_names_a_deleted_template_cannot_be_made_current(rest
     assert (await rest.app.patch("/v1/workflows/welcome", json={"active": False})).status_code == 200
 
 
+async def test_unknown_templates_are_reported_in_the_order_of_the_steps(rest: Rest) -> None:
+    unknown = {"type": "inbox", "template": "none"}
+    branch = {"if": {"var": "data.total", "op": "exists"}, "steps": [{"key": "inner", **unknown}]}
+    steps = [
+        {"key": "size", "type": "branch", "branches": [branch], "else": [{"key": "other", **unknown}]},
+        {"key": "last", **unknown},
+    ]
+    response = await rest.app.put("/v1/workflows/booking", json={"steps": steps})
+    assert list(fields(response)) == [
+        "steps.0.branches.0.steps.0.template",
+        "steps.0.else.0.template",
+        "steps.1.template",
+    ]
+
+
 class TestDefinitions:
     async def test_changed_content_is_a_new_version_and_equal_content_is_not(self, rest):
         created = await put(rest)
