@@ -225,7 +225,13 @@ def operations(kinds: Sequence[BundleKind]) -> list[ApiEndpoint]:
         planned = await _plan(ctx, by_plural, push, found, managers)
         effects: dict[Place, list[PublishEffect]] = {}
         if request_body.is_dry_run(request):
-            effects = await _effects(ctx, by_plural, planned)
+            # Of at most MAX_EFFECTS objects: those that change, then those that are created
+            after = _overlaid(ctx, {one.place: one.body for one in planned}, kinds)
+            written = [one for one in planned if one.diff or one.action == "create"]
+            for one in sorted(written, key=lambda one: one.action == "create"):
+                find = by_plural[one.place[0]].find_effects
+                if find is not None and one.after is not None and len(effects) < MAX_EFFECTS:
+                    effects[one.place] = await find(ctx, after, *one.place[1:], one.after.values)
         else:
             await _apply(request, by_plural, push, planned, managers)
         return responses.json(
@@ -481,20 +487,6 @@ def _parts(value: Any) -> dict[str, Any] | None:
     if isinstance(value, list | tuple) and value and all(isinstance(one, dict) and "key" in one for one in value):
         return {str(one["key"]): one for one in value}
     return None
-
-
-async def _effects(
-    ctx: ApiContext, kinds: Mapping[str, BundleKind], planned: Sequence[_Planned]
-) -> dict[Place, list[PublishEffect]]:
-    """Return the effects of at most MAX_EFFECTS objects: those that change, then those that are created."""
-    found: dict[Place, list[PublishEffect]] = {}
-    after = _overlaid(ctx, {one.place: one.body for one in planned}, kinds.values())
-    written = [one for one in planned if one.diff or one.action == "create"]
-    for one in sorted(written, key=lambda one: one.action == "create"):
-        find = kinds[one.place[0]].find_effects
-        if find is not None and one.after is not None and len(found) < MAX_EFFECTS:
-            found[one.place] = await find(ctx, after, *one.place[1:], one.after.values)
-    return found
 
 
 def _overlaid(ctx: ApiContext, bodies: Mapping[Place, bytes | None], kinds: Iterable[BundleKind]) -> ApiContext:

@@ -45,15 +45,16 @@ class LoopTransport(httpx.BaseTransport):
             raise BlockingInEventLoop(
                 "`app.sync_client` is for threads; in the app's event loop use `await app.client.…`"
             )
-        waiting = asyncio.run_coroutine_threadsafe(self._respond(request), loop)
+
+        async def respond() -> httpx.Response:
+            headers = [(name, value) for name, value in request.headers.multi_items() if name != "accept-encoding"]
+            again = httpx.Request(request.method, request.url, headers=headers, content=request.read())
+            response = await self._transport.handle_async_request(again)
+            return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
+
+        waiting = asyncio.run_coroutine_threadsafe(respond(), loop)
         try:
             return waiting.result(request.extensions["timeout"]["read"])
         except TimeoutError:
             waiting.cancel()
             raise httpx.ReadTimeout("the app did not respond in time", request=request) from None
-
-    async def _respond(self, request: httpx.Request) -> httpx.Response:
-        headers = [(name, value) for name, value in request.headers.multi_items() if name != "accept-encoding"]
-        again = httpx.Request(request.method, request.url, headers=headers, content=request.read())
-        response = await self._transport.handle_async_request(again)
-        return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())

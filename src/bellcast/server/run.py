@@ -82,7 +82,13 @@ class UvicornServer(uvicorn.Server):
             await self._app.offer_setup()
         await super().startup(sockets)
         if self._app.handoff is not None:
-            self._app.handoff.open(self._adopt, self._app.tasks.spawn)
+
+            async def adopt(sock: socket.socket, initial_data: bytes) -> None:
+                """Serve a socket received from another process, starting with the bytes that it has already read."""
+                _, protocol = await loop.connect_accepted_socket(self._protocol_factory, sock)
+                protocol.data_received(initial_data)
+
+            self._app.handoff.open(adopt, self._app.tasks.spawn)
         sys.setswitchinterval(THREAD_SECONDS)
         gc.collect()
         gc.freeze()
@@ -100,12 +106,6 @@ class UvicornServer(uvicorn.Server):
         # Requests also had the time in which the connections were closed.
         self.config.timeout_graceful_shutdown = ceil(max(until - asyncio.get_running_loop().time(), 0)) + 1
         await super().shutdown(sockets)
-
-    async def _adopt(self, sock: socket.socket, initial_data: bytes) -> None:
-        """Serve a socket received from another process, starting with the bytes that it has already read."""
-        loop = asyncio.get_running_loop()
-        _, protocol = await loop.connect_accepted_socket(self._protocol_factory, sock)
-        protocol.data_received(initial_data)
 
     def _protocol_factory(self) -> asyncio.Protocol:
         return self._protocol_class(self.config, self.server_state, self.lifespan.state)
