@@ -594,3 +594,25 @@ def test_last_events_of_a_source_are_shown_whenever_they_arrive_and_end_with_the
     page.clock.run_for(6_000)
     assert page.evaluate("window.feedSignal.aborted")
     expect(rows).to_have_count(2)
+
+
+def test_focus_stays_in_the_pane_when_the_button_that_had_it_is_gone(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    made = owner.send("POST", "/v1/webhooks", {"url": "https://app.example.com/paused", "events": ["*"]})
+    owner.send("PATCH", f"/v1/webhooks/{made['id']}", {"active": False})
+    page = open_console(f"/webhooks/{made['id']}")
+    resume = page.get_by_role("button", name="Resume", exact=True)
+    expect(resume).to_be_visible()
+    resume.press("Enter")
+    expect(resume).to_have_count(0)
+    pane = page.get_by_role("region", name="Opened")
+    expect(pane).to_be_focused()
+    page.get_by_role("button", name="Edit", exact=True).press("Enter")
+    expect(page.get_by_role("textbox", name="URL")).to_be_focused()
+    pane.get_by_role("button", name="Cancel").press("Enter")
+    expect(pane).to_be_focused()
+    dismiss = page.get_by_role("button", name="Dismiss")
+    dismiss.press("Enter")
+    expect(dismiss).to_have_count(0)
+    expect(page.get_by_role("main")).to_be_focused()

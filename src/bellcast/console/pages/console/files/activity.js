@@ -7,11 +7,10 @@ import { BellRow } from './bell-row.js';
 import { Confirm } from './dialogs.js';
 import { Verdict } from './explain.js';
 import { RANGE, RECIPIENT, TYPE, findIn } from './filters.js';
-import { Loaded, Together, refresh, useLoad, useOpened } from './load.js';
+import { Loaded, Together, loadStyle, refresh, useLoad, useOpened } from './load.js';
 import { histogramOf } from './histogram.js';
 import { CancelEdit, edit, endEdit } from './new-object.js';
-import { Lines, More, To } from './object-parts.js';
-import { Delivered, Reach, readAudience } from './reach.js';
+import { Headline, Lines, More, To } from './object-parts.js';
 import { Named, RECIPIENT_COLUMN, nameOf, readNames } from './recipient-names.js';
 import { BUILDERS, CONTENT } from './roles.js';
 import { Facts, Heading, Icon, Id, Json, Moment, Opening, Type } from './parts.js';
@@ -20,6 +19,9 @@ import { get, path, request, withQuery } from './server.js';
 import { Seen, Story } from './story.js';
 import { tenantName } from './tenant-names.js';
 import { say } from './toast.js';
+import { count, number } from './format.js';
+
+await loadStyle('reach.css');
 
 const TAG = { name: 'tag', label: 'Tag', of: (one) => one.tags ?? [] };
 const STATE = { name: 'state', label: 'State', options: ['unread', 'read', 'archived'] };
@@ -116,3 +118,36 @@ function Correction({ one, url }) {
 
 /** True if a notification is in an inbox, but no node reported writing it to a live connection. */
 const isUnwritten = (entries) => entries.some(({ what }) => what === 'created') && !entries.some(({ what }) => what === 'written');
+
+// --- The reach of announcements: how many recipients they are for, how many of these have them in their inboxes, and how many have seen and read them.
+
+/** The topic of an announcement: a role is one too. None is that of a whole tenant. */
+const topicOf = ({ topic, role }) => topic ?? (role && `role.${role}`);
+const isSized = ({ audience, reach, tenant }) => audience && reach && tenant !== '*' && (topicOf(audience) || tenant);
+const find = (path, query) => get(withQuery(path, query)).catch(() => ({}));
+/** How many recipients are in the audience of a tenant: one row of the server. A topic is the first one that begins with its name. */
+const sizeOf = async ({ audience, tenant }, topic = topicOf(audience)) => (topic ? (await find('/v1/topics', { tenant, prefix: topic, limit: 1 })).topics?.find((one) => one.topic === topic)?.subscribers : (await find('/v1/tenants', { tenant })).tenants?.[0]?.recipients);
+/** Add how many recipients an announcement is for to its reach, if that is one row of the server. It is the number of now: some may have left since. */
+async function readAudience(one) {
+  const size = isSized(one) && await sizeOf(one);
+  if (size) one.reach.size = Math.max(size, one.reach.inboxes);
+}
+
+const amountOf = (value, exact) => `${number(value)}${exact ? '' : '+'}`;
+
+const Bar = ({ of: { inboxes, seen, read }, size }) => html`<span class="reach" aria-hidden="true">${[['delivered', inboxes], ['seen', seen], ['read', read]].map(([name, value]) => html`<span key=${name} class=${name} style=${{ width: `${(value / Math.max(size, 1)) * 100}%` }}></span>`)}</span>`;
+
+/** In a row: to how many it was delivered, and how many read it. A bar needs the size of the audience, which is read with one announcement only. */
+const Delivered = ({ of }) => (of.inboxes === 0
+  ? html`<span class="muted">not delivered yet</span>`
+  : html`<span class="audience"><${Lines} isKept of=${`${amountOf(of.inboxes, of.exact)} reached`} note=${`${amountOf(of.read, of.exact)} read`} /></span>`);
+
+/** As the first sentence of its page, with a bar. It is a success if half of the recipients have read it. */
+function Reach({ of }) {
+  const { inboxes, seen, read, exact, size } = of;
+  const all = size ?? inboxes, kind = inboxes === 0 ? 'wait' : read * 2 < all ? 'info' : 'ok';
+  const parts = [['delivered', inboxes], ['seen', seen], ['read', read]];
+  const bar = html`<${Bar} of=${of} size=${all} />
+    <span class="reach-parts">${[['recipients', size], ...parts].map(([name, value]) => value !== undefined && html`<span key=${name} class=${name}><b>${amountOf(value, exact || name === 'recipients')}</b> ${name === 'recipients' ? count(value, 'recipient').split(' ').pop() : name}</span>`)}</span>`;
+  return html`<${Headline} kind=${kind} note=${html`${all > 0 && bar}${inboxes < all || !exact ? 'A recipient gets it while connected, or when the inbox is opened next.' : ''}`}>${inboxes === 0 ? 'In no inbox yet' : `Read by ${number(read)} of ${exact ? '' : 'the first '}${count(all, 'recipient')}`}<//>`;
+}

@@ -285,6 +285,17 @@ function move(step) {
   links[Math.min(Math.max(links.indexOf(document.activeElement) + step, 0), links.length - 1)]?.focus();
 }
 
+/** A control that had the focus and is gone leaves it to the pane or the page that it was in, unless something else takes it within this time. */
+const LEFT_MS = 100;
+let focused = null, around = null;
+document.addEventListener('focusin', ({ target }) => {
+  focused = target;
+  around = target.closest('.pane');
+});
+const isLost = () => document.activeElement === document.body && focused !== null && !focused.isConnected;
+const keepLost = () => isLost() && (around?.isConnected ? around : document.getElementById('main'))?.focus({ preventScroll: true });
+new MutationObserver(() => isLost() && setTimeout(keepLost, LEFT_MS)).observe(document.body, { childList: true, subtree: true });
+
 applyTheme();
 render(html`<${App} />`, document.getElementById('app'));
 start();

@@ -2,7 +2,6 @@
  * The page that edits or creates an object, as a form or as YAML: the server checks it, and the page shows the difference before it is saved.
  */
 import { DefinitionForm } from './definition-form.js';
-import { DefinitionPreview } from './definition-preview.js';
 import { Confirm } from './dialogs.js';
 import { Difference } from './difference.js';
 import { Form, errorOf } from './form.js';
@@ -20,6 +19,11 @@ import { CommentNote, YamlEditor } from './yaml-editor.js';
 import { TenantField } from './tenant-field.js';
 import { say } from './toast.js';
 import { tenantName } from './tenant-names.js';
+import { BellRow } from './bell-row.js';
+import { Code } from './code.js';
+import { NextTimes } from './cron-times.js';
+import { To, isRequired } from './object-parts.js';
+import { CHANNEL_NAMES } from './outcomes.js';
 
 /** @typedef {{name: string, path: string, starter: object, note: string, form: string[], parts?: Record<string, string[]>, nameOf?: (values: any) => string, fields: [string, string][]}} Kind `path` is that of the API and of the page; `form` names the fields of the form, `parts` those of its parts by title, `nameOf` is what a key is derived from without a name, `fields` can be written */
 
@@ -179,4 +183,44 @@ function draftOf(page) {
     write: (draft) => sessionStorage.setItem(name, JSON.stringify(draft)),
     clear: () => sessionStorage.removeItem(name),
   };
+}
+
+// --- What recipients see of a type, a schedule or an event source, beside the form that defines it.
+
+/** Titles that are shown until one is written. */
+const EXAMPLES = { source: 'Your order is paid', schedule: 'Your weekly report', type: 'New bookings' };
+
+/** The notification, or the workflow that sends its own. */
+function Sent({ of: { notification, workflow, to }, example }) {
+  const recipient = notification?.to ?? to;
+  if (!notification) return html`<p>${workflow ? html`Starts the workflow <b>${workflow}</b>` : 'Starts a workflow'}${recipient && html` for <${To} of=${recipient} />`}.</p>`;
+  return html`<p>To ${recipient ? html`<${To} of=${recipient} />` : html`<span class="muted">Alice Andersen</span>`}</p><${BellRow} of=${notification} example=${example} />`;
+}
+
+/** The row of a type in the preferences of recipients. */
+function Preference({ of, example }) {
+  const { name, channels = [] } = of;
+  const shown = Object.keys(CHANNEL_NAMES).filter((channel) => isRequired(of, channel) || channels.some((one) => (one.channel ?? one) === channel));
+  return html`<div class="preference"><p>${name || html`<span class="muted">${example}</span>`}</p><ul>${shown.map((channel) => html`<li key=${channel}>${CHANNEL_NAMES[channel]}${isRequired(of, channel) ? html`<span class="muted"><${Icon} name="lock" /> always</span>` : html`<span class="ok"><${Icon} name="ok" /> on</span>`}</li>`)}</ul></div>
+    ${shown.length === 0 && html`<p class="muted">Each send names its channels.</p>`}`;
+}
+
+/** The names of the event's data in the texts of a source, each with a value. */
+const dataIn = (values) => Object.fromEntries([...JSON.stringify(values).matchAll(/event\.data\.(\w+)/g)].map(([, name]) => [name, name === 'customer' ? 'alice' : '…']));
+
+/** What the event of an example is sent to: a topic or, for a source without one, a recipient. */
+const addressOf = ({ topic }) => (topic ? { topic: topic.replace(/\{(\w+)\}/g, '42') } : { recipient: 'alice' });
+
+/** The event that an app publishes for it. */
+const Published = ({ of: values }) => html`<p>Your app publishes</p><${Code} label="The event" text=${`POST /v1/events\n${JSON.stringify({ ...addressOf(values), name: values.event || 'order.paid', data: dataIn(values) }, null, 2)}`} />`;
+
+/** When a schedule sends next. */
+const Times = ({ of: { cron, timezone = 'UTC' } }) => cron && html`<p><${NextTimes} cron=${cron} zone=${timezone} /></p>`;
+
+const PARTS = { type: ['In the preferences of recipients', Preference], schedule: ['What it sends', Sent, Times], source: ['From the event to the notification', Published, Sent] };
+
+/** @param {{kind: {name: string}, values: any}} of */
+function DefinitionPreview({ kind, values }) {
+  const [title, ...parts] = PARTS[kind.name];
+  return html`<aside class="definition-preview" aria-label="Preview"><h2>${title}</h2>${parts.map((Part, index) => html`<${Part} key=${index} of=${values} example=${EXAMPLES[kind.name]} />`)}</aside>`;
 }

@@ -1,20 +1,23 @@
 /**
  * The live feed: the server's events as they happen, newest first, with their JSON and, for a refusal, a fix.
  */
-import { OriginFix } from './allow-origin.js';
 import { dialectName } from './dialects.js';
 import { FilterBar } from './filter-bar.js';
 import { RECIPIENT } from './filters.js';
 import { count, duration, number, secondOf } from './format.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { Failure, loadStyle, refresh, refreshes, useEvery } from './load.js';
+import { Failure, loadStyle, refresh, refreshes, useEvery, useLoad } from './load.js';
 import { CHANNEL_NAMES, failureOf } from './outcomes.js';
-import { Avatar, Empty, Facts, Heading, Icon, Id, Json, Moment, Type, prose } from './parts.js';
+import { Avatar, Empty, Facts, Heading, Icon, Id, Json, Moment, Type, once, prose } from './parts.js';
 import { Named } from './recipient-names.js';
 import { withShortIds } from './request-parts.js';
 import { shownTenant } from './router.js';
-import { follow, path, withQuery } from './server.js';
+import { follow, get, path, request, withQuery } from './server.js';
 import { readTenants, tenantName } from './tenant-names.js';
+import { Dialog } from './dialogs.js';
+import { OWNERS } from './roles.js';
+
+await loadStyle('live.css');
 
 const KINDS = ['request', 'refused', 'send', 'publish', 'connect', 'disconnect', 'subscribe', 'call', 'run', 'attempt', 'webhook', 'settings', 'operator', 'warning'];
 const ICONS = { request: 'requests', refused: 'bad', send: 'notifications', publish: 'live', connect: 'connections', disconnect: 'connections', subscribe: 'topics', call: 'sources', run: 'runs', attempt: 'messages', webhook: 'webhooks', settings: 'settings', operator: 'operators', warning: 'failures' };
@@ -35,7 +38,6 @@ const BAD = new Set(['refused', 'warning']);
 /** After a touch, no pointer is over the list. */
 const HAS_POINTER = matchMedia('(hover: hover)');
 
-await loadStyle('live.css');
 
 /** The rows of the feed, one for each trace, newest first, without those that wait until the list may move. */
 class Feed {
@@ -285,4 +287,56 @@ export function Refusal({ page, of: { kind, detail }, about }) {
   const tone = detail.status >= 500 ? 'bad' : 'warn';
   return html`<section class=${`verdict ${tone}`} aria-label="Refusal"><${Icon} name=${tone} /><div><p><b>${prose(whyRefused(detail))}</b> ${about && html`<br />${about} `}${typeof code === 'string' && /^[a-z_]+$/.test(code)
     && html`<a href=${`${page.root}/errors/${code}`} target="_blank" rel="noopener">Causes and fixes</a>`}</p><${OriginFix} page=${page} refusal=${detail} /></div></section>`;
+}
+
+// --- The fix for a refused origin: adds the origin to the setting once the operator confirms the new value, with Undo.
+
+const FORBIDDEN = new Set([403, 4403]);
+
+/** Whether a request or a connection was refused because of the origin of its page. Only some dialects name the reason. */
+function isOfOrigin({ origin, status, code, detail }) {
+  // A client other than a browser can send any text, such as two origins and a comma.
+  return isOrigin(origin) && (FORBIDDEN.has(status) || FORBIDDEN.has(code)) && (!detail || /origin/i.test(detail));
+}
+
+function isOrigin(text) {
+  return /^https?:/.test(text ?? '') && URL.canParse(text) && new URL(text).origin === text;
+}
+
+/** A button that allows the origin, or the variable that sets the origins; nothing for operators who may not change it. */
+const OriginFix = ({ page, refusal }) => isOfOrigin(refusal) && page.may(OWNERS) && html`<${AllowOrigin} key=${refusal.origin} origin=${refusal.origin} />`;
+
+const settingOf = ({ settings }) => settings.find((one) => one.name === 'origins');
+const originsOf = ({ value }) => value.split(',').filter(Boolean);
+
+function AllowOrigin({ origin }) {
+  const settings = useLoad((signal) => get('/v1/settings', signal), [origin]);
+  const [isAsking, setAsking] = useState(false);
+  const [isAllowed, setAllowed] = useState(false);
+  const [error, setError] = useState('');
+  const setting = settings.value && settingOf(settings.value);
+  if (!setting) return null; // the refusal is shown without a fix
+  const allowed = originsOf(setting), value = [...allowed, origin];
+  const change = async (origins, revision) => {
+    setError('');
+    try {
+      await request('PATCH', '/v1/settings', { revision, set: { origins: origins.join(',') } });
+      setAsking(false);
+      setAllowed(origins.includes(origin));
+    } catch (problem) {
+      setError(problem.status === 409 ? 'The settings have changed in the meantime. Close this and try again.' : problem.message);
+    }
+  };
+  // Another operator may have changed the origins since.
+  const undo = async () => {
+    const now = await get('/v1/settings');
+    await change(originsOf(settingOf(now)).filter((one) => one !== origin), now.revision);
+  };
+  if (isAllowed) return html`<p class="fixed" aria-live="polite"><${Icon} name="ok" /> Allowed. Pages of ${origin} can connect now. <button type="button" onClick=${once(undo)}>Undo</button><span class="error" role="alert">${error}</span></p>`;
+  if (allowed.includes(origin)) return html`<p>This origin is allowed now.</p>`;
+  if (setting.locked) return html`<p>Add this origin to <code>${setting.locked_by}</code>, which sets the origins and takes precedence over the console.</p>`;
+  return html`<p><button type="button" class="primary" onClick=${() => setAsking(true)}>Allow this origin</button></p>
+    ${isAsking && html`<${Dialog} label="Allow this origin" close=${() => setAsking(false)}><p>The setting <code>origins</code> becomes:</p><pre tabIndex="0"><code>${value.join('\n')}</code></pre>
+      ${allowed.length === 0 && html`<p>No origin is set yet. From now on, pages of all other origins are refused.</p>`}<p class="error" role="alert">${error}</p>
+      <div class="choice"><button type="button" class="primary" onClick=${once(() => change(value, settings.value.revision))}>Allow this origin</button><button type="button" onClick=${() => setAsking(false)}>Cancel</button></div><//>`}`;
 }

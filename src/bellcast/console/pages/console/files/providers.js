@@ -21,7 +21,7 @@ import { tenantName } from './tenant-names.js';
 import { Pause, Resume, activation, deleteObject, say } from './toast.js';
 import { FEW, MessageRows, amountOf, rowOf } from './traffic.js';
 
-await loadStyle('providers.css');
+await Promise.all(['providers.css', 'tiles.css'].map(loadStyle));
 
 const encode = encodeURIComponent;
 const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));

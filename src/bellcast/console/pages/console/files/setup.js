@@ -12,7 +12,7 @@ import { nameOf, readNames } from './recipient-names.js';
 import { go } from './router.js';
 import { ROOT, follow, get, withQuery } from './server.js';
 
-await loadStyle('setup.css');
+await Promise.all(['setup.css', 'tiles.css'].map(loadStyle));
 
 const POLL_MS = 3000;
 /** Delay before the feed is opened again after it was lost. */

@@ -15,17 +15,15 @@ import { BUILDERS, OWNERS } from './roles.js';
 import { go, here, scopeOf, setQuery } from './router.js';
 import { variablesOf } from './sample-data.js';
 import { Segments } from './segments.js';
-import { withQuery } from './server.js';
+import { request, withQuery } from './server.js';
 import { tenantName } from './tenant-names.js';
-import { ImportDialog } from './template-import.js';
 import { BrandDialog } from './template-brand.js';
 import { Checks, hasErrors, useFindings } from './template-checks.js';
 import { Compiled } from './template-html.js';
 import { CHANNELS, KIND, at, languageName, missingBlocks, missingTexts, placeOf, tagOf, withAt, withDefault } from './template-model.js';
 import { Picture } from './template-picture.js';
-import { Sketch } from './template-sketch.js';
 import { PHONE_PX, Preview, usePreview, usePreviewData } from './template-preview.js';
-import { TextInput, insertText, problemAt } from './text-input.js';
+import { TextInput, insertText, problemAt, textParts } from './text-input.js';
 import { valuesOf } from './yaml.js';
 
 /** What a channel without texts would be, and what it needs. */
@@ -240,4 +238,49 @@ function Part({ channel, locale, values, change, problems, openImport, say, ...t
     ? html`<${EmailBlocks} key="blocks" mail=${part} place=${place} change=${change} problems=${problems} say=${say} gapAt=${gapAt} ...${tools} />`
     : text(part.html === undefined && part.text !== undefined ? 'text' : 'html', part.html === undefined && part.text !== undefined ? 'Text' : 'HTML', { isLong: true, isCode: true }),
   !part.blocks && !tools.isReadOnly && html`<p><button type="button" key="to-blocks" onClick=${() => start({ ...part, html: undefined, text: undefined, blocks: [{ type: 'html', html: part.html ?? part.text ?? '' }] })}>Continue with blocks</button> <span class="muted">The text becomes the first block.</span></p>`, remove];
+}
+
+// --- The messages of a template before there is data for them: their texts, with variables as tags.
+
+const Blocks = ({ of }) => of.map((one, index) => html`<${Block} key=${index} of=${one} />`);
+
+function Block({ of: { type, text, align, blocks, columns } }) {
+  if (columns) return html`<div class="halves">${columns.map((one, index) => html`<div key=${index}><${Blocks} of=${one.blocks} /></div>`)}</div>`;
+  if (blocks) return html`<${Blocks} of=${blocks} />`;
+  if (type === 'divider') return html`<hr />`;
+  const inner = textParts(text, type === 'text');
+  return type === 'heading' ? html`<b class="as-heading level-1">${inner}</b>` : type === 'button' ? html`<span class="sketch-button">${inner}</span>` : html`<p class=${align}>${inner}</p>`;
+}
+
+/** @param {{of: any}} template */
+const Sketch = ({ of: { inbox, email, push, sms } }) => html`${inbox && html`<div class="bell-row"><span class="avatar tone-0"><${Icon} name="notifications" /></span><b>${textParts(inbox.title)}</b></div>`}
+  ${email && html`<div class="mail-preview"><p class="subject"><b>${textParts(email.subject)}</b></p><div class="sketch"><${Blocks} of=${email.blocks} /></div></div>`}
+  ${push && html`<div class="push"><b>${textParts(push.title)}</b></div>`}${sms && html`<p class="bubble">${textParts(sms.text)}</p>`}`;
+
+// --- Imports of e-mails: MJML or HTML of another tool becomes the e-mail of the draft, once its author has seen what was removed.
+
+const SHOWN = 50;
+
+/** The dialog that reads a file or a pasted source. `use` gets the e-mail. */
+function ImportDialog({ close, use }) {
+  const [source, setSource] = useState('');
+  const [result, setResult] = useState({});
+  const read = async (text) => {
+    setSource(text);
+    setResult({});
+    if (!text.trim()) return;
+    try {
+      setResult(await request('POST', '/v1/templates/import', { format: /<mjml[\s>]/i.test(text) ? 'mjml' : 'html', source: text }));
+    } catch (problem) {
+      setResult({ problem });
+    }
+  };
+  const { part, findings = [], problem } = result;
+  return html`<${Dialog} label="Import an e-mail" isWide close=${close}><p class="muted">MJML, or HTML such as React Email writes. What runs or loads from elsewhere is removed.</p>
+    <div class="form-field"><label class="form-label" for="import-file">File, chosen or dropped here</label><input id="import-file" type="file" accept=".mjml,.html,.htm,text/html" onChange=${async (event) => read(await event.currentTarget.files[0]?.text() ?? '')} /></div>
+    <div class="form-field"><label class="form-label" for="import-source">Or paste it</label><textarea id="import-source" class="code" placeholder="<mjml>…</mjml>" rows="6" spellcheck=${false} value=${source} onInput=${(event) => setSource(event.currentTarget.value)} onChange=${(event) => read(event.currentTarget.value)}></textarea></div>
+    ${problem && html`<${Failure} problem=${problem} />`}
+    <div role="status">${part && html`<p class="import-result"><${Icon} name=${findings.length > 0 ? 'warn' : 'ok'} /> <b dir="auto">${part.subject ?? 'No subject'}</b> <span class="muted">${count(part.html.length, 'character')} of HTML, ${findings.length === 0 ? 'nothing was removed' : count(findings.length, 'finding')}</span></p>`}</div>
+    ${findings.length > 0 && html`<ul class="import-findings" tabIndex="0" aria-label="Findings">${findings.slice(0, SHOWN).map((one, index) => html`<li key=${index} class=${one.severity}>${one.line && html`<code>line ${one.line}</code> `}${one.message}</li>`)}${findings.length > SHOWN && html`<li>and ${findings.length - SHOWN} more</li>`}</ul>`}
+    <div class="dialog-tools"><button type="button" onClick=${close}>Cancel</button>${part ? html`<button type="button" class="primary" onClick=${() => { use(part); close(); }}>Use this e-mail</button>` : html`<button type="button" class="primary" disabled=${!source.trim()} onClick=${() => read(source)}>Read the e-mail</button>`}</div><//>`;
 }
