@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from bellcast.channels import receipts
 from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.http import request_body
-from bellcast.providers import http as providers
 from bellcast.providers import twilio, vonage
 from bellcast.providers.types import ReceiptRequest
 from tests.fuzz.runner import fuzz
@@ -81,8 +80,8 @@ def check(subject: Any) -> None:
         with suppress(ValueError):
             receipts.parse(subject)
         with suppress(BadRequest):
-            providers._fields(subject, "application/json")
-        providers._fields(subject[:200], request_body.FORM)
+            request_body.plain_json(subject)
+        request_body.form_fields(subject[:200])
         return
     form = {
         name.encode(errors="replace").decode(): value.encode(errors="replace").decode()
