@@ -12,7 +12,6 @@ from msgspec.structs import force_setattr, replace
 
 from bellcast.channels import push
 from bellcast.channels.addresses import MAX_ADDRESS
-from bellcast.engines import Engines
 from bellcast.inbox import http as inbox
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage, containing
@@ -25,13 +24,12 @@ from bellcast.kernel.errors import (
     NotFound,
     PreconditionFailed,
 )
-from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.field_limits import KEY, NULL, TEXT, Schema
 from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.times import Moment
-from bellcast.recipients import store
+from bellcast.recipients import changes, store
 from bellcast.recipients.store import PushEndpoints, Recipients
 from bellcast.recipients.types import (
     MAX_PUSH_ENDPOINTS,
@@ -163,7 +161,7 @@ async def _put(call: ResourceCall[RecipientFields], *, replace: bool) -> tuple[R
         created_at = times.to_rfc3339(ctx.engines.clock.now())
         base = before or Recipient(key=key, tenant=tenant or None, created_at=created_at)
         return merge(base, fields, replace=replace), False
-    written = await put_recipient(ctx.engines, tenant, key, fields, replace=replace, is_new=is_new)
+    written = await changes.put(ctx.engines, tenant, key, fields, replace=replace, is_new=is_new)
     # Record the names of the changed fields. The audit log outlives the erasure of a recipient, so it contains no
     # personal values.
     after = written[0]
@@ -178,26 +176,6 @@ async def _put(call: ResourceCall[RecipientFields], *, replace: bool) -> tuple[R
     return written
 
 
-async def put_recipient(
-    engines: Engines,
-    tenant: str,
-    key: str,
-    fields: RecipientFields,
-    *,
-    replace: bool,
-    is_new: bool | None = None,
-    since: int | None = None,
-) -> tuple[Recipient, bool]:
-    """Write a recipient; return whether it is new. Raises PreconditionFailed if it `is_new` and exists, NotFound if it is not and
-    does not exist, and TenantErased for a tenant that was erased `since` the request began, by default now."""
-    now = engines.clock.now() if since is None else since
-    recipient, created, events = await Recipients(engines.db).put(
-        tenant, key, fields, now, replace=replace, is_new=is_new
-    )
-    await engines.broker.publish(*events)
-    return recipient, created
-
-
 @RECIPIENTS.delete(roles=("owner",), is_sensitive=True)
 async def erase(call: ResourceCall[None]) -> bool:
     """Erase a recipient.
@@ -205,18 +183,7 @@ async def erase(call: ResourceCall[None]) -> bool:
     All stored data of the recipient is deleted, and its live connections close. Responses under idempotency keys stay
     for their 24 hours, so that a late retry does not send again. Suppressed addresses stay suppressed, and the audit log
     keeps what operators did."""
-    engines, tenant, (erased,) = call.ctx.engines, call.tenant, call.key
-    stream = inbox_stream(tenant, erased)
-    # This comes first: if the history cannot be reached, the erasure fails as a whole and can be repeated.
-    await engines.history.clear(tenant, stream)
-    # Also revokes sessions of the current millisecond, as `revoke` does. If the process is killed after the commit, the reconcilers
-    # of other nodes close the connections, and only live events of the last milliseconds before it remain, until the history ends.
-    events = await Recipients(engines.db).delete(tenant, erased, call.ctx.token_clock.now() + 1)
-    if events is None:
-        return False
-    await engines.broker.publish(*events)
-    await engines.history.clear(tenant, stream)  # events that were published in the meantime
-    return True
+    return await changes.delete(call.ctx.engines, call.ctx.token_clock, call.tenant, *call.key)
 
 
 @RECIPIENTS.delete("/sessions", tag="Access", refusals=())
@@ -225,13 +192,7 @@ async def revoke(call: ResourceCall[None]) -> bool:
 
     Its live connections close, and tokens and preferences links issued earlier are refused. Unsubscribe links stay
     valid."""
-    # Tokens have times in milliseconds. Those of the current millisecond are revoked too, and the response is sent only after
-    # it has passed, so that tokens issued after it are valid.
-    engines, clock, (recipient,) = call.ctx.engines, call.ctx.token_clock, call.key
-    ends = clock.now() + 1
-    await engines.broker.publish(*await Recipients(engines.db).revoke(call.tenant, recipient, ends))
-    while clock.now() < ends:
-        await clock.sleep(0.001)
+    await changes.revoke(call.ctx.engines, call.ctx.token_clock, call.tenant, *call.key)
     return True
 
 
@@ -317,7 +278,7 @@ async def _write_one(
             raise fields
         tenant = tenants.tenant_of_item(request, None if fields.tenant is UNSET else fields.tenant)
         if began is not None:
-            await put_recipient(ctx.engines, tenant, fields.key, fields, replace=False, since=began)
+            await changes.put(ctx.engines, tenant, fields.key, fields, replace=False, since=began)
     except BellcastError as refusal:
         return WrittenRecipient(error=responses.problem_fields(refusal, within=str(number)))
     finally:

@@ -25,8 +25,8 @@ from bellcast.console.stats import FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.types import StatsPoint
 from bellcast.console.watchers import ClusterFeed
-from bellcast.documents.http import StoredSecrets
 from bellcast.documents.store import Documents
+from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.kernel.clock import TestClock
 from bellcast.kernel.errors import BellcastError, Conflict, SettingsError
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send

@@ -21,9 +21,9 @@ from bellcast.channels.routing import Router
 from bellcast.channels.store import messages
 from bellcast.channels.types import ExternalChannel
 from bellcast.console.watchers import LiveFeed
-from bellcast.documents.http import StoredSecrets
 from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents
+from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.documents.types import PROJECT
 from bellcast.engines import Engines
 from bellcast.inbox.quotas import Quotas

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bellcast.engines import Engines
-from bellcast.inbox.http.bulk import BulkImport
+from bellcast.inbox.imports import BulkImport
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.sending import BulkSend
 from bellcast.inbox.types.notifications import Audience, Draft, ImportedDraft

@@ -1,5 +1,4 @@
-"""Many notifications in one request: a JSON array or one JSON object per line, each accepted or refused separately; and imports of
-notifications of another system, which cause no message, toast or webhook.
+"""Many notifications in one request: a JSON array or one JSON object per line, each accepted or refused separately.
 
 Items are decoded and sent in parts of a few thousand recipients, so that memory does not grow with the recipients of a
 request: a body of 16 MB can name three million. Only the encoded results are kept."""
@@ -11,23 +10,16 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from bellcast.engines import Engines
-from bellcast.inbox import sending
+from bellcast.inbox import imports, sending
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import PlannedChannel
-from bellcast.inbox.store import idempotency
-from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types import notifications as notification_types
-from bellcast.inbox.types.notifications import Audience, CreatedNotification, Draft, ImportedDraft, Sent, content
-from bellcast.inbox.types.sends import ImportRequest, SendResult
-from bellcast.kernel import ids, times, validation
+from bellcast.inbox.types.notifications import Audience, Draft, ImportedDraft
+from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_FIELD_ERRORS, BellcastError, Invalid
-from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.validation_errors import Suggestions
-from bellcast.kernel.identities import DEFAULT_TENANT
-from bellcast.kernel.limits import Limits
 from bellcast.rest import context, guards, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
@@ -264,10 +256,10 @@ async def load_imports(request: ApiRequest) -> ASGIApp:
     later for as long as the inbox has the notification and `created_at` is the same. `existing` is the number of such
     items. A dry run returns the number of recipients of each item."""
     ctx, is_dry_run = context.of(request), request_body.is_dry_run(request)
-    results, bulk_import = EncodedResults(), BulkImport(ctx.engines, ctx.limits)
+    results, bulk_import = EncodedResults(), imports.BulkImport(ctx.engines, ctx.limits)
     async for drafts in parts(request, IMPORTED):
         if is_dry_run:
-            planned = await prepare_imports(ctx.engines, ctx.limits, drafts, ctx.engines.clock.now())
+            planned = await imports.prepare(ctx.engines, ctx.limits, drafts, ctx.engines.clock.now())
             results.add(
                 [
                     refused(number, one) if isinstance(one, BellcastError) else Result(recipients=len(one.recipients))
@@ -285,80 +277,3 @@ IMPORTED = request_body.Shape(
     {"to": "x", "title": "x"},
     ruled_later=True,
 )
-
-
-class BulkImport(Struct, eq=False):
-    """Commits notifications in order, each accepted or refused separately. Imports do not count towards quotas.
-
-    Once the store is unavailable, the following notifications are refused too, as by `sending.BulkSend`."""
-
-    engines: Engines
-    limits: Limits
-    _failure: BellcastError | None = None
-    existing: int = 0  # items that an earlier import added
-    _now: int = 0  # the time of all parts, so that those after the erasure of a tenant are refused for it
-
-    async def send(self, drafts: Sequence[ImportedDraft | BellcastError]) -> list[bytes | BellcastError]:
-        """Commit the next notifications; return responses and refusals in the same order."""
-        self._now = self._now or self.engines.clock.now()  # not earlier: the body may arrive slowly
-        prepared = await prepare_imports(self.engines, self.limits, drafts, self._now)
-        requests = [one for one in prepared if isinstance(one, ImportRequest)]
-        results: list[bytes | BellcastError]
-        if self._failure is None:
-            committed = await sending.commit(self.engines, requests, Sends(self.engines.db).add_imported)
-            self.existing += sum(isinstance(one, SendResult) and not one.events for one in committed)
-            results = [sending.response_of(one) for one in committed]
-            self._failure = sending.outage(results)
-        else:
-            results = [self._failure] * len(requests)
-        following = iter(results)
-        return [next(following) if isinstance(one, ImportRequest) else one for one in prepared]
-
-
-async def prepare_imports(
-    engines: Engines, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError], now: int
-) -> list[ImportRequest | BellcastError]:
-    """Return a request for each draft, or its refusal. Earlier imports are not considered."""
-    prepared: list[ImportRequest | BellcastError] = []
-    async for draft in engines.pace.each(drafts):
-        prepared.append(_import_request(engines, limits, draft, now))
-    return prepared
-
-
-def _import_request(
-    engines: Engines, limits: Limits, draft: ImportedDraft | BellcastError, now: int
-) -> ImportRequest | BellcastError:
-    if isinstance(draft, BellcastError):
-        return draft
-    try:
-        notification_types.check_import(draft, limits, times.to_rfc3339(now))
-    except BellcastError as refusal:
-        return refusal
-    names = [draft.to] if isinstance(draft.to, str) else draft.to if isinstance(draft.to, list) else []
-    recipients = tuple(dict.fromkeys(names))
-    sent_at = now if draft.created_at is None else times.milliseconds(draft.created_at)
-    # The ids have the time of the notification. With an idempotency key they are deterministic, so that a repeated import finds
-    # the rows even after the key has expired.
-    new_ids: list[str] = []
-    for key in recipients:
-        if draft.idempotency_key is None:
-            new_ids.append(ids.place(engines.new_id(now), sent_at))
-        else:
-            name = SEPARATOR.join((draft.tenant or DEFAULT_TENANT, key, draft.idempotency_key))
-            new_ids.append(ids.derived(sent_at, hashlib.sha256(name.encode()).digest()))
-    notifications = list(map(CreatedNotification, new_ids, recipients))
-    seen_at = draft.read_at if draft.seen_at is None else draft.seen_at
-    return ImportRequest(
-        tenant=draft.tenant or DEFAULT_TENANT,
-        recipients=recipients,
-        ids=tuple(new_ids),
-        content=content(draft),
-        created_at=now,
-        sent_at=sent_at,
-        seen_at=None if seen_at is None else times.milliseconds(seen_at),
-        read_at=None if draft.read_at is None else times.milliseconds(draft.read_at),
-        archived_at=None if draft.archived_at is None else times.milliseconds(draft.archived_at),
-        idempotency_key=draft.idempotency_key,
-        fingerprint=idempotency.fingerprint(draft, draft.idempotency_key, b"import"),
-        response=msgspec.json.encode(Sent(notifications=notifications)),
-    )

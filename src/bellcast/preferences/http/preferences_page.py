@@ -31,6 +31,7 @@ from bellcast.preferences.http import EffectivePreferences
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import CHANNELS, Channel, Frequency, Preferences, QuietHours, decode, merge_patch
 from bellcast.providers.directory import ProviderDirectory
+from bellcast.recipients import changes as recipient_changes
 from bellcast.recipients import http as recipients
 from bellcast.recipients.types import RecipientFields
 from bellcast.rest import context
@@ -192,7 +193,7 @@ async def create(call: ResourceCall[LinkRequest]) -> PreferencesLink:
     if call.is_dry_run:
         return PreferencesLink(None)
     # Creates the recipient, as any request of the app that names a recipient does. Following a link never creates one.
-    await recipients.put_recipient(ctx.engines, tenant, key, RecipientFields(), replace=False)
+    await recipient_changes.put(ctx.engines, tenant, key, RecipientFields(), replace=False)
     now = ctx.engines.clock.now()
     grant = PreferencesGrant(tenant, key, now, now + int(times.seconds(call.body.ttl) * 1000))
     base = (ctx[ChannelConfig].public_url or "").rstrip("/")
