@@ -131,6 +131,16 @@ async def test_concurrent_requests_get_their_own_responses(server: Server, http:
     assert len({line for line, _, _ in server.requests}) == 50
 
 
+async def test_concurrent_first_requests_create_one_client(
+    server: Server, http: HttpxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created: list[httpx.AsyncClient] = []
+    create = http._new_client
+    monkeypatch.setattr(http, "_new_client", lambda: created.append(create()) or created[-1])
+    await asyncio.gather(*[http.request("GET", server.url, headers={}) for _ in range(20)])
+    assert len(created) == 1
+
+
 # --- bounds
 
 

@@ -122,7 +122,8 @@ class RemoteBroker(Broker):
         on_reconnected: Callable[[], None],
         on_closed: Callable[[], Awaitable[None]],
     ) -> None:
-        """Pass stored events to `on_stored` from now on, in log order. It raises ValueError for an invalid id.
+        """Pass stored events of other processes to `on_stored` from now on, in log order; the caller has those that were published
+        here. It raises ValueError for an invalid id.
 
         `on_interrupted` is called when the subscriptions are lost: events may be missing before the next one received;
         `on_reconnected` when all followed streams are subscribed again."""

@@ -38,6 +38,7 @@ class HttpxClient:
         self._guard = guard
         self._http2 = http2
         self._client: httpx.AsyncClient | None = None
+        self._creating = asyncio.Lock()  # else each of many first requests would create one
         self._in_progress = Counter["httpx.AsyncClient"]()
 
     def _new_client(self) -> "httpx.AsyncClient":
@@ -64,11 +65,11 @@ class HttpxClient:
         timeout: float = 5.0,  # noqa: ASYNC109 - required by the port
     ) -> Response:
         """Send a request and read the whole response within `timeout` seconds."""
-        if (
-            client := self._client
-        ) is None:  # in a thread: the imports and the certificate authorities take 0.5 s of CPU
-            created = await concurrency.start_thread("http-client", self._new_client)
-            client = self._client = self._client or created
+        if self._client is None:
+            async with self._creating:
+                if self._client is None:  # in a thread: the imports and the certificate authorities take 0.5 s of CPU
+                    self._client = await concurrency.start_thread("http-client", self._new_client)
+        client = self._client
         import httpcore
         import httpx
 
