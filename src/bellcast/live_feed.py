@@ -124,39 +124,42 @@ def redact(value: Any) -> Any:
     """Return a JSON value without credentials in URLs and without the values of fields that are named like secrets.
     Long texts are truncated, and what exceeds MAX_REDACTED_SIZE is omitted. Binary values are replaced by their
     size."""
-    left = MAX_REDACTED_SIZE
+    return _Redaction().redact(value, 0)
 
-    def shortened(text: str) -> str:
-        nonlocal left
-        short = cut(text)
-        left -= len(short)
-        return short
 
-    def redacted(value: Any, depth: int) -> Any:
-        nonlocal left
-        left -= VALUE_SIZE
+class _Redaction(Struct, eq=False):
+    """The redaction of one value, with the rest of its size. Not nested functions: calling each other, they would be a cycle, which only
+    the garbage collector frees."""
+
+    _left: int = MAX_REDACTED_SIZE
+
+    def redact(self, value: Any, depth: int) -> Any:
+        self._left -= VALUE_SIZE
         if depth > MAX_REDACTED_DEPTH:
             return REDACTED
         if isinstance(value, Mapping):
-            fields: dict[str, Any] = {}
+            redacted: dict[str, Any] = {}
             for name, one in value.items():
-                if left <= 0:
-                    return fields | {OMITTED: OMITTED}
+                if self._left <= 0:
+                    return redacted | {OMITTED: OMITTED}
                 text = str(name)
-                fields[shortened(text)] = REDACTED if SECRET_FIELD.search(text) else redacted(one, depth + 1)
-            return fields
+                redacted[self._cut(text)] = REDACTED if SECRET_FIELD.search(text) else self.redact(one, depth + 1)
+            return redacted
         if isinstance(value, list | tuple):
             items: list[Any] = []
             for one in value:
-                if left <= 0:
+                if self._left <= 0:
                     return [*items, OMITTED]
-                items.append(redacted(one, depth + 1))
+                items.append(self.redact(one, depth + 1))
             return items
         if isinstance(value, bytes | bytearray | memoryview):
             return f"[{len(value)} bytes]"
-        return shortened(URL_CREDENTIALS.sub(REDACTED, value)) if isinstance(value, str) else value
+        return self._cut(URL_CREDENTIALS.sub(REDACTED, value)) if isinstance(value, str) else value
 
-    return redacted(value, 0)
+    def _cut(self, text: str) -> str:
+        shortened = cut(text)
+        self._left -= len(shortened)
+        return shortened
 
 
 def cut(text: str, length: int = MAX_VALUE) -> str:

@@ -1,5 +1,6 @@
 """The live feed: filters, ring buffers, the rate limit, redaction, and bounded memory."""
 
+import gc
 import sys
 from types import SimpleNamespace
 from typing import Any, cast
@@ -232,6 +233,16 @@ def test_secrets_are_redacted_at_any_depth() -> None:
     assert redacted["url"] == f"smtp://{REDACTED}@mail.example.com:587"
     assert len(redacted["text"]) == 4096
     assert redact("/v1/stream?token=eyJ&topics=a") == f"/v1/stream?token={REDACTED}&topics=a"
+
+
+def test_redaction_leaves_nothing_to_the_garbage_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        redact({"text": "x", "many": [{"secret": "y"}]})
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_reason_of_a_provider_is_content() -> None:
