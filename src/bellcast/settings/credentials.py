@@ -163,6 +163,12 @@ class EncryptionKeys(Struct, frozen=True):
         return f"EncryptionKeys(ids={self.ids})"
 
 
+class StoredKeys(Struct, frozen=True):
+    """The file in the data folder: keys, newest first. Fields of other versions are ignored."""
+
+    keys: tuple[str, ...]
+
+
 def encryption_keys(settings: Settings, project: Project) -> EncryptionKeys:
     """Return the keys; the first call generates the file, unless a setting has the key or the project.
 
@@ -172,7 +178,7 @@ def encryption_keys(settings: Settings, project: Project) -> EncryptionKeys:
     keys = _stored(file)
     if not keys and configured is None and settings.project is None:
         # Write the first key. Two processes that start together both use the one written first.
-        write_private(file, {"keys": [secrets.token_urlsafe(32)]}, replaces=False)
+        write_private(file, StoredKeys((secrets.token_urlsafe(32),)), replaces=False)
         keys = _stored(file)
     named = [(f"encryption.json {number}", key) for number, key in enumerate(keys, 1)]
     ring, identity = None, project.secret
@@ -200,17 +206,17 @@ def rotate_encryption_key(settings: Settings) -> Path:
             "on all of them instead."
         )
     file = _file(settings)
-    write_private(file, {"keys": [secrets.token_urlsafe(32), *_stored(file)]})
+    write_private(file, StoredKeys((secrets.token_urlsafe(32), *_stored(file))))
     return file
 
 
 def _stored(file: Path) -> tuple[str, ...]:
-    """Return the keys of the file in the data folder, newest first."""
-    stored = read_private(file, dict[str, tuple[str, ...]])
-    keys = () if stored is None else stored.get("keys", ())
-    if stored is not None and not (keys and all(keys)):
+    stored = read_private(file, StoredKeys)
+    if stored is None:
+        return ()
+    if not stored.keys or not all(stored.keys):
         raise SettingsError(f"BELLCAST_DATA: {file} has no key.")
-    return keys
+    return stored.keys
 
 
 def _file(settings: Settings) -> Path:

@@ -110,6 +110,11 @@ def test_broken_file_is_an_error_and_stays(tmp_path: Path, content: str) -> None
     assert file.read_text() == content
 
 
+def test_fields_that_another_version_wrote_are_ignored(tmp_path: Path) -> None:
+    (tmp_path / "encryption.json").write_text('{"version":2,"keys":["one"]}')
+    assert encryption_keys(settings(tmp_path), PROJECT).current == "one"
+
+
 def test_previous_keys_decrypt_and_the_current_one_encrypts() -> None:
     old, new = Encryption(b"old"), Encryption(b"new", [b"older", b"old"])
     text = old.encrypt("twilio://…", "providers//a")
