@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bellcast.console import types as diagnoses
-from bellcast.console.types import Diagnosis
+from bellcast.console import diagnoses
+from bellcast.console.diagnoses import Diagnosis
 
 HOWTO = Path(__file__).parent.parent / "docs" / "howto"
 BETWEEN = re.compile(r"(<!-- (symptoms|problems) -->\n).*?(<!-- /\2 -->)", re.DOTALL)

@@ -67,7 +67,7 @@ def _run_checks(
     from msgspec.structs import replace
 
     from bellcast.cli import server_checks
-    from bellcast.console import types as diagnoses
+    from bellcast.console import diagnoses
     from bellcast.console.types import FindingItem
     from bellcast.server import checks
 

@@ -18,7 +18,7 @@ from bellcast.auth.browser_request import FOREIGN
 from bellcast.cli import remote
 from bellcast.cli.output import CommandError
 from bellcast.client.request import UNDECODABLE
-from bellcast.console import types as diagnoses
+from bellcast.console import diagnoses
 from bellcast.console.types import FindingItem
 from bellcast.settings import Settings
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bellcast.console import types as diagnoses
+from bellcast.console import diagnoses
 from bellcast.console.types import FindingItem
 from bellcast.kernel.brokers.history import KeepRules, parse_rules
 from bellcast.kernel.db import backup

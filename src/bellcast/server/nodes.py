@@ -18,7 +18,7 @@ import structlog
 from msgspec import Struct, field
 
 from bellcast import build
-from bellcast.console import types as diagnoses
+from bellcast.console import diagnoses
 from bellcast.console.types import FindingItem
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT

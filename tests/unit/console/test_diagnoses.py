@@ -11,7 +11,7 @@ from msgspec.structs import astuple
 
 import bellcast
 from bellcast.cli import server_checks
-from bellcast.console import types as diagnoses
+from bellcast.console import diagnoses
 from bellcast.console.pages import check
 
 PACKAGE = Path(bellcast.__file__).parent

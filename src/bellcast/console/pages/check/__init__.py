@@ -13,8 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth import origins
-from bellcast.console import pages
-from bellcast.console import types as diagnoses
+from bellcast.console import diagnoses, pages
 from bellcast.inbox import http as inbox
 from bellcast.kernel import times
 from bellcast.kernel.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
