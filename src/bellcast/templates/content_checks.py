@@ -45,22 +45,25 @@ def errors(value: types.Template, limits: Limits) -> validation.FieldErrors:
         return
     if not any(getattr(value, channel) for channel in CHANNELS) and not value.translations:
         yield FieldError("", f"must have at least one of: {', '.join(CHANNELS)}")
-    for locale, parts in (("", value), *value.translations.items()):
-        prefix = f"translations.{locale}." if parts is not value else ""
-        if parts is not value and (LOCALE.fullmatch(locale) is None or len(locale) > types.MAX_LOCALE):
-            yield FieldError(
-                "translations", f"must name locales such as de or de-AT, got {locale[: types.MAX_LOCALE]!r}"
-            )
-        for field, text in parts.texts():
-            yield from rendering.source_errors(prefix + field, text, types.CONTENT_ROOTS, is_html=field == "email.html")
-        if parts.email is not None and parts.email.blocks is not None:
-            if parts.email.html is not None:
-                yield FieldError(f"{prefix}email.blocks", "must not be combined with html")
-            yield from email_blocks.errors_of(f"{prefix}email.blocks", parts.email.blocks)
-        if parts.inbox is not None and parts.inbox.actions:
-            # The URL is checked when it is rendered.
-            shapes = [replace(one, url=None if one.url is None else "/") for one in parts.inbox.actions]
-            yield from notifications.actions(f"{prefix}inbox.actions", shapes, limits)
+    yield from _parts_errors("", value, limits)
+    for locale, parts in value.translations.items():
+        if LOCALE.fullmatch(locale) is None or len(locale) > types.MAX_LOCALE:
+            shown = repr(locale[: types.MAX_LOCALE])
+            yield FieldError("translations", f"must name locales such as de or de-AT, got {shown}")
+        yield from _parts_errors(f"translations.{locale}.", parts, limits)
+
+
+def _parts_errors(prefix: str, parts: types.Parts, limits: Limits) -> validation.FieldErrors:
+    for field, text in parts.texts():
+        yield from rendering.source_errors(prefix + field, text, types.CONTENT_ROOTS, is_html=field == "email.html")
+    if parts.email is not None and parts.email.blocks is not None:
+        if parts.email.html is not None:
+            yield FieldError(f"{prefix}email.blocks", "must not be combined with html")
+        yield from email_blocks.errors_of(f"{prefix}email.blocks", parts.email.blocks)
+    if parts.inbox is not None and parts.inbox.actions:
+        # The URL is checked when it is rendered.
+        shapes = [replace(one, url=None if one.url is None else "/") for one in parts.inbox.actions]
+        yield from notifications.actions(f"{prefix}inbox.actions", shapes, limits)
 
 
 def sort(findings: Sequence[Finding]) -> list[Finding]:
@@ -234,15 +237,8 @@ def _of_mail(mail: types.TemplateEmail, locale: str | None, subject: str, html: 
         message = "The e-mail consists of images: many mail programs show them only on request."
         yield Finding("warning", "image_only", message, "email", locale)
     for problem, shown in email_checks.contrasts(html):
-        # The block, or the line of the HTML, that has the text
-        named = (
-            name
-            for name, block in _blocks(mail.blocks or ())
-            if any(shown in " ".join(source.split()) for _, source in email_blocks.texts(block))
-        )
-        block_name, start = next(named, None), (mail.html or "").find(shown)
-        line = None if block_name is not None or start < 0 else (mail.html or "").count("\n", 0, start) + 1
-        yield replace(problem, locale=locale, block=block_name, line=line)
+        block, line = _place(mail, shown)
+        yield replace(problem, locale=locale, block=block, line=line)
 
 
 def _has_unsubscribe(mail: types.TemplateEmail, locale: str | None, layout: types.Template | None) -> bool:
@@ -257,6 +253,15 @@ def _has_unsubscribe(mail: types.TemplateEmail, locale: str | None, layout: type
         )
     except TemplateError:
         return True
+
+
+def _place(mail: types.TemplateEmail, excerpt: str) -> tuple[str | None, int | None]:
+    """Return the block, or the line of the HTML, that has a text."""
+    for name, block in _blocks(mail.blocks or ()):
+        if any(excerpt in " ".join(text.split()) for _, text in email_blocks.texts(block)):
+            return name, None
+    start = (mail.html or "").find(excerpt)
+    return None, None if start < 0 else (mail.html or "").count("\n", 0, start) + 1
 
 
 def _blocks(blocks: Sequence[types.Block]) -> Iterator[tuple[str, types.Block]]:

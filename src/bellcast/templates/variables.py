@@ -176,15 +176,7 @@ def declared(schemas: SchemaPaths, template: Template) -> list[TemplateVariable]
             type = "time" if schema.get("format") in ("date", "date-time", "time") else "string"
         elif isinstance(of_schema, str):
             type = SCHEMA_TYPES.get(of_schema, type)
-        # An example of the schema, else one of the type
-        listed = [
-            values for values in (schema.get("examples"), schema.get("enum")) if isinstance(values, list) and values
-        ]
-        example: Any = schema.get("default", schema.get("const", EXAMPLES.get(type, path.rpartition(".")[2])))
-        if listed:
-            example = listed[0][0]
-        if path in COMMON:
-            example = COMMON[path]
+        example = COMMON.get(path) or _example(path, type, schema)
         shown.append(
             TemplateVariable(path, type, is_required or (one is not None and one.is_required), example, source)
         )
@@ -214,6 +206,17 @@ def _paths(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[
         items = one.get("items")
         if isinstance(items, Mapping):
             yield from ((inner, of, False) for inner, of, _ in _paths(here + EACH, items))
+
+
+def _example(path: str, type: VariableType, schema: Mapping[str, Any]) -> Any:
+    """Return an example: that of the schema, else one of the type."""
+    for values in (schema.get("examples"), schema.get("enum")):
+        if isinstance(values, list) and values:
+            return values[0]
+    for name in ("default", "const"):
+        if name in schema:
+            return schema[name]
+    return EXAMPLES.get(type, path.rpartition(".")[2])
 
 
 def examples(declared: list[TemplateVariable]) -> dict[str, Any]:

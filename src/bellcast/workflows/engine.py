@@ -241,14 +241,8 @@ def _wait(step: Step, run: RunState, context: RunContext) -> RunState:
     due_at = state.due_at if state.state == "waiting" else None
     if due_at is None:
         due_at = _wait_end(step, run, context)
-    event, of_step = context.events.get(step.key), step.fields.get("step")
-    if of_step is None:
-        has_happened = step.key in context.events
-    else:
-        facts, name = context.facts.get(of_step, NO_FACTS), step.fields["event"]
-        has_happened = getattr(facts, f"{name}_at") is not None if name in INBOX_EVENTS else name in facts.messages
-        has_happened = has_happened or (name == "seen" and facts.read_at is not None)
-    if has_happened:
+    if _has_happened(step, context):
+        event = context.events.get(step.key)
         run = run if event is None else msgspec.structs.replace(run, event=event)
         return _waited(step, run, "matched", step.fields.get("on_match", "stop"))
     if due_at <= context.now:
@@ -260,6 +254,17 @@ def _wait(step: Step, run: RunState, context: RunContext) -> RunState:
 def _wait_end(step: Step, run: RunState, context: RunContext) -> int:
     timeout = duration(step, "timeout", run, context) if "timeout" in step.fields else MAX_WAIT_SECONDS * 1000
     return context.now + timeout
+
+
+def _has_happened(step: Step, context: RunContext) -> bool:
+    target = step.fields.get("step")
+    if target is None:
+        return step.key in context.events
+    event, facts = step.fields["event"], context.facts.get(target, NO_FACTS)
+    if event in INBOX_EVENTS:
+        is_seen = event == "seen" and facts.read_at is not None
+        return is_seen or getattr(facts, f"{event}_at") is not None
+    return event in facts.messages
 
 
 def _waited(step: Step, run: RunState, reason: str, then: str) -> RunState:

@@ -227,18 +227,7 @@ class RunSteps(Struct, eq=False):
         stored, state = execution.stored, execution.state
         if state.depth >= MAX_TRIGGER_DEPTH:
             return StepOutcome(state="failed", reason="too_deep")
-        value = engine.resolved(step.fields["to"], state, execution.context)
-        # Keys, which may be numbers, or an audience
-        keys = value if isinstance(value, list) else [value]
-        to: str | list[str] | Audience
-        if keys and all(isinstance(one, str | int) and not isinstance(one, bool) for one in keys):
-            texts = [str(one) for one in keys]
-            to = texts if isinstance(value, list) else texts[0]
-        else:
-            try:
-                to = msgspec.convert(value if isinstance(value, Mapping) else None, Audience)
-            except msgspec.ValidationError:
-                raise InvalidValue(f"to names no recipient: {str(value)[:100]!r}") from None
+        to = _audience(engine.resolved(step.fields["to"], state, execution.context))
         data = engine.resolved(step.fields.get("data", {}), state, execution.context)
         draft = TriggerDraft(to=to, data=data)
         validation.check(runs.draft_errors(draft, self.limits))
@@ -363,3 +352,17 @@ def failed(execution: Execution, step: Step, error: Exception) -> StepOutcome:
         return StepOutcome(state="failed", reason=str(error)[:MAX_REASON])
     log.error("step_failed", run=execution.stored.id, step=step.key, exc_info=error)
     return StepOutcome(state="failed", reason=engine.described(error))
+
+
+def _audience(to: Any) -> str | list[str] | Audience:
+    """Return the recipients in a value: keys, which may be numbers, or an audience. Raises InvalidValue."""
+    values = to if isinstance(to, list) else [to]
+    if values and all(isinstance(one, str | int) and not isinstance(one, bool) for one in values):
+        keys = [str(one) for one in values]
+        return keys if isinstance(to, list) else keys[0]
+    try:
+        if isinstance(to, Mapping):
+            return msgspec.convert(to, Audience)
+    except msgspec.ValidationError:
+        pass
+    raise InvalidValue(f"to names no recipient: {str(to)[:100]!r}")
