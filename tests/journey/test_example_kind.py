@@ -20,10 +20,8 @@ MAX_LINES = 60
 async def labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rest]:
     """The API with the kind."""
     monkeypatch.setattr(app, "HANDLERS", [*app.HANDLERS, *example_kind.HANDLERS])
-    app._router.cache_clear()
     async with rest.opened(tmp_path) as opened:
         yield opened
-    app._router.cache_clear()
 
 
 def test_kind_takes_few_lines() -> None:

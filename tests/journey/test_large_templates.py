@@ -17,14 +17,14 @@ DATA = {"a": "x"}
 @pytest.fixture
 def compiled(monkeypatch):
     """The large texts that were compiled on the event loop, and in other threads."""
-    texts, loop, compile_text = {"loop": set(), "thread": set()}, threading.get_ident(), rendering.TemplateText._compile
+    texts, loop, compile_text = {"loop": set(), "thread": set()}, threading.get_ident(), rendering.TemplateText.template
 
     def watch(text):
-        if len(text._source) > 500:
+        if text._template is None and len(text._source) > 500:
             texts["loop" if threading.get_ident() == loop else "thread"].add(text._source)
         return compile_text(text)
 
-    monkeypatch.setattr(rendering.TemplateText, "_compile", watch)
+    monkeypatch.setattr(rendering.TemplateText, "template", watch)
     return texts
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -173,11 +174,15 @@ async def test_interrupted_upgrade_continues_at_its_index(
     steps = with_next(NEXT_STEP)
     monkeypatch.setattr(migrations, "steps", lambda: steps)
 
-    async def fail(*_: object) -> None:
-        raise ConnectionError
+    execute = asyncpg.Connection.execute
+
+    async def fail_to_build(connection: asyncpg.Connection, query: str, *args: Any, **options: Any) -> Any:
+        if "CONCURRENTLY" in query:
+            raise ConnectionError
+        return await execute(connection, query, *args, **options)
 
     with monkeypatch.context() as killed:
-        killed.setattr(migrations, "_build", fail)
+        killed.setattr(asyncpg.Connection, "execute", fail_to_build)
         with pytest.raises(ConnectionError):
             await migrations.migrate(raw)
     assert await migrations.pending(raw)

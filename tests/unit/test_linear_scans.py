@@ -55,12 +55,9 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
             "Expected `a`" + ", got `" * SIZE,
             " - at `$" * SIZE,
             "Expected `a`" + " - at `" * SIZE,
+            "Expected `a`" + " - at" * SIZE,
             "Invalid value " * SIZE,
         ],
-    ),
-    "faults": (
-        lambda text: validation_errors._message(str, text, None),
-        ["Expected `a`" + ", got `" * SIZE, "Expected `a`" + " - at" * SIZE],
     ),
     "links": (lambda text: list(validation.url("icon", text, LIMITS)), [":" * SIZE, "//[" * SIZE, "a" * SIZE]),
     "HTML": (
