@@ -217,8 +217,8 @@ def _cors(settings: Settings, http: httpx.Client) -> FindingItem:
         return diagnoses.finding("proxy_adds_cors", headers=" and ".join(allowed))
     unknown = []
     for origin in settings.access.origins:
-        asked = {"Origin": origin, "Access-Control-Request-Method": "GET"}
-        response = http.options("/v1/inbox", headers=asked)
+        headers = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+        response = http.options("/v1/inbox", headers=headers)
         found = response.headers.get(ALLOWED)
         # An undeclared origin gets "*" too, so that it can read the error.
         if found != origin and not (found == "*" and not _varies(response)):
