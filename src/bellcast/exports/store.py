@@ -249,16 +249,9 @@ class Exports(StoreTable):
 
     async def _tenant_pairs(self, key: str, tenant: Tenant) -> AsyncIterator[tuple[str, Any]]:
         yield "tenant", tenant
-        documents = Documents(self._engine)
         for kind, stored in TENANT_OBJECTS.items():
-            unnamed = await documents.get(stored, key, "")  # defaults, of which a tenant has one
-            objects, last_key = [] if unnamed is None else [unnamed], ""
-            while objects := objects or await documents.page(stored, key, last_key, EXPORT_BATCH_LARGE_ROWS):
-                for one in objects:
-                    current = {"key": one.key, "version": one.version, "content": msgspec.json.decode(one.body)}
-                    created_at, updated_at = times.to_rfc3339(one.created_at), times.to_rfc3339(one.updated_at)
-                    yield kind, {**current, "created_at": created_at, "updated_at": updated_at}
-                last_key, objects = objects[-1].key, []
+            async for item in self._objects(stored, key):
+                yield kind, item
         last = -1
         while announced := await self._engine.read(fetch, _page("export_announcements", key, last)):
             for row in announced:
@@ -280,3 +273,20 @@ class Exports(StoreTable):
             if not has_record:
                 async for pair in self._items(key, named, {"key": named}):
                     yield pair
+
+    async def _objects(self, kind: str, tenant: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield the current versions of a tenant's objects of a kind."""
+        documents = Documents(self._engine)
+        after = ""
+        unnamed = await documents.get(kind, tenant, "")  # defaults, of which a tenant has one
+        page = [] if unnamed is None else [unnamed]
+        while page := page or await documents.page(kind, tenant, after, EXPORT_BATCH_LARGE_ROWS):
+            for one in page:
+                yield {
+                    "key": one.key,
+                    "version": one.version,
+                    "content": msgspec.json.decode(one.body),
+                    "created_at": times.to_rfc3339(one.created_at),
+                    "updated_at": times.to_rfc3339(one.updated_at),
+                }
+            after, page = page[-1].key, []

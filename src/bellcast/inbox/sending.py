@@ -229,25 +229,28 @@ async def _send_one(
             return await Sends(engines.db).stored_response(tenant, key, fingerprint, now) or prepared.error
         except BellcastError as refusal:
             return refusal
-    if isinstance(prepared, BellcastError):
-        return prepared
-    created = {"id": prepared.id, "recipient": None, "topic": prepared.topic}
-    change = {**created, **msgspec.to_builtins(prepared.content)}
+    return await _announce(engines, prepared) if isinstance(prepared, AnnounceRequest) else prepared
+
+
+async def _announce(engines: Engines, request: AnnounceRequest) -> bytes | BellcastError:
+    created = {"id": request.id, "recipient": None, "topic": request.topic}
+    change = {**created, **msgspec.to_builtins(request.content)}
     try:
-        events = await engines.webhooks.events(prepared.tenant, "notification.created", [change])
-        sent = await Sends(engines.db).announce(msgspec.structs.replace(prepared, events=events))
+        events = await engines.webhooks.events(request.tenant, "notification.created", [change])
+        request = msgspec.structs.replace(request, events=events)
+        sent = await Sends(engines.db).announce(request)
     except BellcastError as refusal:
-        _give_back(engines, prepared)
+        _give_back(engines, request)
         return refusal
     # Another response is the stored one of an earlier send with this key, so nothing was written.
-    is_written = sent.response == prepared.response
+    is_written = sent.response == request.response
     if is_written:
-        _emit(engines, prepared)
+        _emit(engines, request)
     else:
-        _give_back(engines, prepared)
+        _give_back(engines, request)
     await engines.broker.publish(*sent.events)
     if is_written:
-        engines.router.committed([msgspec.structs.replace(prepared, events=events)])
+        engines.router.committed([request])
     return sent.response
 
 

@@ -18,6 +18,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.recipients.types import Profile
 from bellcast.templates.budget import TemplateError, budget_of
 from bellcast.templates.rendering import Renderer, SharedResults
+from bellcast.templates.types import Template
 from bellcast.workflows import engine, schedule_times, step_calls
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
@@ -126,21 +127,12 @@ class RunSteps(Struct, eq=False):
         key = (stored.workflow, id(step))
         route = page.routes.get(key)
         if route is None:
-            template = step.content
-            if template is None:
-                name = step.fields["template"]
-                try:
-                    template = await router.template(stored.tenant, name)
-                except Invalid as error:
-                    raise InvalidValue(error.detail) from None
-                if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]  # the types of such steps are the channels
-                    raise InvalidValue(f"template: {name[:100]!r} has no part for {step.type}")
             route = page.routes[key] = await router.step_route(
                 stored.tenant,
                 stored.workflow,
                 _draft(execution),
-                step.type,  # type: ignore[arg-type]  # as above
-                template,
+                step.type,  # type: ignore[arg-type]  # the types of such steps are the channels
+                await self._template(stored.tenant, step),
                 page.recipients,
                 page.shared,
             )
@@ -182,6 +174,19 @@ class RunSteps(Struct, eq=False):
         if step.type == "inbox" or last is None or step.type in used:
             return self.triggers.router.new_id(now)
         return last
+
+    async def _template(self, tenant: str, step: Step) -> Template:
+        """Return the content of a step: that of its template, or its own."""
+        if step.content is not None:
+            return step.content
+        key = step.fields["template"]
+        try:
+            template = await self.triggers.router.template(tenant, key)
+        except Invalid as error:
+            raise InvalidValue(error.detail) from None
+        if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]  # as above
+            raise InvalidValue(f"template: {key[:100]!r} has no part for {step.type}")
+        return template
 
     async def _throttle(self, execution: Execution, step: Step) -> StepOutcome:
         window = engine.duration(step, "window", execution.state, execution.context)
