@@ -1,5 +1,5 @@
-"""In-order processing of a connection's messages, without a task for silent connections; WebSockets on the socket of their handshake:
-those of the dialects, and those of HTTP operations.
+"""WebSockets on the socket of their handshake: those of the dialects, and those of HTTP operations. Before them, the rate of messages
+and the queue that processes them in order, which long polling uses too.
 
 Of a dialect, most errors are sent in a close frame after the handshake, because a script cannot see why a handshake failed. The
 handshake itself fails only for a wrong Origin, version or path, or an address at its limit. An HTTP operation responds to a handshake
@@ -28,6 +28,8 @@ from bellcast.live.http.asgi import HandshakeRequest
 from bellcast.live.http.takeover import EXTENSION, MAX_EARLY_BYTES
 from bellcast.live.types import LiveConfig, Spawn
 from bellcast.live_feed import IS_WEBSOCKET, STATE
+
+# --- messages of a connection, in order, without a task for silent connections
 
 # Following or leaving this many topics takes as much CPU time as another message, about 0.1 ms.
 TOPICS_PER_MESSAGE = 10
