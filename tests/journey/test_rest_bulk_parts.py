@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from bellcast.inbox import sending
+from bellcast.inbox import imports, sending
 from bellcast.inbox.http import bulk
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import concurrency
@@ -74,7 +74,7 @@ async def test_memory_does_not_grow_with_the_recipients(rest):
 
 @pytest.mark.parametrize(
     ("path", "module", "step"),
-    [("/v1/notifications/bulk", sending, "_prepare"), ("/v1/import", bulk, "_import_request")],
+    [("/v1/notifications/bulk", sending, "_prepare"), ("/v1/import", imports, "_request")],
 )
 async def test_other_tasks_run_between_items_with_many_recipients(rest, monkeypatch, path, module, step):
     for name in ("PART_SECONDS", "SMALL_PART_SECONDS"):  # however fast this machine is
