@@ -1,4 +1,4 @@
-"""The recipients of an audience, page by page."""
+"""Audiences: their recipients page by page, and the fan-outs of sends and triggers to them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
