@@ -30,6 +30,7 @@ class Audience(TypedDict, total=False):
     all: bool
 
 
+ToTopic = ToRole = ToTenant = ToAll = Audience  # earlier names
 Target = Text | Sequence[Text] | Audience
 """One recipient, several, or an audience: of a topic, a role, a tenant, or everyone."""
 Moment = datetime | timedelta | str
