@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bellcast.channels.push import PushTarget
-from bellcast.kernel.encryption import to_base64url
+from bellcast.kernel import base64url
 from bellcast.providers.webpush import VapidKey
 
 
@@ -28,11 +28,11 @@ class Browser:
         self.secret = os.urandom(16)
 
     def subscription(self, endpoint: str = "https://push.example/1") -> PushTarget:
-        return PushTarget(endpoint, to_base64url(self.public), to_base64url(self.secret))
+        return PushTarget(endpoint, base64url.encode(self.public), base64url.encode(self.secret))
 
     def to_json(self, endpoint: str) -> dict[str, object]:
         """The result of `PushSubscription.toJSON()`."""
-        keys = {"p256dh": to_base64url(self.public), "auth": to_base64url(self.secret)}
+        keys = {"p256dh": base64url.encode(self.public), "auth": base64url.encode(self.secret)}
         return {"endpoint": endpoint, "expirationTime": None, "keys": keys}
 
     def decrypt(self, body: bytes) -> bytes:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from bellcast.auth import link_tokens
 from bellcast.channels import links
 from bellcast.channels.links import Unsubscription
-from bellcast.kernel.encryption import to_base64url
+from bellcast.kernel import base64url
 from bellcast.kernel.identities import Project
 from tests.fuzz.runner import fuzz
 
@@ -19,7 +19,7 @@ SEEDS = ["", "=", "a", "\ud800", "\u00e9", TOKEN + "=", TOKEN.swapcase(), TOKEN 
 
 
 def with_signature(payload: bytes) -> str:
-    return to_base64url(link_tokens._signature(PROJECT, links.UNSUBSCRIBE_PURPOSE, payload) + payload)
+    return base64url.encode(link_tokens._signature(PROJECT, links.UNSUBSCRIBE_PURPOSE, payload) + payload)
 
 
 def changed(position: int, character: str) -> str:

@@ -13,8 +13,8 @@ from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.permissions import AccessConfig
 from bellcast.calls import CallBackend, Handlers
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.contents import Previews
 from bellcast.channels.delivery import MessageReports
+from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.routing import Router
 from bellcast.channels.types import ChannelConfig
@@ -53,8 +53,9 @@ from bellcast.replays.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCache
 from bellcast.server import api_app as api
+from bellcast.server.doctor import Doctor
 from bellcast.server.maintenance import BackgroundTasks
-from bellcast.server.nodes import Doctor, NodeReporter
+from bellcast.server.nodes import NodeReporter
 from bellcast.server.wire_parts import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
 from bellcast.settings.database import GROUPS, DatabaseSettings

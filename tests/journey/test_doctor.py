@@ -14,7 +14,7 @@ from bellcast.kernel.outbound import Response
 from bellcast.live.types import LiveNode, NodeReport
 from bellcast.providers.types import Provider
 from bellcast.server import checks
-from bellcast.server.nodes import Doctor, check_nodes
+from bellcast.server.doctor import Doctor, check_nodes
 from bellcast.settings.table import Settings
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import PROJECT, Rest, no_differences, no_objects, refused
@@ -71,7 +71,7 @@ async def test_checks_that_do_not_end_or_fail_are_findings(rest: Rest, monkeypat
     assert (array[-1]["check"], array[-1]["state"]) == ("doctor", "problem")
     assert "no such device" in array[-1]["what"]
     monkeypatch.setattr(checks, "check_urls", waiting)
-    monkeypatch.setattr("bellcast.server.nodes.MAX_SECONDS", 0.05)
+    monkeypatch.setattr("bellcast.server.doctor.MAX_SECONDS", 0.05)
     array = (await rest.app.post("/v1/doctor", headers=JSON)).json()
     assert (array[-1]["check"], array[-1]["state"]) == ("doctor", "warning")
     release.set()

@@ -145,7 +145,7 @@ async def test_mail_server_in_the_store_is_checked_by_the_running_server(tmp_pat
 async def test_mail_servers_of_tenants_are_checked_up_to_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.server.nodes.MAX_MAIL_SERVERS", 3)
+    monkeypatch.setattr("bellcast.server.doctor.MAX_MAIL_SERVERS", 3)
     async with smtp_server() as mailbox, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
         url = f"smtp://127.0.0.1:{mailbox.port}?from=a@b.example"
         wrong = url.replace("//", "//user:hidden-word@")

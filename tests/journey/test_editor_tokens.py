@@ -11,7 +11,7 @@ import pytest
 
 from bellcast.auth import tokens
 from bellcast.client import AsyncBellcast, Bellcast
-from bellcast.kernel.encryption import to_base64url
+from bellcast.kernel import base64url
 from bellcast.kernel.identities import Project
 from bellcast.rest import editor_access
 from bellcast.rest.editor_access import REFUSED
@@ -137,7 +137,7 @@ async def test_session_token_is_no_editor_token(client: httpx.AsyncClient) -> No
     claims = {"sub": "alice", "aud": "editor", **REQUEST, "iat": 0, "exp": 9e9}
     parts = [tokens.encode({"alg": "HS256", "typ": "JWT"}), tokens.encode(claims)]
     signed = ".".join(parts)
-    forged = f"{signed}.{to_base64url(tokens._digest(project, signed.encode()))}"
+    forged = f"{signed}.{base64url.encode(tokens._digest(project, signed.encode()))}"
     assert editor_access.is_editor(forged)
     assert (await Author(client, forged)("GET", BOOKING)).status_code == 401
 

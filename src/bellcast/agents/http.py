@@ -74,7 +74,7 @@ async def serve(request: ApiRequest) -> ASGIApp:
 
 
 def _endpoint(request: ApiRequest, agents: Agents, caller: Caller, body: bytes) -> ASGIApp:
-    """Return the application that answers a request whose body has been read: by the protocol's SDK."""
+    """Return the application that answers a request after its body was read: by the protocol's SDK."""
     import mcp_types as types  # the SDK takes 0.5 s and 30 MB
     from mcp.server.lowlevel import Server
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager

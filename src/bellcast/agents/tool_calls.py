@@ -19,10 +19,9 @@ from bellcast.agents import documentation
 from bellcast.agents.tools import BY_NAME, TOOLS, Tool, ToolRequest
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CONFIRMATIONS, PROJECT
-from bellcast.kernel import data_schemas
+from bellcast.kernel import base64url, data_schemas
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
-from bellcast.kernel.encryption import from_base64url, to_base64url
 from bellcast.kernel.errors import BellcastError, Conflict, FieldError, Invalid, NotFound, TooMany, Unavailable
 from bellcast.kernel.identities import Caller, Project
 from bellcast.live_feed import redact
@@ -225,7 +224,7 @@ class Agents(Struct, eq=False):
             return _encode({"would": marked(would), "confirm": text})
         packed = b""
         with suppress(ValueError):
-            packed = from_base64url(confirm.removeprefix(CONFIRM_PREFIX))
+            packed = base64url.decode(confirm.removeprefix(CONFIRM_PREFIX))
         end = int.from_bytes(packed[:6])
         expected = self._confirmation(tool, caller, arguments, would, end, packed[6:14])
         now = self.clock.now()
@@ -245,7 +244,7 @@ class Agents(Struct, eq=False):
         head = end.to_bytes(6) + nonce
         signed = msgspec.json.encode([tool.name, arguments, caller.key, would], order="deterministic")
         mac = hmac.digest(self.project.secret.encode(), b"agent confirmation\n" + head + signed, "sha256")
-        return CONFIRM_PREFIX + to_base64url(head + mac[:16])
+        return CONFIRM_PREFIX + base64url.encode(head + mac[:16])
 
     async def _exchange(
         self, authorization: str, wanted: ToolRequest, condition: Mapping[str, str] = MappingProxyType({})

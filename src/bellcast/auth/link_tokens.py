@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bellcast.kernel.encryption import from_base64url, to_base64url
+from bellcast.kernel import base64url
 from bellcast.kernel.identities import Project
 
 # 128 bits: the token is as hard to guess as a session's.
@@ -28,13 +28,13 @@ T = TypeVar("T")
 def sign(project: Project, purpose: bytes, value: msgspec.Struct) -> str:
     """Encode and sign a value."""
     payload = msgspec.json.encode(value)
-    return to_base64url(_signature(project, purpose, payload) + payload)
+    return base64url.encode(_signature(project, purpose, payload) + payload)
 
 
 def read(project: Project, purpose: bytes, text: str, type: type[T]) -> T | None:
     """Decode a token; None if it was not signed for this purpose."""
     try:
-        data = from_base64url(text)
+        data = base64url.decode(text)
         signature, payload = data[:SIGNATURE_BYTES], data[SIGNATURE_BYTES:]
         if any(hmac.compare_digest(signature, _signature(one, purpose, payload)) for one in project.accepted):
             return msgspec.json.decode(payload, type=type)
@@ -47,7 +47,7 @@ def hide(text: bytes) -> bytes:
     """Replace the tokens in a text of the same length. The holder of a token can act in its recipient's name."""
     hidden, end = bytearray(text), 0
     for number, found in enumerate(BEGINNING.finditer(text)):
-        if found.start() < end or not (number >= MAX_CHECKED or _is_text(from_base64url(found[1].decode()))):
+        if found.start() < end or not (number >= MAX_CHECKED or _is_text(base64url.decode(found[1].decode()))):
             continue
         if rest := REST.match(text, found.end()):
             start, end = found.start() - BEFORE, rest.end()

@@ -12,8 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from bellcast.kernel import validation
-from bellcast.kernel.encryption import to_base64url
+from bellcast.kernel import base64url, validation
 from bellcast.kernel.errors import FieldError, Unauthenticated
 from bellcast.kernel.identities import DEFAULT_TENANT, Principal, Project
 from bellcast.kernel.limits import Limits
@@ -77,7 +76,7 @@ def sign(
     if roles is not None:
         session_claims["roles"] = list(roles)
     signed = f"{encode({'alg': 'HS256', 'typ': 'JWT', 'kid': project.key})}.{encode(session_claims)}"
-    return f"{signed}.{to_base64url(_digest(project, signed.encode()))}"
+    return f"{signed}.{base64url.encode(_digest(project, signed.encode()))}"
 
 
 def verify(project: Project, token: str, now: int, limits: Limits) -> Principal:
@@ -122,7 +121,7 @@ def _digest(project: Project, signed: bytes) -> bytes:
 
 def encode(value: object) -> str:
     """Encode a header or claims as a part of a token."""
-    return to_base64url(msgspec.json.encode(value))
+    return base64url.encode(msgspec.json.encode(value))
 
 
 def _decode(part: bytes) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.kernel.encryption import from_base64url
+from bellcast.kernel import base64url
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -40,11 +40,11 @@ def keys_problem(p256dh: str, auth: str) -> tuple[str, str] | None:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     try:
-        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), from_base64url(p256dh))
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), base64url.decode(p256dh))
     except (ValueError, InvalidKey):
         return "p256dh", "must be a P-256 public key in base64url"
     try:
-        if len(from_base64url(auth)) == SECRET_BYTES:
+        if len(base64url.decode(auth)) == SECRET_BYTES:
             return None
     except ValueError:
         pass

@@ -1,6 +1,5 @@
-"""Encrypt secrets in the store, so that its backups do not contain them; base64url without padding (RFC 4648 §5)."""
+"""Encrypt secrets in the store, so that its backups do not contain them."""
 
-import base64
 import hashlib
 import hmac
 import os
@@ -8,20 +7,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bellcast.kernel import base64url
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NONCE_BYTES = 12
-
-
-def to_base64url(data: bytes) -> str:
-    """Encode bytes without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def from_base64url(text: str) -> bytes:
-    """Decode a text without padding. Raises ValueError."""
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 class Encryption:
@@ -40,7 +31,7 @@ class Encryption:
     def encrypt(self, text: str, place: str) -> str:
         """Return the encrypted text, in base64url. It can be decrypted only for the same `place`, such as `webhooks/acme/1`."""
         nonce = os.urandom(NONCE_BYTES)
-        return to_base64url(nonce + self._ciphers[0].encrypt(nonce, text.encode(), place.encode()))
+        return base64url.encode(nonce + self._ciphers[0].encrypt(nonce, text.encode(), place.encode()))
 
     def decrypt(self, encrypted: str, place: str) -> str:
         """Decrypt a text. Raises ValueError if it was encrypted with another key or for another place."""
@@ -65,7 +56,7 @@ def _decrypted(cipher: "AESGCM", encrypted: str, place: str) -> str | None:
     from cryptography.exceptions import InvalidTag
 
     try:
-        data = from_base64url(encrypted)
+        data = base64url.decode(encrypted)
         return cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], place.encode()).decode()
     except (InvalidTag, ValueError):  # a text that was tampered with in the store can have any form
         return None

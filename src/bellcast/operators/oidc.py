@@ -19,8 +19,9 @@ from msgspec import Meta, Struct, field
 from bellcast.auth import browser_request, tokens
 from bellcast.auth.authenticator import FAILED_RETRY_MS, KEYS_CACHE_MS, PublishedKeys
 from bellcast.auth.browser_request import PENDING, BrowserRequest
+from bellcast.kernel import base64url
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.encryption import Encryption, to_base64url
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
 from bellcast.kernel.outbound import Http, Response
 from bellcast.operators import sign_in
@@ -130,7 +131,7 @@ class OidcProvider(Struct, eq=False):
             "scope": " ".join(self.config.scopes),
             "state": pending.state,
             "nonce": pending.nonce,
-            "code_challenge": to_base64url(challenge),
+            "code_challenge": base64url.encode(challenge),
             "code_challenge_method": "S256",
         }
         if pending.reauthenticates:

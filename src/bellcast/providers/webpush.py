@@ -10,8 +10,8 @@ import msgspec
 
 from bellcast.channels import push
 from bellcast.channels.push import PushTarget
+from bellcast.kernel import base64url
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.encryption import from_base64url, to_base64url
 from bellcast.kernel.outbound import DeliveryError, Http
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider
@@ -52,7 +52,7 @@ class VapidKey:
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
         point = self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        return to_base64url(point)
+        return base64url.encode(point)
 
     def authorization(self, endpoint: str, subject: str, now: float) -> str:
         """Return the Authorization header for an endpoint. `subject` is a mailto: or https: URL of the operator."""
@@ -78,13 +78,13 @@ def encrypt(payload: bytes, subscription: PushTarget) -> bytes:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    browser = from_base64url(subscription.p256dh)
+    browser = base64url.decode(subscription.p256dh)
     browser_key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), browser)
     private = ec.generate_private_key(ec.SECP256R1())
     public = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     shared = private.exchange(ec.ECDH(), browser_key)
     salt = os.urandom(SALT_BYTES)
-    secret = _hkdf(shared, from_base64url(subscription.auth), b"WebPush: info\x00" + browser + public, 32)
+    secret = _hkdf(shared, base64url.decode(subscription.auth), b"WebPush: info\x00" + browser + public, 32)
     key = _hkdf(secret, salt, b"Content-Encoding: aes128gcm\x00", 16)
     nonce = _hkdf(secret, salt, b"Content-Encoding: nonce\x00", 12)
     header = salt + RECORD_SIZE.to_bytes(4, "big") + bytes([len(public)]) + public

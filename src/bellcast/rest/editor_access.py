@@ -20,7 +20,7 @@ from bellcast.auth import authenticator, keys, origins, tokens
 from bellcast.auth.store import Keys
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, draft_kind
-from bellcast.kernel.encryption import from_base64url, to_base64url
+from bellcast.kernel import base64url
 from bellcast.kernel.errors import FieldError, Forbidden, Invalid, Unauthenticated
 from bellcast.kernel.http import request_body
 from bellcast.kernel.http.request_body import ApiRequest
@@ -99,7 +99,7 @@ def sign(project: Project, claims: EditorClaims) -> str:
     """Return the token with these claims."""
     header = {"alg": "HS256", "typ": "JWT", "kid": project.key}
     signed = f"{tokens.encode(header)}.{tokens.encode(msgspec.structs.replace(claims, aud=AUDIENCE))}"
-    return f"{signed}.{to_base64url(_signature(project, signed.encode()))}"
+    return f"{signed}.{base64url.encode(_signature(project, signed.encode()))}"
 
 
 def is_editor(credential: str) -> bool:
@@ -107,7 +107,7 @@ def is_editor(credential: str) -> bool:
     if not tokens.is_jwt(credential) or len(credential) > tokens.MAX_LENGTH:
         return False
     try:
-        payload = msgspec.json.decode(from_base64url(credential.split(".")[1]))
+        payload = msgspec.json.decode(base64url.decode(credential.split(".")[1]))
     except (ValueError, msgspec.DecodeError, RecursionError):
         return False
     return isinstance(payload, dict) and payload.get("aud") == AUDIENCE

@@ -17,7 +17,7 @@ from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.store import Keys
 from bellcast.calls import CallBackend
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.contents import Previews
+from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.types import ChannelConfig
 from bellcast.console.http.cluster import LARGE_COUNT_SECONDS, LargeCounts
@@ -46,9 +46,10 @@ from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCach
 from bellcast.server import adapters, health, maintenance, mounted
 from bellcast.server import api_app as api
 from bellcast.server.api_app import path_as_sent
+from bellcast.server.doctor import Doctor
 from bellcast.server.health import WorkerMetrics
 from bellcast.server.maintenance import BackgroundTasks, Loop
-from bellcast.server.nodes import Doctor, NodeReporter, NodeSettings
+from bellcast.server.nodes import NodeReporter, NodeSettings
 from bellcast.server.request_log import ObservedCalls, RequestLog
 from bellcast.server.wire_live import LiveEdge
 from bellcast.server.wire_parts import ServerParts, operator_services

@@ -12,9 +12,9 @@ from msgspec import json
 
 from bellcast.channels import push
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.contents import Previews
 from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedProvider
 from bellcast.channels.digests import Digests
+from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.releases import Release
 from bellcast.channels.routing import Router

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from bellcast.channels import decision_inputs, explanations
-from bellcast.channels.contents import ADDED, PLAIN
+from bellcast.channels.previews import ADDED, PLAIN
 from bellcast.channels.types import ChannelDecision
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.inbox.types.notifications import Actor, content

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.channels.catalog import TEMPLATES, Catalog
-from bellcast.channels.contents import Previews, Subject
+from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.types import ChannelConfig
 from bellcast.documents.store import Documents, Versions
 from bellcast.documents.types import PROJECT, draft_kind

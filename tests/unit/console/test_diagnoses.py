@@ -16,7 +16,7 @@ from bellcast.console.pages import check
 
 PACKAGE = Path(bellcast.__file__).parent
 DOCTOR = [PACKAGE / "cli" / f"{name}.py" for name in ("doctor", "server_checks")] + [
-    PACKAGE / "server" / f"{name}.py" for name in ("nodes", "checks")
+    PACKAGE / "server" / f"{name}.py" for name in ("doctor", "checks")
 ]
 CHECK = (PACKAGE / "console" / "pages" / "check" / "check.js").read_text(encoding="utf-8")
 
@@ -39,7 +39,7 @@ FOUND_BY_CHECK = set(re.findall(r"new Failed\('(\w+)'", CHECK))
 
 
 def test_command_shows_what_the_running_server_finds():
-    source = (PACKAGE / "server" / "nodes.py").read_text(encoding="utf-8")
+    source = (PACKAGE / "server" / "doctor.py").read_text(encoding="utf-8")
     checks = {BY_CODE[code].check for code in re.findall(r'diagnoses\.finding\(\s*"(\w+)"', source)}
     assert checks - {"server"} <= set(server_checks.INSIDE)  # the command asks /readyz itself
     # Only the server knows how many processes there are.

@@ -10,7 +10,7 @@ import pytest
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import MAX_PENDING, PendingMessages, Phase
-from bellcast.live.http.websockets import InboundQueue
+from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub.dispatch import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, protocol
 from bellcast.live.socketio.layer import MAX_NAMESPACES, SocketIOLayer, SocketIOState

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bellcast.channels.push import PushTarget, keys_problem
-from bellcast.kernel.encryption import from_base64url
+from bellcast.kernel import base64url
 from bellcast.kernel.outbound import DeliveryError
 from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.providers import fcm
@@ -49,7 +49,7 @@ async def test_browser_decrypts_the_push_and_the_service_verifies_the_sender(
     assert request.headers["urgency"] == "high"
     scheme, token, public = request.headers["authorization"].split(" ")
     assert (scheme, public) == ("vapid", f"k={key.public}")
-    point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), from_base64url(key.public))
+    point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), base64url.decode(key.public))
     claims = jwt.decode(
         token.removeprefix("t=").rstrip(","),
         point,

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from bellcast.kernel.encryption import to_base64url
+from bellcast.kernel import base64url
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.events import SEPARATOR, Stream
 from bellcast.kernel.ip_addresses import is_server
@@ -194,4 +194,4 @@ def signed(nonce: str, credentials: str) -> dict[str, str]:
         raise ValueError("expected a file with a user JWT and an NKey seed")
     raw = base64.b32decode(seed[1] + "=" * (-len(seed[1]) % 8))[SEED_BYTES]
     signature = Ed25519PrivateKey.from_private_bytes(raw).sign(nonce.encode())
-    return {"jwt": jwt[1], "sig": to_base64url(signature)}
+    return {"jwt": jwt[1], "sig": base64url.encode(signature)}

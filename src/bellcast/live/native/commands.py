@@ -16,7 +16,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.live import resume
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.dialect import Payload
-from bellcast.live.http.websockets import TOPICS_PER_MESSAGE, InboundQueue
+from bellcast.live.connection.inbound_queue import TOPICS_PER_MESSAGE, InboundQueue
 from bellcast.live.hub import subscriptions
 from bellcast.live.native import app_callbacks, protocol
 from bellcast.live.types import TopicRefused, Typing

@@ -34,7 +34,7 @@ from bellcast.live import resume
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
 from bellcast.live.connection.dialect import InboxReset
-from bellcast.live.http.websockets import InboundQueue
+from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub import subscriptions
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol as native

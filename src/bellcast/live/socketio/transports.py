@@ -17,11 +17,11 @@ from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import CLOSE_TIMEOUT
+from bellcast.live.connection.inbound_queue import limited
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, QueuedTransport, raw_socket
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi
 from bellcast.live.http.asgi import HandshakeRequest, Headers
-from bellcast.live.http.websockets import limited
 from bellcast.live.socketio import protocol
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession
 from bellcast.live.socketio.protocol import MAX_CONNECT_LENGTH, InvalidPacket

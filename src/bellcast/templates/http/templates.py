@@ -7,8 +7,8 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.channels.catalog import Catalog, no_template
-from bellcast.channels.contents import Previews, Subject
 from bellcast.channels.http.messages import HTML_HEADERS, in_scheme
+from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ExternalChannel, PushContent, SimulationCause, SmsContent
 from bellcast.documents.store import ObjectForm
