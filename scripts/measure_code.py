@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 90_338),
-    "modules": (0, 477),
-    "classes": (0, 1_245),
-    "functions": (0, 5_711),
-    "private functions used once": (0, 597),
-    "functions that only pass their parameters on": (0, 19),
+    "lines": (0, 89_196),
+    "modules": (0, 427),
+    "classes": (0, 1_217),
+    "functions": (0, 5_514),
+    "private functions used once": (0, 483),
+    "functions that only pass their parameters on": (0, 15),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }
