@@ -54,7 +54,7 @@ class Maintenance(StoreTable):
         due = Statement("due_notifications", {"now": now, "limit": limit})
         inboxes = await self._inboxes(due)
 
-        def expire() -> Script[tuple[int, list[Event]]]:
+        def expire_due() -> Script[tuple[int, list[Event]]]:
             # Expired rows of the locked inboxes, and expired announcements. Other inboxes follow in the next step.
             rows = [row for row in (yield due) if row[0] in inboxes]
             events = yield from _remove(rows, now)
@@ -67,21 +67,21 @@ class Maintenance(StoreTable):
             events += yield from _end(ended, now)
             return len(rows) + len(ended), events
 
-        return await self._engine.write(ScriptCommand(expire, inboxes))
+        return await self._engine.write(ScriptCommand(expire_due, inboxes))
 
     async def wake(self, now: int, limit: int) -> tuple[int, list[Event]]:
         """Wake at most `limit` due snoozed rows; return their number and the events."""
         due = Statement("due_snoozed", {"now": now, "limit": limit})
         inboxes = await self._inboxes(due)
 
-        def wake() -> Script[tuple[int, list[Event]]]:
+        def wake_due() -> Script[tuple[int, list[Event]]]:
             rows = [row for row in (yield due) if row[0] in inboxes]
             events: list[Event] = []
             for inbox, id in rows:
                 events += yield from marking.wake(inbox, id, now)
             return len(rows), events
 
-        return await self._engine.write(ScriptCommand(wake, inboxes))
+        return await self._engine.write(ScriptCommand(wake_due, inboxes))
 
     async def retire(
         self, now: int, older_than: int, limit: int, *, tenant: str | None = None, but: Sequence[str] = ()
