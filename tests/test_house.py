@@ -82,7 +82,7 @@ def test_every_setting_is_documented() -> None:
 def test_every_command_is_documented() -> None:
     page = read("reference/cli.md")
     root = typer.main.get_command(cli.app)
-    root.list_commands(typer.Context(root))  # type: ignore[attr-defined]
+    root.list_commands(typer.Context(root))
     missing = [path for path in commands("bellcast", root) if f"## {path}\n" not in page]
     assert missing == []
 

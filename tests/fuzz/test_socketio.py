@@ -11,7 +11,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from bellcast.live.http import asgi
-from bellcast.live.hub.dispatch import HubCallbacks
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, protocol
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession, EngineSessions
 from bellcast.live.socketio.protocol import MAX_ATTACHMENTS, InvalidPacket, Packet, PacketReader

@@ -36,7 +36,7 @@ from bellcast.kernel.jobs.slots import Destinations
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.http import HttpClients, HttpxClient
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.live.hub.dispatch import HubCallbacks
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey

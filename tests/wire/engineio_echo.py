@@ -14,7 +14,7 @@ from bellcast.calls import Handlers
 from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.limits import Limits
 from bellcast.live.admission import Admission
-from bellcast.live.hub.dispatch import HubCallbacks
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.endpoint import SocketIOEndpoint
 from bellcast.live.socketio.engine_session import EngineSession, EngineSessions

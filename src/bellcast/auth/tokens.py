@@ -2,7 +2,7 @@
 for all issuers.
 
 HS256 is a single HMAC. Computing it here takes a quarter of PyJWT's time, which matters when many clients reconnect.
-Public-key signatures (authenticator.py) use PyJWT."""
+Public-key signatures (published_keys.py) use PyJWT."""
 
 import binascii
 import hmac

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from bellcast.auth import browser_request, tokens
-from bellcast.auth.authenticator import FAILED_RETRY_MS, KEYS_CACHE_MS, PublishedKeys
 from bellcast.auth.browser_request import PENDING, BrowserRequest
+from bellcast.auth.published_keys import FAILED_RETRY_MS, KEYS_CACHE_MS, PublishedKeys
 from bellcast.kernel import base64url
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.encryption import Encryption

@@ -12,7 +12,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import admission
 from bellcast.live.admission import Admission
-from bellcast.live.hub.dispatch import HubCallbacks
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.types import LiveConfig

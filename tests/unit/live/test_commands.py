@@ -15,7 +15,7 @@ from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.hub.dispatch import HubCallbacks
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.native.commands import Commands

@@ -11,7 +11,7 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.close_reasons import EXPIRED, NO_PONG
 from bellcast.live.connection.connection import Phase
-from bellcast.live.hub.dispatch import HubCallbacks
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import TICKS_PER_INTERVAL, HeartbeatWheel, Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher

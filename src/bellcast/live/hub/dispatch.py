@@ -1,5 +1,4 @@
-"""Dispatch of an event to the connections that follow its stream; what the hub and its parts call meanwhile: callbacks of the
-server, and observers of dialects.
+"""Dispatch of an event to the connections that follow its stream.
 
 An event is encoded once per dialect in use on its stream; the same bytes are written to all its connections.
 """
@@ -9,7 +8,6 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from functools import partial
-from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct, field
 
@@ -17,61 +15,11 @@ from bellcast.inbox.types.inboxes import InboxEvent, NotificationAdded
 from bellcast.kernel.brokers.history import CollectedEvents
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import Event, LiveEvent, Stream
-from bellcast.live.cluster.groups import PresenceKey
-from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
 from bellcast.live.connection.dialect import Dialect
+from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.presence import merge_changes
-from bellcast.live.types import NodeReport, NotificationWrite, PresenceChanged, TopicRefused, Typing
-
-
-def _ignore(*_: object, **__: object) -> None: ...
-
-
-class HubCallbacks(NamedTuple):
-    """Work that the hub starts but does not do itself."""
-
-    added: Callable[[Connection], None] = _ignore
-    disconnected: Callable[[Connection], None] = _ignore
-    refused: Callable[[Connection, CloseReason], None] = _ignore  # accepted only to send the refusal
-    renewed: Callable[[Connection], None] = _ignore
-    followed: Callable[[Connection, Collection[str]], None] = _ignore
-    topics_refused: Callable[[Connection, Sequence[TopicRefused]], None] = _ignore
-    # Of sessions that carry several connections (`LiveSession`). The refusal of a namespace has the session, the namespace, the reason
-    # and the principal; with `is_fed`, it is an event of the live feed too.
-    session_opened: Callable[[Any], None] = _ignore
-    session_closed: Callable[[Any], None] = _ignore
-    namespace_refused: Callable[..., None] = _ignore
-    fill_gap: Callable[[Connection], object] = _ignore
-    report: Callable[[], NodeReport | None] = _ignore  # None: the node is not listed
-    receive: Callable[[Event], None] = _ignore  # an event that is not for connections
-
-
-class HubObserver(Protocol):
-    """A dialect that needs more than the events of followed streams."""
-
-    def subscription_count_changed(self, stream: Stream, here: int, change: int, *, is_here: bool) -> None:
-        """Handle a change of a stream's follower count on this node (`is_here`), which is now `here`, or on another node."""
-
-    def presence_changed(self, change: PresenceChanged, *, is_here: bool) -> None: ...
-
-    def node_joined(self, key: PresenceKey) -> None:
-        """Handle a local connection of a member on a topic, the first one or another."""
-
-    def node_left(self, key: PresenceKey) -> None:
-        """Handle the end of a member's last local connection on a topic; it may have others on other nodes."""
-
-    def inbox_changed(self, event: InboxEvent) -> None:
-        """Handle an inbox change, with or without followers."""
-
-    def recipient_of(self, topic: str) -> str | None:
-        """Return the recipient if the topic also carries the changes of an inbox."""
-
-    def topics_of(self, recipient: str) -> Sequence[str]:
-        """Return the topics that also carry the changes of a recipient's inbox."""
-
-    def pong_received(self, connection: Connection, data: bytes) -> None: ...
-
+from bellcast.live.types import NotificationWrite, PresenceChanged, Typing
 
 # Per process, in memory: 0.3 kB each, with id and recipient, and so 3 MB. The newest displace the oldest: after an
 # announcement to 10,000 connected recipients, earlier writes are unknown.

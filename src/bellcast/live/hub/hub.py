@@ -22,7 +22,8 @@ from bellcast.live.cluster.members import Members, MembersEvent
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.hub.dispatch import Dispatcher, HubCallbacks, HubObserver, WriteLog
+from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
+from bellcast.live.hub.dispatch import Dispatcher, WriteLog
 from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker
 from bellcast.live.hub.subscriptions import ADDRESS, Subscriptions, address_stream
 from bellcast.live.types import MEMBERS, GroupAnswer, GroupUpdate, Holdings, HoldingsRequest, Typing

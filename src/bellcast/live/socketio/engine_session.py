@@ -23,7 +23,7 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import CLOSE_TIMEOUT
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport
 from bellcast.live.http.asgi import HandshakeRequest
-from bellcast.live.hub.dispatch import HubCallbacks
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig
 from bellcast.live.socketio.protocol import (
     CLOSE,

@@ -7,7 +7,7 @@ import pytest
 
 from bellcast.kernel.errors import Unavailable
 from bellcast.live.connection.connection import Phase
-from bellcast.live.hub.dispatch import HubCallbacks
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.signed_in_users import PusherUsers, SignedInUser
 from bellcast.recipients.store import DevicePosition

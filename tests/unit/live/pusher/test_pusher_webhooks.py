@@ -15,7 +15,7 @@ from bellcast.kernel.events import topic_stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.live.hub.dispatch import HubCallbacks
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.pusher import webhooks
