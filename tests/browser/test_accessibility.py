@@ -150,6 +150,7 @@ def test_axe_finds_nothing_in_a_right_to_left_page(app, person, shop):
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_forced_colors_show_what_is_unread_and_selected(app, person, open_shop, bellcast_server):
     app.notify(person, title="Export", data={"progress": 0.5})
     send_some(app, person)
@@ -168,6 +169,7 @@ def test_forced_colors_show_what_is_unread_and_selected(app, person, open_shop, 
     assert in_page(page, color, argument=".switch:checked") != in_page(page, color, argument="#quiet")
 
 
+@pytest.mark.thorough
 def test_text_of_the_other_direction_starts_at_the_avatar(app, person, shop):
     app.notify(person, title="Sign it", body="Two of three have signed.")
     page = shop.open(lang="ar", direction="rtl")
@@ -205,6 +207,7 @@ def test_focus_returns_and_is_never_lost(app, person, shop):
     expect(bell(page)).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_focus_does_not_reach_what_an_overlay_covers(app, person, shop):
     app.notify(person, title="Order")
     page = shop.open()
@@ -223,6 +226,7 @@ def test_focus_does_not_reach_what_an_overlay_covers(app, person, shop):
     expect(page.get_by_role("button", name="Order", exact=True)).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_overlay_whose_code_cannot_be_loaded_is_reported(shop):
     page = shop.open()
     bell(page).click()
@@ -232,6 +236,7 @@ def test_overlay_whose_code_cannot_be_loaded_is_reported(shop):
     expect(page.get_by_text("That didn’t work. Please try again.")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_overlay_that_loads_after_the_panel_was_closed_stays_closed(shop):
     page = shop.open()
     bell(page).click()
@@ -293,6 +298,7 @@ def test_new_notifications_are_announced_while_the_panel_is_open(app, person, op
     wait_until(lambda: is_announced("Last"), lambda: "not announced after the panel was closed")
 
 
+@pytest.mark.thorough
 def test_selected_row_is_described_as_such(app, person, shop):
     app.notify(person, title="Order")
     page = shop.open()
@@ -338,6 +344,7 @@ def test_only_one_visible_element_announces_a_notification(app, person, shop):
     expect(log).to_have_attribute("aria-live", "polite")
 
 
+@pytest.mark.thorough
 def test_reduced_motion_disables_animations(app, person, open_shop, bellcast_server):
     page = open_shop(bellcast_server, person, reduced_motion="reduce").open(BELL_AND_TOASTS)
     wait_live(page)

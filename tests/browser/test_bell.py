@@ -182,6 +182,7 @@ def test_moved_bell_keeps_its_session_and_a_removed_one_closes_it(open_page):
     assert in_page(page, code) == "closed"
 
 
+@pytest.mark.thorough
 def test_language_that_is_loaded_keeps_the_session(open_shop, bellcast_server, person):
     shop = open_shop(bellcast_server, person)
     shop.fill('<bellcast-bell token="{token}"></bellcast-bell>', lang="de")
@@ -302,6 +303,7 @@ def test_bell_follows_topics_whose_names_have_commas(app, person, shop):
     wait_until(lambda: page.evaluate("received") == [orders, sales], lambda: page.evaluate("received"))
 
 
+@pytest.mark.thorough
 def test_topics_of_a_removed_element_are_dropped_unless_another_follows_them(person, shop, bellcast_server):
     page = shop.open(
         """<bellcast-bell token="{token}" topics="desk, all"></bellcast-bell>
@@ -319,6 +321,7 @@ def test_topics_of_a_removed_element_are_dropped_unless_another_follows_them(per
     wait_until(lambda: followed() == [["all", "desk"]], lambda: str(followed()))
 
 
+@pytest.mark.thorough
 def test_text_styles_of_the_page_do_not_reach_badge_and_rows(app, person, shop):
     app.notify(person, title="Order")
     page = shop.open()

@@ -14,6 +14,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         yield console
 
 
+@pytest.mark.thorough
 def test_workflow_in_code_offers_no_change(open_console: Callable[..., Page]) -> None:
     page = open_console("/workflows/booking-created")
     expect(page.get_by_text("Defined in code: change it there.")).to_be_visible()

@@ -284,6 +284,7 @@ def test_reload_requests_no_module_and_no_style_sheet_again(open_console: Callab
     assert [name for name, size in page.evaluate(FILES).items() if size and name in kept] == []
 
 
+@pytest.mark.thorough
 def test_times_are_in_utc_by_the_url_on_all_pages(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console(f"/runs/{owner.run}", timezone_id="Asia/Tokyo")
     expect(page.locator(".facts time").first).to_contain_text("GMT+9")
@@ -298,6 +299,7 @@ def test_times_are_in_utc_by_the_url_on_all_pages(open_console: Callable[..., Pa
     expect(page.locator(".facts time").first).to_contain_text("UTC")
 
 
+@pytest.mark.thorough
 def test_choice_of_utc_is_not_offered_where_times_are_in_utc(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", timezone_id="UTC")
     open_own_menu(page)
@@ -337,6 +339,7 @@ def test_rows_have_two_lines_on_a_phone(open_console: Callable[..., Page], owner
         expect(page.locator(".row-link").first).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_texts_of_right_to_left_languages_have_their_direction(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

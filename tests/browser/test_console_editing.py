@@ -143,6 +143,7 @@ def test_type_is_created_and_changed_in_a_form_that_keeps_other_fields(
     expect(page.get_by_role("region", name="State")).to_contain_text("E-mail cannot be turned off.")
 
 
+@pytest.mark.thorough
 def test_fields_of_a_new_object_have_one_look(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", viewport=DESKTOP)
     form = page.locator("form.editing")
@@ -169,6 +170,7 @@ def test_what_the_browser_refuses_of_a_definition_is_said_at_its_field(open_cons
     expect(time).to_have_accessible_description(re.compile("Enter a time from 00:00 to 23:59"))
 
 
+@pytest.mark.thorough
 def test_new_object_is_named_in_one_row_and_leads_back(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", viewport=DESKTOP)
     for path in ("types", "workflows", "templates"):
@@ -182,6 +184,7 @@ def test_new_object_is_named_in_one_row_and_leads_back(open_console: Callable[..
         expect(page.locator("h1")).to_have_text(path.title())
 
 
+@pytest.mark.thorough
 def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]) -> None:
     page = open_console("/sources?edit=new", viewport=DESKTOP)
     preview = page.get_by_role("complementary", name="Preview")
@@ -206,6 +209,7 @@ def test_preview_of_an_object_follows_its_form(open_console: Callable[..., Page]
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("path", "field", "name", "key"),
     [
@@ -232,6 +236,7 @@ def edit_sending_to(page: Page, owner: Console, kind: str, key: str, to: Any) ->
     expect(page.get_by_label("Kind of To")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_preview_shows_an_audience_in_words(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/account")
     for number, (kind, to, words) in enumerate(
@@ -247,6 +252,7 @@ def test_preview_shows_an_audience_in_words(open_console: Callable[..., Page], o
         expect(page.get_by_role("complementary", name="Preview")).to_contain_text(words)
 
 
+@pytest.mark.thorough
 def test_form_shows_to_whom_an_object_sends(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/account")
     both = '{\n  "topic": "news",\n  "tenant": "acme"\n}'
@@ -267,6 +273,7 @@ def test_form_shows_to_whom_an_object_sends(open_console: Callable[..., Page], o
         expect(page.get_by_label("To", exact=True)).to_have_value(text)
 
 
+@pytest.mark.thorough
 def test_audience_of_a_schedule_is_chosen_with_suggestions(open_console: Callable[..., Page], owner: Console) -> None:
     for key in ("suggested-one", "suggested-two"):
         owner.send("PUT", f"/v1/recipients/{key}", {"name": "Sue"})
@@ -302,6 +309,7 @@ def test_audience_of_a_schedule_is_chosen_with_suggestions(open_console: Callabl
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_text_with_variables_stays_one_while_it_is_written_again(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -320,6 +328,7 @@ def test_text_with_variables_stays_one_while_it_is_written_again(
     assert owner.send("GET", "/v1/sources/to-rewritten")["notification"]["to"] == "{{ event.data.payer }}"
 
 
+@pytest.mark.thorough
 def test_source_of_all_tenants_may_send_to_a_recipient_that_the_default_one_does_not_have(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -340,6 +349,7 @@ def test_source_of_all_tenants_may_send_to_a_recipient_that_the_default_one_does
     assert owner.send("GET", "/v1/sources/to-elsewhere")["notification"]["to"] == "support-elsewhere"
 
 
+@pytest.mark.thorough
 def test_form_says_that_its_first_change_removes_the_comments_of_the_yaml(open_console: Callable[..., Page]) -> None:
     page = open_console("/types?edit=new&view=yaml")
     expect(page.get_by_text("Comments are not stored.")).to_be_visible()
@@ -354,6 +364,7 @@ def test_form_says_that_its_first_change_removes_the_comments_of_the_yaml(open_c
     expect(page.get_by_label("Definition as YAML")).to_have_value(re.compile("^name: Changed"))
 
 
+@pytest.mark.thorough
 def test_form_is_not_shown_while_the_yaml_cannot_be_read(open_console: Callable[..., Page]) -> None:
     page = open_console("/types?edit=new&view=yaml", viewport=PHONE)
     page.get_by_label("Definition as YAML").fill("name: [")
@@ -428,6 +439,7 @@ def test_schedule_is_created_in_a_form_and_stays_paused_when_it_is_changed(
     expect(page.get_by_role("link", name="Open planned")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_text_is_written_with_the_keyboard(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/typed", {"name": "Before"})
     page = open_console("/types/typed?edit=yes&view=yaml")
@@ -488,6 +500,7 @@ def test_support_reads_definitions_and_edits_none(
     expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_yaml_of_the_console_is_read_as_the_same_value(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     for name in VALUE:

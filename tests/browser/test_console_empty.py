@@ -86,6 +86,7 @@ def test_overview_of_a_new_server_has_its_first_steps(open_console: Callable[...
     expect(step).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_command_of_an_empty_list_names_the_tenant_and_copies_the_data_folder(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -96,6 +97,7 @@ def test_command_of_an_empty_list_names_the_tenant_and_copies_the_data_folder(
     expect(copy).to_have_attribute("title", f"Copied with BELLCAST_DATA={owner.server.data}")
 
 
+@pytest.mark.thorough
 def test_list_without_objects_has_one_way_to_create_one_and_nothing_to_search(
     open_console: Callable[..., Page],
 ) -> None:
@@ -107,6 +109,7 @@ def test_list_without_objects_has_one_way_to_create_one_and_nothing_to_search(
     expect(page.get_by_role("button", name="Go to…").filter(visible=True)).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_head_of_a_list_keeps_its_places_when_no_rows_arrive(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     wait_loaded(page)
@@ -126,6 +129,7 @@ def test_head_of_a_list_keeps_its_places_when_no_rows_arrive(open_console: Calla
     assert page.evaluate(places) == before
 
 
+@pytest.mark.thorough
 def test_empty_lists_have_no_room_for_a_histogram_and_no_retry(open_console: Callable[..., Page]) -> None:
     page = open_console("/failures")
     wait_loaded(page)
@@ -134,6 +138,7 @@ def test_empty_lists_have_no_room_for_a_histogram_and_no_retry(open_console: Cal
     assert page.locator(".histogram").evaluate("(one) => one.getBoundingClientRect().height") == 0
 
 
+@pytest.mark.thorough
 def test_first_steps_wait_for_a_page_of_the_app(open_console: Callable[..., Page], unused: Console) -> None:
     """The bell on the server's own landing page is none."""
     page = open_console("/account", of=unused)
@@ -148,6 +153,7 @@ def test_first_steps_wait_for_a_page_of_the_app(open_console: Callable[..., Page
     expect(step).to_contain_text("waiting")
 
 
+@pytest.mark.thorough
 def test_account_of_an_identity_provider_is_protected(open_console: Callable[..., Page]) -> None:
     page = open_console(None)
     operator = page.request.get("/v1/me").json()
@@ -161,6 +167,7 @@ def test_account_of_an_identity_provider_is_protected(open_console: Callable[...
     expect(steps.first).not_to_have_class("done")
 
 
+@pytest.mark.thorough
 def test_first_steps_wait_beside_the_playground_and_keep_the_code_of_the_bell(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -182,6 +189,7 @@ def test_first_steps_wait_beside_the_playground_and_keep_the_code_of_the_bell(
     expect(step.get_by_text("bellcast token alice")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_first_steps_find_a_notification_that_was_read_before_many_others(open_console: Callable[..., Page]) -> None:
     """The server examines a part of the rows for each response."""
 
@@ -197,6 +205,7 @@ def test_first_steps_find_a_notification_that_was_read_before_many_others(open_c
     expect(step).to_contain_text("ruth read “Hello”.")
 
 
+@pytest.mark.thorough
 def test_command_that_triggers_a_workflow_finds_the_data_folder(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

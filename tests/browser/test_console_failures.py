@@ -23,6 +23,7 @@ CAUSE = {
 }
 
 
+@pytest.mark.thorough
 def test_reason_of_a_run_is_shown_in_full_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
     text = {"key": "bell", "type": "inbox", "title": "For {{ data.the_name_of_the_client_of_this_booking }}"}
     owner.send("PUT", "/v1/workflows/long-reason", {"steps": [text]})
@@ -104,6 +105,7 @@ def test_cause_of_several_tenants_is_one_row_and_its_failures_are_retried_togeth
     assert {one["tenant"]: one["matched"] for one in newest} == {"acme": 1, "globex": 1}
 
 
+@pytest.mark.thorough
 def test_reason_of_a_failed_message_is_cut_after_its_title(open_console: Callable[..., Page], owner: Console) -> None:
     reason = "451 Greylisted"
     one = owner.send("GET", f"/v1/messages/{owner.message}")
@@ -141,6 +143,7 @@ def test_numbers_of_failures_of_a_day_agree(open_console: Callable[..., Page]) -
     expect(page.locator(".total")).to_have_text(re.compile(r"^\d+$"))
 
 
+@pytest.mark.thorough
 def test_causes_that_are_searched_cannot_all_be_retried(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json={"causes": [CAUSE]}))
@@ -202,6 +205,7 @@ def test_trigger_creates_a_recipient_only_at_the_second_click(
     assert len(owner.send("GET", "/v1/runs?workflow=simple")["runs"]) == 1
 
 
+@pytest.mark.thorough
 def test_list_of_workflows_has_their_drafts_and_unusual_states(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -217,6 +221,7 @@ def test_list_of_workflows_has_their_drafts_and_unusual_states(
     expect(on.locator(".state-word")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_page_of_a_workflow_shows_its_whole_flow_and_offers_to_edit_it_first(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -276,6 +281,7 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     assert owner.send("GET", "/v1/workflows/rolled")["version"] == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("cause", "primary"),
     [
@@ -303,6 +309,7 @@ def test_retry_is_the_first_button_only_where_it_can_succeed(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_effects_of_a_retry_of_one_cause_use_the_whole_dialog(open_console: Callable[..., Page]) -> None:
     one = {"kind": "message", "cause": "550", "channel": "email", "tenant": None, "count": 16}
     times = {"newest": {"created_at": "2026-06-01T10:00:00Z"}, "oldest_at": "2026-06-01T10:00:00Z"}
@@ -351,6 +358,7 @@ def test_dead_job_shows_its_whole_error_and_is_retried(open_console: Callable[..
     assert [url.rpartition("/v1")[2] for url in retried] == ["/jobs/schedule%20%20weekly/retry"]
 
 
+@pytest.mark.thorough
 def test_picture_of_a_workflow_fits_its_place(open_console: Callable[..., Page], owner: Console) -> None:
     lanes = [{"key": key, "type": "inbox", "title": key} for key in ("bell", "again")]
     condition = {"var": "data.total", "op": "gte", "value": 100}

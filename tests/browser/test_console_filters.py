@@ -43,6 +43,7 @@ def test_wrong_value_of_a_filter_is_named_and_removed(open_console: Callable[...
     expect(page.get_by_text("There is no status")).to_have_count(0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("query", ["range=9999d", "range=constructor", "edit=yes", "full=yes"])
 def test_list_ignores_what_its_link_cannot_mean(open_console: Callable[..., Page], run: str, query: str) -> None:
     page = open_console(f"/runs?{query}")
@@ -51,6 +52,7 @@ def test_list_ignores_what_its_link_cannot_mean(open_console: Callable[..., Page
     expect(page.get_by_role("button", name=re.compile("^(Time|Created) is"))).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_search_goes_on_where_no_loaded_row_matches(open_console: Callable[..., Page]) -> None:
     def with_more(route: Route) -> None:
         response = route.fetch()
@@ -62,6 +64,7 @@ def test_search_goes_on_where_no_loaded_row_matches(open_console: Callable[..., 
     expect(page.get_by_role("button", name="Search further")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_search_keeps_what_is_typed_while_its_list_is_read(open_console: Callable[..., Page], run: str) -> None:
     page = open_console("/recipients")
     search = page.get_by_role("searchbox", name="Search names, keys and e-mails")
@@ -73,17 +76,20 @@ def test_search_keeps_what_is_typed_while_its_list_is_read(open_console: Callabl
     expect(search).to_have_value("fay and")
 
 
+@pytest.mark.thorough
 def test_search_of_failures_is_no_parameter_of_the_server(open_console: Callable[..., Page]) -> None:
     page = open_console("/failures?find=nothing-like-this")
     expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_chip_of_a_label_with_a_verb_has_no_other_verb(open_console: Callable[..., Page]) -> None:
     page = open_console("/recipients?search=fay&range=7d")
     expect(page.get_by_role("button", name="Key begins with fay", exact=True)).to_be_visible()
     expect(used_filter(page, "Created", "last 7 days")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_filters_of_a_view_are_chips_only_with_others(open_console: Callable[..., Page], run: str) -> None:
     page = open_console("/runs")
     view = page.get_by_role("button", name="Failed", exact=True)
@@ -149,6 +155,7 @@ def test_messages_are_filtered_by_the_workflow_of_their_run(open_console: Callab
     expect(page.locator(".row-link")).to_have_text(["Hello"])
 
 
+@pytest.mark.thorough
 def test_runs_are_filtered_by_the_channel_and_the_provider_of_their_messages(
     open_console: Callable[..., Page], run: str
 ) -> None:
@@ -166,6 +173,7 @@ def test_runs_are_filtered_by_the_channel_and_the_provider_of_their_messages(
     expect(rows).to_have_text(["mailing"])
 
 
+@pytest.mark.thorough
 def test_announcement_in_no_inbox_says_so_and_its_page_reads_the_size_of_its_audience(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -184,6 +192,7 @@ def test_announcement_in_no_inbox_says_so_and_its_page_reads_the_size_of_its_aud
     assert parse_qs(urlsplit(url).query) == {"prefix": ["harvest"], "limit": ["1"]}
 
 
+@pytest.mark.thorough
 def test_announcements_of_a_recipient_are_filtered_by_their_state(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -220,6 +229,7 @@ def test_announcements_of_a_recipient_are_filtered_by_their_state(
     expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_range_selected_in_a_histogram_filters_the_list(
     open_console: Callable[..., Page], owner: Console, run: str
 ) -> None:
@@ -260,6 +270,7 @@ def test_range_selected_in_a_histogram_filters_the_list(
         expect(page).to_have_url(re.compile("from=.*&to="))
 
 
+@pytest.mark.thorough
 def test_refused_part_of_a_bar_is_as_high_as_its_share(open_console: Callable[..., Page], run: str) -> None:
     page = open_console("/account")
     latest = time.time_ns() // 1_000_000 // 1_800_000 * 1_800_000
@@ -280,6 +291,7 @@ def test_refused_part_of_a_bar_is_as_high_as_its_share(open_console: Callable[..
     assert heights == [[32, 16], [4]]  # a bar is as high as the root of its number
 
 
+@pytest.mark.thorough
 def test_list_has_no_histogram_that_counts_something_else(open_console: Callable[..., Page], run: str) -> None:
     page = open_console("/account")
     series = {"step": "15m", "metrics": ["sends"], "points": []}
@@ -293,6 +305,7 @@ def test_list_has_no_histogram_that_counts_something_else(open_console: Callable
     expect(page.locator(".histogram")).to_have_count(0)  # one of messages would count deliveries
 
 
+@pytest.mark.thorough
 def test_menu_at_the_edge_of_a_small_window_stays_within_it(open_console: Callable[..., Page], run: str) -> None:
     page = open_console("/messages", viewport={"width": 390, "height": 420})
     for opener in (page.get_by_role("button", name="Add a filter"), page.get_by_role("button", name="Export")):
@@ -304,6 +317,7 @@ def test_menu_at_the_edge_of_a_small_window_stays_within_it(open_console: Callab
         page.keyboard.press("Escape")
 
 
+@pytest.mark.thorough
 def test_recipient_of_a_filter_has_the_name_of_the_tenant_that_is_listed(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:
@@ -320,6 +334,7 @@ def test_recipient_of_a_filter_has_the_name_of_the_tenant_that_is_listed(
     expect(used_filter(page, "Recipient", "Ada of chips")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_list_does_not_wait_for_a_name_that_is_not_read(open_console: Callable[..., Page], run: str) -> None:
     held: list[Route] = []
 

@@ -11,6 +11,7 @@ from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
 
 
+@pytest.mark.thorough
 def test_title_and_the_pages_beside_it_stay_while_an_object_is_open(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -28,6 +29,7 @@ def test_title_and_the_pages_beside_it_stay_while_an_object_is_open(
     assert (title.bounding_box(), others.bounding_box()) == before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("viewport", sampled([DESKTOP, PHONE]), ids=["desktop", "phone"])
 def test_titles_of_the_lists_of_an_entry_keep_their_places(
     open_console: Callable[..., Page], owner: Console, viewport: dict[str, int]
@@ -48,6 +50,7 @@ def test_titles_of_the_lists_of_an_entry_keep_their_places(
     assert places[0] == pytest.approx(places[1], abs=0.1)
 
 
+@pytest.mark.thorough
 def test_list_that_the_server_does_not_search_is_searched_in_its_rows(open_console: Callable[..., Page]) -> None:
     def keys_after(route: Route) -> None:
         place = 1 if "after=" in route.request.url else 0
@@ -80,6 +83,7 @@ def test_list_that_the_server_does_not_search_is_searched_in_its_rows(open_conso
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "label"), [("tenants", "Key begins with"), ("topics", "Name begins with")])
 def test_long_lists_are_searched_by_the_server(open_console: Callable[..., Page], kind: str, label: str) -> None:
     page = open_console(f"/{kind}", viewport=DESKTOP)
@@ -88,6 +92,7 @@ def test_long_lists_are_searched_by_the_server(open_console: Callable[..., Page]
     expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_list_without_a_search_is_searched_by_a_recipient(open_console: Callable[..., Page], owner: Console) -> None:
     for name in ("ida", "ivo"):
         owner.send("POST", "/v1/notifications", {"to": name, "title": f"To {name}", "type": "sought"})
@@ -126,6 +131,7 @@ def test_column_sorts_a_list_that_is_loaded_as_a_whole(open_console: Callable[..
     expect(page.get_by_role("columnheader").get_by_role("button")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_open_object_of_a_row_below_the_screen_is_scrolled_to(open_console: Callable[..., Page]) -> None:
     page = open_console(None, viewport=DESKTOP)
     rows = [{"key": f"row-{number}", "unread": 0, "tenant": None} for number in range(60)]
@@ -135,6 +141,7 @@ def test_open_object_of_a_row_below_the_screen_is_scrolled_to(open_console: Call
     expect(page.locator(".row[data-open]")).to_be_in_viewport()
 
 
+@pytest.mark.thorough
 def test_open_recipient_that_is_none_of_the_rows_is_above_them(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -150,6 +157,7 @@ def test_open_recipient_that_is_none_of_the_rows_is_above_them(
     expect(page.locator(".row[data-open]")).to_contain_text("Pia")
 
 
+@pytest.mark.thorough
 def test_open_object_that_is_none_of_the_rows_is_above_them(open_console: Callable[..., Page], owner: Console) -> None:
     sent = [
         owner.send("POST", "/v1/notifications", {"to": "pia", "title": title, "type": type})["notifications"][0]["id"]

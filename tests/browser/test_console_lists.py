@@ -56,6 +56,7 @@ def test_button_that_loads_more_keeps_the_focus(open_console: Callable[..., Page
     expect(more).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_focus_moves_to_the_page_when_what_was_pressed_disappears(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -106,6 +107,7 @@ def test_row_keeps_the_focus_while_its_list_is_read_again(open_console: Callable
     assert drawn.evaluate("(row) => row.isConnected")
 
 
+@pytest.mark.thorough
 def test_row_of_the_project_is_not_marked_for_the_object_of_a_tenant(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -115,6 +117,7 @@ def test_row_of_the_project_is_not_marked_for_the_object_of_a_tenant(
     expect(page.locator(".row-link[aria-current]")).to_have_text(["Twice ?tenant=acme"])
 
 
+@pytest.mark.thorough
 def test_user_of_a_type_is_a_link_with_its_tenant(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/used", {"name": "Used"})
     steps = [{"key": "bell", "type": "inbox", "title": "Hello"}]
@@ -125,6 +128,7 @@ def test_user_of_a_type_is_a_link_with_its_tenant(open_console: Callable[..., Pa
     expect(page.get_by_role("heading", name="user", exact=True)).to_be_visible()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["workflows", "templates", "types"])
 def test_editor_of_an_object_of_a_tenant_leads_back_to_all_tenants(
     open_console: Callable[..., Page], owner: Console, kind: str
@@ -169,6 +173,7 @@ def test_rows_far_from_the_screen_leave_the_document_and_return(
     expect(page.locator(".chunk .row").nth(3 * PAGE_ROWS - 1)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_rare_filter_is_searched_further_until_a_row_matches(open_console: Callable[..., Page]) -> None:
     """Each request compares a bounded number of rows."""
     page = open_console(None)
@@ -223,6 +228,7 @@ def rows_at(*hours: str) -> list[dict[str, str | None]]:
     ]
 
 
+@pytest.mark.thorough
 def test_rows_are_grouped_by_day_without_columns_that_are_empty(open_console: Callable[..., Page]) -> None:
     page = open_console(None, timezone_id="UTC")
     rows = rows_at("05T09", "05T08", "05T07", "05T06", "04T18", "02T06", "02T05", "01T06", "01T05")
@@ -268,6 +274,7 @@ POINTS = """(rows) => rows.map((row) => { const { top } = row.getBoundingClientR
   return found })"""
 
 
+@pytest.mark.thorough
 def test_points_separate_the_values_of_a_second_line(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/pointed?tenant=acme", {"name": "Pointed", "channels": ["inbox", "email"]})
     owner.send("POST", "/v1/notifications", {"to": "paula", "title": "Hello", "type": "pointed", "tenant": "acme"})
@@ -284,6 +291,7 @@ def test_points_separate_the_values_of_a_second_line(open_console: Callable[...,
         assert max(len(second) for second, _ in lines) >= values, path
 
 
+@pytest.mark.thorough
 def test_narrow_row_has_its_numbers_as_phrases_and_the_same_facts_as_the_others(
     open_console: Callable[..., Page],
 ) -> None:
@@ -310,6 +318,7 @@ def test_narrow_row_has_its_numbers_as_phrases_and_the_same_facts_as_the_others(
         assert len(set(tops)) == 1
 
 
+@pytest.mark.thorough
 def test_workflow_is_listed_with_its_note_and_the_steps_of_its_branches(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -323,6 +332,7 @@ def test_workflow_is_listed_with_its_note_and_the_steps_of_its_branches(
     expect(row).to_contain_text("Two ways.")
 
 
+@pytest.mark.thorough
 def test_type_is_listed_with_what_recipients_cannot_turn_off(open_console: Callable[..., Page], owner: Console) -> None:
     marked = {"name": "Marked", "channels": ["inbox", "push"], "required": ["inbox"], "defaults": {"push": False}}
     owner.send("PUT", "/v1/types/marked", marked)
@@ -360,6 +370,7 @@ def test_type_is_listed_with_what_recipients_cannot_turn_off(open_console: Calla
     expect(listed.locator(".cell.number")).to_have_text("1")
 
 
+@pytest.mark.thorough
 def test_type_that_is_not_among_the_counted_sends_is_not_said_to_be_unused(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -376,6 +387,7 @@ def test_type_that_is_not_among_the_counted_sends_is_not_said_to_be_unused(
     expect(page.get_by_role("region", name="State")).to_contain_text("Not among the last 20,000 sends")
 
 
+@pytest.mark.thorough
 def test_state_and_recipient_of_messages_are_said_in_each_row(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -404,6 +416,7 @@ def test_state_and_recipient_of_messages_are_said_in_each_row(
     expect(rows.nth(1)).to_have_attribute("data-open", "yes")
 
 
+@pytest.mark.thorough
 def test_state_of_messages_is_said_unless_the_filter_says_it(open_console: Callable[..., Page], owner: Console) -> None:
     one = owner.send("GET", f"/v1/messages/{owner.message}")
     states = ["sent", "delivered", "failed", "failed"]
@@ -428,6 +441,7 @@ def test_state_of_messages_is_said_unless_the_filter_says_it(open_console: Calla
     expect(shown.locator(".title .state")).to_have_text(["failed"] * 2)  # all have failed, as far as they are read
 
 
+@pytest.mark.thorough
 def test_email_is_listed_with_its_beginning_and_its_outcome(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/recipients/mona", {"name": "Mona Lind", "email": "mona@example.com"})
     mail = {"subject": "Your booking", "text": "Your booking\n\nSaturday at 14:00. https://example.com/b"}
@@ -439,6 +453,7 @@ def test_email_is_listed_with_its_beginning_and_its_outcome(open_console: Callab
     expect(row).to_contain_text("simulated")
 
 
+@pytest.mark.thorough
 def test_beginning_of_an_email_separates_its_heading_from_its_text(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -451,6 +466,7 @@ def test_beginning_of_an_email_separates_its_heading_from_its_text(
     expect(page.locator(".chunk .row .preview")).to_have_text("simulated · See you, Hedda. On Monday. At ten.")
 
 
+@pytest.mark.thorough
 def test_topic_has_cards_only_for_what_it_has(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/topics/private-lessons/subscriptions/tina")
     page = open_console("/topics?prefix=private-lessons")
@@ -465,6 +481,7 @@ def test_topic_has_cards_only_for_what_it_has(open_console: Callable[..., Page],
     expect(pane.get_by_role("heading", level=2)).to_have_text(sections)
 
 
+@pytest.mark.thorough
 def test_last_column_of_a_list_with_actions_ends_at_its_edge(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/account", viewport={"width": 1280, "height": 800})
     with websocket(owner.server, "edgar") as client:
@@ -482,6 +499,7 @@ def test_last_column_of_a_list_with_actions_ends_at_its_edge(open_console: Calla
         assert ends[0] - ends[1] == 8
 
 
+@pytest.mark.thorough
 def test_parts_of_a_page_load_their_next_rows_on_demand(open_console: Callable[..., Page]) -> None:
     """Subscribers come in pages of the server. Stored events come oldest first, so that all are read to show the newest."""
     page = open_console("/account")
@@ -516,6 +534,7 @@ def test_parts_of_a_page_load_their_next_rows_on_demand(open_console: Callable[.
     expect(events.locator("summary").last).to_contain_text("event 0")
 
 
+@pytest.mark.thorough
 def test_history_of_the_settings_continues_after_the_first_page(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -530,6 +549,7 @@ def test_history_of_the_settings_continues_after_the_first_page(
     expect(past.get_by_text(f"Revision {first + 1} by")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_topics_have_bars_that_can_be_seen_directly_before_their_numbers(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", viewport=DESKTOP)
     names = {"busy": (40, 180), "small": (1, 1), "private-quiet": (0, 2)}

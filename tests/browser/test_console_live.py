@@ -61,6 +61,7 @@ def test_live_feed_shows_titles_beside_muted_kinds_and_the_rate(
     expect(page.locator("#main")).to_be_focused()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", [360, 390, 430])
 def test_live_feed_does_not_move_below_its_title_on_a_small_phone(
     open_console: Callable[..., Page], owner: Console, width: int
@@ -79,6 +80,7 @@ def test_live_feed_does_not_move_below_its_title_on_a_small_phone(
     assert (moved["x"], moved["y"]) == (before["x"], before["y"])
 
 
+@pytest.mark.thorough
 def test_live_feed_has_kind_as_icon_and_tenant_in_each_row_in_grey(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -116,6 +118,7 @@ def test_refused_request_shows_its_status_in_the_live_feed(
     expect(row.locator(".preview")).to_have_text("404")  # a page for people has no code
 
 
+@pytest.mark.thorough
 def test_live_feed_has_one_row_for_a_connection_with_its_topics_and_one_for_its_end(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -139,6 +142,7 @@ def test_live_feed_has_one_row_for_a_connection_with_its_topics_and_one_for_its_
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/live?recipient=hoda")
     status = page.get_by_role("status").first
@@ -158,6 +162,7 @@ def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[
     expect(page.get_by_role("complementary", name="Opened event")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_search_of_the_live_feed_keeps_the_focus(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/live")
     search = page.get_by_role("searchbox", name="Search the feed")

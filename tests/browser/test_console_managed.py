@@ -39,6 +39,7 @@ def pushed(owner: Console) -> None:
     owner.send("POST", "/v1/bundle", {"source": "shop", "commit": "1a2b3c4d5e", "lock": True, "objects": objects})
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("pushed")
 def test_list_of_git_shows_all_for_an_unknown_state(open_console: Callable[..., Page]) -> None:
     page = open_console("/git?show=constructor")
@@ -77,6 +78,7 @@ def test_draft_of_a_locked_workflow_is_downloaded_as_its_file(open_console: Call
     assert saved(page) == {"shared.yaml": "steps:\n  - key: bell\n    type: inbox\n    title: Changed\n"}
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("pushed")
 def test_locked_provider_is_downloaded_without_its_secret(open_console: Callable[..., Page]) -> None:
     page = open_console("/providers/shared", viewport=DESKTOP)
@@ -128,6 +130,7 @@ def test_git_page_says_what_is_in_git_and_what_was_changed_since_its_push(
 KEYS = ["a b", "a@b", ".hid.den", "a*b", "a+b", "~a-b_c", "!#$&'()+,;=[]^{}", '"%:<>?\\|`', "é🎉"]
 
 
+@pytest.mark.thorough
 def test_git_page_names_the_files_of_the_first_pull(open_console: Callable[..., Page]) -> None:
     page = open_console("/git", viewport=DESKTOP)
     objects = [
@@ -146,6 +149,7 @@ def test_git_page_names_the_files_of_the_first_pull(open_console: Callable[..., 
     expect(page.get_by_role("row", name="Bookings")).to_contain_text("all tenants")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("pushed")
 def test_steps_into_git_say_what_a_push_locks_and_are_reached_from_an_object(
     owner: Console, open_console: Callable[..., Page]

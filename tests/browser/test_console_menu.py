@@ -91,6 +91,7 @@ def test_menu_of_a_restricted_operator_has_the_pages_that_the_server_permits(
         assert violations(page, menu=True) == []
 
 
+@pytest.mark.thorough
 def test_pages_of_the_server_have_a_menu_of_their_own_that_leads_back(open_console: Callable[..., Page]) -> None:
     page = open_console("/notifications")
     menu = page.get_by_role("navigation", name="Pages")
@@ -110,6 +111,7 @@ def test_pages_of_the_server_have_a_menu_of_their_own_that_leads_back(open_conso
     expect(menu.locator("[aria-current]")).to_have_text("Overview")
 
 
+@pytest.mark.thorough
 def test_menu_fits_a_window_without_scrolling(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", viewport={"width": 1280, "height": 800})
     menu = page.get_by_role("navigation", name="Pages")
@@ -125,6 +127,7 @@ def test_menu_fits_a_window_without_scrolling(open_console: Callable[..., Page])
         assert menu.evaluate("(one) => one.scrollHeight <= one.clientHeight"), path
 
 
+@pytest.mark.thorough
 def test_folded_menu_covers_the_page_only_while_it_is_used(open_console: Callable[..., Page]) -> None:
     page = open_console("/recipients/evil", viewport={"width": 900, "height": 700})
     menu, icons = page.locator("#side"), "56px"
@@ -165,6 +168,7 @@ def test_palette_creates_objects_and_changes_the_theme(open_console: Callable[..
     expect(page.locator("h1")).to_have_text("Failures")
 
 
+@pytest.mark.thorough
 def test_palette_creates_an_object_of_the_shown_tenant(open_console: Callable[..., Page], acme: None) -> None:
     page = open_console("/recipients?tenant=acme&tz=utc")
     wait_loaded(page)
@@ -179,6 +183,7 @@ def test_palette_creates_an_object_of_the_shown_tenant(open_console: Callable[..
         wait_loaded(page)
 
 
+@pytest.mark.thorough
 def test_palette_offers_recent_objects_and_ranks_names_before_addresses(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -195,6 +200,7 @@ def test_palette_offers_recent_objects_and_ranks_names_before_addresses(
     expect(options.nth(1)).to_have_text("Recipient Zoezoe")
 
 
+@pytest.mark.thorough
 def test_palette_leads_to_the_list_of_more_recipients_than_it_shows(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -259,6 +265,7 @@ def test_viewer_reads_workflows_templates_and_providers_only(
     owner.send("DELETE", "/v1/providers/viewed")
 
 
+@pytest.mark.thorough
 def test_palette_finds_what_is_set_up_by_its_name(open_console: Callable[..., Page], owner: Console) -> None:
     schedule = {"cron": "0 9 * * *", "notification": {"to": "alice", "title": "x"}}
     source = {"event": "order", "notification": {"to": "alice", "title": "x"}}
@@ -297,6 +304,7 @@ def test_palette_finds_what_is_set_up_by_its_name(open_console: Callable[..., Pa
         expect(page.get_by_text("does not exist")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_icon_of_the_tab_has_a_dot_while_there_are_failures(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     failures = 0

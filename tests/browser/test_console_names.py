@@ -51,6 +51,7 @@ def test_names_of_a_page_are_read_with_one_request(open_console: Callable[..., P
     assert requested[1:] == [["u-1", "u-2", "u-3"]]
 
 
+@pytest.mark.thorough
 def test_title_of_the_notification_of_a_message_is_read_once(open_console: Callable[..., Page], owner: Console) -> None:
     """Each read by support is in the audit log."""
     page = open_console("/account")
@@ -67,6 +68,7 @@ def test_title_of_the_notification_of_a_message_is_read_once(open_console: Calla
     assert counts == [2, 1]
 
 
+@pytest.mark.thorough
 def test_new_name_is_shown_after_a_refresh(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/recipients/u-1?tenant=initech", {"name": "Cem Cedar"})
     owner.send("POST", "/v1/notifications?tenant=initech", {"to": "u-1", "title": "Hello"})
@@ -78,6 +80,7 @@ def test_new_name_is_shown_after_a_refresh(open_console: Callable[..., Page], ow
     expect(person).to_have_text("Cem Cypress")
 
 
+@pytest.mark.thorough
 def test_lists_show_names_and_the_key_where_there_is_room(open_console: Callable[..., Page], named: Console) -> None:
     owner, steps = named, [{"key": "mail", "type": "email", "subject": "Hello", "text": "Hello"}]
     owner.send("PATCH", "/v1/recipients/u-2?tenant=acme", {"email": "bea@example.com"})
@@ -99,6 +102,7 @@ def test_lists_show_names_and_the_key_where_there_is_room(open_console: Callable
         expect(page.locator(".chunk .title .row-link")).to_have_text("Bea Birch")
 
 
+@pytest.mark.thorough
 def test_facts_of_an_object_name_its_tenant(open_console: Callable[..., Page], named: Console) -> None:
     named.send("PUT", "/v1/tenants/globex", {"name": "Globex Ltd"})
     page = open_console("/recipients/u-1?tenant=globex", viewport=DESKTOP)
@@ -107,6 +111,7 @@ def test_facts_of_an_object_name_its_tenant(open_console: Callable[..., Page], n
     expect(tenant).to_have_attribute("title", "globex")
 
 
+@pytest.mark.thorough
 def test_viewer_reads_no_names(open_console: Callable[..., Page], named: Console, chromium: Browser) -> None:
     state = state_of_operator(named, chromium, "vera@example.com", "viewer")
     page = open_console(None, state=state, viewport=DESKTOP)
@@ -120,6 +125,7 @@ def test_viewer_reads_no_names(open_console: Callable[..., Page], named: Console
     assert requested == []
 
 
+@pytest.mark.thorough
 def test_schedule_is_listed_with_the_name_of_its_recipient(open_console: Callable[..., Page], named: Console) -> None:
     daily = {"cron": "0 8 * * *", "notification": {"to": "u-1", "title": "Reminder"}}
     named.send("PUT", "/v1/schedules/reminder?tenant=globex", daily)

@@ -37,6 +37,7 @@ def test_filter_is_beside_the_search_on_a_phone(open_console: Callable[..., Page
     assert views["height"] < 60  # one line
 
 
+@pytest.mark.thorough
 def test_filter_is_beside_the_views_of_a_list_with_an_open_object(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -57,6 +58,7 @@ def test_filter_is_beside_the_views_of_a_list_with_an_open_object(
         assert (more["y"], more["bottom"]) == (views["y"], views["bottom"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("viewport", "height"), [(PHONE, 52), (TABLET, 32)], ids=["phone", "tablet"])
 def test_live_event_has_a_second_line_for_its_recipient_on_a_phone(
     open_console: Callable[..., Page], owner: Console, viewport: dict[str, int], height: int
@@ -70,6 +72,7 @@ def test_live_event_has_a_second_line_for_its_recipient_on_a_phone(
     expect(milliseconds).to_be_visible(visible=viewport == TABLET)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("viewport", sampled([PHONE, TABLET]), ids=["phone", "tablet"])
 def test_second_line_of_a_row_begins_without_a_separator(
     open_console: Callable[..., Page], owner: Console, viewport: dict[str, int]
@@ -85,6 +88,7 @@ def test_second_line_of_a_row_begins_without_a_separator(
     assert separators == ["none", *['"·"'] * (len(separators) - 1)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("viewport", sampled([PHONE, TABLET, DESKTOP]), ids=["phone", "tablet", "desktop"])
 def test_buttons_of_a_new_object_are_at_the_bottom(open_console: Callable[..., Page], viewport: dict[str, int]) -> None:
     page = open_console("/tenants?new=yes", viewport=viewport)
@@ -94,6 +98,7 @@ def test_buttons_of_a_new_object_are_at_the_bottom(open_console: Callable[..., P
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
 
 
+@pytest.mark.thorough
 def test_workflow_is_begun_with_steps_on_a_phone(open_console: Callable[..., Page]) -> None:
     page = open_console("/workflows?edit=new", viewport=PHONE)
     page.get_by_label("Key", exact=True).fill("begun-on-a-phone")
@@ -103,6 +108,7 @@ def test_workflow_is_begun_with_steps_on_a_phone(open_console: Callable[..., Pag
     expect(page.locator(".step-card").filter(has_text="Bell")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_menu_is_folded_to_icons_until_it_has_the_pointer_or_the_focus(open_console: Callable[..., Page]) -> None:
     page = open_console("/runs", viewport=TABLET)
     menu, main = page.locator("#side"), page.locator("#main")
@@ -136,6 +142,7 @@ def test_menu_is_a_drawer_on_a_tablet_with_touch(open_console: Callable[..., Pag
     expect(menu).to_be_hidden()
 
 
+@pytest.mark.thorough
 def test_index_of_the_settings_stays_below_the_bar_of_a_tablet_with_touch(open_console: Callable[..., Page]) -> None:
     page = open_console("/settings", viewport=TABLET, has_touch=True, is_mobile=True)
     wait_loaded(page)
@@ -164,6 +171,7 @@ def test_list_and_form_fit_in_the_width_of_a_tablet(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_second_line_of_a_row_leaves_out_what_does_not_fit(open_console: Callable[..., Page], owner: Console) -> None:
     types = ["message.failed", "message.bounced"]
     owner.send("POST", "/v1/webhooks?tenant=acme", {"url": "https://app.example.com/narrow", "events": types})
@@ -181,6 +189,7 @@ def test_second_line_of_a_row_leaves_out_what_does_not_fit(open_console: Callabl
     assert row.evaluate(inside)
 
 
+@pytest.mark.thorough
 def test_row_names_the_default_tenant_of_a_notification_and_separates_the_reach_of_an_announcement(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -201,6 +210,7 @@ def test_row_names_the_default_tenant_of_a_notification_and_separates_the_reach_
     assert read.evaluate("(one) => getComputedStyle(one, '::before').content") == '" · "'
 
 
+@pytest.mark.thorough
 def test_option_of_a_command_stays_whole_on_a_phone(open_console: Callable[..., Page]) -> None:
     page = open_console("/git", viewport=PHONE)
     option = page.get_by_text("--url", exact=True).first
@@ -208,6 +218,7 @@ def test_option_of_a_command_stays_whole_on_a_phone(open_console: Callable[..., 
     assert option.evaluate("(one) => one.getClientRects().length") == 1
 
 
+@pytest.mark.thorough
 def test_lines_of_a_curl_example_end_with_their_backslash_in_a_pane(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

@@ -118,6 +118,7 @@ def test_corrected_notification_has_the_new_title(open_console: Callable[..., Pa
 LONG = 10
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", sampled(("templates", "workflows", "types", "sources")))
 def test_list_of_objects_is_searched_by_a_part_of_the_key(
     open_console: Callable[..., Page], owner: Console, kind: str
@@ -143,6 +144,7 @@ def test_list_of_objects_is_searched_by_a_part_of_the_key(
         owner.send("DELETE", f"/v1/{kind}/{key}")
 
 
+@pytest.mark.thorough
 def test_source_shows_when_it_could_not_use_an_event(open_console: Callable[..., Page], owner: Console) -> None:
     source = {
         "event": "shipped",
@@ -163,6 +165,7 @@ def test_source_shows_when_it_could_not_use_an_event(open_console: Callable[...,
     expect(state.locator("time")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_list_of_workflows_has_the_runs_of_a_day_those_that_failed_and_who_edited_last(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -193,6 +196,7 @@ def test_list_of_workflows_has_the_runs_of_a_day_those_that_failed_and_who_edite
     expect(page.get_by_role("link", name="1 failed")).to_have_count(2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", sampled(["workflows", "templates"]))
 def test_date_in_a_list_has_room_for_a_wider_font(open_console: Callable[..., Page], owner: Console, path: str) -> None:
     page = open_console("/account", viewport={"width": 1280, "height": 800})
@@ -335,6 +339,7 @@ def test_owner_connects_an_agent(open_console: Callable[..., Page], owner: Conso
     page.unroute_all(behavior="ignoreErrors")
 
 
+@pytest.mark.thorough
 def test_form_that_is_refused_keeps_its_places(open_console: Callable[..., Page]) -> None:
     page = open_console("/keys?new=yes", viewport={"width": 320, "height": 800})
     name, scopes = page.get_by_label("Name", exact=True), page.get_by_role("group", name="Scopes")
@@ -350,6 +355,7 @@ def test_form_that_is_refused_keeps_its_places(open_console: Callable[..., Page]
     expect(name).to_have_accessible_description(re.compile("The app or person"))
 
 
+@pytest.mark.thorough
 def test_key_gets_an_end_in_the_console(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/keys?new=yes")
     page.get_by_label("Name", exact=True).fill("for a month")
@@ -446,6 +452,7 @@ def test_preference_defaults_save_channels_frequencies_and_times_at_once(
     owner.send("PUT", "/v1/preference-defaults", {})
 
 
+@pytest.mark.thorough
 def test_preference_defaults_of_many_types_are_shown_in_parts_and_found(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
 
@@ -467,6 +474,7 @@ def test_preference_defaults_of_many_types_are_shown_in_parts_and_found(open_con
     page.unroute_all(behavior="ignoreErrors")
 
 
+@pytest.mark.thorough
 def test_preference_defaults_are_changed_with_the_keyboard(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/keyed", {"name": "Keyed", "required": ["email"]})
     page = open_console("/preference-defaults?find=keyed&show=all")
@@ -490,6 +498,7 @@ def test_preference_defaults_are_changed_with_the_keyboard(open_console: Callabl
     expect(every).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_preference_defaults_mark_channels_that_a_type_does_not_have(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -514,6 +523,7 @@ def test_preference_defaults_mark_channels_that_a_type_does_not_have(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_settings_stay_changed_while_others_are_searched(open_console: Callable[..., Page]) -> None:
     page = open_console("/settings")
     page.get_by_label("limit_tags").fill("8")
@@ -523,6 +533,7 @@ def test_settings_stay_changed_while_others_are_searched(open_console: Callable[
     expect(page.get_by_role("button", name="Save 1 change")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_settings_have_labels_in_words_and_are_reset_to_their_default(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -544,6 +555,7 @@ def test_settings_have_labels_in_words_and_are_reset_to_their_default(
     assert [name for label, name in labels if label == name] == []
 
 
+@pytest.mark.thorough
 def test_email_is_light_in_a_dark_console(open_console: Callable[..., Page], owner: Console) -> None:
     email = {"subject": "Booked", "blocks": [{"type": "heading", "text": "See you"}]}
     owner.send("PUT", "/v1/templates/paper", {"email": email})
@@ -571,6 +583,7 @@ window.fetch = (url, options) => {
 """
 
 
+@pytest.mark.thorough
 def test_last_events_of_a_source_are_shown_whenever_they_arrive_and_end_with_the_feed(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -596,6 +609,7 @@ def test_last_events_of_a_source_are_shown_whenever_they_arrive_and_end_with_the
     expect(rows).to_have_count(2)
 
 
+@pytest.mark.thorough
 def test_focus_stays_in_the_pane_when_the_button_that_had_it_is_gone(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

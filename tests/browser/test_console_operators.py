@@ -188,6 +188,7 @@ def test_password_is_typed_again_for_a_sensitive_action(open_console: Callable[.
     expect(page.locator(".notice code")).to_contain_text("bc_")
 
 
+@pytest.mark.thorough
 def test_audit_log_shows_a_question_for_the_password_as_no_failure_and_changes_in_words(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -217,6 +218,7 @@ def test_audit_log_shows_a_question_for_the_password_as_no_failure_and_changes_i
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_audit_log_counts_no_entry_as_new_that_it_leaves_out(open_console: Callable[..., Page], owner: Console) -> None:
     one = owner.send("GET", "/v1/audit?limit=1")["entries"][0] | {"action": "POST /v1/keys", "target": "/v1/keys"}
     entries = [one | {"id": "2", "outcome": "ok"}, one | {"id": "1", "outcome": "password_required"}]
@@ -232,6 +234,7 @@ def test_audit_log_counts_no_entry_as_new_that_it_leaves_out(open_console: Calla
     expect(page.locator(".chunk .row")).to_have_count(2)
 
 
+@pytest.mark.thorough
 def test_audit_log_is_read_with_any_key_of_a_recipient(open_console: Callable[..., Page], owner: Console) -> None:
     key = owner.send("POST", "/v1/keys", {"name": "hundred", "scopes": ["read"]})
     secret = {"authorization": f"Bearer {key['key']}"}
@@ -251,6 +254,7 @@ def test_audit_log_is_read_with_any_key_of_a_recipient(open_console: Callable[..
     owner.send("DELETE", f"/v1/keys/{key['id']}")
 
 
+@pytest.mark.thorough
 def test_audit_log_says_what_a_failure_of_the_server_leaves_open(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -262,6 +266,7 @@ def test_audit_log_says_what_a_failure_of_the_server_leaves_open(
     expect(state).to_contain_text("Failed: internalA part of it may have been done.")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("id", ["missing", "01890a5d-ac96-774b-bcce-b302099a8057"])
 def test_audit_log_has_no_entry_of_an_unknown_id(open_console: Callable[..., Page], id: str) -> None:
     page = open_console(f"/audit/{id}")
@@ -269,6 +274,7 @@ def test_audit_log_has_no_entry_of_an_unknown_id(open_console: Callable[..., Pag
     expect(page.get_by_role("heading", level=1)).to_have_text("Audit")
 
 
+@pytest.mark.thorough
 def test_audit_log_counts_no_fields_of_what_was_created(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/")
     change = {"field": "url", "from": None, "to": "https://example.com"}
@@ -288,6 +294,7 @@ def test_audit_log_counts_no_fields_of_what_was_created(open_console: Callable[.
     expect(page.get_by_role("heading", name="Fields")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_actions_of_a_quiet_operator_are_not_denied_beyond_what_was_searched(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -303,6 +310,7 @@ def test_actions_of_a_quiet_operator_are_not_denied_beyond_what_was_searched(
     owner.send("DELETE", f"/v1/operators/{quiet}")
 
 
+@pytest.mark.thorough
 def test_pane_of_a_key_begins_with_its_state_and_last_use(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/tenants/acme", {"name": "Acme Ltd"})
     key = owner.send("POST", "/v1/keys", {"name": "verdict", "scopes": ["read", "observe"], "tenants": ["acme"]})
@@ -330,6 +338,7 @@ def test_pane_of_a_key_begins_with_its_state_and_last_use(open_console: Callable
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_operator_without_a_second_factor_finds_the_way_to_one(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -425,6 +434,7 @@ def test_console_cannot_be_framed(chromium: Browser, owner: Console) -> None:
     context.close()
 
 
+@pytest.mark.thorough
 def test_keys_are_filtered_by_tenant(open_console: Callable[..., Page], owner: Console) -> None:
     for tenant in ("acme", "globex"):
         owner.send("POST", "/v1/keys", {"name": f"key of {tenant}", "scopes": ["send"], "tenants": [tenant]})
@@ -437,6 +447,7 @@ def test_keys_are_filtered_by_tenant(open_console: Callable[..., Page], owner: C
     assert "tenant=acme" in page.url
 
 
+@pytest.mark.thorough
 def test_keys_show_their_scopes_and_last_use_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("POST", "/v1/keys", {"name": "phone key", "scopes": ["observe", "read", "agent"]})
     page = open_console("/keys", viewport=PHONE)
@@ -448,6 +459,7 @@ def test_keys_show_their_scopes_and_last_use_on_a_phone(open_console: Callable[.
     assert scopes.evaluate("(one) => one.scrollWidth <= one.clientWidth")
 
 
+@pytest.mark.thorough
 def test_account_is_one_list_of_rows(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", viewport=DESKTOP, user_agent=CHROME_ON_LINUX)
     rows = page.locator(".account > section")
@@ -484,6 +496,7 @@ def test_operator_signs_another_browser_out(
     other.close()
 
 
+@pytest.mark.thorough
 def test_sessions_are_named_by_their_browsers(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:
@@ -541,6 +554,7 @@ def test_refused_change_of_a_role_shows_the_reason(open_console: Callable[..., P
     expect(page.get_by_role("row").filter(has_text="rolf")).to_contain_text("support")
 
 
+@pytest.mark.thorough
 def test_buttons_of_a_new_object_are_in_sight_and_one_goes_back(open_console: Callable[..., Page]) -> None:
     page = open_console("/keys?new=yes&tenant=acme", viewport={"width": 1280, "height": 500})
     create, name = page.get_by_role("button", name="Create key"), page.get_by_label("Name")

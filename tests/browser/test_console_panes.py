@@ -15,6 +15,7 @@ from bellcast.channels import types as message_types
 from bellcast.workflows.types import runs as run_types
 
 
+@pytest.mark.thorough
 def test_title_of_an_object_stays_in_place_with_and_without_buttons(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -33,6 +34,7 @@ def test_title_of_an_object_stays_in_place_with_and_without_buttons(
     assert tops[0] == tops[1] == tops[2]
 
 
+@pytest.mark.thorough
 def test_buttons_of_an_object_are_on_the_line_of_its_title(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/placed", {"name": "A type with a title that needs two lines beside a list"})
     page = open_console("/types/placed", viewport=DESKTOP)
@@ -45,6 +47,7 @@ def test_buttons_of_an_object_are_on_the_line_of_its_title(open_console: Callabl
     assert all(abs(top - close["y"] - close["height"] / 2) <= 1 for top in tops)
 
 
+@pytest.mark.thorough
 def test_button_of_the_whole_page_leads_back_beside_the_list(open_console: Callable[..., Page]) -> None:
     page = open_console("/audit", viewport=DESKTOP)
     page.locator(".row-link").first.click()
@@ -54,6 +57,7 @@ def test_button_of_the_whole_page_leads_back_beside_the_list(open_console: Calla
     expect(page.locator(".row-link").first).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_row_without_a_second_line_is_in_the_middle_of_its_place(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -86,6 +90,7 @@ def test_provider_is_paused_and_active_again_by_undo(open_console: Callable[...,
     owner.send("DELETE", "/v1/providers/undone")
 
 
+@pytest.mark.thorough
 def test_provider_that_another_operator_paused_is_read_again(open_console: Callable[..., Page], owner: Console) -> None:
     body = {"channel": "email", "url": "smtp://mail.example.com?from=a@example.com"}
     owner.send("PUT", "/v1/providers/raced", body)
@@ -99,6 +104,7 @@ def test_provider_that_another_operator_paused_is_read_again(open_console: Calla
     owner.send("DELETE", "/v1/providers/raced")
 
 
+@pytest.mark.thorough
 def test_page_of_a_key_has_its_last_requests(open_console: Callable[..., Page], owner: Console) -> None:
     key = owner.send("POST", "/v1/keys", {"name": "calling", "scopes": ["send"]})
     page = open_console("/keys")
@@ -123,6 +129,7 @@ def test_page_of_a_key_has_its_last_requests(open_console: Callable[..., Page], 
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_duration_of_a_request_is_below_its_path_with_and_without_a_caller_on_a_phone(
     open_console: Callable[..., Page],
 ) -> None:
@@ -139,6 +146,7 @@ def test_duration_of_a_request_is_below_its_path_with_and_without_a_caller_on_a_
     assert below == [True, True]
 
 
+@pytest.mark.thorough
 def test_events_of_a_webhook_are_counted_before_they_are_replayed(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -165,6 +173,7 @@ def test_events_of_a_webhook_are_counted_before_they_are_replayed(
     confirm(page.get_by_role("button", name="Delete this webhook"))
 
 
+@pytest.mark.thorough
 def test_entry_of_the_audit_log_leads_to_what_was_changed(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/suppressions?new=yes")
     page.get_by_label("Address", exact=True).fill("far@example.com")
@@ -195,6 +204,7 @@ def test_what_is_wrong_is_said_below_its_field_until_it_is_changed(open_console:
     expect(page.get_by_label("Time zone")).to_have_accessible_description(re.compile("Time zone must be an IANA"))
 
 
+@pytest.mark.thorough
 def test_field_is_examined_when_it_is_left_for_another_one(open_console: Callable[..., Page]) -> None:
     page = open_console("/webhooks?new=yes")
     url = page.get_by_label("URL", exact=True)
@@ -208,6 +218,7 @@ def test_field_is_examined_when_it_is_left_for_another_one(open_console: Callabl
     expect(url).not_to_have_attribute("aria-invalid", "true")
 
 
+@pytest.mark.thorough
 def test_webhook_of_all_tenants_is_a_choice(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/webhooks?new=yes")
     page.get_by_label("URL", exact=True).fill("https://app.example.com/all")
@@ -223,6 +234,7 @@ def test_webhook_of_all_tenants_is_a_choice(open_console: Callable[..., Page], o
     owner.send("DELETE", f"/v1/webhooks/{made['id']}?tenant=*")
 
 
+@pytest.mark.thorough
 def test_scopes_of_a_key_are_chosen_by_a_preset(open_console: Callable[..., Page]) -> None:
     page = open_console("/keys?new=yes")
     page.get_by_role("button", name="Read only").click()
@@ -233,6 +245,7 @@ def test_scopes_of_a_key_are_chosen_by_a_preset(open_console: Callable[..., Page
     expect(page.get_by_role("button", name="Read only")).to_have_attribute("aria-pressed", "false")
 
 
+@pytest.mark.thorough
 def test_field_that_is_folded_opens_with_what_is_wrong_in_it(open_console: Callable[..., Page]) -> None:
     page = open_console("/providers?new=smtp")
     page.get_by_label("Host").fill("mail.example.com")
@@ -247,6 +260,7 @@ def test_field_that_is_folded_opens_with_what_is_wrong_in_it(open_console: Calla
     expect(timeout).to_have_attribute("aria-invalid", "true")
 
 
+@pytest.mark.thorough
 def test_page_of_a_source_has_its_last_events(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send(
         "PUT", "/v1/sources/paid", {"event": "paid", "topic": "till", "notification": {"to": "a", "title": "Hi"}}
@@ -298,6 +312,7 @@ def test_new_object_is_named_and_its_row_highlighted(open_console: Callable[...,
     owner.send("DELETE", "/v1/suppressions/email/fresh@example.com")
 
 
+@pytest.mark.thorough
 def test_row_of_a_new_object_is_highlighted_in_its_tenant_only(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -326,6 +341,7 @@ def test_deleted_type_is_restored(open_console: Callable[..., Page], owner: Cons
     assert {name: after[name] for name in ("name", "channels")} == {name: before[name] for name in ("name", "channels")}
 
 
+@pytest.mark.thorough
 def test_example_of_a_webhook_has_the_fields_of_its_events(open_console: Callable[..., Page]) -> None:
     page = open_console("/webhooks?new=yes")
     boxes = page.locator("input[name=events]")
@@ -350,6 +366,7 @@ def test_example_of_a_webhook_has_the_fields_of_its_events(open_console: Callabl
     assert found == fields
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("title", ["Request", "Dead job", "Operator", "Connection"])
 def test_object_that_cannot_be_read_has_a_heading(open_console: Callable[..., Page], title: str) -> None:
     page = open_console("/account")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import Console, state_of_operator, wait_loaded
 from tests.browser.shop import wait_until
@@ -47,6 +48,7 @@ def test_tenants_of_a_key_are_chosen_by_name_and_unknown_ones_refused(
     owner.send("DELETE", f"/v1/keys/{made['id']}")
 
 
+@pytest.mark.thorough
 def test_text_that_is_typed_right_after_a_removal_stays(open_console: Callable[..., Page], owner: Console) -> None:
     for key in ("removed-one", "removed-two"):
         owner.send("PUT", f"/v1/tenants/{key}", {})
@@ -68,6 +70,7 @@ def test_text_that_is_typed_right_after_a_removal_stays(open_console: Callable[.
     assert typed == "next"
 
 
+@pytest.mark.thorough
 def test_name_typed_fast_is_no_key_of_a_trigger(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/workflows/fast", {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]})
     owner.send("PUT", "/v1/recipients/fast-1", {"name": "Ida Quick"})
@@ -110,6 +113,7 @@ def test_second_press_while_a_key_is_examined_creates_no_second_one(
         owner.send("DELETE", f"/v1/keys/{one['id']}")
 
 
+@pytest.mark.thorough
 def test_tenant_of_an_operator_is_found_among_others_that_begin_with_its_key(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:
@@ -128,6 +132,7 @@ def test_tenant_of_an_operator_is_found_among_others_that_begin_with_its_key(
     expect(to).not_to_have_attribute("aria-invalid", "true")
 
 
+@pytest.mark.thorough
 def test_test_event_is_published_in_the_tenant_that_an_operator_of_several_chooses(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:
@@ -148,6 +153,7 @@ def test_test_event_is_published_in_the_tenant_that_an_operator_of_several_choos
     assert [one["title"] for one in made] == ["Probed"]
 
 
+@pytest.mark.thorough
 def test_chosen_tenant_is_taken_back(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/tenants/taken", {"name": "Taken Back"})
     page = open_console("/webhooks?new=yes&tenant=taken")
@@ -165,6 +171,7 @@ def test_chosen_tenant_is_taken_back(open_console: Callable[..., Page], owner: C
     expect(page).to_have_url(re.compile("new=yes"))  # the first Escape closes the list only
 
 
+@pytest.mark.thorough
 def test_chip_of_a_recipient_has_its_name_and_moves_nothing(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/recipients/a-long-key-of-a-recipient", {"name": "Ada"})
     page = open_console(None)
@@ -186,6 +193,7 @@ def test_chip_of_a_recipient_has_its_name_and_moves_nothing(open_console: Callab
     assert page.evaluate("shifts") == []
 
 
+@pytest.mark.thorough
 def test_chip_of_a_recipient_gets_its_name_also_if_it_comes_late(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -214,6 +222,7 @@ def hold_names(page: Page) -> Callable[[], None]:
     return go_on
 
 
+@pytest.mark.thorough
 def test_other_fields_keep_what_is_typed_while_a_key_is_examined(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

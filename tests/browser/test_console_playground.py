@@ -28,6 +28,7 @@ def page(open_console: Callable[..., Page]) -> Page:
     return page
 
 
+@pytest.mark.thorough
 def test_playground_shows_its_streams_and_its_forms_before_it_connects(page: Page) -> None:
     for name in ("Send", "Publish"):
         expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
@@ -87,6 +88,7 @@ def test_playground_shows_a_notification_and_an_event_in_the_stock_clients_of_al
     expect(panes.get_by_text("connected", exact=True)).to_have_count(4)
 
 
+@pytest.mark.thorough
 def test_form_that_sends_is_within_a_screen_of_the_first_frames_on_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 900})
     page.get_by_role("button", name="Connect").click()
@@ -168,6 +170,7 @@ def test_browser_code_is_a_page_that_receives_what_is_sent(page: Page, owner: Co
     context.close()
 
 
+@pytest.mark.thorough
 def test_pane_names_the_library_that_an_installation_without_node_lacks(page: Page, owner: Console) -> None:
     page.route(re.compile("/console/.+/vendor/"), lambda route: route.continue_(url=f"{route.request.url}.missing.js"))
     page.get_by_role("button", name="Connect").click()

@@ -62,6 +62,7 @@ def test_profile_is_edited_and_warns_of_an_address_that_cannot_be_used(
     assert [stored[name] for name in fields] == ["Petra Maier", "petra", None, "fr", "Europe/Vienna"]
 
 
+@pytest.mark.thorough
 def test_entries_of_a_profile_stay_while_another_operator_changes_it(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -89,6 +90,7 @@ def test_entries_of_a_profile_stay_while_another_operator_changes_it(
     assert owner.send("GET", "/v1/recipients/paula")["locale"] == "fr"
 
 
+@pytest.mark.thorough
 def test_time_of_the_last_notification_is_shown_to_the_second(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -98,6 +100,7 @@ def test_time_of_the_last_notification_is_shown_to_the_second(
     expect(time).to_have_attribute("datetime", re.compile(r"T\d\d:\d\d:\d\d\.\d+Z$"))
 
 
+@pytest.mark.thorough
 def test_refused_requests_of_a_recipient_stay_beside_its_notifications(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -111,6 +114,7 @@ def test_refused_requests_of_a_recipient_stay_beside_its_notifications(
     expect(reasons.filter(has_text="Connections and refused requests")).to_have_count(1)
 
 
+@pytest.mark.thorough
 def test_time_since_when_a_recipient_is_not_connected_is_written_as_other_times(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -123,6 +127,7 @@ def test_time_since_when_a_recipient_is_not_connected_is_written_as_other_times(
     expect(since).to_have_text(re.compile(r"^\d+ \w+ \d{4}, \d\d:\d\d:\d\d GMT\+9$"))
 
 
+@pytest.mark.thorough
 def test_preferences_say_which_channels_are_off_and_name_the_key_of_other_notifications(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -136,6 +141,7 @@ def test_preferences_say_which_channels_are_off_and_name_the_key_of_other_notifi
     owner.send("PATCH", "/v1/recipients/carol/preferences", {"types": dict.fromkeys(off)})
 
 
+@pytest.mark.thorough
 def test_recipient_has_switches_only_for_the_channels_of_a_type(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -186,6 +192,7 @@ def test_suggested_switch_is_shown_below_and_the_notification_is_sent_as_mail(
     expect(page.get_by_role("heading", level=1, name="Two for one, again")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_skipped_step_of_a_run_is_sent_with_its_template(open_console: Callable[..., Page], owner: Console) -> None:
     texts = {"subject": "Order {{ data.id }}", "text": "It is packed."}
     owner.send("PUT", "/v1/templates/stopped", {"email": texts})
@@ -217,6 +224,7 @@ def test_skipped_step_of_a_run_is_sent_with_its_template(open_console: Callable[
     assert (content["subject"], "It is packed." in content["text"]) == ("Order 7", True)
 
 
+@pytest.mark.thorough
 def test_recipient_page_names_the_run_that_failed(open_console: Callable[..., Page], owner: Console) -> None:
     steps = [
         {"key": "bell", "type": "inbox", "title": "Hi"},
@@ -234,6 +242,7 @@ def test_recipient_page_names_the_run_that_failed(open_console: Callable[..., Pa
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_mail_without_a_title_is_not_offered_as_a_notification(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -249,6 +258,7 @@ def test_mail_without_a_title_is_not_offered_as_a_notification(
     expect(outcome.get_by_role("button")).to_have_count(1)
 
 
+@pytest.mark.thorough
 def test_outcome_with_a_failed_message_and_no_provider_has_one_main_button(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:
@@ -273,6 +283,7 @@ def test_outcome_with_a_failed_message_and_no_provider_has_one_main_button(
         expect(outcome.locator(".primary")).to_have_text(["Retry…"])
 
 
+@pytest.mark.thorough
 def test_wide_recipient_has_its_preferences_beside_the_explanation(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -300,6 +311,7 @@ def test_wide_recipient_has_its_preferences_beside_the_explanation(
     expect(outcome).to_have_text(re.compile("^“Hello” was archived "))
 
 
+@pytest.mark.thorough
 def test_notification_that_was_read_at_once_is_shown_as_its_recipient_saw_it(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -319,6 +331,7 @@ def test_notification_that_was_read_at_once_is_shown_as_its_recipient_saw_it(
     expect(page.locator(".seen")).to_contain_text("Only a title")
 
 
+@pytest.mark.thorough
 def test_types_and_channels_fit_their_place(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/overdue-invoices", {"name": "Overdue invoices", "required": True})
     owner.send("PUT", "/v1/recipients/fritz", {})
@@ -388,6 +401,7 @@ def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
     assert {"DELETE /v1/recipients/{key}", "PATCH /v1/recipients/{key}/preferences"} <= set(actions)
 
 
+@pytest.mark.thorough
 def test_pane_of_a_recipient_without_notifications_shows_the_whole_command(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -402,6 +416,7 @@ def test_pane_of_a_recipient_without_notifications_shows_the_whole_command(
     expect(button).to_have_css("background-color", colour)  # what is empty is not the list
 
 
+@pytest.mark.thorough
 def test_times_of_day_are_typed_with_24_hours(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/recipients/nightly", {})
     page = open_console("/recipients/nightly", locale="en-US")
@@ -420,6 +435,7 @@ def test_times_of_day_are_typed_with_24_hours(open_console: Callable[..., Page],
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_time_of_a_schedule_is_applied_when_it_is_whole(open_console: Callable[..., Page], owner: Console) -> None:
     body = {"cron": "0 8 * * *", "notification": {"to": "nightly", "title": "Good morning"}}
     owner.send("PUT", "/v1/schedules/daily-time", body)

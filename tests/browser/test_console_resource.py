@@ -60,6 +60,7 @@ def test_object_opens_beside_its_list_and_the_keys_move_on(open_console: Callabl
     expect(used_filter(page, "Type", "listed")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_buttons_open_the_next_object_and_close_it_at_the_same_places(open_console: Callable[..., Page]) -> None:
     page = open_console("/notifications?type=listed", viewport=DESKTOP)
     page.locator(".row-link").first.click()
@@ -82,6 +83,7 @@ def test_buttons_open_the_next_object_and_close_it_at_the_same_places(open_conso
     expect(title).to_have_text("globex 0")
 
 
+@pytest.mark.thorough
 def test_whole_pages_of_objects_lead_back_to_their_list(open_console: Callable[..., Page]) -> None:
     page = open_console("/tenants/acme", viewport=PHONE)
     page.get_by_role("link", name="Back to Tenants").click()
@@ -93,6 +95,7 @@ def test_whole_pages_of_objects_lead_back_to_their_list(open_console: Callable[.
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_object_takes_the_place_of_its_list_on_a_phone(open_console: Callable[..., Page]) -> None:
     page = open_console("/notifications?type=listed", viewport=PHONE)
     page.locator(".row-link").last.click()
@@ -181,6 +184,7 @@ def test_new_rows_are_counted_and_shown_on_request(open_console: Callable[..., P
     expect(page.get_by_role("button", name="2 new")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_address_is_suppressed_in_the_tenant_of_the_form_and_found(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -223,6 +227,7 @@ def test_address_is_suppressed_and_freed(open_console: Callable[..., Page], owne
     assert owner.send("GET", "/v1/suppressions")["suppressions"] == []
 
 
+@pytest.mark.thorough
 def test_focus_stays_in_the_page_when_what_had_it_is_gone(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/account")
     go(page, "/suppressions?new=yes")
@@ -239,6 +244,7 @@ def test_focus_stays_in_the_page_when_what_had_it_is_gone(open_console: Callable
     wait_until(lambda: owner.send("GET", "/v1/suppressions")["suppressions"] == [], lambda: "it is still suppressed")
 
 
+@pytest.mark.thorough
 def test_suppressed_address_is_opened_beside_the_list_and_freed(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -253,6 +259,7 @@ def test_suppressed_address_is_opened_beside_the_list_and_freed(
     expect(page.get_by_text("This address is not suppressed")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_suppressed_address_of_a_tenant_is_corrected_at_its_recipient(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -287,6 +294,7 @@ def test_button_that_is_pressed_twice_acts_once(open_console: Callable[..., Page
     assert (sent, held) == (["DELETE", "PUT", "DELETE"], [])
 
 
+@pytest.mark.thorough
 def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -311,6 +319,7 @@ def test_connection_is_opened_beside_the_list_until_its_node_forgets_it(
     expect(page.get_by_text("This connection has been closed")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_connection_is_shown_without_what_else_its_recipient_has_if_that_cannot_be_read(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -345,6 +354,7 @@ def test_key_is_opened_beside_the_list_and_revoked(open_console: Callable[..., P
     expect(pane.get_by_role("region", name="State")).to_contain_text("Revoked")
 
 
+@pytest.mark.thorough
 def test_suppressed_address_has_its_reason_and_the_order_of_the_server(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -473,6 +483,7 @@ def test_source_says_what_it_sends_and_publishes_a_test_event(
     expect(page.get_by_role("link", name="Table 7 is yours")).to_be_visible()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("type", "links"), [("invoice", 1), ("invoice-{{ event.data.kind }}", 0)])
 def test_source_leads_to_the_notifications_of_its_type_unless_the_event_chooses_it(
     open_console: Callable[..., Page], owner: Console, type: str, links: int
@@ -538,6 +549,7 @@ def test_failing_webhook_lists_its_attempts_and_resends_an_event(
     owner.send("DELETE", f"/v1/webhooks/{made['id']}")
 
 
+@pytest.mark.thorough
 def test_channels_without_a_provider_are_named_above_the_providers(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -558,6 +570,7 @@ def test_channels_without_a_provider_are_named_above_the_providers(
     owner.send("DELETE", "/v1/providers/covering?tenant=acme")
 
 
+@pytest.mark.thorough
 def test_provider_that_refuses_messages_is_not_called_active(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/providers/refusing", {"channel": "email", "url": "smtp://mail.example.com:25"})
     page = open_console("/account")
@@ -582,6 +595,7 @@ def test_provider_that_refuses_messages_is_not_called_active(open_console: Calla
     owner.send("DELETE", "/v1/providers/refusing")
 
 
+@pytest.mark.thorough
 def test_request_is_repeated_by_terminal_only_if_the_command_does_the_same(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -611,6 +625,7 @@ def test_request_is_repeated_by_terminal_only_if_the_command_does_the_same(
         expect(repeat).to_have_count(count)
 
 
+@pytest.mark.thorough
 def test_topics_have_their_tenant_unless_it_is_chosen(open_console: Callable[..., Page]) -> None:
     def page_of_topics(route: Route) -> None:
         is_first = "after=" not in route.request.url
@@ -631,6 +646,7 @@ def test_topics_have_their_tenant_unless_it_is_chosen(open_console: Callable[...
     expect(tenants).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_topics_are_sorted_by_the_number_of_connections(open_console: Callable[..., Page]) -> None:
     counts = {"subscribers": 1, "present": 7}
     topics = [{"topic": f"t{number}", "tenant": "acme", **counts, "followers": number} for number in (999, 1234, 0)]
@@ -641,6 +657,7 @@ def test_topics_are_sorted_by_the_number_of_connections(open_console: Callable[.
     expect(page.locator(".chunk .preview").first).to_have_text("7 present")
 
 
+@pytest.mark.thorough
 def test_counts_of_a_topic_need_an_answer(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/topics/counted/subscriptions/paul")
     page = open_console("/account")

@@ -13,6 +13,7 @@ from tests.browser.workflow_editor import MAIL
 from bellcast.workflows.definitions import MAX_STEPS
 
 
+@pytest.mark.thorough
 def test_bar_of_a_step_that_waits_goes_on_to_its_planned_end(open_console: Callable[..., Page], owner: Console) -> None:
     steps = [
         {"key": "pause", "type": "delay", "for": "2h"},
@@ -132,6 +133,7 @@ def test_run_says_which_mails_were_simulated_and_why_steps_were_skipped(
     expect(outcome.get_by_role("button", name="Switch e-mail on")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_explanations_are_shown_whatever_words_the_server_chooses(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -167,6 +169,7 @@ def test_explanations_are_shown_whatever_words_the_server_chooses(
     expect(last).to_have_text(re.compile(r"sent .+\. The recipient is not connected\."))
 
 
+@pytest.mark.thorough
 def test_run_is_explained_when_its_workflow_is_unreadable(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/workflows/gone", {"type": "gone", "steps": [{"key": "text", "type": "sms", "text": "Hi"}]})
     run = owner.send("POST", "/v1/workflows/gone/trigger", {"to": "gone"})["run"]
@@ -179,6 +182,7 @@ def test_run_is_explained_when_its_workflow_is_unreadable(open_console: Callable
     expect(outcome.get_by_role("heading")).to_have_text("gone got no SMS")
 
 
+@pytest.mark.thorough
 def test_recipient_of_a_run_that_failed_at_once_has_been_sent_nothing(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -194,6 +198,7 @@ def test_recipient_of_a_run_that_failed_at_once_has_been_sent_nothing(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_list_of_runs_shows_the_steps_with_their_states(open_console: Callable[..., Page], owner: Console) -> None:
     bell, wait = {"key": "bell", "type": "inbox", "title": "Hi"}, {"key": "pause", "type": "delay", "for": "2h"}
     more = [{**bell, "key": key} for key in ("again", "often", "last")]
@@ -214,6 +219,7 @@ def test_list_of_runs_shows_the_steps_with_their_states(open_console: Callable[.
     assert len({looks[1], looks[2]}) == 2  # a step that the run has not reached does not look as one that waits
 
 
+@pytest.mark.thorough
 def test_run_shows_how_long_a_step_waited(open_console: Callable[..., Page], owner: Console) -> None:
     run = owner.send("GET", f"/v1/runs/{owner.run}")
     at = "2026-06-01T10:00:00.{}Z".format
@@ -290,6 +296,7 @@ def test_trigger_form_simulates_the_failure_and_has_the_variables_of_templates_i
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_steps_of_a_run_are_drawn_to_scale_and_labels_do_not_overlap(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -324,6 +331,7 @@ def test_steps_of_a_run_are_drawn_to_scale_and_labels_do_not_overlap(
     expect(page.locator(".waterfall .axis")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_row_of_the_open_run_follows_it(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console(f"/runs/{owner.run}", viewport={"width": 1280, "height": 800})
     row = page.get_by_role("row").filter(has=page.locator(f"a[href*='{owner.run}']"))
@@ -335,6 +343,7 @@ def test_row_of_the_open_run_follows_it(open_console: Callable[..., Page], owner
     expect(row).to_contain_text("cancelled")
 
 
+@pytest.mark.thorough
 def test_names_of_recipients_are_whole_beside_an_open_run(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/recipients/whole-1", {"name": "Júlia Haddad Esposito"})
     run = owner.send("POST", "/v1/workflows/evil/trigger", {"to": "whole-1", "data": {"a": "1"}})["run"]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 from tests.browser.console import Console, confirm, go, open_more
 from tests.browser.shop import wait_until
@@ -38,6 +39,7 @@ def test_schedule_shows_its_next_times_and_is_paused(open_console: Callable[...,
     expect(row.locator(".time")).to_have_text("–")
 
 
+@pytest.mark.thorough
 def test_paused_schedule_says_so_before_its_error(open_console: Callable[..., Page], owner: Console) -> None:
     body = {"cron": "0 9 * * mon", "notification": {"to": "paul", "title": "Your week"}, "active": False}
     stored = {"key": "stopped", **owner.send("PUT", "/v1/schedules/stopped", body), "last_error": "It has no texts."}
@@ -50,6 +52,7 @@ def test_paused_schedule_says_so_before_its_error(open_console: Callable[..., Pa
     owner.send("DELETE", "/v1/schedules/stopped")
 
 
+@pytest.mark.thorough
 def test_schedule_is_listed_by_its_own_clock_and_the_next_one_is_first(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -75,6 +78,7 @@ def test_schedule_is_listed_by_its_own_clock_and_the_next_one_is_first(
     assert violations(page, within=".pane") == []
 
 
+@pytest.mark.thorough
 def test_row_of_a_schedule_beside_its_pane_has_whole_values_in_two_lines(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -96,6 +100,7 @@ def test_row_of_a_schedule_beside_its_pane_has_whole_values_in_two_lines(
     assert row.evaluate(cut) == []
 
 
+@pytest.mark.thorough
 def test_schedule_that_has_sent_is_not_undone_and_one_that_is_too_late_says_so(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

@@ -129,6 +129,7 @@ def test_overview_charts_numbers_against_the_day_before(open_console: Callable[.
         go(page, "/tenants/evil")
 
 
+@pytest.mark.thorough
 def test_latency_is_charted_from_zero_with_its_maximum(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     metrics = ["connections", "publishes", "latency_p95", "queue_age"]
@@ -147,6 +148,7 @@ def test_latency_is_charted_from_zero_with_its_maximum(open_console: Callable[..
     assert area["bottom"] - box["bottom"] == pytest.approx(0, abs=1)
 
 
+@pytest.mark.thorough
 def test_few_events_of_a_range_are_charted_as_bars(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     metrics = ["sends", "failures", "refusals", "deliveries", "publishes", "connections"]
@@ -168,6 +170,7 @@ def test_few_events_of_a_range_are_charted_as_bars(open_console: Callable[..., P
         expect(charts[name].locator(".bars")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_bars_of_a_few_are_visible_beside_one_peak(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     latest = time.time_ns() // 1_000_000 // 900_000 * 900_000
@@ -179,6 +182,7 @@ def test_bars_of_a_few_are_visible_beside_one_peak(open_console: Callable[..., P
     assert (min(tops), sorted(tops)[1:]) == (2, [66.0] * 95)
 
 
+@pytest.mark.thorough
 def test_outlier_leaves_the_other_numbers_of_a_chart_visible_and_a_time_is_read_in_all(
     open_console: Callable[..., Page],
 ) -> None:
@@ -371,6 +375,7 @@ def test_request_has_a_page_with_its_reason_and_its_body(open_console: Callable[
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("status", "kind", "words"), [(404, "warn", "Not found in 2.5 ms"), (502, "bad", "Failed in 2.5 ms")]
 )
@@ -387,6 +392,7 @@ def test_page_of_a_request_that_failed_without_a_code_says_so(
     expect(headline).to_have_class(re.compile(rf"\b{kind}\b"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("method", "path", "body", "link", "name"),
     [
@@ -454,6 +460,7 @@ def test_requests_name_their_caller_what_they_sent_and_their_minute(
     expect(page).to_have_url(re.compile("key=project"))
 
 
+@pytest.mark.thorough
 def test_connections_are_counted_by_protocol_above_their_list(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -467,6 +474,7 @@ def test_connections_are_counted_by_protocol_above_their_list(
         expect(page.get_by_role("region", name="Open connections by protocol")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_connection_has_the_other_connections_and_last_notifications_of_its_recipient(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -508,6 +516,7 @@ def test_closed_connection_moves_to_the_recently_closed_with_its_reason(
     assert page.locator("img:not([src$='favicon.svg'])").count() == 0
 
 
+@pytest.mark.thorough
 def test_charts_of_a_row_are_aligned(open_console: Callable[..., Page]) -> None:
     def respond(route: Route) -> None:
         (metrics,) = parse_qs(urlsplit(route.request.url).query)["metrics"]
@@ -527,6 +536,7 @@ def test_charts_of_a_row_are_aligned(open_console: Callable[..., Page]) -> None:
         assert max(tops) - min(tops) <= 1, width
 
 
+@pytest.mark.thorough
 def test_failures_are_those_of_their_list_and_compared_with_no_other_number(
     open_console: Callable[..., Page],
 ) -> None:

@@ -48,6 +48,7 @@ def test_owner_changes_a_setting_and_restores_it(open_console: Callable[..., Pag
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_settings_name_the_section_that_is_read(open_console: Callable[..., Page]) -> None:
     page = open_console("/settings", viewport=DESKTOP)
     current = page.get_by_role("navigation", name="Groups").locator("[aria-current]")
@@ -207,6 +208,7 @@ def texts(owner: Console) -> Iterator[str]:
     owner.send("DELETE", "/v1/providers/texts")
 
 
+@pytest.mark.thorough
 def test_another_sender_leaves_the_account_of_a_provider(open_console: Callable[..., Page], texts: str) -> None:
     page, sent = open_console("/providers?new=vonage"), list[str]()
 
@@ -227,6 +229,7 @@ def test_another_sender_leaves_the_account_of_a_provider(open_console: Callable[
     assert sent == [stored, "vonage://…@default?from=Bell"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("label", "query"), [("Sender", "from=Bell"), ("Signature secret", "signature_secret=Bell")])
 def test_field_of_a_provider_behind_a_gateway_leaves_the_others(
     open_console: Callable[..., Page], owner: Console, texts: str, label: str, query: str
@@ -242,6 +245,7 @@ def test_field_of_a_provider_behind_a_gateway_leaves_the_others(
     assert saved.value.post_data_json["url"] == f"vonage://…@gateway.example.com:9000?{query}"
 
 
+@pytest.mark.thorough
 def test_pusher_app_opens_beside_its_list_until_it_is_closed(open_console: Callable[..., Page]) -> None:
     page = open_console("/pusher-apps", viewport=DESKTOP)
     expect(page.get_by_role("region", name="Code of a page")).to_contain_text("new Pusher(")
@@ -265,6 +269,7 @@ def test_pusher_app_opens_beside_its_list_until_it_is_closed(open_console: Calla
     expect(page.locator("h1")).to_have_text("This project")
 
 
+@pytest.mark.thorough
 def test_pusher_apps_are_listed_without_reading_connections(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     urls: list[str] = []
@@ -328,6 +333,7 @@ def test_fields_of_the_brand_that_another_tab_saved_are_kept(open_console: Calla
     owner.send("PATCH", "/v1/settings", {"revision": revision + 2, "reset": ["brand"]})
 
 
+@pytest.mark.thorough
 def test_setting_that_is_typed_while_others_are_saved_stays(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/settings?find=tag")
     expect(page.locator(".setting")).to_have_count(2)

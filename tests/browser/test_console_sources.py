@@ -15,6 +15,7 @@ from tests.browser.test_accessibility import violations
 from tests.thoroughness import sampled
 
 
+@pytest.mark.thorough
 def test_new_source_sends_to_the_recipient_of_its_event_unless_that_is_on_a_topic(
     open_console: Callable[..., Page],
 ) -> None:
@@ -100,6 +101,7 @@ def test_source_of_a_tenant_sends_on_a_test_event(open_console: Callable[..., Pa
             owner.send("DELETE", f"/v1/notifications/{notification['id']}?tenant=harbor")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tenant", sampled(["{{ event.data.shop }}", None]))
 def test_source_keeps_its_yaml_open_and_shows_a_test_event(
     open_console: Callable[..., Page], owner: Console, tenant: str | None
@@ -127,6 +129,7 @@ def test_source_keeps_its_yaml_open_and_shows_a_test_event(
     owner.send("DELETE", "/v1/sources/kept")
 
 
+@pytest.mark.thorough
 def test_test_event_that_a_source_does_not_match_makes_nothing(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -144,6 +147,7 @@ def test_test_event_that_a_source_does_not_match_makes_nothing(
     expect(page.get_by_text("The source made a run of tried-flow for rosa.")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_preview_of_a_long_type_stays_within_a_phone(open_console: Callable[..., Page]) -> None:
     page = open_console("/sources?edit=new", viewport=PHONE)
     page.get_by_label("Type", exact=True).fill("order_" * 15)

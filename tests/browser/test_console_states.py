@@ -65,6 +65,7 @@ def test_page_whose_module_cannot_be_loaded_appears_as_soon_as_the_server_answer
     expect(page.get_by_role("table", name="Recipients")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_menu_says_since_when_the_server_does_not_answer(open_console: Callable[..., Page]) -> None:
     page = open_console("/recipients")
     wait_loaded(page)
@@ -78,6 +79,7 @@ def test_menu_says_since_when_the_server_does_not_answer(open_console: Callable[
     expect(strip).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_missing_object_leads_to_its_list(open_console: Callable[..., Page]) -> None:
     page = open_console("/notifications/nope?tenant=evil")
     expect(page).to_have_title("Notification · Notifications · Bellcast")
@@ -91,6 +93,7 @@ def test_missing_object_leads_to_its_list(open_console: Callable[..., Page]) -> 
     expect(page).to_have_url(re.compile("/console/requests$"))
 
 
+@pytest.mark.thorough
 def test_object_that_cannot_be_read_now_keeps_its_key_as_title(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     page.route("**/v1/types/unread*", lambda route: route.fulfill(status=503, json=PROBLEM))
@@ -187,6 +190,7 @@ def test_live_page_shows_the_events_of_an_interruption_once(open_console: Callab
     expect(page.locator(".failure")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_key_right_after_a_dialog_acts_on_the_page(open_console: Callable[..., Page]) -> None:
     page = open_console("/runs")
     wait_loaded(page)
@@ -260,6 +264,7 @@ def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[.
     expect(page.locator("h1")).to_have_text("Topics")
 
 
+@pytest.mark.thorough
 def test_parts_of_a_page_appear_together_unless_they_are_slow(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", is_alone=True)
     wait_loaded(page)
@@ -284,6 +289,7 @@ def test_parts_of_a_page_appear_together_unless_they_are_slow(open_console: Call
     assert len(held) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("path", "request_", "below"),
     [("/notifications/{}", "**/v1/explain?*", "JSON"), ("/account", "**/v1/me/passkeys", "Authenticator app")],
@@ -307,6 +313,7 @@ def test_parts_below_a_slow_one_appear_with_it_and_do_not_move(
     expect(page.locator("#main").get_by_text(below, exact=True)).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_menu_of_a_phone_takes_and_returns_the_focus(open_console: Callable[..., Page]) -> None:
     page = open_console("/keys", viewport=PHONE)
     wait_loaded(page)
@@ -397,6 +404,7 @@ def test_theme_follows_the_system_unless_one_is_chosen(open_console: Callable[..
     assert page.evaluate(background) == light
 
 
+@pytest.mark.thorough
 def test_theme_of_one_tab_is_that_of_the_others(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     other = page.context.new_page()

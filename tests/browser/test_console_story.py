@@ -83,6 +83,7 @@ def test_notification_page_says_which_provider_refused_the_mail_in_its_words(
         page.get_by_role("button", name="Cancel").click()
 
 
+@pytest.mark.thorough
 def test_message_that_was_refused_permanently_asks_for_another_address(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -107,6 +108,7 @@ def test_message_that_was_refused_permanently_asks_for_another_address(
     assert frame.evaluate("(frame) => frame.offsetHeight") > short + 100
 
 
+@pytest.mark.thorough
 def test_freed_chat_address_is_suppressed_again_for_its_reason(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -132,6 +134,7 @@ def test_freed_chat_address_is_suppressed_again_for_its_reason(
     owner.send("DELETE", f"/v1/suppressions/chat/{quote(address, safe='')}")
 
 
+@pytest.mark.thorough
 def test_page_of_a_provider_has_its_last_failure_and_messages(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -147,6 +150,7 @@ def test_page_of_a_provider_has_its_last_failure_and_messages(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_channel_that_rules_did_not_send_is_no_failure(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/recipients/nora", {"name": "Nora"})
     body = {"to": "nora", "title": "Hello", "channels": ["inbox", "push"]}
@@ -199,6 +203,7 @@ def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..
     assert (found["to"], found["state"]) == ("found@example.com", "sent")
 
 
+@pytest.mark.thorough
 def test_timeline_of_one_channel_is_copied_without_its_name_and_says_what_ends_with_its_choice(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

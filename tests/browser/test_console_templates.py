@@ -47,6 +47,7 @@ def test_template_is_created_for_a_tenant_on_a_phone(open_console: Callable[...,
     expect(page.locator("h1")).to_have_text("Templates")
 
 
+@pytest.mark.thorough
 def test_list_of_templates_shows_channels_as_named_signs(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/templates/two-ways", {"inbox": {"title": "Hi"}, "email": {"subject": "Hi", "text": "Hi"}})
     page = open_console("/templates")
@@ -70,6 +71,7 @@ def test_template_is_previewed_by_language_and_tested(open_console: Callable[...
     expect(page.get_by_role("heading", name="E-mail", exact=True)).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_sample_data_of_a_template_suits_its_filters(open_console: Callable[..., Page], owner: Console) -> None:
     text = "{{ data.client }}: {{ data.when }}, {{ data.when | default('') | datetime('long') }}, {{ data.fee.net|money('SEK') }}"
     owner.send("PUT", "/v1/templates/dated", {"sms": {"text": f"{text}, {{{{ data.starts_at }}}} {{{{ data.rate }}}}"}})
@@ -82,6 +84,7 @@ def test_sample_data_of_a_template_suits_its_filters(open_console: Callable[...,
     expect(page.locator(".device")).to_contain_text(re.compile(r"2:00\sPM, SEK\s*49\.00"))
 
 
+@pytest.mark.thorough
 def test_sample_data_of_a_template_changes_no_prototype(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/templates/proto", {"sms": {"text": "{{ data.__proto__.polluted }} {{ data.name }}"}})
     page = open_console("/templates/proto")

@@ -75,6 +75,7 @@ def test_restricted_developer_sees_its_tenants_and_chooses_one_to_search(
     expect(page.get_by_role("link", name="Hello")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
     open_console: Callable[..., Page], owner: Console, chromium: Browser, tenants: None
 ) -> None:
@@ -103,6 +104,7 @@ def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
     expect(page.locator(".cell.title .preview")).to_have_text("tessa")
 
 
+@pytest.mark.thorough
 def test_tenants_have_their_name_before_their_key(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/tenants/willow", {"name": "Willow Garden"})
     page = open_console("/tenants?prefix=willow", viewport=DESKTOP)
@@ -117,6 +119,7 @@ def test_tenants_have_their_name_before_their_key(open_console: Callable[..., Pa
     expect(page.get_by_role("row", name="willow-empty").get_by_role("cell", name="–").first).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_list_of_tenants_shows_their_states_and_limits(open_console: Callable[..., Page], owner: Console) -> None:
     limits = {"sends_per_day": 5, "sends_per_second": 0, "retention_days": 30}
     owner.send("PUT", "/v1/tenants/yew-limited", {"settings": limits})
@@ -150,6 +153,7 @@ def test_tenant_is_created_in_the_console_unless_its_key_is_used(
     assert owner.send("GET", "/v1/tenants/hazel-street")["name"] == "Hazel Street"
 
 
+@pytest.mark.thorough
 def test_tenant_says_that_it_has_reached_its_daily_limit(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/tenants/poplar", {"settings": {"sends_per_day": 1}})
     owner.send("POST", "/v1/notifications?tenant=poplar", {"to": "tessa", "title": "Hello"})
@@ -206,6 +210,7 @@ def test_parts_of_a_tenant_have_urls_and_keep_what_is_not_saved(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_limits_of_nothing_are_unlimited_for_operators_who_cannot_change_them(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:
@@ -217,6 +222,7 @@ def test_limits_of_nothing_are_unlimited_for_operators_who_cannot_change_them(
     expect(facts).to_have_text(["unlimited", "unlimited", "0.5", "kept forever"])
 
 
+@pytest.mark.thorough
 def test_search_by_recipient_without_a_tenant_asks_for_its_tenant(
     open_console: Callable[..., Page], tenants: None
 ) -> None:
@@ -234,6 +240,7 @@ def test_search_by_recipient_without_a_tenant_asks_for_its_tenant(
     expect(page.locator(".row-link").first).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_lists_of_all_tenants_show_their_names_which_one_request_reads(
     open_console: Callable[..., Page], owner: Console, tenants: None
 ) -> None:
@@ -274,6 +281,7 @@ def test_palette_finds_the_recipients_of_all_tenants(open_console: Callable[...,
     expect(page.locator("h1")).to_have_text("Tessa of maple")
 
 
+@pytest.mark.thorough
 def test_closed_connections_without_rows_say_what_would_appear(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     page.route("**/v1/connections*", lambda route: route.fulfill(json={"connections": [], "next": None}))
@@ -311,6 +319,7 @@ def test_operator_of_two_tenants_sees_the_sums_of_both(
         expect(protocols).to_have_text("Native over WebSocket 1")
 
 
+@pytest.mark.thorough
 def test_protocols_are_shown_with_an_answer_and_without_filters(
     open_console: Callable[..., Page], owner: Console, tenants: None
 ) -> None:

@@ -88,6 +88,7 @@ def test_overview_groups_the_causes_of_a_provider_and_offers_a_retry(open_consol
     expect(heading).to_have_css("font-size", "16px")  # as in all dialogs
 
 
+@pytest.mark.thorough
 def test_overview_shows_the_most_important_rows_and_then_the_others(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", viewport={"width": 390, "height": 844})
     causes = [{**cause_of("451 Greylisted", 10 - number), "provider": f"post{number}"} for number in range(8)]
@@ -133,6 +134,7 @@ def test_cause_says_what_helps_and_selects_all_its_failures(open_console: Callab
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("count", [4, 5])
 def test_overview_warns_of_refused_sign_ins_only_if_they_are_many(
     open_console: Callable[..., Page], count: int
@@ -146,6 +148,7 @@ def test_overview_warns_of_refused_sign_ins_only_if_they_are_many(
     expect(page.get_by_text(f"{count} requests refused in an hour")).to_have_count(int(count == 5))
 
 
+@pytest.mark.thorough
 def test_overview_has_a_notice_while_mails_are_simulated(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/recipients/simulated", {"email": "simulated@example.com"})
     owner.send("POST", "/v1/notifications", {"to": "simulated", "title": "Hi", "channels": ["email"]})
@@ -174,6 +177,7 @@ def provided(owner: Console, person: str) -> Iterator[str]:
     owner.send("DELETE", "/v1/providers/posts")
 
 
+@pytest.mark.thorough
 def test_message_simulated_before_there_was_a_provider_says_only_that_it_is_stored(
     open_console: Callable[..., Page], owner: Console, provided: str
 ) -> None:
@@ -188,6 +192,7 @@ def test_message_simulated_before_there_was_a_provider_says_only_that_it_is_stor
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("cause", [None, "setting"])
 def test_overview_does_not_ask_for_a_provider_that_is_set_up(
     open_console: Callable[..., Page], provided: str, cause: str | None
@@ -241,6 +246,7 @@ def test_live_page_explains_why_a_page_does_not_connect(operator: Operator, owne
     assert "/bellcast/check.js" in httpx.get(f"{owner.server.url}/check", headers={"accept": "text/html"}).text
 
 
+@pytest.mark.thorough
 def test_connections_page_lists_open_and_closed_connections(operator: Operator, owner: Console) -> None:
     with connected(owner, "present"):
         operator.open("Connections")
@@ -304,6 +310,7 @@ def test_page_of_a_pusher_app_tests_its_connection(operator: Operator) -> None:
     expect(outcome.first).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_audit_log_names_who_changed_what(operator: Operator, owner: Console) -> None:
     owner.send("POST", "/v1/keys", {"name": "report", "scopes": ["read", "observe"]})
     operator.open("Audit")
@@ -397,6 +404,7 @@ def test_audit_log_has_a_sentence_for_each_operation(operator: Operator, owner: 
         assert all(name in sentence for name in re.findall(r"the-\w+", target) if name != "the-id"), (action, sentence)
 
 
+@pytest.mark.thorough
 def test_audit_log_names_changed_fields_of_an_object_with_the_object(operator: Operator) -> None:
     changes = operator.page.evaluate(
         """async () => (await import('/console/audit-sentences.js')).changesOf({ changes: [

@@ -57,6 +57,7 @@ def test_blocks_are_changed_by_keyboard_and_each_change_is_announced(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_text_of_a_block_is_drawn_as_it_is_read_until_it_is_edited(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
@@ -87,6 +88,7 @@ def test_text_of_a_block_is_drawn_as_it_is_read_until_it_is_edited(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_first_press_of_a_text_selects_by_dragging_and_by_a_double_click(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:
@@ -253,6 +255,7 @@ def test_types_of_blocks_are_offered_where_the_server_accepts_them(
         page.keyboard.press("Escape")
 
 
+@pytest.mark.thorough
 def test_block_with_the_content_of_a_layout_is_not_duplicated(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:

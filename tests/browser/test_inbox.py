@@ -95,6 +95,7 @@ def test_deletion_survives_leaving_the_page_immediately(app, person, inbox):
     expect(rows(page)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_page_that_was_left_offers_no_undo(app, person, inbox):
     """The browser may restore the page, but its actions were sent."""
     app.notify(person, title="Order")
@@ -110,6 +111,7 @@ def test_page_that_was_left_offers_no_undo(app, person, inbox):
     expect(rows(page)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_tab_that_does_not_exist_is_reported_and_not_shown(app, person, shop):
     warnings = []
     shop.context.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
@@ -274,6 +276,7 @@ def test_inbox_uses_the_language_of_the_page(app, person, inbox, lang, title, al
     assert direction == ("rtl" if lang == "ar" else "ltr")
 
 
+@pytest.mark.thorough
 def test_messages_of_another_language_can_be_set(person, inbox):
     page = inbox(lang="pt")
     expect(page.get_by_text("You’re all caught up")).to_be_visible()
@@ -304,6 +307,7 @@ def test_page_can_fill_slots_and_style_parts_and_properties(app, person, shop):
     expect(page.get_by_text("No bookings yet")).to_be_hidden()
 
 
+@pytest.mark.thorough
 def test_relative_times_are_updated(app, person, shop):
     app.notify(person, title="Order")
     page = shop.open()
@@ -316,6 +320,7 @@ def test_relative_times_are_updated(app, person, shop):
     expect(page.locator("time")).to_have_text("5m ago")
 
 
+@pytest.mark.thorough
 def test_buttons_are_large_enough_for_touch_on_a_phone(app, person, open_shop, bellcast_server):
     shop = open_shop(bellcast_server, person, PHONE, has_touch=True, is_mobile=True)
     app.notify(person, title="Order")
@@ -350,6 +355,7 @@ def test_title_badge_shows_the_count(app, person, shop):
     expect(page).to_have_title("Shop")
 
 
+@pytest.mark.thorough
 def test_title_badge_of_a_page_without_a_title_is_replaced_and_removed(app, person, shop):
     page = shop.open('<bellcast-bell title-badge token="{token}"></bellcast-bell>')
     page.evaluate("document.title = ''")
@@ -360,6 +366,7 @@ def test_title_badge_of_a_page_without_a_title_is_replaced_and_removed(app, pers
     expect(page).to_have_title("")
 
 
+@pytest.mark.thorough
 def test_app_badge_shows_the_count(app, person, shop):
     shop.context.add_init_script(
         "globalThis.badges = []; navigator.setAppBadge = async (count) => { badges.push(count) }"

@@ -60,6 +60,7 @@ def test_every_change_is_saved_immediately_and_can_be_undone(types, shop):
     expect(page.get_by_label("Collected e-mails at")).to_have_value("17:30")
 
 
+@pytest.mark.thorough
 def test_type_has_switches_only_for_its_channels(types, bellcast_server, shop):
     url = f"{bellcast_server.url}/v1/types/review"
     assert httpx.put(url, headers=bellcast_server.as_app(), json={"channels": ["inbox", "email"]}).is_success
@@ -162,6 +163,7 @@ def test_failed_change_is_reverted(types, shop):
     expect(box).to_be_checked()
 
 
+@pytest.mark.thorough
 def test_names_of_types_break_between_words_on_a_phone(open_shop, bellcast_server, person):
     """With five channels, on a narrow one."""
 
@@ -186,6 +188,7 @@ def test_names_of_types_break_between_words_on_a_phone(open_shop, bellcast_serve
     assert [word for word, count in lines if count > 1] == []
 
 
+@pytest.mark.thorough
 def test_only_type_has_the_only_row_unless_a_channel_is_off(shop):
     own = {}
 
@@ -246,6 +249,7 @@ def test_defaults_of_a_tenant_are_edited_through_the_apps_own_server(types, bell
     assert not page.evaluate("performance.getEntriesByType('resource').some(({ name }) => name.includes('/v1/'))")
 
 
+@pytest.mark.thorough
 def test_loading_of_defaults_can_be_retried(shop):
     shop.context.route("**/admin/defaults", lambda route: route.fulfill(status=403, json={}))
     page = shop.open("<bellcast-preferences session></bellcast-preferences>")
@@ -359,6 +363,7 @@ def endpoints(server, person):
     return [one["endpoint"] for one in httpx.get(url, headers=server.as_app()).json()["push_endpoints"]]
 
 
+@pytest.mark.thorough
 def test_push_switch_is_locked_where_the_browser_blocks_notifications(shop):
     shop.context.add_init_script("Object.defineProperty(Notification, 'permission', { get: () => 'denied' })")
     page = shop.open(PAGE)

@@ -104,6 +104,7 @@ def test_reference_begins_with_the_menu_and_shows_filled_responses(
     context.close()
 
 
+@pytest.mark.thorough
 def test_search_key_works_as_soon_as_the_menu_is_there(chromium: Browser, bellcast_server: ServerProcess) -> None:
     page = chromium.new_page()
     page.add_init_script("""new MutationObserver((_, observer) => {
@@ -157,6 +158,7 @@ def test_reference_is_searched_on_a_phone(chromium: Browser, bellcast_server: Se
     page.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("state", ["document", "link"])
 def test_reference_tells_what_cannot_be_shown(chromium: Browser, bellcast_server: ServerProcess, state: str) -> None:
     page = chromium.new_page()

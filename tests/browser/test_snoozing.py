@@ -162,6 +162,7 @@ def test_type_is_muted_from_the_menu_and_undo_unmutes_it(app, person, open_shop,
     wait_until(lambda: in_page(page, muted) == {}, lambda: str(in_page(page, muted)))
 
 
+@pytest.mark.thorough
 def test_menu_shows_that_a_type_is_muted(app, person, inbox):
     app.notify(person, title="Order 0", type="order")
     page = inbox()

@@ -38,6 +38,7 @@ def test_two_editors_of_a_template_choose_whose_text_stays(
     assert saved(page, owner)["email"]["subject"] == text
 
 
+@pytest.mark.thorough
 def test_draft_that_is_undone_to_the_published_version_ends(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:

@@ -44,6 +44,7 @@ def test_new_template_begins_with_the_chosen_pattern(open_console: Callable[...,
     expect(page).not_to_have_url(re.compile("starter"))
 
 
+@pytest.mark.thorough
 def test_list_shows_a_picture_of_each_design(open_console: Callable[..., Page], owner: Console) -> None:
     html = "<h1>Hi</h1><p>Welcome</p><a style='background:#123' href='https://example.com'>Open</a><a href='/'>Or</a>"
     owner.send("PUT", "/v1/templates/drawn-html", {"email": {"subject": "Hi", "html": html}})
@@ -93,6 +94,7 @@ def test_email_is_changed_in_two_languages_and_the_preview_follows(
     assert values["inbox"] == designed["inbox"]
 
 
+@pytest.mark.thorough
 def test_language_without_texts_is_compared_as_the_default_language(
     open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
@@ -186,6 +188,7 @@ def test_checks_stop_a_publication_and_lead_to_the_block(
     expect(page.get_by_role("button", name="Review and publish")).to_be_enabled()
 
 
+@pytest.mark.thorough
 def test_escape_does_not_leave_the_editor(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
@@ -198,6 +201,7 @@ def test_escape_does_not_leave_the_editor(
     assert saved(page, owner)["email"]["subject"] == "Still here"
 
 
+@pytest.mark.thorough
 def test_language_is_a_tag_and_is_removed_with_its_last_texts(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
@@ -260,6 +264,7 @@ def test_language_is_added_with_the_texts_of_the_default_language(
     assert saved(page, owner)["translations"]["fr"]["email"] == email
 
 
+@pytest.mark.thorough
 def test_tab_of_a_language_has_the_number_of_its_missing_texts(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
@@ -274,6 +279,7 @@ def test_tab_of_a_language_has_the_number_of_its_missing_texts(
     expect(german).to_have_attribute("title", "German, 6 texts missing")
 
 
+@pytest.mark.thorough
 def test_variable_is_completed_while_it_is_typed(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
@@ -366,6 +372,7 @@ def test_hostile_texts_in_blocks_and_drafts_run_nothing(owner: Console, open_con
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_tools_of_a_block_are_shown_for_the_pointer_and_the_keyboard(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
@@ -395,6 +402,7 @@ def test_tools_of_a_block_are_shown_for_the_pointer_and_the_keyboard(
     assert page.evaluate("Math.round(document.querySelector('.side').getBoundingClientRect().top)") == 0
 
 
+@pytest.mark.thorough
 def test_token_of_a_text_stays_on_its_line_and_is_stored_as_it_is_written(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
@@ -409,6 +417,7 @@ def test_token_of_a_text_stays_on_its_line_and_is_stored_as_it_is_written(
     assert saved(page, owner)["email"]["blocks"][1]["text"] == "{{ tenant.name }}: At {{ data.when | time }} or later"
 
 
+@pytest.mark.thorough
 def test_heading_is_shown_in_several_lines_on_a_phone_and_stored_in_one(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
@@ -419,6 +428,7 @@ def test_heading_is_shown_in_several_lines_on_a_phone_and_stored_in_one(
     assert saved(page, owner)["email"]["blocks"][0]["text"] == "See you tomorrow, in the studio, {{ data.when | date }}"
 
 
+@pytest.mark.thorough
 def test_blocks_that_a_translation_lacks_are_named_and_copied_to_their_places(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
@@ -445,6 +455,7 @@ def test_blocks_that_a_translation_lacks_are_named_and_copied_to_their_places(
     expect(missing).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_preview_is_in_the_place_of_the_texts_on_a_narrow_page(
     designed: dict[str, Any], open_console: Callable[..., Page]
 ) -> None:
@@ -459,6 +470,7 @@ def test_preview_is_in_the_place_of_the_texts_on_a_narrow_page(
     expect(subject).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_bar_of_the_editor_is_whole_on_a_phone(
     designed: dict[str, Any], open_console: Callable[..., Page], owner: Console
 ) -> None:

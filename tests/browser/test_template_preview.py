@@ -17,6 +17,7 @@ from tests.browser.template_editor import (
 from tests.browser.test_accessibility import violations
 
 
+@pytest.mark.thorough
 def test_dark_preview_says_that_a_card_with_colors_of_its_own_stays_light(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:
@@ -31,6 +32,7 @@ def test_dark_preview_says_that_a_card_with_colors_of_its_own_stays_light(
     expect(card).to_have_css("background-color", "rgb(255, 255, 255)")
 
 
+@pytest.mark.thorough
 def test_draft_with_a_number_as_its_text_opens(owner: Console, open_console: Callable[..., Page]) -> None:
     owner.send("PUT", "/v1/templates/numbered", {"sms": {"text": "Hi"}})
     owner.send("PUT", "/v1/templates/numbered/draft", {"values": {"sms": {"text": 2024}}, "base": 1})
@@ -38,6 +40,7 @@ def test_draft_with_a_number_as_its_text_opens(owner: Console, open_console: Cal
     expect(page.get_by_role("textbox", name="Text", exact=True)).to_have_value("2024")
 
 
+@pytest.mark.thorough
 def test_warning_about_an_optional_variable_inserts_a_default(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:
@@ -53,6 +56,7 @@ def test_warning_about_an_optional_variable_inserts_a_default(
     assert draft["sms"]["text"] == "Total {{ data.total | default(0) | money('EUR') }}"
 
 
+@pytest.mark.thorough
 def test_channel_without_texts_says_what_it_needs_and_one_with_texts_is_shown_on_its_device(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
@@ -88,6 +92,7 @@ def test_templates_name_their_variables_and_what_uses_them_in_words(
     )
 
 
+@pytest.mark.thorough
 def test_line_of_git_waits_for_the_versions_above_it(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/templates/waited", {"sms": {"text": "Hello"}})
     page = open_console("/account", viewport={"width": 820, "height": 900})
@@ -134,6 +139,7 @@ def test_test_message_suggests_the_recipients_of_the_last_sends(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_preview_of_a_template_without_sends_has_the_examples_of_its_schema(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:
@@ -258,6 +264,7 @@ def test_brand_of_the_default_tenant_is_changed_in_the_editor_without_leaving_it
     owner.send("PATCH", "/v1/settings", {"revision": document["revision"], "reset": ["brand"]})
 
 
+@pytest.mark.thorough
 def test_brand_that_is_hard_to_read_says_so_and_is_checked_again_when_it_is_saved(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:

@@ -58,6 +58,7 @@ def test_toast_closes_after_its_duration_unless_urgent(app, person, shop):
     expect(toasts(page)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_toast_of_an_infinite_duration_stays(app, person, shop):
     page = open_both(shop, duration="Infinity")
     page.evaluate("{ globalThis.offered = 0; addEventListener('bellcast:toast', () => offered++) }")
@@ -69,6 +70,7 @@ def test_toast_of_an_infinite_duration_stays(app, person, shop):
     expect(toasts(page)).to_have_count(1)
 
 
+@pytest.mark.thorough
 def test_page_that_shows_its_own_toasts_sees_no_number_of_further_ones(app, person, shop):
     page = open_both(shop)
     page.evaluate(
@@ -131,6 +133,7 @@ def test_flood_shows_three_toasts(app, person, shop):
     expect(toasts(page)).to_have_count(3)
 
 
+@pytest.mark.thorough
 def test_number_of_further_toasts_leaves_out_what_was_read(app, person, shop):
     page = open_both(shop)
     for number in range(5):
@@ -184,6 +187,7 @@ def test_sounds_that_the_browser_held_back_are_not_played_later(app, person, sho
     assert page.evaluate("notes") == 0
 
 
+@pytest.mark.thorough
 def test_sound_whose_code_cannot_be_loaded_fails_silently(app, person, shop):
     """The page of every test must not have errors."""
     page = shop.open()
@@ -232,6 +236,7 @@ def test_desktop_alerts_stay_off_where_the_browser_can_show_none(shop):
     assert page.evaluate("[prompts, localStorage.getItem('bellcast desktop')]") == [0, "off"]
 
 
+@pytest.mark.thorough
 def test_desktop_notification_uses_the_texts_of_the_elements_of_the_page(app, person, shop):
     shop.context.add_init_script(DESKTOP)
     page = shop.open(BELL_AND_TOASTS.replace("{duration}", "60000"), lang="de")

@@ -50,6 +50,7 @@ def test_double_click_on_an_action_for_all_rows_can_be_undone(app, person, shop)
     expect(row(page, "Order")).to_have_count(1)
 
 
+@pytest.mark.thorough
 def test_rows_are_grouped_by_day(app, person, shop):
     for number in range(3):
         app.notify(person, title=f"Order {number}")
@@ -105,6 +106,7 @@ def test_arriving_rows_do_not_move_a_scrolled_list(app, person, inbox):
     wait_until(lambda: in_page(page, f"{SCROLL}.scrollTop", "bellcast-inbox") == 0, lambda: "not at the top")
 
 
+@pytest.mark.thorough
 def test_line_separates_new_rows(app, person, shop):
     app.notify(person, title="Old")
     page = shop.open()
@@ -119,6 +121,7 @@ def test_line_separates_new_rows(app, person, shop):
     assert in_page(page, order) == ["Fresh", "New", "Old"]
 
 
+@pytest.mark.thorough
 def test_open_panel_does_not_shrink(app, person, shop):
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(12))
     page = shop.open()
@@ -239,6 +242,7 @@ def test_folded_group_names_its_actors_and_acts_as_one(app, person, shop):
     expect(page.get_by_role("button", name="4 more")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_question_mark_shows_the_keys(inbox):
     page = inbox(1)
     title(page, 0).focus()
@@ -323,6 +327,7 @@ def test_long_press_opens_the_menu_and_lifting_keeps_it_open(phone):
     expect(phone.get_by_text("1 selected")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_progress_moves_in_place(app, person, shop):
     sent = app.notify(person, title="Export", data={"progress": 0.25, "image": "/picture.png"})
     shop.context.route("**/picture.png", lambda route: route.fulfill(status=404))
@@ -365,6 +370,7 @@ def test_urgent_toast_survives_a_flood_and_a_seen_toast_closes(app, person, shop
     expect(toasts(page)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_elements_follow_the_color_scheme_of_the_page(person, open_shop, bellcast_server):
     page = open_shop(bellcast_server, person, color_scheme="dark").open()
     scheme = "getComputedStyle(bell.shadowRoot.querySelector('.panel')).getPropertyValue('color-scheme')"
@@ -373,6 +379,7 @@ def test_elements_follow_the_color_scheme_of_the_page(person, open_shop, bellcas
     assert in_page(page, scheme) == "dark"
 
 
+@pytest.mark.thorough
 def test_bell_leaves_the_title_of_the_page_unchanged(app, person, shop):
     page = shop.open('<bellcast-bell token="{token}"></bellcast-bell>')
     page.evaluate("document.title = '(2) Drafts'")
@@ -468,6 +475,7 @@ def test_fast_scrolling_up_shifts_nothing_on_a_phone(app, person, open_shop, bel
     assert in_page(page, f"{SCROLL}.scrollTop", "bellcast-inbox") > 5_000
 
 
+@pytest.mark.thorough
 def test_age_of_rows_shifts_nothing(app, person, open_shop, bellcast_server):
     """After a minute, "1m ago" takes more room than "now"."""
     app.bulk({"to": person, "title": "Order " + "i" * n} for n in range(34, 54))
@@ -488,6 +496,7 @@ def test_age_of_rows_shifts_nothing(app, person, open_shop, bellcast_server):
     assert page.evaluate("shifts") == []
 
 
+@pytest.mark.thorough
 def test_names_stay_when_a_group_unfolds(app, person, shop):
     for name in ["Cleo Marsh", "Ben Lind"]:
         app.notify(person, title="commented on “Harbour”", group="harbour", actor={"name": name})
@@ -503,6 +512,7 @@ def test_names_stay_when_a_group_unfolds(app, person, shop):
     expect(page.locator(".row .title")).to_have_text(titles)
 
 
+@pytest.mark.thorough
 def test_icons_of_types_and_low_priority_are_shown(app, person, shop):
     app.notify(person, title="Report", type="weekly_report", priority="low")
     app.notify(person, title="Order")
@@ -513,6 +523,7 @@ def test_icons_of_types_and_low_priority_are_shown(app, person, shop):
     assert row(page, "Report").locator(".avatar").evaluate(path) != row(page, "Order").locator(".avatar").evaluate(path)
 
 
+@pytest.mark.thorough
 def test_notice_covers_no_row(app, person, shop):
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(14))
     page = shop.open()
@@ -529,6 +540,7 @@ def test_notice_covers_no_row(app, person, shop):
     assert page.get_by_role("dialog").bounding_box() == dialog
 
 
+@pytest.mark.thorough
 def test_title_uses_the_width_of_the_row_below_the_time(app, person, shop):
     app.notify(person, title="The contract of the studio for this year’s exhibition needs your signature before Friday")
     page = shop.open()
@@ -556,6 +568,7 @@ def test_counts_of_an_ended_session_are_hidden(app, person, shop):
     wait_state(page, "state.unread === 0 && state.unseen === 0")
 
 
+@pytest.mark.thorough
 def test_row_menu_names_the_type(app, bellcast_server, person, shop):
     url = f"{bellcast_server.url}/v1/types/billing"
     assert httpx.put(url, headers=bellcast_server.as_app(), json={"name": "Payments and invoices"}).is_success

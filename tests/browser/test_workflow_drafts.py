@@ -57,6 +57,7 @@ def test_conflict_with_another_tab_names_it_alike_everywhere(edit: Callable[...,
     expect(dialog).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_draft_that_is_undone_to_the_published_version_ends(edit: Callable[..., Editor], owner: Console) -> None:
     editor = edit("undone-flow", BUILT)
     editor.step("wait").click()
@@ -195,6 +196,7 @@ steps:
 """
 
 
+@pytest.mark.thorough
 def test_comments_of_yaml_become_notes(edit: Callable[..., Editor], owner: Console) -> None:
     editor = edit("commented-flow", [WAIT])
     editor.page.get_by_role("button", name="YAML").click()
@@ -217,6 +219,7 @@ def test_comments_of_yaml_become_notes(edit: Callable[..., Editor], owner: Conso
     assert str(values).count("'note'") == 4
 
 
+@pytest.mark.thorough
 def test_comment_longer_than_a_note_is_kept_as_a_note_with_a_problem(
     edit: Callable[..., Editor], owner: Console
 ) -> None:
@@ -232,6 +235,7 @@ def test_comment_longer_than_a_note_is_kept_as_a_note_with_a_problem(
     expect(editor.page.get_by_role("alert")).to_contain_text("note")
 
 
+@pytest.mark.thorough
 def test_yaml_with_errors_is_saved_and_not_published(leave: Callable[[str], Editor], owner: Console) -> None:
     editor = leave("wrong-yaml")
     page = editor.page

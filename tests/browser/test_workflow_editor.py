@@ -88,6 +88,7 @@ def test_new_workflow_gets_a_key_whose_format_the_field_explains(open_console: C
     assert refusals == []
 
 
+@pytest.mark.thorough
 def test_tree_has_names_levels_and_announces_moves(edit: Callable[..., Editor]) -> None:
     branch = {
         "key": "size",
@@ -269,6 +270,7 @@ def test_step_is_dragged_into_a_branch(edit: Callable[..., Editor]) -> None:
     expect(editor.step("wait")).to_have_attribute("data-path", "steps.1.branches.0.steps.1")
 
 
+@pytest.mark.thorough
 def test_yaml_is_coloured_and_can_be_tested(edit: Callable[..., Editor]) -> None:
     editor = edit("coloured-flow", BUILT)
     page = editor.page
@@ -290,6 +292,7 @@ def test_yaml_is_coloured_and_can_be_tested(edit: Callable[..., Editor]) -> None
     wait_until(lambda: text.evaluate(chosen) == "nots: 1", lambda: "the line is not selected")
 
 
+@pytest.mark.thorough
 def test_list_of_types_leaves_visible_what_it_adds_to(edit: Callable[..., Editor]) -> None:
     waits = [{**WAIT, "key": f"wait-{number}"} for number in range(5)]
     editor = edit("placed-flow", waits)
@@ -339,6 +342,7 @@ def test_new_workflow_begins_with_the_chosen_steps(open_console: Callable[..., P
     expect(page.get_by_role("treeitem")).to_have_count(2)
 
 
+@pytest.mark.thorough
 def test_problems_move_nothing_on_the_canvas(edit: Callable[..., Editor]) -> None:
     editor = edit("still-flow", BUILT)
     bars = [editor.page.get_by_role("group", name=name) for name in ("Zoom", "Runs")]
@@ -380,6 +384,7 @@ def gate(*lanes: dict[str, Any]) -> dict[str, Any]:
     return {"key": "gate", "type": "branch", "branches": branches, "else": [WAIT]}
 
 
+@pytest.mark.thorough
 def test_deleting_a_branch_considers_references_to_its_steps(edit: Callable[..., Editor]) -> None:
     waits = {"key": "unread", "type": "wait_for", "step": "bell", "event": "read"}
     editor = edit("gated-flow", [gate(BELL), waits])
@@ -399,6 +404,7 @@ def test_deleting_a_branch_considers_references_to_its_steps(edit: Callable[...,
     expect(editor.tree.locator("[data-lane=gate]")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_branches_are_ordered_and_steps_pasted_into_them(edit: Callable[..., Editor]) -> None:
     editor = edit("ordered-flow", [gate(BELL, MAIL), {"key": "end", "type": "stop"}])
     editor.page.context.grant_permissions(["clipboard-write"])
@@ -447,6 +453,7 @@ def test_branches_are_ordered_and_steps_pasted_into_them(edit: Callable[..., Edi
     expect(editor.page.get_by_role("dialog")).to_contain_text("end-2")
 
 
+@pytest.mark.thorough
 def test_nothing_covers_the_canvas(edit: Callable[..., Editor]) -> None:
     editor = edit("open-flow", BUILT)
     page = editor.page
@@ -548,6 +555,7 @@ def test_small_screen_reads_and_edits_nothing(edit: Callable[..., Editor], owner
     ] == [None]
 
 
+@pytest.mark.thorough
 def test_small_screen_shows_steps_below_each_other_at_full_size(edit: Callable[..., Editor]) -> None:
     sends = [BELL, MAIL, {"key": "text", "type": "sms", "text": "Hi"}]
     editor = edit("stacked-flow", sends, viewport=PHONE)

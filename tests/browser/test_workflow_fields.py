@@ -11,6 +11,7 @@ from tests.browser.test_accessibility import violations
 from tests.browser.workflow_editor import BELL, MAIL, WAIT, Editor
 
 
+@pytest.mark.thorough
 def test_wait_changes_between_a_time_and_a_moment(edit: Callable[..., Editor]) -> None:
     editor = edit("remind", [{"key": "wait", "type": "delay", "for": "1h", "note": "Kept"}])
     editor.step("wait").dblclick()
@@ -24,6 +25,7 @@ def test_wait_changes_between_a_time_and_a_moment(edit: Callable[..., Editor]) -
     expect(editor.page.get_by_label("Until", exact=True)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_next_times_of_a_digest_are_in_its_zone(edit: Callable[..., Editor]) -> None:
     digest = {"key": "digest", "type": "digest", "cron": "0 9 * * *", "timezone": "Pacific/Kiritimati"}
     editor = edit("zoned-flow", [digest], timezone_id="America/New_York")
@@ -35,6 +37,7 @@ def test_next_times_of_a_digest_are_in_its_zone(edit: Callable[..., Editor]) -> 
     expect(times).to_contain_text(re.compile("^Next, in the zone of the recipient: Wed 11 Mar, 09:00"))
 
 
+@pytest.mark.thorough
 def test_negated_condition_is_edited_in_the_form(edit: Callable[..., Editor], owner: Console) -> None:
     paid = {"var": "data.paid", "op": "exists"}
     editor = edit("negated-flow", [{**BELL, "if": {"not": {"any": [paid, {"not": paid}]}}}])
@@ -51,6 +54,7 @@ def test_negated_condition_is_edited_in_the_form(edit: Callable[..., Editor], ow
     expect(editor.page.locator(".inspector").get_by_role("button", name="Add a condition")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_condition_nested_deeper_than_the_form_is_read_there_and_edited_as_json(
     edit: Callable[..., Editor], owner: Console
 ) -> None:
@@ -85,6 +89,7 @@ def test_variable_is_inserted_into_the_text_of_a_step(edit: Callable[..., Editor
     expect(subject).to_have_value("New booking of {{ data.client }}")
 
 
+@pytest.mark.thorough
 def test_draft_with_parts_that_no_form_has_is_shown(edit: Callable[..., Editor], owner: Console) -> None:
     steps = [{**BELL, "if": {"all": "data.a"}}, {**MAIL, "if": {"any": [None]}}]
     values = {"steps": steps, "data": {"type": "object", "required": "a"}}
@@ -125,6 +130,7 @@ def test_schema_of_the_data_is_a_form_and_inferred_from_triggers(edit: Callable[
     expect(inspector.get_by_label("Name", exact=True)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_bell_step_shows_its_row_and_offers_the_built_in_icons(edit: Callable[..., Editor], owner: Console) -> None:
     editor = edit("row-flow", [{**BELL, "title": "Booked by {{ data.client }}"}])
     editor.step("bell").dblclick()
@@ -169,6 +175,7 @@ def test_buttons_of_a_bell_are_a_form(edit: Callable[..., Editor], owner: Consol
     expect(form.get_by_label("Key of button 1")).to_have_value("button-2")
 
 
+@pytest.mark.thorough
 def test_texts_of_a_step_are_drawn_with_their_variables_until_they_are_edited(edit: Callable[..., Editor]) -> None:
     editor = edit("drawn-flow", [{**MAIL, "text": "Hello {{ recipient.name }}, welcome"}])
     editor.step("mail").dblclick()
@@ -188,6 +195,7 @@ def test_texts_of_a_step_are_drawn_with_their_variables_until_they_are_edited(ed
     assert violations(editor.page, within=".inspector") == []
 
 
+@pytest.mark.thorough
 def test_long_texts_of_a_step_are_read_in_full(edit: Callable[..., Editor]) -> None:
     lines = [f"Line {number} of {{{{ recipient.name }}}}" for number in range(40)]
     mail = {**MAIL, "text": "\n".join(lines), "note": "\n".join(f"Line {number}" for number in range(40))}
@@ -209,6 +217,7 @@ def test_long_texts_of_a_step_are_read_in_full(edit: Callable[..., Editor]) -> N
     assert violations(editor.page, within=".inspector") == []
 
 
+@pytest.mark.thorough
 def test_problem_in_what_few_steps_need_opens_it(edit: Callable[..., Editor], owner: Console) -> None:
     owner.send("PUT", "/v1/workflows/folded-problem/draft", {"values": {"steps": [BELL, {**MAIL, "key": "bell"}]}})
     editor = edit("folded-problem")

@@ -10,6 +10,7 @@ from tests.browser.test_accessibility import violations
 from tests.browser.workflow_editor import BUILT, MAIL, WAIT, Editor
 
 
+@pytest.mark.thorough
 def test_step_with_an_empty_text_is_not_published(edit: Callable[..., Editor]) -> None:
     editor = edit("empty-flow", BUILT)
     editor.page.get_by_role("button", name="YAML").click()
@@ -56,6 +57,7 @@ def test_publication_is_confirmed_with_its_runs_and_the_way_back(edit: Callable[
     expect(dialog).to_contain_text("The workflow confirmed-flow still has a draft that is not published.")
 
 
+@pytest.mark.thorough
 def test_publication_of_a_template_names_the_draft_that_uses_it_and_variables_that_runs_lack(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
@@ -78,6 +80,7 @@ def test_publication_of_a_template_names_the_draft_that_uses_it_and_variables_th
     assert violations(page, within="dialog[open]") == []
 
 
+@pytest.mark.thorough
 def test_variable_that_the_last_run_lacked_gets_a_default_by_a_button(
     edit: Callable[..., Editor], owner: Console
 ) -> None:
@@ -93,6 +96,7 @@ def test_variable_that_the_last_run_lacked_gets_a_default_by_a_button(
     expect(inspector.locator(".field-warning")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_variables_of_texts_in_steps_are_checked_in_the_editor_and_before_publishing(
     edit: Callable[..., Editor], owner: Console
 ) -> None:

@@ -40,6 +40,7 @@ def test_run_is_shown_on_its_own_version(
     expect(page.get_by_role("button", name="Review and publish")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_counts_of_the_canvas_say_that_mails_were_simulated(edit: Callable[..., Editor], owner: Console) -> None:
     owner.send("PUT", "/v1/recipients/dora", {"email": "dora@example.com"})
     owner.send("PUT", "/v1/workflows/counted-mail", {"steps": [BELL, MAIL]})
