@@ -25,7 +25,7 @@ PYTEST := $(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder --max-worker-
 test: ready-in-parallel ## Run the checks and tests, as CI does
 	$(MAKE) $(BESIDE)
 
-test-all: ready-in-parallel ## Also run the thorough tests: every contract on PostgreSQL, long faults, packages, Firefox and WebKit
+test-all: ready-in-parallel ## Also run the thorough tests: every contract on PostgreSQL, long faults, packages, details of pages, Firefox and WebKit
 	@# Built before the tests, which end after six minutes.
 	scripts/install_system.sh chart
 	$(MAKE) $(BESIDE) THOROUGH=--thorough
