@@ -365,6 +365,48 @@ def test_question_is_closed_by_the_way_back(open_console: Callable[..., Page], o
     expect(page.locator("h1")).to_have_text("Types")
 
 
+@pytest.mark.parametrize(("key", "name"), [("Control+k", "Go to"), ("?", "Shortcuts")])
+def test_dialog_of_the_keyboard_is_closed_by_the_way_back(
+    open_console: Callable[..., Page], key: str, name: str
+) -> None:
+    page = open_console("/types")
+    wait_loaded(page)
+    page.get_by_role("link", name="Recipients", exact=True).click()
+    wait_loaded(page)
+    page.keyboard.press(key)
+    expect(page.get_by_role("dialog", name=name)).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("dialog", name=name)).to_have_count(0)
+    expect(page.locator("h1")).to_have_text("Types")
+
+
+def test_dialog_of_an_editor_is_closed_by_the_way_back_and_not_by_a_selection(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/templates/back", {"email": {"subject": "Hi", "text": "Hello"}})
+    page = open_console("/templates/back?edit=yes")
+    wait_loaded(page)
+    go(page, "/templates/back?edit=yes&tz=utc")  # the editor stays
+    page.get_by_role("button", name="Brand").click()
+    dialog = page.get_by_role("dialog", name="Brand")
+    name = dialog.get_by_label("Name in e-mails")
+    name.fill("A long name of a company")
+    box = name.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] - 4, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(2, box["y"] + box["height"] / 2)  # beside the dialog
+    page.mouse.up()
+    expect(name).to_have_value("A long name of a company")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_have_count(0)
+    page.get_by_role("button", name="Brand").click()
+    expect(dialog).to_be_visible()
+    page.go_back()
+    expect(dialog).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"/templates/back\?edit=yes$"))
+
+
 def test_session_that_ends_is_continued_and_nothing_is_lost(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/keys?new=yes")
     page.get_by_label("Name").fill("kept")

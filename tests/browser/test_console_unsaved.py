@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
@@ -16,6 +17,7 @@ from tests.browser.console import (
     review,
     wait_loaded,
 )
+from tests.browser.workflow_editor import BELL, MAIL
 
 
 def test_type_that_another_operator_saved_is_not_overwritten(open_console: Callable[..., Page], owner: Console) -> None:
@@ -152,3 +154,31 @@ def test_webhook_that_another_operator_changed_is_neither_overwritten_nor_delete
     open_more(page)
     confirm(page.get_by_role("button", name="Delete this webhook"))
     expect(page.get_by_role("status").filter(has_text="Deleted the webhook")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "first", "second"),
+    [
+        ("/workflows/late", {"steps": [BELL]}, {"steps": [BELL, MAIL]}),
+        ("/templates/late", {"inbox": {"title": "First"}}, {"inbox": {"title": "Second"}}),
+        ("/types/late", {"name": "First"}, {"name": "Second"}),
+    ],
+    ids=["workflow", "template", "type"],
+)
+def test_object_that_another_operator_published_is_not_deleted(
+    open_console: Callable[..., Page], owner: Console, path: str, first: Any, second: Any
+) -> None:
+    owner.send("PUT", f"/v1{path}", first)
+    page = open_console(path)
+    open_more(page)
+    page.get_by_role("button", name="Delete late").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    owner.send("PUT", f"/v1{path}", second)
+    dialog.get_by_role("button", name="Delete").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Look at it, and delete it again")
+    assert owner.send("GET", f"/v1{path}")["key"] == "late"
+    dialog.get_by_role("button", name="Cancel").click()
+    open_more(page)
+    confirm(page.get_by_role("button", name="Delete late"))
+    expect(page.get_by_role("status").filter(has_text="Deleted late")).to_be_visible()

@@ -36,14 +36,10 @@ const isOver = ({ at, last_at: last }) => Boolean(at && last);
  * @param {(one: any, yaml: any) => any} [definition.last] what arrives later, with the YAML, which comes after it: so nothing moves
  */
 export function Definition({ page, kind, title = ({ name, key }) => name ?? key, headline, facts, more, loss, children, last }) {
-  const one = useLoad(async (signal) => {
-    const found = await getTagged(apiPath(page, kind), signal);
-    await readTenantsOf(found.value, signal);
-    return found;
-  }, [page.path, page.query.get('tenant')]);
+  const one = useLoad((signal) => readObject(apiPath(page, kind), signal), [page.path, page.query.get('tenant')]);
   const mayEdit = page.may(BUILDERS);
   return html`<${Opening} page=${page} of=${one}>${({ value, tag }) => html`
-    <${Heading} title=${title(value)} note=${title(value) !== value.key && html`<${Id} of=${value.key} />`}>${mayEdit && html`${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Confirm} isDanger label=${`Delete ${value.key}`} word="Delete" about=${loss?.(value)} act=${() => deleteObject(apiPath(page, kind), value.key, listUrl(page), { tag, values: isOver(value) ? null : valuesOf(value) })} />`}<//>`}<//>
+    <${Heading} title=${title(value)} note=${title(value) !== value.key && html`<${Id} of=${value.key} />`}>${mayEdit && html`${!isLocked(value) && html`<button type="button" onClick=${() => setQuery({ edit: 'yes' })}>Edit</button>`}<${More} of=${value.key}>${more?.(value, tag)}${isOwn(value) && !isLocked(value) && html`<${Delete} page=${page} url=${apiPath(page, kind)} of=${{ value, tag }} about=${loss?.(value)} values=${isOver(value) ? null : valuesOf(value)} />`}<//>`}<//>
     <${ManagedBanner} page=${page} kind=${kind.path.slice(1)} one=${value} />
     ${headline?.(value, tag)}
     <${Facts} of=${[...facts(value), ['Tenant', value.tenant]]} />
@@ -54,11 +50,15 @@ export function Definition({ page, kind, title = ({ name, key }) => name ?? key,
 /** What is before the tenant of an object that uses another one. */
 const OF_TENANT = '?tenant=';
 
-/** Read the names of the tenants of an object and of those that use it. */
-export async function readTenantsOf(one, signal) {
-  await readTenantNames([one.tenant, ...(one.uses ?? []).map((use) => use.split(OF_TENANT)[1])], signal);
-  return one;
+/** Read an object with its ETag, and the names of the tenants of it and of those that use it. */
+export async function readObject(url, signal) {
+  const found = await getTagged(url, signal), { tenant, uses = [] } = found.value;
+  await readTenantNames([tenant, ...uses.map((use) => use.split(OF_TENANT)[1])], signal);
+  return found;
 }
+
+/** The button that deletes the object that was read with `readObject`, if it has not changed since. */
+export const Delete = ({ page, url, of: { value: { key }, tag }, about, values }) => html`<${Confirm} isDanger label=${`Delete ${key}`} word="Delete" about=${about} act=${() => deleteObject(url, key, listUrl(page), { tag, values })} />`;
 
 /** An object that uses another one as a link, with its tenant if it has another one. */
 const Use = ({ page, of, target, tenant, children }) => html`<a href=${inTenant(page, `/${target}`, tenant ? { tenant } : of)}>${children}</a>`;

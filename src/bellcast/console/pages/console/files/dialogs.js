@@ -4,24 +4,24 @@
 import { Form } from './form.js';
 import { html, render, useLayoutEffect, useRef } from './html.js';
 
-/** A modal dialog, which is open while it is rendered. `close` is called when it closes, as by a step in the history; the focus returns to where it was. */
-export function Dialog({ label, close, isFixed = false, class: name = 'ask', children }) {
+/** A modal dialog, which is open while it is rendered. `close` is called when it closes, as when another URL is shown; the focus returns to where it was. One that `isFixed` ends only by its buttons. */
+export function Modal({ label, close, isFixed = false, class: name, children }) {
   const place = useRef(null), isGone = useRef(false);
   useLayoutEffect(() => {
     const { current } = place;
     // A button in a closed menu cannot receive the focus, so the button that opens the menu does.
     for (const menu of document.querySelectorAll(':popover-open')) menu.hidePopover();
     current.showModal();
-    const leave = () => isFixed || current.close();
-    addEventListener('popstate', leave);
     return () => {
-      removeEventListener('popstate', leave);
       isGone.current = true;
       current.close();
     };
   }, []);
-  return html`<dialog class=${name} aria-label=${label} ref=${place} onClose=${() => isGone.current || close?.()} onCancel=${(event) => isFixed && event.preventDefault()}>${!isFixed && html`<h2>${label}</h2>`}${children}</dialog>`;
+  return html`<dialog class=${name} aria-label=${label} closedby=${isFixed ? 'none' : null} ref=${place} onClose=${() => isGone.current || close?.()} onCancel=${(event) => isFixed && event.preventDefault()}>${children}</dialog>`;
 }
+
+/** A modal dialog with its label as its heading. */
+export const Dialog = ({ class: name = 'ask', children, ...more }) => html`<${Modal} class=${name} ...${more}><h2>${more.label}</h2>${children}<//>`;
 
 /**
  * Ask whether to act. The dialog is beside the page, so that it stays when the menu closes in which its button is.

@@ -1,6 +1,7 @@
 /**
  * The parts that editors of drafts share: whether it is saved, review and publish, and a conflict.
  */
+import { Modal } from './dialogs.js';
 import { Form } from './form.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { DraftComments } from './draft-yaml.js';
@@ -139,17 +140,8 @@ export function NewObject({ page, kind, hint, steps, patterns, none, first = '',
 /** Steps one below the other, as the cards of the canvas, after their trigger. */
 export const StepList = ({ of: steps }) => html`<ol class="step-list"><li class="step-card"><span class="step-icon tone-6"><${Icon} name="playground" /></span><span class="step-text"><span class="step-kind">Trigger</span><span class="step-summary">By your app, for each recipient</span></span></li>${steps.map((step) => html`<li key=${step.key} class="step-card"><span class=${`step-icon tone-${typeOf(step).tone}`}><${Icon} name=${typeOf(step).icon} /></span><span class="step-text"><span class="step-kind">${typeOf(step).text}</span><span class="step-summary">${teaser(summaryOf(step))}</span></span></li>`)}</ol>`;
 
-/** A modal dialog while it is rendered. */
-export function Dialog({ label, close, isWide, children }) {
-  const dialog = useRef(null);
-  useEffect(() => {
-    const last = document.activeElement;
-    dialog.current.showModal();
-    return () => last?.focus?.();
-  }, []);
-  return html`<dialog class=${`editor-dialog ${isWide ? 'wide' : ''}`} aria-label=${label} ref=${dialog} onCancel=${(event) => { event.preventDefault(); close(); }} onKeyDown=${(event) => event.stopPropagation()}
-    onClick=${(event) => { if (event.target === dialog.current) close(); }}><div class="dialog-body"><h2>${withWholeWords(label)}</h2>${children}</div></dialog>`;
-}
+/** A modal dialog of an editor. */
+export const Dialog = ({ isWide, children, ...more }) => html`<${Modal} class=${`editor-dialog ${isWide ? 'wide' : ''}`} ...${more}><div class="dialog-body"><h2>${withWholeWords(more.label)}</h2>${children}</div><//>`;
 
 const SIGNS = { added: ['+', 'ok'], removed: ['−', 'bad'], moved: ['↕', 'info'], changed: ['~', 'warn'], renamed: ['~', 'info'] };
 /** Characters of a changed text before its first difference, and in all. */
@@ -227,7 +219,7 @@ export function Review({ draft, close, done }) {
 export function ConflictDialog({ draft }) {
   const [isComparing, setComparing] = useState(false);
   const { draft: found } = draft.theirs.value, isOwn = found.by === me.value.name, when = found.updated_at ? relativeTime(found.updated_at) : '';
-  return html`<${Dialog} label="Changed in the meantime" close=${() => {}} isWide=${isComparing}>
+  return html`<${Dialog} label="Changed in the meantime" isFixed isWide=${isComparing}>
     <p>${found.by ? `${isOwn ? 'Your other tab' : found.by} saved this draft ${when} while you were editing.` : 'The draft was published or discarded while you were editing.'} Your changes are kept in this tab.</p>
     ${isComparing && html`<p class="compared"><span class="bad">− ${isOwn ? 'Your other tab' : 'Theirs'}${found.by && ` (${[!isOwn && found.by, when].filter(Boolean).join(', ')})`}</span><span class="ok">+ Mine</span></p><${Changes} changes=${draft.kind.differencesOf(found.values, draft.values.value)} /><${Difference} before=${toYaml(found.values)} after=${draft.yamlText.value} />`}
     <div class="dialog-tools">${!isComparing && html`<button type="button" onClick=${() => setComparing(true)}>Compare</button>`}<button type="button" onClick=${draft.takeTheirs}>${isOwn ? 'Take your other tab’s' : 'Take theirs'}</button><button type="button" class="primary" onClick=${draft.keepMine}>Keep mine</button></div><//>`;

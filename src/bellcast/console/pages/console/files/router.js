@@ -14,6 +14,8 @@ export let arrival = { focus: false, from: null };
 
 const show = (next) => {
   arrival = next;
+  // Those of the page that was shown, unless they end only by their buttons.
+  if (next.focus) document.querySelectorAll('dialog[open]:not([closedby=none])').forEach((one) => one.close());
   // A link to the page that is shown reads it again.
   if (location.href === here.value.href && next.focus) refresh();
   here.value = new URL(location.href);
@@ -105,6 +107,5 @@ document.addEventListener('click', (event) => {
   const url = new URL(link.href);
   if (url.origin !== location.origin || !url.pathname.startsWith(`${BASE}/`) || link.getAttribute('href').startsWith('#') || link.target || link.download) return;
   event.preventDefault();
-  link.closest('dialog')?.close();
   leave(url);
 });

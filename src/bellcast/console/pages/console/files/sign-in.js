@@ -3,7 +3,7 @@
  */
 import { Field, Form } from './form.js';
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from './html.js';
-import { Dialog } from './dialogs.js';
+import { Dialog, Modal } from './dialogs.js';
 import { loadStyle } from './load.js';
 import { Icon } from './parts.js';
 import { PasskeyButton, hasPasskeys } from './passkeys.js';
@@ -136,7 +136,7 @@ export function Asked() {
     else answer(true);
   };
   if (isEnded) {
-    return html`<${Dialog} key="sign-in" class="again" label="Sign in again" isFixed><p class="notice">Your session has ended. Sign in to go on: this page stays as it is.</p><${SignIn} tag="div" provider=${provider} name=${operator.name} done=${goOn} /><//>`;
+    return html`<${Modal} key="sign-in" class="again" label="Sign in again" isFixed><p class="notice">Your session has ended. Sign in to go on: this page stays as it is.</p><${SignIn} tag="div" provider=${provider} name=${operator.name} done=${goOn} /><//>`;
   }
   if (kind !== 'password') return null;
   const cancel = () => answer(false), refuse = html`<button type="button" onClick=${cancel}>Cancel</button>`;

@@ -1,8 +1,7 @@
 /**
  * A template as its recipients see it, by channel, language and version, with its versions and a test message.
  */
-import { Uses, Yaml, listUrl, readTenantsOf } from './definition.js';
-import { Confirm } from './dialogs.js';
+import { Delete, Uses, Yaml, readObject } from './definition.js';
 import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
 import { Field, Form } from './form.js';
@@ -22,7 +21,6 @@ import { tenantName } from './tenant-names.js';
 import { CHANNELS, languageName } from './template-model.js';
 import { Preview, usePreview, usePreviewData } from './template-preview.js';
 import { SendTest } from './template-test.js';
-import { deleteObject } from './toast.js';
 import { DraftOnly, Versions } from './versions.js';
 import { valuesOf } from './yaml.js';
 
@@ -31,13 +29,13 @@ const PARTS = Object.keys(CHANNELS);
 export function Template({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
-  const found = useLoad(async (signal) => readTenantsOf(await get(url(), signal), signal), [url()]);
+  const found = useLoad((signal) => readObject(url(), signal), [url()]);
   const editor = withQuery(page.path, { ...scopeOf(page), edit: 'yes' });
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
   if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
-  return html`<${Opening} page=${page} of=${found}>${(one) => {
+  return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => {
     const mayChange = page.may(BUILDERS), isOwn = mayChange && (one.tenant ?? '') === tenant.tenant && !isLocked(one);
-    return html`<${Heading} title=${one.key} note=${html`<span class="tag">v${one.version}</span>${one.tenant && html`<span class="tag" title=${one.tenant}>${tenantName(one.tenant)}</span>`}`}><${EditLink} page=${page} one=${one} isPrimary />${isOwn && html`<${More} of=${one.key}><${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about=${html`All its versions are lost. ${one.uses.length > 0 ? html`${count(one.uses.length, 'object')} still ${one.uses.length === 1 ? 'uses' : 'use'} it: <${Uses} page=${page} of=${one} isNamed />.` : 'Nothing uses it.'}`} act=${() => deleteObject(url(), one.key, listUrl(page))} /><//>`}<//>
+    return html`<${Heading} title=${one.key} note=${html`<span class="tag">v${one.version}</span>${one.tenant && html`<span class="tag" title=${one.tenant}>${tenantName(one.tenant)}</span>`}`}><${EditLink} page=${page} one=${one} isPrimary />${isOwn && html`<${More} of=${one.key}><${Delete} page=${page} url=${url()} of=${{ value: one, tag }} about=${html`All its versions are lost. ${one.uses.length > 0 ? html`${count(one.uses.length, 'object')} still ${one.uses.length === 1 ? 'uses' : 'use'} it: <${Uses} page=${page} of=${one} isNamed />.` : 'Nothing uses it.'}`} /><//>`}<//>
       <${ManagedBanner} page=${page} kind="templates" one=${one} />
       <${Shown} key=${url()} ...${{ page, one, url, editor, isOwn, mayChange, tenant }} />
       <${Yaml} of=${one} isInFiles isOpen=${!mayChange} />`;

@@ -1,7 +1,7 @@
 /**
  * A workflow: its flow with what its runs did, the versions with their differences, and triggers.
  */
-import { Yaml, listUrl, readTenantsOf } from './definition.js';
+import { Delete, Yaml, readObject } from './definition.js';
 import { Confirm } from './dialogs.js';
 import { Drawer } from './drawer.js';
 import { EditLink } from './edit.js';
@@ -20,7 +20,6 @@ import { RecipientChoice, SampleChoice } from './sample-choice.js';
 import { dataOf } from './sample-data.js';
 import { get, path, request, withQuery } from './server.js';
 import { tenantName } from './tenant-names.js';
-import { deleteObject } from './toast.js';
 import { DraftOnly, Versions } from './versions.js';
 import { RunsBar, useRunCounts } from './workflow-counts.js';
 import { templatesOf } from './workflow-model.js';
@@ -33,14 +32,14 @@ const MAX_ROWS = 12;
 export function Workflow({ page }) {
   const tenant = tenantOf(page);
   const url = (more = '', query = {}) => withQuery(path`/v1/workflows/${page.key}` + more, { ...tenant, ...query });
-  const found = useLoad(async (signal) => readTenantsOf(await get(url(), signal), signal), [url()]);
+  const found = useLoad((signal) => readObject(url(), signal), [url()]);
   const editor = withQuery(page.path, { ...scopeOf(page), edit: 'yes' });
   const isMissing = found.problem?.status === 404 && !found.isLoading && page.may(CONTENT);
   if (isMissing) return html`<${DraftOnly} page=${page} url=${url('/draft')} editor=${editor} missing=${found} />`;
-  return html`<${Opening} page=${page} of=${found}>${(one) => {
+  return html`<${Opening} page=${page} of=${found}>${({ value: one, tag }) => {
     // The project's object on the page of a tenant is not the tenant's own.
     const isOwn = page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && !one.in_code;
-    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="tag">v${number(one.version)}</span>${one.tenant && html`<span class="tag" title=${one.tenant}>${tenantName(one.tenant)}</span>`}`}>${page.may(BUILDERS) && html`<${Drawer} label=${`Trigger ${one.key}`} word="Trigger…" isOpenAtFirst=${page.query.has('to')}>${(close) => html`<${Trigger} key=${one.version} ...${{ page, one, url, tenant }} close=${close} />`}<//>`}${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} isPrimary word=${isLocked(one) ? 'Try changes' : 'Edit'} />`}${isOwn && html`<${Seldom} ...${{ page, one, url }} />`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
+    return html`<${Heading} title=${one.key} note=${html`<${State} of=${one.active ? 'active' : 'inactive'} /><${Type} of=${one.type} /><span class="tag">v${number(one.version)}</span>${one.tenant && html`<span class="tag" title=${one.tenant}>${tenantName(one.tenant)}</span>`}`}>${page.may(BUILDERS) && html`<${Drawer} label=${`Trigger ${one.key}`} word="Trigger…" isOpenAtFirst=${page.query.has('to')}>${(close) => html`<${Trigger} key=${one.version} ...${{ page, one, url, tenant }} close=${close} />`}<//>`}${!(one.in_code && !tenant.tenant) && html`<${EditLink} page=${page} one=${one} isPrimary word=${isLocked(one) ? 'Try changes' : 'Edit'} />`}${isOwn && html`<${Seldom} ...${{ page, one, tag, url }} />`}<//><${ManagedBanner} page=${page} kind="workflows" one=${one} />${one.in_code && html`<p class="muted" role="note">${IN_CODE}</p>`}<${Together}>
       <div class="workflow-page"><section class="panel" aria-label="Steps"><${Steps} page=${page} one=${one} tenant=${tenant.tenant} /></section>
         <${Card} title="Versions"><${Versions} ...${{ one, url, editor }} isOwn=${isOwn && !isLocked(one)} /><//></div>
       <${Yaml} of=${one} isInFiles /><//>`;
@@ -48,13 +47,13 @@ export function Workflow({ page }) {
 }
 
 /** What is seldom done with a workflow. */
-function Seldom({ page, one, url }) {
+function Seldom({ page, one, tag, url }) {
   const word = one.active ? 'Switch off' : 'Switch on';
   const change = async () => {
     await request('PATCH', url(), { active: !one.active });
     refresh();
   };
-  return html`<${More} of=${one.key}><${Confirm} label=${`${word} ${one.key}`} word=${word} about=${one.active ? 'Triggers are refused, and its runs wait until it is switched on.' : 'Triggers start runs again.'} act=${change} />${!isLocked(one) && html`<${Confirm} isDanger label=${`Delete ${one.key}`} word="Delete" about="All its versions are lost, and triggers are refused. Runs that have begun finish." act=${() => deleteObject(url(), one.key, listUrl(page))} />`}<//>`;
+  return html`<${More} of=${one.key}><${Confirm} label=${`${word} ${one.key}`} word=${word} about=${one.active ? 'Triggers are refused, and its runs wait until it is switched on.' : 'Triggers start runs again.'} act=${change} />${!isLocked(one) && html`<${Delete} page=${page} url=${url()} of=${{ value: one, tag }} about="All its versions are lost, and triggers are refused. Runs that have begun finish." />`}<//>`;
 }
 
 /** The flow with the counts of its runs. A step opens in the editor. */
