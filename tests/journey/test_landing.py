@@ -186,14 +186,20 @@ async def test_settings_control_the_page_and_its_form(
             await app.stop()
 
 
-async def test_page_is_replaced_by_a_redirect(tmp_path: Path) -> None:
-    url = "https://status.example.com/bell?from=bellcast"
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("https://status.example.com/bell?from=bellcast", "https://status.example.com/bell?from=bellcast"),
+        ("https://example.com/日本?a=%20", "https://example.com/%E6%97%A5%E6%9C%AC?a=%20"),
+    ],
+)
+async def test_page_is_replaced_by_a_redirect(tmp_path: Path, url: str, location: str) -> None:
     app = create_app(load({"data": str(tmp_path), "landing": url}, {}))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bell.test") as client:
         try:
             for headers in ({}, {"accept": "application/json"}):
                 response = await client.get("/?utm=1", headers=LOCAL_HEADERS | headers)
-                assert (response.status_code, response.headers["location"]) == (302, url)
+                assert (response.status_code, response.headers["location"]) == (302, location)
             assert refused(await client.post("/", json={}, headers=LOCAL_HEADERS), 404, "not_found")
             assert (await client.get("/check")).status_code == 200
         finally:

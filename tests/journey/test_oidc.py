@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import httpx
 import pytest
@@ -105,6 +105,16 @@ async def audited(rest: Rest) -> list[tuple[str, str]]:
 
 
 # --- sign-in
+
+
+async def test_browser_returns_to_a_console_below_a_path_beyond_ascii(rest: Rest) -> None:
+    client, root = browser(rest), "/gr%C3%B6%C3%9Fe/%E6%97%A5%E6%9C%AC"
+    client._transport = httpx.ASGITransport(client._transport.app, root_path=unquote(root))
+    response = await client.post(f"{root}/v1/session/oidc", json={})
+    url = response.json()["url"]
+    assert parse_qs(urlsplit(url).query)["redirect_uri"] == [f"https://bell.test{root}/v1/session/oidc/callback"]
+    response = await come_back(client, await visit(url))
+    assert (response.status_code, response.headers["location"]) == (303, f"{root}/console/")
 
 
 async def test_person_signs_in_with_the_role_of_its_group(rest: Rest, provider: IdentityProvider) -> None:

@@ -139,6 +139,7 @@ REQUEST_ID = b"x-request-id"
 # trace id of a large cloud provider up to 80. Anything else is rejected to prevent log injection.
 GIVEN_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
 ID_BITS = 64
+PATH_CHARACTERS = "/:@!$&'()*+,;="  # beside letters, digits and -._~ (RFC 3986, 3.3)
 
 
 class ApiMiddleware(Struct, eq=False):
@@ -181,7 +182,7 @@ class ApiMiddleware(Struct, eq=False):
         }
         state.update(self.state)
         state["is_head"] = method == "HEAD"
-        state["root_path"] = scope.get("root_path", "")
+        state["root_path"] = quote(scope.get("root_path", ""), safe=PATH_CHARACTERS)  # as in URLs, also in Location
         responses.INCOMPLETE.set(set())
         id = state["request_id"] = state.get("request_id") or request_id(values)
         client, host = scope.get("client"), _text(values.get(b"host"))
@@ -243,8 +244,8 @@ def path_as_sent(scope: dict[str, Any]) -> str:
     raw = scope.get("raw_path")
     sent = None if raw is None else raw.decode("latin-1")
     if sent is None or (sent != path and unquote(sent) != path):  # absent, or rewritten by a proxy
-        sent = quote(path, safe="/:@!$&'()*+,;=~")
-    return sent.removeprefix(scope.get("root_path", ""))
+        sent = quote(path, safe=PATH_CHARACTERS)
+    return sent.removeprefix(quote(scope.get("root_path", ""), safe=PATH_CHARACTERS))
 
 
 def _cors_origin(values: Mapping[bytes, bytes], path: str) -> str | None:

@@ -4,7 +4,7 @@ Parsers raise ValueError or KeyError for any other text, or SettingsError with w
 import ipaddress
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from bellcast.auth import origins, tokens
 from bellcast.kernel import setting_values
@@ -64,7 +64,9 @@ def store_connections(value: str) -> int:
 
 def landing(value: str) -> bool | str:
     """on, off, or an http or https URL"""
-    return setting_values.url(value) if "://" in value else setting_values.boolean(value)
+    if "://" not in value:
+        return setting_values.boolean(value)
+    return quote(setting_values.url(value), safe="%/:?#[]@!$&'()*+,;=")  # a URL has only ASCII (RFC 3986)
 
 
 def allow_deny(value: str) -> bool:
