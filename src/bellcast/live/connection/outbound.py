@@ -1,21 +1,23 @@
 """The output of a connection."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from socket import AF_INET, SOCK_STREAM, SocketType
 from typing import Any, TypeAlias
 
 
-class QueuedTransport:
-    """Output that waits in this process until another server or a client takes it; without one of the two, it is discarded. While
-    `reading` is not set, the caller reads no further input, which is bounded elsewhere."""
+class QueuedTransport(ABC):
+    """Output that waits in this process until another server or a client takes it. While `reading` is not set, the caller reads no
+    further input, which is bounded elsewhere."""
 
     clear = False  # never written directly
 
     def __init__(self) -> None:
-        self._size = 0  # of the waiting output
-        self._closing = False
+        self._size, self._high = 0, 2**31  # of the waiting output: its bytes, and above how many its writer must pause
+        self._full = self._closing = False
         self.reading = asyncio.Event()
 
+    @abstractmethod
     def write(self, data: bytes, /) -> None: ...
 
     def write_eof(self) -> None:
@@ -37,7 +39,8 @@ class QueuedTransport:
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
 
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._high = high or 2**31
 
     def pause_reading(self) -> None:
         self.reading.clear()
@@ -46,8 +49,13 @@ class QueuedTransport:
         self.reading.set()
 
 
-# Of a connection without a socket.
-NULL_TRANSPORT = QueuedTransport()
+class NullTransport(QueuedTransport):
+    """The output of a connection without a socket, which is discarded."""
+
+    def write(self, data: bytes, /) -> None: ...
+
+
+NULL_TRANSPORT = NullTransport()
 NULL_TRANSPORT.close()
 
 

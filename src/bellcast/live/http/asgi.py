@@ -152,7 +152,6 @@ class AsgiSocket(QueuedTransport):
         self._head: list[bytes] = []  # not empty once it was sent
         self._waiting: deque[bytes] = deque()
         self._high, self._low = HIGH_WATER_BYTES, HIGH_WATER_BYTES // 4
-        self._full = False
         self._wakeup = asyncio.Event()
         self._aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.running: asyncio.Task[None] | None = None
@@ -253,7 +252,7 @@ class AsgiSocket(QueuedTransport):
             self._owner.pause_writing()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._high = high or 2**31
+        super().set_write_buffer_limits(high)
         self._low = self._high // 4 if low is None else low
         self._maybe_pause()
 

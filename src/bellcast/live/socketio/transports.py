@@ -49,8 +49,6 @@ class PollingTransport(QueuedTransport):
         super().__init__()
         self._session = session
         self._waiting: list[bytes] = []
-        self._high = 2**31
-        self._full = False
         self._wakeup = False
         self._packets: asyncio.Future[bytes] | None = None
         self._is_posting = False
@@ -189,9 +187,6 @@ class PollingTransport(QueuedTransport):
 
     def open_socket(self) -> None:
         """Nothing can be written directly: the packets wait for the next poll."""
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._high = high or 2**31
 
 
 async def respond_body(send: Send, request: HandshakeRequest, cors: Headers, body: bytes) -> None:
