@@ -141,6 +141,7 @@ def notify(
 
 FileFormat = Literal["csv", "json", "ndjson"]
 
+FIX = "correct the file and import it again"
 # Bytes per read of the rest of a line that is too long.
 BLOCK = 65_536
 SUFFIXES: dict[str, FileFormat] = {".csv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
@@ -152,10 +153,6 @@ TRUE, FALSE = frozenset({"true", "t", "1", "yes"}), frozenset({"false", "f", "0"
 
 class InvalidRow(Exception):
     """A row that is not a valid notification. Other rows are imported."""
-
-
-class BrokenFile(Exception):
-    """The rest of the file cannot be read."""
 
 
 class FileRow(NamedTuple):
@@ -177,7 +174,7 @@ class Mapped(NamedTuple):
 
 
 def rows(stream: BinaryIO, format: FileFormat) -> Iterator[FileRow]:
-    """Yield the rows of a file. Raises BrokenFile."""
+    """Yield the rows of a file. Raises CommandError."""
     if format == "ndjson":
         return _lines(stream)
     if format == "json":
@@ -219,7 +216,7 @@ def _records(text: TextIO) -> Iterator[FileRow]:
             line = reader.line_num + 1
             record = next(reader, None)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise BrokenFile(f"line {line}: is not CSV: {error}") from None
+            raise CommandError(f"line {line}: is not CSV: {error}", FIX) from None
         if record is None:
             return
         if None in record or None in record.values():
@@ -234,7 +231,7 @@ SEPARATOR = re.compile(r"\s*([\[,\]])\s*")
 
 
 def _elements(stream: BinaryIO) -> Iterator[FileRow]:
-    """Yield the elements of a JSON array, which is read as a whole. Raises BrokenFile at the first position that is not valid."""
+    """Yield the elements of a JSON array, which is read as a whole. Raises CommandError at the first position that is not valid."""
     from bellcast.kernel.limits import MAX_ITEM_BYTES
 
     decoder, expected, line, end = json_text.JSONDecoder(), "[", 1, 0
@@ -250,9 +247,9 @@ def _elements(stream: BinaryIO) -> Iterator[FileRow]:
             yield FileRow(line, None, f"has more than {MAX_ITEM_BYTES} bytes") if is_long else FileRow(line, value)
             line += text.count("\n", start, end)
     except (ValueError, RecursionError) as error:
-        raise BrokenFile(f"line {line}: is not a JSON array: {error}") from None
+        raise CommandError(f"line {line}: is not a JSON array: {error}", FIX) from None
     got = text[end : end + 1] or "the end of the file"
-    raise BrokenFile(f"line {line}: is not a JSON array: expected {' or '.join(expected)}, got {got}")
+    raise CommandError(f"line {line}: is not a JSON array: expected {' or '.join(expected)}, got {got}", FIX)
 
 
 def notification(value: Any, mapped: Mapped) -> dict[str, Any]:
@@ -364,9 +361,8 @@ def import_(
         output.progress("Importing") as show,
     ):
         size = 0 if file == "-" else Path(file).stat().st_size
-        done = import_rows(
-            client, rows(stream, chosen), mapped, file, lambda: show(stream.tell(), size) if size else None
-        )
+        batches = in_batches(rows(stream, chosen), mapped, file, lambda: show(stream.tell(), size) if size else None)
+        done = import_rows(client, batches)
     imported, existing, refused = done["imported"], done["existing"], done["refused"]
     if json:
         output.json(done)
@@ -376,67 +372,61 @@ def import_(
         output.done((of_one if imported == 1 else f"{imported} notifications are in their inboxes") + known)
     if refused:
         rows_were = "1 row was" if refused == 1 else f"{refused} rows were"
-        raise CommandError(f"{rows_were} not imported", "correct the file and import it again")
+        raise CommandError(f"{rows_were} not imported", FIX)
 
 
-def import_rows(
-    client: "options.Bellcast", rows: Iterator[FileRow], mapped: Mapped, file: str, batch_sent: Callable[[], None]
-) -> dict[str, Any]:
-    """Import rows in batches, and print refusals with their lines. Return the numbers of imported rows, of those among them that
-    changed nothing, and of refused ones, and their errors. If the file is broken, the rows before the error are imported."""
+def import_rows(client: "options.Bellcast", batches: Iterator[list[FileRow]]) -> dict[str, Any]:
+    """Import rows, and print refusals with their lines. Return the numbers of imported rows, of those among them that changed
+    nothing, and of refused ones, and their errors."""
     from bellcast.client import BulkInterrupted
 
     done: dict[str, Any] = {"imported": 0, "existing": 0, "refused": 0, "errors": []}
-    batch: list[tuple[int, Any]] = []
-    size = 0
-
-    def refuse(line: int, problem: str) -> None:
-        done["refused"] += 1
-        if len(done["errors"]) < MAX_LISTED_ERRORS:
-            done["errors"].append({"line": line, "error": problem})
-        output.note(f"line {line}: {output.plain(problem)}")
-
-    def send() -> None:
-        nonlocal size
-        if not batch:
-            return
-        lines, items = zip(*batch, strict=True)
+    for batch in batches:
+        sent = [row for row in batch if row.problem is None]
         try:
-            results = client.import_notifications(items)
+            results = client.import_notifications([row.value for row in sent])
         except BulkInterrupted as error:
             raise CommandError(
-                f"the import stopped after {done['imported']} notifications, before line {lines[0]}: {error.__cause__}",
+                f"the import stopped after {done['imported']} notifications, before line {sent[0].line}: {error.__cause__}",
                 "run the same command again; existing rows do not change",
             ) from error
-        batch.clear()
-        size = 0
+        refused = [(row.line, row.problem) for row in batch if row.problem is not None]
+        for row, result in zip(sent, results, strict=True):
+            if (problem := result.error) is not None:
+                # The names of the fields without the item's number.
+                errors = [f"{one.field.partition('.')[2] or one.field}: {one.message}" for one in problem.errors]
+                refused.append((row.line, "; ".join(errors) or problem.detail or problem.code))
+        for line, text in sorted(refused):
+            output.note(f"line {line}: {output.plain(text)}")
+            if len(done["errors"]) < MAX_LISTED_ERRORS:
+                done["errors"].append({"line": line, "error": text})
+        done["imported"] += len(batch) - len(refused)
         done["existing"] += results.existing
-        for line, result in zip(lines, results, strict=True):
-            problem = result.error
-            if problem is None:
-                done["imported"] += 1
-                continue
-            # The names of the fields without the item's number.
-            errors = [f"{one.field.partition('.')[2] or one.field}: {one.message}" for one in problem.errors]
-            refuse(line, "; ".join(errors) or problem.detail or problem.code)
+        done["refused"] += len(refused)
+    return done
 
+
+def in_batches(
+    rows: Iterator[FileRow], mapped: Mapped, file: str, batch_sent: Callable[[], None]
+) -> Iterator[list[FileRow]]:
+    """Yield the rows with their notifications, as many as one request imports. Raises CommandError if the file is broken, after the
+    rows before the error."""
+    batch: list[FileRow] = []
+    size = 0
     try:
         for row in rows:
-            if row.problem is not None:
-                refuse(row.line, row.problem)
-                continue
-            try:
-                item = notification(row.value, mapped)
-            except InvalidRow as error:
-                refuse(row.line, str(error))
-                continue
-            batch.append((row.line, item))
-            size += len(str(item))
+            if row.problem is None:
+                try:
+                    row = row._replace(value=notification(row.value, mapped))
+                except InvalidRow as error:
+                    row = FileRow(row.line, None, str(error))
+            batch.append(row)
+            size += len(str(row.value))
             if len(batch) == BATCH_ROWS or size >= BATCH_BYTES:
-                send()
+                yield batch
                 batch_sent()
-    except BrokenFile as error:
-        send()
-        raise CommandError(f"{file}: {error}", "correct the file and import it again") from None
-    send()
-    return done
+                batch, size = [], 0
+    except CommandError as error:
+        yield batch
+        raise CommandError(f"{file}: {error.problem}", error.hint) from None
+    yield batch

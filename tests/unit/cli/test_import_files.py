@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bellcast.cli import notifications
-from bellcast.cli.notifications import BrokenFile, FileRow, InvalidRow, Mapped, notification
+from bellcast.cli.notifications import FileRow, InvalidRow, Mapped, notification
+from bellcast.cli.output import CommandError
 
 
 def rows(text, format):
@@ -60,7 +61,7 @@ def test_csv_row_of_another_length_is_refused_alone(line):
 
 
 def test_csv_with_an_open_quote_ends_the_file():
-    with pytest.raises(BrokenFile, match="line 2: is not CSV"):
+    with pytest.raises(CommandError, match="line 2: is not CSV"):
         rows('to,title\nalice,"Hi\n', "csv")
 
 
@@ -77,14 +78,14 @@ def test_json_array_has_a_row_for_each_element():
 
 @pytest.mark.parametrize("text", ["", "{}", "[", '[{"to":"a"}', '[{"to":"a"} {"to":"b"}]', "[1,]", '[{"to":]'])
 def test_json_that_is_not_an_array_ends_the_file(text):
-    with pytest.raises(BrokenFile, match="is not a JSON array"):
+    with pytest.raises(CommandError, match="is not a JSON array"):
         rows(text, "json")
 
 
 def test_elements_before_an_invalid_one_are_rows():
     found = notifications.rows(io.BytesIO(b'[{"to":"a"},\n\n{"to":]'), "json")
     assert next(found) == FileRow(1, {"to": "a"})
-    with pytest.raises(BrokenFile, match="line 3: is not a JSON array"):
+    with pytest.raises(CommandError, match="line 3: is not a JSON array"):
         next(found)
 
 
