@@ -52,36 +52,36 @@ class Maintenance(StoreTable):
     async def expire(self, now: int, limit: int) -> tuple[int, list[Event]]:
         """Remove at most `limit` due rows; return their number and the events."""
         due = Statement("due_notifications", {"now": now, "limit": limit})
-        inboxes = await self._inboxes(due)
+        return await self.expire_due(await self._inboxes(due), due, now, limit)
 
-        def expire_due() -> Script[tuple[int, list[Event]]]:
-            # Expired rows of the locked inboxes, and expired announcements. Other inboxes follow in the next step.
-            rows = [row for row in (yield due) if row[0] in inboxes]
-            events = yield from _remove(rows, now)
-            due_announcements = Statement("due_announcements", {"now": now, "limit": limit - len(rows)})
+    @write(locks=lambda inboxes, *_: inboxes)
+    def expire_due(
+        self, inboxes: frozenset[int], due: Statement, now: int, limit: int
+    ) -> Script[tuple[int, list[Event]]]:
+        # Expired rows of the locked inboxes, and expired announcements. Other inboxes follow in the next step.
+        rows = [row for row in (yield due) if row[0] in inboxes]
+        events = yield from _remove(rows, now)
+        due_announcements = Statement("due_announcements", {"now": now, "limit": limit - len(rows)})
+        ended = yield due_announcements
+        if ended:
+            # Allocating a number locks announcements: no other process extends one between this read and its recall.
+            yield from fanouts.next_number()
             ended = yield due_announcements
-            if ended:
-                # Allocating a number locks announcements: no other process extends one between this read and its recall.
-                yield from fanouts.next_number()
-                ended = yield due_announcements
-            events += yield from _end(ended, now)
-            return len(rows) + len(ended), events
-
-        return await self._engine.write(ScriptCommand(expire_due, inboxes))
+        events += yield from _end(ended, now)
+        return len(rows) + len(ended), events
 
     async def wake(self, now: int, limit: int) -> tuple[int, list[Event]]:
         """Wake at most `limit` due snoozed rows; return their number and the events."""
         due = Statement("due_snoozed", {"now": now, "limit": limit})
-        inboxes = await self._inboxes(due)
+        return await self.wake_due(await self._inboxes(due), due, now)
 
-        def wake_due() -> Script[tuple[int, list[Event]]]:
-            rows = [row for row in (yield due) if row[0] in inboxes]
-            events: list[Event] = []
-            for inbox, id in rows:
-                events += yield from marking.wake(inbox, id, now)
-            return len(rows), events
-
-        return await self._engine.write(ScriptCommand(wake_due, inboxes))
+    @write(locks=lambda inboxes, *_: inboxes)
+    def wake_due(self, inboxes: frozenset[int], due: Statement, now: int) -> Script[tuple[int, list[Event]]]:
+        rows = [row for row in (yield due) if row[0] in inboxes]
+        events: list[Event] = []
+        for inbox, id in rows:
+            events += yield from marking.wake(inbox, id, now)
+        return len(rows), events
 
     async def retire(
         self, now: int, older_than: int, limit: int, *, tenant: str | None = None, but: Sequence[str] = ()
@@ -95,13 +95,13 @@ class Maintenance(StoreTable):
             number = len(found)
             for some in chunks(found, limit):
                 yield await self._engine.write(ScriptCommand(partial(_remove, some, now), [inbox for inbox, _ in some]))
-        statement = _old("announcements", older_than, limit, tenant, but)
-
-        def end_old() -> Script[list[Event]]:
-            return (yield from _end((yield statement), now))
-
-        while events := await self._engine.write(ScriptCommand(end_old, [])):
+        old = _old("announcements", older_than, limit, tenant, but)
+        while events := await self.end_old(old, now):
             yield events
+
+    @write()
+    def end_old(self, old: Statement, now: int) -> Script[list[Event]]:
+        return (yield from _end((yield old), now))
 
     @write()
     def delete_messages(self, older_than: int, limit: int) -> Script[tuple[int, list[Event]]]:
@@ -126,39 +126,19 @@ class Maintenance(StoreTable):
         return the larger number. Positions before a deleted tombstone can no longer be resumed. Announcements recalled
         before that time are removed from inboxes that still have them; the events publish that."""
         old = Statement("old_tombstones", {"older_than": tombstones_before, "limit": limit})
-        inboxes = await self._inboxes(old)
-
-        def delete_tombstones() -> Script[int]:
-            found = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in (yield old)]
-            swept = [row for row in found if row["inbox"] in inboxes]
-            if swept:
-                yield Statement("raise_floor", many=swept)
-                yield Statement("tombstone_delete", many=swept)
-            return len(swept)
-
-        def delete_others() -> Script[tuple[int, list[Event]]]:
-            # Inboxes that still contain a recalled announcement are materialized, which removes their row.
-            keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
-            erased = yield Statement("erased_forget", {"older_than": tombstones_before, "limit": limit})
-            recalled = yield Statement("recalled_announcements", {"older_than": tombstones_before, "limit": limit})
-            dropped, events = 0, list[Event]()
-            for seq, held in recalled:
-                if dropped >= limit:
-                    break
-                if held:
-                    holders = yield Statement("announcement_holders", {"seq": seq, "limit": limit - dropped})
-                    dropped += len(holders)
-                    for tenant, group in groupby(holders, key=itemgetter(0)):
-                        materialized = yield from announcements.materialize(tenant, [key for _, key in group], now)
-                        events += materialized.events
-                else:
-                    yield Statement("announcement_delete", {"seq": seq})
-                    dropped += 1
-            return max(len(keys), dropped, len(erased)), events
-
-        tombstones = await self._engine.write(ScriptCommand(delete_tombstones, inboxes))
-        others, events = await self._engine.write(ScriptCommand(delete_others, None))
+        tombstones = await self.delete_tombstones(await self._inboxes(old), old)
+        script = partial(delete_others, now, tombstones_before, keys_before, limit)
+        others, events = await self._engine.write(ScriptCommand(script, None))
         return max(tombstones, others), events
+
+    @write(locks=lambda inboxes, *_: inboxes)
+    def delete_tombstones(self, inboxes: frozenset[int], old: Statement) -> Script[int]:
+        found = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in (yield old)]
+        swept = [row for row in found if row["inbox"] in inboxes]
+        if swept:
+            yield Statement("raise_floor", many=swept)
+            yield Statement("tombstone_delete", many=swept)
+        return len(swept)
 
     @read_in_background
     def stats(self, tenant: str | None = None) -> Script[RowCounts]:
@@ -203,3 +183,24 @@ def _end(old_rows: list[Row], now: int) -> Script[list[Event]]:
     for id, tenant, topic in old_rows:
         events.append((yield from sent_items.recall_announcement(id, tenant, topic, now)))
     return events
+
+
+def delete_others(now: int, tombstones_before: int, keys_before: int, limit: int) -> Script[tuple[int, list[Event]]]:
+    # Inboxes that still contain a recalled announcement are materialized, which removes their row.
+    keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
+    erased = yield Statement("erased_forget", {"older_than": tombstones_before, "limit": limit})
+    recalled = yield Statement("recalled_announcements", {"older_than": tombstones_before, "limit": limit})
+    dropped, events = 0, list[Event]()
+    for seq, held in recalled:
+        if dropped >= limit:
+            break
+        if held:
+            holders = yield Statement("announcement_holders", {"seq": seq, "limit": limit - dropped})
+            dropped += len(holders)
+            for tenant, group in groupby(holders, key=itemgetter(0)):
+                materialized = yield from announcements.materialize(tenant, [key for _, key in group], now)
+                events += materialized.events
+        else:
+            yield Statement("announcement_delete", {"seq": seq})
+            dropped += 1
+    return max(len(keys), dropped, len(erased)), events
