@@ -25,6 +25,7 @@ from bellcast.console.watchers import ClusterFeed, LiveFeed
 from bellcast.documents.http import StoredSecrets
 from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents
+from bellcast.documents.types import SOURCES
 from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
@@ -61,7 +62,7 @@ from bellcast.settings import Settings
 from bellcast.settings.database import GROUPS, DatabaseSettings
 from bellcast.settings.table import StoreSettings
 from bellcast.webhooks.webhooks import Webhooks
-from bellcast.workflows.event_sources import SOURCES, USES, EventReactions, SourceUse
+from bellcast.workflows.event_sources import USES, EventReactions, SourceUse
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.triggers import Triggers

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from bellcast.channels.catalog import TEMPLATES
 from bellcast.documents.store import Documents
+from bellcast.documents.types import TEMPLATES
 from bellcast.kernel.db import lists
 from tests.journey import channels
 from tests.journey.rest import Rest, fields, refused

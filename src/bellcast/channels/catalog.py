@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bellcast.channels.types import ChannelConfig, EmailContent
 from bellcast.documents.store import Documents, ShortCache
-from bellcast.documents.types import PROJECT, draft_kind
+from bellcast.documents.types import PROJECT, TEMPLATES, TYPES, draft_kind
 from bellcast.inbox.types.notifications import GENERAL, NO_TYPE, NotificationType
 from bellcast.kernel import data_schemas
 from bellcast.kernel.clock import Clock
@@ -29,7 +29,6 @@ from bellcast.templates.rendering import BackgroundCompiler
 from bellcast.templates.types import BASE_LAYOUT, Brand, Template
 from bellcast.tenants.store import Tenants
 
-TYPES, TEMPLATES = "types", "templates"
 # Maximum types of the project, and of a tenant, in the effective preferences.
 MAX_TYPES = 500
 # The name of sends without a type, unless the type `general` has its own.

@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels.catalog import TEMPLATES, TYPES
 from bellcast.channels.store import messages, suppressions
 from bellcast.documents.store import Documents
-from bellcast.documents.types import draft_kind
+from bellcast.documents.types import SOURCES, TEMPLATES, TYPES, WORKFLOWS, draft_kind
 from bellcast.inbox.store import rows, sent_items
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import StoreTable
 from bellcast.kernel.db.script import Row, Statement, fetch
+from bellcast.kernel.events import topic_of
 from bellcast.kernel.ids import NEWEST
 from bellcast.preferences import store as preferences
 from bellcast.preferences.types import DEFAULTS_KIND
@@ -26,10 +26,8 @@ from bellcast.recipients.types import Recipient
 from bellcast.tenants.store import Tenants
 from bellcast.tenants.types import Tenant
 from bellcast.topics.store import TopicLists
-from bellcast.workflows import engine
 from bellcast.workflows import store as runs_store
 from bellcast.workflows.types.runs import SCHEDULES
-from bellcast.workflows.workflow_catalog import WORKFLOWS
 
 EXPORT_BATCH_ROWS = 500  # rows of one read: about 2 ms
 # Of rows with up to 1 MB, as e-mails and runs: they are held in memory together.
@@ -146,7 +144,7 @@ _counter = columns.reader(
 _wait = columns.reader(
     ExportedWait,
     "run step name topic event",
-    topic=engine.topic_of,
+    topic=topic_of,
     event=lambda event: None if event is None else msgspec.json.decode(event),
 )
 
@@ -194,7 +192,7 @@ TENANT_OBJECTS = {
     "template_draft": draft_kind(TEMPLATES),
     "workflow": WORKFLOWS,
     "workflow_draft": draft_kind(WORKFLOWS),
-    "event_source": "sources",
+    "event_source": SOURCES,
     "schedule": SCHEDULES,
     "preference_defaults": DEFAULTS_KIND,
 }

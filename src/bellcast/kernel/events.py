@@ -20,8 +20,8 @@ UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
 CLIENT_PREFIX = "client-"
 # Topics of roles begin with it.
 ROLE_PREFIX = "role."
-# Streams of topics begin with it.
-TOPIC = f"topic{SEPARATOR}"
+# Streams of topics, and of recipients, begin with it.
+TOPIC, INBOX = f"topic{SEPARATOR}", f"inbox{SEPARATOR}"
 
 
 class Event(Protocol):
@@ -34,12 +34,17 @@ class Event(Protocol):
 
 def inbox_stream(tenant: str, recipient: str) -> Stream:
     """Return the stream of a recipient's inbox changes and direct events."""
-    return Stream(f"inbox{SEPARATOR}{tenant}{SEPARATOR}{recipient}")
+    return Stream(f"{INBOX}{tenant}{SEPARATOR}{recipient}")
 
 
 def topic_stream(tenant: str, topic: str) -> Stream:
     """Return the stream of one topic's live events."""
     return Stream(f"{TOPIC}{tenant}{SEPARATOR}{topic}")
+
+
+def topic_of(stream: str) -> str | None:
+    """Return the topic of a stream; None for that of a recipient."""
+    return stream.split(SEPARATOR, 2)[2] if stream.startswith(TOPIC) else None
 
 
 def node_stream(node: str) -> Stream:

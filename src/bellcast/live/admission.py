@@ -19,7 +19,7 @@ from bellcast.engines import Engines
 from bellcast.inbox import inboxes
 from bellcast.inbox.types.inboxes import Inbox, OpenInbox, Position, ResumeFrom, SessionRevoked
 from bellcast.kernel.errors import BellcastError, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
-from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream
+from bellcast.kernel.events import INBOX, Stream, inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.token_bucket import Pace
 from bellcast.live import resume
@@ -30,7 +30,6 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.subscriptions import ADDRESS
 from bellcast.live.types import LiveConfig
 
-INBOX = f"inbox{SEPARATOR}"
 # Maximum characters stored of a connection's origin: a scheme, a host name of at most 253 characters and a port.
 MAX_ORIGIN = 300
 # Retry delay when a process or an address has reached its connection limit.

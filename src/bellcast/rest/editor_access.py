@@ -19,7 +19,7 @@ from msgspec import Struct
 from bellcast.auth import authenticator, keys, origins, tokens
 from bellcast.auth.store import Keys
 from bellcast.documents.store import Documents
-from bellcast.documents.types import PROJECT, draft_kind
+from bellcast.documents.types import PROJECT, TEMPLATES, draft_kind
 from bellcast.kernel import base64url
 from bellcast.kernel.errors import FieldError, Forbidden, Invalid, Unauthenticated
 from bellcast.kernel.http import request_body
@@ -45,7 +45,7 @@ ROLE = "editor"
 CLAIMS = "editor_claims"
 # When the tokens of a tenant were ended: a document with the time, by the digest of the tenant, which may have been erased.
 ENDED_KIND = "editor-tokens"
-TEMPLATES, TEMPLATE = "templates", "/v1/templates/{key}"
+TEMPLATE = "/v1/templates/{key}"
 # Operations, with the right that each needs beside the token.
 OPEN: dict[str, EditorRight | None] = {
     f"GET {TEMPLATE}": None,

@@ -24,7 +24,7 @@ from bellcast.console.watchers import LiveFeed
 from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets
-from bellcast.documents.types import PROJECT
+from bellcast.documents.types import PROJECT, SOURCES
 from bellcast.engines import Engines
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.sending import SendFanout
@@ -61,7 +61,7 @@ from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows import schedule_firing, schedules
 from bellcast.workflows import store as runs_store
-from bellcast.workflows.event_sources import SOURCES, USES, EventReactions, SourceUse
+from bellcast.workflows.event_sources import USES, EventReactions, SourceUse
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.flows import Workflows
 from bellcast.workflows.run_steps import RunSteps

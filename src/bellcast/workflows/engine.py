@@ -13,7 +13,7 @@ from msgspec import Struct
 from bellcast.channels import contents
 from bellcast.kernel import times
 from bellcast.kernel.errors import MAX_REASON
-from bellcast.kernel.events import SEPARATOR, LiveEvent, inbox_stream, topic_stream
+from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.kernel.validation import storable
 from bellcast.templates import conditions
 from bellcast.templates.budget import TemplateError
@@ -314,12 +314,6 @@ def matches(step: Step, event: Mapping[str, Any], run: RunState, recipient: str)
         return True
     values = {"event": event, "data": run.data, "actor": run.actor, "recipient": {"key": recipient}}
     return conditions.evaluate(condition, values)
-
-
-def topic_of(target: str) -> str | None:
-    """Return the topic of a wait's stream; None for the stream of a recipient."""
-    kind, _, topic = target.split(SEPARATOR, 2)
-    return topic if kind == "topic" else None
 
 
 # --- steps with I/O

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, is_cached
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, SOURCES, is_cached
 from bellcast.engines import Engines
 from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft, draft_errors
@@ -200,7 +200,7 @@ class SourceUse(Struct, frozen=True):
 
 # --- reactions of all sources, and of runs that wait
 
-SOURCES, ERRORS = "sources", "source-errors"
+ERRORS = "source-errors"
 # Publishing waits this long for the new rules, then continues with the old ones. Without old ones it refuses the event.
 READ_TIMEOUT_SECONDS = 1.0
 # Maximum runs that one transaction wakes: about 10 ms.

@@ -21,6 +21,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import Pauses
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import FieldError
+from bellcast.kernel.events import topic_of
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.decision import Decision
 from bellcast.preferences.types import CHANNELS
@@ -327,7 +328,7 @@ class RunSimulation:
             wait = self._waits.get(step.key)
             if step.fields["event"] != name or event.step not in (None, step.key) or wait is None or wait.event:
                 continue
-            topic = engine.topic_of(wait.target)
+            topic = topic_of(wait.target)
             to = recipient if topic is None else None
             values = {"name": name, "data": event.data, "topic": topic, "recipient": to}
             if engine.matches(step, values, self._state, recipient):

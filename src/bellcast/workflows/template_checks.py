@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.channels.catalog import TEMPLATES, Catalog
+from bellcast.channels.catalog import Catalog
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.types import ChannelConfig
 from bellcast.documents.store import Documents, Versions
-from bellcast.documents.types import PROJECT, draft_kind
+from bellcast.documents.types import PROJECT, TEMPLATES, WORKFLOWS, draft_kind
 from bellcast.inbox.store.sent_items import SentItems
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
@@ -32,7 +32,7 @@ from bellcast.workflows import definitions, usage
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.store import Runs
 from bellcast.workflows.types import runs
-from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog, steps_with_paths
+from bellcast.workflows.workflow_catalog import WorkflowCatalog, steps_with_paths
 
 # Versions that are searched for an older text of the default language, and languages that are rendered.
 MAX_EARLIER, MAX_RENDERED = 10, 30
@@ -197,7 +197,7 @@ async def last_sends(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
     """Return the last sends that named a template, and those of the types and runs of the workflows that use it."""
     found: dict[str, Sample] = {}
     # Without drafts: the schema of a draft does not say what is private in the data of earlier runs.
-    for plural, name, schema in [("templates", key, None), *await _published(ctx, tenant, key)]:
+    for plural, name, schema in [(TEMPLATES, key, None), *await _published(ctx, tenant, key)]:
         query = ListQuery(tenants=[tenant], limit=MAX_SAMPLES, filters={FILTERS[plural]: name})
         if plural == "workflows":
             for run in (await Runs(ctx.engines.db).page(query)).items:
@@ -207,7 +207,7 @@ async def last_sends(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
         for one in (await SentItems(ctx.engines.db).notifications(query)).items:
             sent = one.notification
             if one.has_row:
-                private = (await ctx[Catalog].type(tenant, sent.type)).data if plural == "templates" else schema
+                private = (await ctx[Catalog].type(tenant, sent.type)).data if plural == TEMPLATES else schema
                 to = masked_text(one.recipient or "")
                 found[sent.id] = Sample(sent.id, sent.created_at, to, masked(sent.data, private))
     return sorted(found.values(), key=lambda one: (one.at, one.id), reverse=True)[:MAX_SAMPLES]

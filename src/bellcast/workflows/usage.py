@@ -12,9 +12,8 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels.catalog import TEMPLATES, TYPES
 from bellcast.documents.store import Documents
-from bellcast.documents.types import PROJECT, Document
+from bellcast.documents.types import PROJECT, SOURCES, TEMPLATES, TYPES, WORKFLOWS, Document
 from bellcast.inbox.store.sent_items import SentItems
 from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
 from bellcast.kernel import data_schemas
@@ -29,7 +28,7 @@ from bellcast.rest.kinds import PublishEffect, listed
 from bellcast.templates.budget import budget_of
 from bellcast.templates.types import BASE_LAYOUT, Template
 from bellcast.workflows import definitions, schedule_times, workflow_catalog
-from bellcast.workflows.event_sources import SOURCES, EventSource
+from bellcast.workflows.event_sources import EventSource
 from bellcast.workflows.schedule_times import StoredSchedule
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.store import Runs
@@ -57,7 +56,7 @@ EVERY_REFERENCE = STEP_REFERENCES | frozenset[Reference]({"type"})
 USERS: Mapping[str, frozenset[Reference]] = {
     TYPES: frozenset({"template"}),
     TEMPLATES: frozenset({"layout"}),
-    workflow_catalog.WORKFLOWS: EVERY_REFERENCE,
+    WORKFLOWS: EVERY_REFERENCE,
     SOURCES: EVERY_REFERENCE,
     SCHEDULES: EVERY_REFERENCE,
 }
@@ -137,7 +136,7 @@ def _named(kind: str, document: Document) -> set[Named]:
         return set() if template is None else {("template", template)}
     if kind == TEMPLATES:
         return {("layout", name) for name in request_body.decoder(Template).decode(document.body).layouts()}
-    if kind == workflow_catalog.WORKFLOWS:
+    if kind == WORKFLOWS:
         definition = msgspec.json.decode(document.body)["definition"]
         named: set[Named] = set() if definition.get("type") is None else {("type", definition["type"])}
         for _, step, _ in workflow_catalog.steps_with_paths(definition["steps"]):
@@ -324,7 +323,7 @@ async def effects(
 ) -> list[PublishEffect]:
     """Return what publishing a validated definition changes. `planned` reads the types and providers as they will be then."""
     db, then, providers = ctx.engines.db, planned.engines.db, ctx[ProviderDirectory]
-    after, current = definitions.of_valid(value), await Documents(db).get(workflow_catalog.WORKFLOWS, tenant, key)
+    after, current = definitions.of_valid(value), await Documents(db).get(WORKFLOWS, tenant, key)
     before = None
     if current is not None:
         before = definitions.of_valid(workflow_catalog.stored(current, tenant).current.definition)
@@ -387,9 +386,7 @@ async def _schedules(db: Engine, tenant: str, key: str) -> AsyncIterator[tuple[s
         schedule = msgspec.json.decode(document.body, type=StoredSchedule)
         if schedule.active and schedule.workflow == key:
             if owner not in has_own:
-                has_own[owner] = (
-                    owner != tenant and await Documents(db).get(workflow_catalog.WORKFLOWS, owner, key) is not None
-                )
+                has_own[owner] = owner != tenant and await Documents(db).get(WORKFLOWS, owner, key) is not None
             if not has_own[owner]:
                 found += 1
                 yield document.key, schedule.data

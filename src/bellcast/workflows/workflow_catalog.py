@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels.catalog import TEMPLATES, no_template
+from bellcast.channels.catalog import no_template
 from bellcast.documents.store import Documents, ObjectForm, ShortCache, Versions
-from bellcast.documents.types import PROJECT, Document, StoredVersion
+from bellcast.documents.types import PROJECT, TEMPLATES, WORKFLOWS, Document, StoredVersion
 from bellcast.kernel import validation
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
@@ -24,7 +24,6 @@ from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.store import Runs
 
-WORKFLOWS = "workflows"
 # The names of live events that a version of a workflow waits for. Publishing other events needs no search for waiting
 # runs.
 AWAITED = "awaited-events"

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellcast.documents.types import SOURCES
 from bellcast.kernel import validation
 from bellcast.kernel.brokers.history import NoHistory
 from bellcast.kernel.errors import Invalid, Unavailable
@@ -147,7 +148,7 @@ def _response(body: Any) -> Response:
 async def put_source(world: WorkflowWorld, key: str = "s", tenant: str = "", **fields: Any) -> None:
     source = msgspec.convert({"event": "lead.assigned", **fields}, EventSource)
     validation.check(event_sources.errors(source, Limits()))
-    await world.store.documents.put(event_sources.SOURCES, tenant, key, msgspec.json.encode(source), world.clock.now())
+    await world.store.documents.put(SOURCES, tenant, key, msgspec.json.encode(source), world.clock.now())
     world.workflows.workflow_catalog.forget()
 
 
@@ -160,7 +161,7 @@ class TestSources:
     ) -> None:
         await put_source(world, topic="a", notification=LEAD | {"to": "alice"})
         # A read of it fails, so that nothing would be sent.
-        await world.store.documents.put(event_sources.SOURCES, "globex", "unreadable", b"[]", world.clock.now())
+        await world.store.documents.put(SOURCES, "globex", "unreadable", b"[]", world.clock.now())
         await publish(world, "lead.assigned", {"client": "Ann"}, topic="a", tenant="acme")
         await world.settle()
         assert await app.titles("alice", tenant="acme") == ["Lead of Ann"]
@@ -224,7 +225,7 @@ class TestSources:
         world.clock.advance(1)
         await put_source(world, "a", tenant="acme", notification=wrong)
         assert await world.workflows.sources.last_failures("acme", ["a"]) == {}
-        await world.store.documents.delete(event_sources.SOURCES, "", "a")
+        await world.store.documents.delete(SOURCES, "", "a")
         assert await world.workflows.sources.last_failures("", ["a"]) == {}
         await put_source(world, "a", notification=wrong)
         assert await world.workflows.sources.last_failures("", ["a"]) == {}

@@ -12,6 +12,7 @@ from bellcast.channels.delivery import outdated
 from bellcast.channels.routing import Router
 from bellcast.channels.types import MessageUpdate
 from bellcast.documents.store import Versions
+from bellcast.documents.types import SOURCES
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import concurrency
@@ -20,7 +21,7 @@ from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.slots import MAX_TIMEOUTS
 from bellcast.kernel.outbound import Response
-from bellcast.workflows import event_sources, step_calls
+from bellcast.workflows import step_calls
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunCommit, restarted
 from tests.clock import FakeClock
@@ -655,7 +656,7 @@ async def test_timeout_that_a_function_raises_is_its_error(store: Store, clock: 
 
 async def test_error_of_a_source_is_shown_to_the_tenant_of_the_event_only(world: WorkflowWorld) -> None:
     source = {"event": "moved", "topic": "{a}", "notification": {"to": "", "title": "{{ event.data }}"}}
-    await world.store.documents.put(event_sources.SOURCES, "", "s", msgspec.json.encode(source), world.clock.now())
+    await world.store.documents.put(SOURCES, "", "s", msgspec.json.encode(source), world.clock.now())
     await world.workflows.sources.react([LiveEvent(tenant="shop", name="moved", topic="x", data="secret")], None)
     assert "s" in await world.workflows.sources.last_failures("shop", ["s"])
     for tenant in ("", "other"):

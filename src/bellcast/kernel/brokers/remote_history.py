@@ -28,7 +28,7 @@ from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import CallBatcher
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.events import SEPARATOR, UNENCODABLE, LiveEvent, Stream
+from bellcast.kernel.events import INBOX, SEPARATOR, TOPIC, UNENCODABLE, LiveEvent, Stream
 
 log = structlog.get_logger(__name__)
 
@@ -344,7 +344,7 @@ class RemoteHistory(TopicHistory):
                 unread, self._unread = self._unread, set()
                 by_tenant: dict[str, list[Stream]] = defaultdict(list)
                 for stream in self._broker.followed:
-                    is_kept = stream.startswith(("topic" + SEPARATOR, "inbox" + SEPARATOR))
+                    is_kept = stream.startswith((TOPIC, INBOX))
                     if is_kept and _tenant(stream) in unread and self._rules.for_stream(stream):
                         by_tenant[_tenant(stream)].append(stream)
                 for tenant, followed in by_tenant.items():

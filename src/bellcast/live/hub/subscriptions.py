@@ -227,7 +227,7 @@ class Subscriptions(Struct, eq=False):
     def followed_topics(self, tenant: str | None) -> dict[tuple[str, str], int]:
         """Return the topics followed in this process with their connections, by tenant and topic; without a `tenant`, of
         all tenants."""
-        prefix = f"topic{SEPARATOR}" if tenant is None else topic_stream(tenant, "")
+        prefix = TOPIC if tenant is None else topic_stream(tenant, "")
         followed = [(key.split(SEPARATOR, 2), ones) for key, ones in self.streams.items() if key.startswith(prefix)]
         return {(owner, name): len(ones) for (_, owner, name), ones in followed}
 

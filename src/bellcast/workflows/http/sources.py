@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from bellcast.documents.types import SOURCES
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.rest import kinds, objects
@@ -58,7 +59,7 @@ class SourceKind(kinds.Kind[event_sources.EventSource], frozen=True, kw_only=Tru
 
 
 KIND = SourceKind(
-    plural="sources",
+    plural=SOURCES,
     name="event source",
     tag="Workflows",
     type=event_sources.EventSource,

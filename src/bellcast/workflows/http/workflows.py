@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.channels.http.messages import HTML_HEADERS, in_scheme
 from bellcast.documents.store import Documents
-from bellcast.documents.types import PROJECT, Document, draft_kind
+from bellcast.documents.types import PROJECT, WORKFLOWS, Document, draft_kind
 from bellcast.inbox.http import notifications
 from bellcast.inbox.types.notifications import TO
 from bellcast.kernel import times, validation
@@ -40,7 +40,7 @@ from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.run_details import Cancelled, Simulation, SimulationRequest, StartedRun
 from bellcast.workflows.types.runs import StoredRun, TriggerDraft
-from bellcast.workflows.workflow_catalog import WORKFLOWS, WorkflowCatalog
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 EXAMPLE = {
     "type": "booking",
