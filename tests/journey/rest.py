@@ -216,7 +216,8 @@ async def opened(
     sessions = ConsoleSessions(store.operators, clock, ids.new, cipher, **(console or {}))
     own_network = HttpClients(["127.0.0.1"])
     targets: dict[str, list[object]] = {name: [Settings().group(name)] for name in GROUPS}
-    targets |= {"access": [access], "limits": [limits]}
+    pusher = PusherConfig()
+    targets |= {"access": [access], "limits": [limits], "pusher": [pusher]}
     settings = DatabaseSettings(Documents(store), clock, feed, Settings(), targets, lambda revision: broker.publish())
     pusher_apps = PusherAppDirectory(store, clock, Encryption(b"key"), PROJECT, broker.publish)
     providers = ProviderDirectory(
@@ -244,7 +245,6 @@ async def opened(
     if oidc is not None:
         own = OidcProvider(oidc, own_network.guarded(), clock)
         services[OidcSignIn] = OidcSignIn(own, sessions, store.operators, cipher, clock)
-    pusher = PusherConfig()
     services |= {
         ClusterFeed: ClusterFeed(feed, broker, clock, hub.members, BackgroundTasks().spawn),
         ConnectionSurvey: survey,

@@ -312,5 +312,33 @@ async def test_channel_that_carries_an_inbox_is_never_public(tmp_path: Path) -> 
         for channel, status in (("private-news", 200), (f"{INBOX}alice", 200), (f"{INBOX}bob", 403)):
             form = {"socket_id": "1.2", "channel_name": channel}
             assert (await alice.post("/pusher/auth", json=form)).status_code == status
-        bob = rest.recipient("alice", topics=[f"{INBOX}bob"])
-        assert (await bob.post("/pusher/auth", json=form)).status_code == 200
+
+
+async def test_pattern_of_a_token_does_not_authorize_the_inbox_of_another_recipient(tmp_path: Path) -> None:
+    form = {"socket_id": "1.2", "channel_name": f"{INBOX}bob"}
+    async with opened(tmp_path) as rest:
+        for pattern in ("*", "private-*", f"{INBOX}*"):
+            alice = rest.recipient("alice", topics=[pattern])
+            assert (await alice.post("/pusher/auth", json=form | {"channel_name": f"{INBOX}alice"})).status_code == 200
+            assert (await alice.post("/pusher/auth", json=form | {"channel_name": f"{INBOX}"})).status_code == 200
+            refused = await alice.post("/pusher/auth", json=form)
+            assert (refused.status_code, "full name" in refused.text) == (403, True)
+        alice = rest.recipient("alice", topics=[f"{INBOX}bob"])
+        assert (await alice.post("/pusher/auth", json=form)).status_code == 200
+        assert (await rest.app.put(f"/v1/topics/{INBOX}bob/subscriptions/alice")).is_success
+        assert (await rest.recipient("alice", topics=["*"]).post("/pusher/auth", json=form)).status_code == 200
+
+
+async def test_channel_of_two_aliases_needs_a_permission_for_the_other_inbox(tmp_path: Path) -> None:
+    """`private-vip-bob` carries the inboxes of `vip-bob` and of `bob`."""
+    aliases = "private-{recipient},private-vip-{recipient}"
+    async with opened(tmp_path) as rest:
+        changed = await rest.app.patch("/v1/settings", json={"revision": 0, "set": {"pusher_aliases": aliases}})
+        assert changed.is_success, changed.text
+        for recipient, channel, status in (
+            ("vip-bob", "private-vip-bob", 403),
+            ("bob", "private-vip-bob", 403),
+            ("bob", "private-bob", 200),
+        ):
+            form = {"socket_id": "1.2", "channel_name": channel}
+            assert (await rest.recipient(recipient).post("/pusher/auth", json=form)).status_code == status

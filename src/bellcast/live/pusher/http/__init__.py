@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bellcast.auth import permissions
 from bellcast.inbox import inboxes
@@ -54,6 +55,10 @@ T = TypeVar("T")
 
 # Attributes of channels that lists and triggers return on request.
 COUNTS = frozenset({"user_count", "subscription_count"})
+ANOTHER_INBOX = (
+    "This channel carries the inbox of another recipient: it needs a subscription of the recipient, or its full name in "
+    'the session token\'s "topics" claim, where a pattern is not enough.'
+)
 
 
 class PusherRequest(NamedTuple):
@@ -285,12 +290,14 @@ async def authorize_channel(request: PusherRequest) -> object:
     if is_encrypted(name):
         raise Forbidden("Encrypted channels need the app's own endpoint: only the app knows their keys.")
     ctx, recipient = request.context, principal.recipient or ""
-    owners = {aliased(pattern, name) for pattern in ctx[PusherConfig].aliases} - {None}
-    if recipient not in owners:
+    carried = {aliased(pattern, name) for pattern in ctx[PusherConfig].aliases} - {None}
+    if carried != {recipient}:
         subscribed = await StoredSubscriptions(ctx.engines.db).among(principal.tenant, recipient, [name])
-        public = () if owners else ctx.access.public_topics  # an inbox is never public
+        public = ctx.access.public_topics
+        if carried:  # inboxes are never public, and patterns of topics do not include them
+            public, principal = (), replace(principal, topics=tuple({name}.intersection(principal.topics)))
         if permissions.grant_of(principal, name, subscribed=name in subscribed, public=public) is None:
-            raise Forbidden(f"{name}: {permissions.refusal_of(principal, name)}")
+            raise Forbidden(f"{name}: {ANOTHER_INBOX if carried else permissions.refusal_of(principal, name)}")
     if not is_presence(name):
         return {"auth": signatures.sign(project, signatures.channel_string(requested.socket_id, name))}
     data = protocol.text({"user_id": principal.recipient, "user_info": _info(inbox)})
