@@ -40,8 +40,8 @@ class Recorder:
     def names(self) -> list[str]:
         return [call[0] for call in self.calls]
 
-    def recipient_of(self, topic: str) -> str | None:
-        return topic.removeprefix("private-") if topic.startswith("private-") else None
+    def recipients_of(self, topic: str) -> list[str]:
+        return [topic.removeprefix("private-")] if topic.startswith("private-") else []
 
     def topics_of(self, recipient: str) -> list[str]:
         return [f"private-{recipient}"]
@@ -240,7 +240,7 @@ def test_inbox_that_a_topic_carried_is_unfollowed_even_if_it_carries_none_now() 
     connections = [connect(hub, str(number), principal=Principal()) for number in range(2)]
     hub.groups._broker = cast(Any, broker)
     hub.subscriptions.follow(connections[0], {"private-carol": Grant.APP})
-    cast(Any, observer).recipient_of = lambda topic: "dave"  # the aliases were changed
+    cast(Any, observer).recipients_of = lambda topic: ["dave"]  # the aliases were changed
     hub.subscriptions.unfollow(connections[0], ["private-carol"])
     followed, unfollowed = broker.calls[:2], broker.calls[2:]
     assert [stream for _, stream in unfollowed] == [stream for _, stream in followed]

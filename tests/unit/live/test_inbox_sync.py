@@ -228,8 +228,8 @@ class Failing:
 class Alias:
     """An observer whose topics carry inboxes."""
 
-    def recipient_of(self, topic: str) -> str | None:
-        return topic.removeprefix("private-")
+    def recipients_of(self, topic: str) -> list[str]:
+        return [topic.removeprefix("private-")]
 
     def topics_of(self, recipient: str) -> list[str]:
         return [f"private-{recipient}"]

@@ -50,8 +50,8 @@ class HubObserver(Protocol):
     def inbox_changed(self, event: InboxEvent) -> None:
         """Handle an inbox change, with or without followers."""
 
-    def recipient_of(self, topic: str) -> str | None:
-        """Return the recipient if the topic also carries the changes of an inbox."""
+    def recipients_of(self, topic: str) -> Collection[str]:
+        """Return the recipients of the inboxes of which the topic also carries the changes."""
 
     def topics_of(self, recipient: str) -> Sequence[str]:
         """Return the topics that also carry the changes of a recipient's inbox."""

@@ -242,8 +242,7 @@ class Subscriptions(Struct, eq=False):
 
     def _recipients_of(self, topic: str) -> list[str]:
         """Return the recipients of the inboxes that a topic carries."""
-        recipients = [observer.recipient_of(topic) for observer in self.observers]
-        return [recipient for recipient in recipients if recipient is not None]
+        return [recipient for observer in self.observers for recipient in observer.recipients_of(topic)]
 
     # --- one stream
 

@@ -30,7 +30,7 @@ from bellcast.live.pusher import protocol
 from bellcast.live.pusher.apps import ConnectedApps, PusherApp, PusherAppDirectory
 from bellcast.live.pusher.channels import PresenceCache, PusherChannels
 from bellcast.live.pusher.connection_test import ConnectionTests
-from bellcast.live.pusher.plugin import PusherConfig, alias, aliased
+from bellcast.live.pusher.plugin import PusherConfig, alias, carried
 from bellcast.live.pusher.protocol import PusherDialect
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.webhooks import PusherWebhooks
@@ -311,12 +311,8 @@ class PusherObserver(Struct, eq=False):
                     if LARAVEL in pattern:
                         self._send(stream, partial(protocol.laravel, channel, event.notification))
 
-    def recipient_of(self, topic: str) -> str | None:
-        for pattern in self.config.aliases:
-            recipient = aliased(pattern, topic)
-            if recipient is not None:
-                return recipient
-        return None
+    def recipients_of(self, topic: str) -> set[str]:
+        return carried(self.config.aliases, topic)
 
     def topics_of(self, recipient: str) -> list[str]:
         return [alias(pattern, recipient) for pattern in self.config.aliases]

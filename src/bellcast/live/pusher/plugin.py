@@ -1,6 +1,8 @@
 """What the Pusher dialect brings, and its configuration. Not in the package itself: `bellcast --help` imports the commands of the
 dialect, and needs none of this."""
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from bellcast.kernel import setting_values
@@ -36,11 +38,11 @@ def alias(pattern: str, recipient: str) -> str:
     return pattern.replace(RECIPIENT, recipient)
 
 
-def aliased(pattern: str, channel: str) -> str | None:
-    """Return the recipient in a channel name that matches this alias, else None."""
-    before, _, after = pattern.partition(RECIPIENT)
-    fits = channel.startswith(before) and channel.endswith(after) and len(channel) > len(before) + len(after)
-    return channel[len(before) : len(channel) - len(after)] if fits else None
+def carried(patterns: Iterable[str], channel: str) -> set[str]:
+    """Return the recipients of the inboxes that a channel carries under these aliases."""
+    ends = [(before, after) for before, _, after in (pattern.partition(RECIPIENT) for pattern in patterns)]
+    fitting = [one for one in ends if len(channel) > len("".join(one)) and channel.startswith(one[0])]
+    return {channel[len(before) : len(channel) - len(after)] for before, after in fitting if channel.endswith(after)}
 
 
 def aliases(value: str) -> NameList:

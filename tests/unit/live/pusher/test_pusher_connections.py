@@ -272,6 +272,14 @@ async def test_inboxes_are_followed_at_the_broker_while_the_settings_have_aliase
     checking.cancel()
 
 
+async def test_all_inboxes_that_a_channel_carries_are_followed_at_the_broker() -> None:
+    channel, name = Channel(), "private-vip-bob"
+    cast(PusherObserver, channel.hub.observers[0]).config.aliases = ("private-{recipient}", "private-vip-{recipient}")
+    channel.hub.subscriptions.follow(channel.join("1", native.WEBSOCKET), {name: Grant.APP})
+    followed = channel.hub.subscriptions.groups.followed
+    assert {inbox_stream("", recipient) for recipient in ("bob", "vip-bob")} <= set(followed)
+
+
 async def test_change_of_many_aliased_channels_lets_other_tasks_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(concurrency, "PART_SECONDS", 0.0)  # a pause after each channel
     channel, names = Channel(), ["private-user.alice", "private-user.bob"]

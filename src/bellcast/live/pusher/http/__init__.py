@@ -37,7 +37,7 @@ from bellcast.live.hub.survey import ConnectionSurvey, TopicCount
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import PusherApp, PusherAppDirectory
 from bellcast.live.pusher.http import pusher_apps
-from bellcast.live.pusher.plugin import PusherConfig, aliased
+from bellcast.live.pusher.plugin import PusherConfig, carried
 from bellcast.live.pusher.protocol import MAX_DEVICE
 from bellcast.live.wiring import DialectApi
 from bellcast.recipients.store import StoredSubscriptions
@@ -55,10 +55,7 @@ T = TypeVar("T")
 
 # Attributes of channels that lists and triggers return on request.
 COUNTS = frozenset({"user_count", "subscription_count"})
-ANOTHER_INBOX = (
-    "This channel carries the inbox of another recipient: it needs a subscription of the recipient, or its full name in "
-    'the session token\'s "topics" claim, where a pattern is not enough.'
-)
+ANOTHER_INBOX = 'The inbox of another recipient needs a subscription, or this full name in the token\'s "topics" claim.'
 
 
 class PusherRequest(NamedTuple):
@@ -290,14 +287,14 @@ async def authorize_channel(request: PusherRequest) -> object:
     if is_encrypted(name):
         raise Forbidden("Encrypted channels need the app's own endpoint: only the app knows their keys.")
     ctx, recipient = request.context, principal.recipient or ""
-    carried = {aliased(pattern, name) for pattern in ctx[PusherConfig].aliases} - {None}
-    if carried != {recipient}:
+    owners = carried(ctx[PusherConfig].aliases, name)
+    if owners != {recipient}:
         subscribed = await StoredSubscriptions(ctx.engines.db).among(principal.tenant, recipient, [name])
         public = ctx.access.public_topics
-        if carried:  # inboxes are never public, and patterns of topics do not include them
+        if owners:  # inboxes are never public, and patterns of topics do not include them
             public, principal = (), replace(principal, topics=tuple({name}.intersection(principal.topics)))
         if permissions.grant_of(principal, name, subscribed=name in subscribed, public=public) is None:
-            raise Forbidden(f"{name}: {ANOTHER_INBOX if carried else permissions.refusal_of(principal, name)}")
+            raise Forbidden(f"{name}: {ANOTHER_INBOX if owners else permissions.refusal_of(principal, name)}")
     if not is_presence(name):
         return {"auth": signatures.sign(project, signatures.channel_string(requested.socket_id, name))}
     data = protocol.text({"user_id": principal.recipient, "user_info": _info(inbox)})
