@@ -661,3 +661,28 @@ async def test_node_that_returns_knows_what_a_guardian_has_reported(cluster: Clu
     await nodes[0].kill()
     await cluster.pass_seconds(20)
     assert [name for _, name in reported] == (["a", "b"] if fault == "cut" else ["a"])
+
+
+@pytest.mark.parametrize("seconds", [9, 14, 40])
+@pytest.mark.parametrize("fault", ["cut", "suspended"])
+async def test_guardian_that_returns_does_not_report_what_the_next_one_has_reported(
+    cluster: Cluster, fault: str, seconds: int
+) -> None:
+    _, dying, guardian, following, *_ = await cluster.start(5)
+    reported = held(cluster)
+    release_when_reported(following)
+    dying.hub.guardians.hold("end", "a")
+    guardian.hub.guardians.hold("end", "b")
+    await cluster.pass_seconds(3)
+    if fault == "cut":
+        await guardian.set_cut(True)
+    else:
+        guardian.suspend()
+    await dying.kill()
+    await cluster.pass_seconds(seconds)
+    if fault == "cut":
+        await guardian.set_cut(False)
+    else:
+        guardian.resume()
+    await cluster.pass_seconds(30)
+    assert [name for _, name in reported].count("a") == 1

@@ -243,6 +243,7 @@ class Members:
         self.note(event.node)
         if self.id not in event.nodes and (self.is_keeper or self.id in self._listed):
             self._listed.discard(self.id)
+            self._since = now  # the others have dropped it, and regard it as new
             self._send_soon()
             self._has_rejoined = True
         has_keeper = self.is_keeper or (self.is_settled and now <= self._list_due)
