@@ -268,14 +268,19 @@ async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode_rew
         # last event has an id in its position; after an earlier disconnect, nothing is recovered.
         *earlier, last = replay.events
         events = [*((event, "") for event in earlier), (last, end)]
-    frames = [frame for event, id in events if (frame := _frame(connection, event, id, encoder)) is not None]
-    if sum(map(len, frames)) <= min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
-        for frame in frames:
+    room = min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES)
+    for number, (event, id) in enumerate(events):
+        if (frame := _frame(connection, event, id, encoder)) is not None:
+            if len(frame) > room:
+                rest = events[number:]
+                break
+            room -= len(frame)
             connection.write_replay(frame)
+    else:
         return
     hub.history_holds.hold(connection)
     try:
-        await _send_paced(hub, connection, events, end, encoder)
+        await _send_paced(hub, connection, rest, end, encoder)
     except Exception:
         # Otherwise it would stay in the replay, without new notifications.
         hub.end(connection, close_reasons.UNAVAILABLE)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
@@ -182,6 +183,22 @@ async def test_topic_is_replayed_after_the_inbox_of_a_slow_reader(server: Server
     assert subscribing.result().fields["recovered"] is True
     assert (rows(connection), numbers(connection, "room")) == (ALL_ROWS, [*ALL_NUMBERS, MANY + 1])
     assert connection.phase is Phase.LIVE
+
+
+async def test_replay_of_a_reader_that_does_not_read_holds_little_memory(server: Server) -> None:
+    starts = [await server.publish_many("room") for _ in range(10)]
+    connection = server.connect()
+    connection.fake.is_buffering = True
+    tracemalloc.start()
+    try:
+        subscribing = server.subscribe(connection, "room", position=f"~{starts[0]}")
+        await turns()
+        assert not subscribing.done()
+        assert tracemalloc.get_traced_memory()[0] < 5 * REPLAY_BUFFER_BYTES  # the events have 30 times its size
+    finally:
+        tracemalloc.stop()
+    await read_all(connection, subscribing)
+    assert len(numbers(connection, "room")) == 10 * (MANY + 1) - 1
 
 
 @pytest.mark.parametrize("position", [True, False], ids=["with a position", "without"])
