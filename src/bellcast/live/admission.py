@@ -130,8 +130,8 @@ class Admission:
         anonymous connection."""
         tenant, recipient = connection.principal.tenant, connection.principal.recipient
         inbox = None if recipient is None else inbox_stream(tenant, recipient)
-        if inbox is not None and (wait := self._take_turn(inbox)):
-            await _wait_for_turn(connection, wait)
+        if inbox is not None:
+            await self._wait_for_turn(connection, inbox)
         if connection.address is not None:
             self.check_address(connection.address)  # repeated, because authentication took time
         self._check_process()
@@ -146,8 +146,7 @@ class Admission:
     async def sign_in(self, connection: Connection, principal: Principal) -> Inbox:
         """Open the inbox of an anonymous connection that has authenticated as a recipient."""
         inbox_of_recipient = inbox_stream(principal.tenant, principal.recipient or "")
-        if wait := self._take_turn(inbox_of_recipient):
-            await _wait_for_turn(connection, wait)
+        await self._wait_for_turn(connection, inbox_of_recipient)
         self._check_recipient(inbox_of_recipient)
         connection.transition(Phase.OPENING)
         connection.principal = principal
@@ -158,13 +157,16 @@ class Admission:
             raise Unavailable("The connection was closed during sign-in.")
         return inbox
 
-    def _take_turn(self, inbox: Stream) -> float:
-        """Return the seconds until the turn of another connection of a recipient."""
+    async def _wait_for_turn(self, connection: Connection, inbox: Stream) -> None:
+        """Wait for the turn of another connection of a recipient. Raises TooMany at once if it is too late."""
         limit, now = self._limits.connections_per_recipient, asyncio.get_running_loop().time()
         wait = self._pace.take(inbox, limit and max(ADMISSIONS_PER_SECOND, limit // 2), now, MAX_TURN_SECONDS)
         if wait > MAX_TURN_SECONDS:
             raise TooMany("This recipient connects too often.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
-        return wait
+        if wait:
+            await asyncio.sleep(wait)
+            if connection.phase is Phase.CLOSED:
+                raise Unavailable("The connection was closed while it waited for its turn.")
 
     def _check_process(self) -> None:
         limit = self._config.max_connections
@@ -204,12 +206,6 @@ class Admission:
         connection.principal = principal.with_name(inbox.name)
         connection.inbox, connection.epoch, connection.mark_revision = inbox.number, inbox.state.epoch, NO_MARK
         return opened
-
-
-async def _wait_for_turn(connection: Connection, seconds: float) -> None:
-    await asyncio.sleep(seconds)
-    if connection.phase is Phase.CLOSED:
-        raise Unavailable("The connection was closed while it waited for its turn.")
 
 
 async def guarded_start(
