@@ -211,6 +211,17 @@ def test_wrong_setting_is_reported_by_the_checks(shop, configured, values, id):
     assert [message.id for message in run_checks()] == [id]
 
 
+@pytest.mark.parametrize("value", [None, "https://bell.example.com"])
+def test_setting_that_is_not_a_dict_is_reported_by_the_checks(shop, value):
+    from django.core.checks import run_checks
+    from django.test import override_settings
+
+    with override_settings(BELLCAST=value):
+        (message,) = run_checks()
+    kind = type(value).__name__
+    assert (message.id, message.msg) == ("bellcast.E004", f"BELLCAST must be a dict of settings, got {kind}.")
+
+
 def test_secret_is_not_in_tracebacks(shop):
     from bellcast.contrib.django import conf
 

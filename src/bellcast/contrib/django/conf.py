@@ -150,9 +150,11 @@ class Configuration:
 
 @cache
 def current() -> Configuration:
-    """Return the configuration. Raises ImproperlyConfigured for an unknown name."""
+    """Return the configuration. Raises ImproperlyConfigured for an unknown name, and for another value than a dict."""
     given = getattr(settings, "BELLCAST", {})
     known = VALUES | CALLABLES
+    if not isinstance(given, Mapping):
+        raise ImproperlyConfigured(f"BELLCAST must be a dict of settings, got {type(given).__name__}.")
     if unknown := sorted(set(given) - set(known)):
         raise ImproperlyConfigured(f"BELLCAST: unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}.")
     return Configuration(known | dict(given))
