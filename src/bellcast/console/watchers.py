@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from heapq import merge
 from itertools import chain, islice
+from operator import attrgetter
 from typing import TypeAlias
 
 import msgspec
@@ -223,11 +224,7 @@ class LiveFeed(Struct, eq=False):
 
     def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
         """Return the recent requests of this node, newest first, older than the one with this time and id."""
-
-        def position(request: ServedRequest) -> tuple[int, str]:
-            return request.at, request.id
-
-        both = chain(self._requests, self._refusals)
+        position, both = attrgetter("at", "id"), chain(self._requests, self._refusals)
         matching = [one for one in both if (before is None or position(one) < before) and wanted.matches(one)]
         return sorted(matching, key=position, reverse=True)
 
@@ -263,15 +260,9 @@ class ClusterWatch(Struct, eq=False):
     async def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
         recent, self.recent = sorted(self.recent, key=lambda event: event.at), []
         if recent:
-            yield self._of_node(recent[-self.wanted.last :])
+            yield recent[-self.wanted.last :]
         async for batch in self.watcher.batches():
-            yield self._of_node(batch)
-
-    def _of_node(self, batch: Sequence[FeedEvent | SkippedEvents]) -> Sequence[FeedEvent | SkippedEvents]:
-        """Set this node's name in its own events."""
-        node = self.cluster_feed.members.id
-        is_own = [isinstance(one, FeedEvent) and one.node is None for one in batch]
-        return [structs.replace(one, node=node) if own else one for one, own in zip(batch, is_own, strict=True)]
+            yield batch
 
     def close(self) -> None:
         self.watcher.close()

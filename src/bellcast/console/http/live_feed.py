@@ -218,9 +218,9 @@ async def _batches(request: ApiRequest, watching: ClusterWatch) -> AsyncIterator
             if isinstance(event, SkippedEvents):
                 named.append(("skipped", _encode(event)))
                 continue
-            shown = {name for name in event.fields if shows_content or name not in CONTENT}
-            detail = {name: value for name, value in event.fields.items() if name in shown and value is not None}
-            named.append((event.kind, _encode(responses.item(FeedItem, event, detail=detail))))
+            node, fields = event.node or watching.cluster_feed.members.id, event.fields.items()
+            shown = {name: one for name, one in fields if one is not None and (shows_content or name not in CONTENT)}
+            named.append((event.kind, _encode(responses.item(FeedItem, event, node=node, detail=shown))))
         yield named
 
 
