@@ -23,6 +23,7 @@ from bellcast.kernel.errors import BellcastError, HandlerFailed, NoHandler, Unav
 from bellcast.kernel.http.validation_errors import sentence
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound import STEP_SEPARATOR, Http, sign, signing_key
+from bellcast.live_feed import Feed, FeedEvent, redact
 
 log = structlog.get_logger(__name__)
 
@@ -530,3 +531,41 @@ class HttpCallback:
             return msgspec.json.decode(response.body or b"{}", type=HandlerReply)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise HandlerFailed(sentence(problem, "The handler URL's response")) from None
+
+
+class ObservedCalls:
+    """A call backend that emits a feed event for each call, with its outcome and duration."""
+
+    def __init__(self, backend: CallBackend, feed: Feed, clock: Clock) -> None:
+        self._backend = backend
+        self._feed = feed
+        self._clock = clock
+        self.has, self.has_namespace = backend.has, backend.has_namespace  # called for every connection
+
+    async def dispatch(self, call: Call) -> Any:
+        started, outcome = self._clock.now(), "failed"
+        try:
+            reply = await self._backend.dispatch(call)
+            outcome = "ok"
+        except BellcastError as error:
+            outcome = error.code
+            raise
+        except Refused:
+            outcome = "refused"
+            raise
+        finally:
+            ended = self._clock.now()
+            fields = {"name": call.name, "outcome": outcome, "ms": ended - started, "protocol": call.dialect}
+            if self._feed.is_watched:
+                fields["data"] = redact(call.args)
+            event = FeedEvent(
+                kind="call",
+                at=ended,
+                text=f"the app handled {call.name}" if outcome == "ok" else f"{call.name}: {outcome}",
+                tenant=call.tenant or "",
+                recipient=call.recipient,
+                connection=call.connection,
+                fields=fields,
+            )
+            self._feed.emit(event)
+        return reply

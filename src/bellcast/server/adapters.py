@@ -17,8 +17,7 @@ from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.types import AnyEvent, FeedBatch
 from bellcast.settings.parsers import NATS, POSTGRES, REDIS
-from bellcast.settings.table import ServerSettings
-from bellcast.settings.table import StoreSettings as StoreSettings
+from bellcast.settings.table import ServerSettings, StoreSettings
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.inbox.store.external_writes import ExternalWrites

@@ -50,7 +50,7 @@ from bellcast.server.doctor import Doctor
 from bellcast.server.health import WorkerMetrics
 from bellcast.server.maintenance import BackgroundTasks, Loop
 from bellcast.server.nodes import NodeReporter, NodeSettings
-from bellcast.server.request_log import ObservedCalls, RequestLog
+from bellcast.server.request_log import RequestLog
 from bellcast.server.wire_live import LiveEdge
 from bellcast.server.wire_parts import ServerParts, operator_services
 from bellcast.settings import Settings, load, project
@@ -155,7 +155,7 @@ class App:
             schema_version=self.db.schema.version,
         )
         callback = calls.HttpCallback(lambda: settings.server.handler_url, self.project, parts.http, parts.real_clock)
-        app = ObservedCalls(handlers or callback, self.feed, parts.real_clock)
+        app = calls.ObservedCalls(handlers or callback, self.feed, parts.real_clock)
         self._live = LiveEdge(
             parts,
             authenticator,
@@ -205,7 +205,7 @@ class App:
         self._api = api.build(context)
         self._serve_api = self._api if parts.tracing is None else partial(parts.tracing.serve, self._api)
 
-    def _services(self, app: ObservedCalls) -> Mapping[type[Any], Any]:
+    def _services(self, app: CallBackend) -> Mapping[type[Any], Any]:
         """Return the services of the rooms by their types."""
         parts, channels, workflows = self._parts, self._parts.channels, self._parts.workflows
         services: dict[type[Any], Any] = {

@@ -1,5 +1,5 @@
 """The request log: one line per request, and one for the start and the end of each live connection. The same requests
-and connections go to the live feed and its list of requests, whose size `live_feed` limits, as do calls of the app.
+and connections go to the live feed and its list of requests, whose size `live_feed` limits.
 
 A line has the path without its query and without tokens in the path, because queries contain tokens (`token=`), session
 ids (`sid=`) and signatures (`auth_signature=`). Events are not logged."""
@@ -19,10 +19,9 @@ import structlog
 from msgspec import Struct
 
 from bellcast.auth import origins
-from bellcast.calls import Call, CallBackend, Refused
 from bellcast.console.watchers import LiveFeed
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.errors import BellcastError, FieldError
+from bellcast.kernel.errors import FieldError
 from bellcast.kernel.http import HEADER_VALUES, AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.ids import REQUEST_ID as CURRENT_ID
@@ -32,7 +31,7 @@ from bellcast.live.dialects import DIALECTS
 from bellcast.live.http.websockets import is_handshake
 from bellcast.live.types import TopicRefused
 from bellcast.live.wiring import LiveSession
-from bellcast.live_feed import STATE, AccessLog, Feed, FeedEvent, ServedRequest, cut, is_refusal, redact
+from bellcast.live_feed import STATE, AccessLog, FeedEvent, ServedRequest, cut, is_refusal
 from bellcast.rest.audit import IS_CHECK, SECRET_ACTOR
 from bellcast.server.api_app import REQUEST_ID, request_id
 from bellcast.server.openapi import Problem
@@ -488,44 +487,3 @@ def _session_of(session: LiveSession) -> dict[str, Any]:
 
 def _session(session: LiveSession) -> str:
     return hashlib.sha256(session.sid.encode()).hexdigest()[:SESSION_DIGEST_CHARACTERS]
-
-
-# --- calls of the app
-
-
-class ObservedCalls:
-    """A call backend that emits a feed event for each call, with its outcome and duration."""
-
-    def __init__(self, backend: CallBackend, feed: Feed, clock: Clock) -> None:
-        self._backend = backend
-        self._feed = feed
-        self._clock = clock
-        self.has, self.has_namespace = backend.has, backend.has_namespace  # called for every connection
-
-    async def dispatch(self, call: Call) -> Any:
-        started, outcome = self._clock.now(), "failed"
-        try:
-            reply = await self._backend.dispatch(call)
-            outcome = "ok"
-        except BellcastError as error:
-            outcome = error.code
-            raise
-        except Refused:
-            outcome = "refused"
-            raise
-        finally:
-            ended = self._clock.now()
-            fields = {"name": call.name, "outcome": outcome, "ms": ended - started, "protocol": call.dialect}
-            if self._feed.is_watched:
-                fields["data"] = redact(call.args)
-            event = FeedEvent(
-                kind="call",
-                at=ended,
-                text=f"the app handled {call.name}" if outcome == "ok" else f"{call.name}: {outcome}",
-                tenant=call.tenant or "",
-                recipient=call.recipient,
-                connection=call.connection,
-                fields=fields,
-            )
-            self._feed.emit(event)
-        return reply

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from bellcast.calls import Call, Handlers
+from bellcast.calls import Call, Handlers, ObservedCalls
 from bellcast.console import watchers
 from bellcast.console.watchers import EVENTS_PER_SECOND, MAX_PENDING_EVENTS, REFUSALS, REQUESTS, LiveFeed
 from bellcast.kernel.brokers import MemoryBroker
@@ -33,7 +33,6 @@ from bellcast.server.request_log import (
     MAX_LISTED_ERRORS,
     MAX_LISTED_KEY,
     MAX_REFUSED_BODY,
-    ObservedCalls,
 )
 from bellcast.topics import publishing
 from tests.clock import FakeClock
