@@ -174,7 +174,7 @@ async def test_dry_run_of_a_retry_retries_nothing(rest: Rest, monkeypatch: pytes
     async def retry(*_: Any) -> list[str]:
         return ["m"]
 
-    monkeypatch.setattr("bellcast.channels.http.messages._find", find)
+    monkeypatch.setattr("bellcast.channels.http._find", find)
     monkeypatch.setattr(type(rest.store.messages), "retry", retry)
     assert refused(await rest.app.post("/v1/messages/m/retry?dry_run=true"), 409, "conflict")
 

@@ -10,7 +10,7 @@ from bellcast.documents.store import Documents
 from bellcast.kernel import times
 from bellcast.rest import kinds
 from bellcast.templates import rendering
-from bellcast.templates.http.templates import MAX_LAYOUT_ERRORS
+from bellcast.templates.http import MAX_LAYOUT_ERRORS
 from bellcast.templates.types import Template
 from bellcast.workflows import usage
 from tests.journey import channels

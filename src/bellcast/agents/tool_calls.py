@@ -25,7 +25,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Conflict, FieldError, Invalid, NotFound, TooMany, Unavailable
 from bellcast.kernel.identities import Caller, Project
 from bellcast.live_feed import redact
-from bellcast.templates.variables import masked_text
+from bellcast.templates.masking import masked_text
 
 if TYPE_CHECKING:
     import httpx

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels.http import messages
+from bellcast.channels import http as messages
 from bellcast.channels.types import Message, SuppressedAddress
 from bellcast.exports import store
 from bellcast.exports.store import RECIPIENT_TABLES, Exports

@@ -18,7 +18,8 @@ from bellcast.agents import http as agents
 from bellcast.audit import http as audit
 from bellcast.auth import http as tokens
 from bellcast.auth import link_tokens, origins
-from bellcast.channels.http import link_pages, messages, notification_types
+from bellcast.channels import http as messages
+from bellcast.channels.http import link_pages, mailbox, notification_types, suppressions
 from bellcast.console import pages
 from bellcast.console.http import cluster, live_feed, settings
 from bellcast.console.pages import check, console, error_pages, landing
@@ -47,11 +48,13 @@ from bellcast.rest.operations import ApiEndpoint
 from bellcast.server import health, openapi
 from bellcast.server.health import RequestMetrics
 from bellcast.server.router import DIALECT_APIS, HAS_STARTED, ApiRouter
-from bellcast.templates.http import editor_tokens, templates
+from bellcast.templates import http as templates
+from bellcast.templates.http import editor_tokens
 from bellcast.tenants import http as tenants
 from bellcast.topics import http as topics
 from bellcast.webhooks import http as webhooks
-from bellcast.workflows.http import runs, schedules, schemas, sources, workflows
+from bellcast.workflows import http as workflows
+from bellcast.workflows.http import runs, schedules, schemas, sources
 
 # The kinds of objects that files in git describe.
 BUNDLES = bundles.operations(
@@ -68,7 +71,7 @@ BUNDLES = bundles.operations(
 MODULES = (
     *(notifications, bulk, topics, recipients, export, tenants, tokens, cluster, inbox),
     *(explanations, replays, workflows, runs, schedules, sources, schemas),
-    *(messages, notification_types, templates, editor_tokens, preferences),
+    *(messages, suppressions, mailbox, notification_types, templates, editor_tokens, preferences),
     *(link_pages, providers, webhooks, preferences_page),
     *(account, passwordless, operators, audit, live_feed, stored_secrets, settings, agents),
     *(console, check, health, error_pages, pages, landing),

@@ -194,6 +194,7 @@ OPERATION_GROUPS = {
     "bellcast.audit.http": "operators",
     "bellcast.auth.http": "tokens",
     "bellcast.console.http.cluster": "connections",
+    "bellcast.channels.http": "messages",
     "bellcast.channels.http.link_pages": "unsubscribe",
     "bellcast.documents.http": "stored_secrets",
     "bellcast.exports.http": "export",

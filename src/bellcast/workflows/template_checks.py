@@ -26,8 +26,9 @@ from bellcast.rest.kinds import MAX_USES, SHOWN_USES, PublishEffect, decode_draf
 from bellcast.templates import content_checks, rendering, variables
 from bellcast.templates.budget import in_thread
 from bellcast.templates.email_checks import Finding
+from bellcast.templates.masking import masked, masked_text
 from bellcast.templates.types import Template
-from bellcast.templates.variables import TemplateUser, masked, masked_text
+from bellcast.templates.variables import TemplateUser
 from bellcast.workflows import definitions, usage
 from bellcast.workflows.definitions import Definition
 from bellcast.workflows.store import Runs

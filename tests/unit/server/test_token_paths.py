@@ -6,7 +6,7 @@ import pytest
 
 from bellcast.auth import link_tokens
 from bellcast.channels import links
-from bellcast.channels.http.messages import MailboxGrant
+from bellcast.channels.http.mailbox import MailboxGrant
 from bellcast.channels.types import ChannelConfig
 from bellcast.kernel.identities import Project
 from bellcast.server.api_app import TokenPaths

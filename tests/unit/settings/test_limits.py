@@ -57,7 +57,7 @@ OTHER_BOUNDS = {
     "channels.types.MAX_OF_REFERENCE",
     "kernel.outbound.http.MAX_PORT",
     "kernel.http.request_body.MAX_LENGTH_DIGITS",
-    "templates.http.templates.MAX_LOCALE",
+    "templates.http.MAX_LOCALE",
     "templates.types.MAX_LOCALE",
     "workflows.usage.MAX_COMPARED",
 }

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from bellcast.channels import explanations
-from bellcast.templates.variables import HIDDEN, masked, masked_text
+from bellcast.templates.masking import HIDDEN, masked, masked_text
 
 
 @pytest.mark.parametrize(

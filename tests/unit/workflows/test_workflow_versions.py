@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from bellcast.rest import objects
-from bellcast.workflows.http import workflows
+from bellcast.workflows import http as workflows
 
 
 @pytest.mark.parametrize("version", [0, -1, 2**31, 2**63, 2**80])

@@ -14,7 +14,7 @@ from bellcast.rest import kinds, objects, resource
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import PublishEffect
 from bellcast.rest.resource import Recent, Resource, ResourceCall
-from bellcast.templates.http import templates
+from bellcast.templates import http as templates
 from bellcast.workflows import usage
 from bellcast.workflows.usage import InferredSchema
 

@@ -16,7 +16,7 @@ from bellcast.rest import objects
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Listing, ObjectsQuery, Resource, ResourceCall, Written
 from bellcast.rest.tenants import TenantQuery
-from bellcast.templates.http import templates
+from bellcast.templates import http as templates
 from bellcast.workflows import schedule_firing, schedule_times, schedules
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.schedules import FoundSchedule, Schedules

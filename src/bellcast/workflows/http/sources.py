@@ -10,7 +10,7 @@ from bellcast.kernel.errors import FieldError
 from bellcast.rest import kinds, objects
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Recent
-from bellcast.templates.http import templates
+from bellcast.templates import http as templates
 from bellcast.workflows import event_sources
 from bellcast.workflows.event_sources import EventReactions
 from bellcast.workflows.workflow_catalog import WorkflowCatalog

@@ -19,8 +19,8 @@ from bellcast.kernel.http.responses import ServedFile
 from bellcast.operators.http import account
 from bellcast.rest import context, editor_access, guards
 from bellcast.rest.operations import operation, public_file
-from bellcast.templates.http import templates
-from bellcast.templates.http.templates import DraftLookQuery
+from bellcast.templates import http as templates
+from bellcast.templates.http import DraftLookQuery
 
 IMPORT = re.compile(r"^(?:import|export) .*from '\./(.+?)';", re.MULTILINE)
 FOLDER = Path(__file__).parent / "files"
