@@ -1,5 +1,6 @@
-"""The `auth` command of the native dialect: against a store that fails, and on a connection that has ended."""
+"""The `auth` command of the native dialect: against a store that fails, and on a connection that has ended. `typing` to many."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from bellcast.live.types import LiveConfig
 from tests.clock import FakeClock
 from tests.contexts import idle_context
 from tests.store import FreshSqliteEngine, Store
-from tests.unit.live.fakes import add, new_hub
+from tests.unit.live.fakes import add, connect, new_hub
 
 BEFORE, FRESH = Principal(recipient="alice", roles=("admin",)), Principal(recipient="alice", roles=())
 RENEW = protocol.AuthCommand(token="t")
@@ -77,3 +78,22 @@ async def test_auth_renews_only_a_connection_that_has_not_ended(store: Store) ->
     connection.connection_lost(None)  # commands that have been received are still processed
     await commands_of(hub, store).perform(connection, RENEW)
     assert renewed == [connection]
+
+
+@pytest.mark.parametrize(("followers", "at_once"), [(10, 10), (400, 7), (4_000, 2)])
+async def test_typing_to_many_followers_counts_as_more_messages(
+    store: Store, monkeypatch: pytest.MonkeyPatch, followers: int, at_once: int
+) -> None:
+    hub = new_hub()
+    connection, commands = follower(hub), commands_of(hub, store)
+    for number in range(followers - 1):
+        hub.subscriptions.follow(connect(hub, f"other {number}"), {"role.admin": Grant.ROLE})
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 1.0)  # no time passes
+    typing = protocol.TypingCommand(topic="role.admin", on=True)
+    sent = [asyncio.ensure_future(commands.perform(connection, typing)) for _ in range(10)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert sum(one.done() for one in sent) == at_once
+    monkeypatch.undo()
+    for one in sent:
+        one.cancel()

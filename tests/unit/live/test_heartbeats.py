@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.live.connection.close_reasons import EXPIRED, NO_PONG
-from bellcast.live.connection.connection import Phase
+from bellcast.live.connection.close_reasons import EXPIRED, NO_PONG, TOO_SLOW
+from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import TICKS_PER_INTERVAL, HeartbeatWheel, Hub
 from bellcast.live.native import protocol
@@ -85,6 +85,19 @@ async def test_opening_connection_receives_no_heartbeat(wheel: Wheel) -> None:
     connection = responsive(connect(wheel.hub, phase=Phase.OPENING))
     wheel.tick(2 * TICKS_PER_INTERVAL)
     assert connection.fake.written == []
+
+
+async def test_replay_is_closed_once_its_reader_reads_nothing_for_an_interval(wheel: Wheel) -> None:
+    connection = responsive(connect(wheel.hub, phase=Phase.OPENING))
+    connection.transition(Phase.REPLAYING)
+    connection.fake.is_buffering = True
+    for _ in range(2):
+        connection.resume_writing()  # it has read what was written
+        connection.write_replay(bytes(REPLAY_BUFFER_BYTES + 1))
+        wheel.tick(TICKS_PER_INTERVAL - 1)
+        assert connection.phase is Phase.REPLAYING
+    wheel.tick()
+    assert (connection.close_reason, len(wheel.hub)) == (TOO_SLOW, 0)
 
 
 async def test_peer_without_a_pong_is_closed_an_interval_after_the_ping(wheel: Wheel) -> None:

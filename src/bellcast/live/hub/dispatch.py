@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from functools import partial
+from itertools import accumulate
 
 from msgspec import Struct, field
 
@@ -45,11 +46,7 @@ class Histogram:
 
     def cumulative(self) -> list[tuple[str, float]]:
         """Return the number of values up to each bound, as Prometheus expects it."""
-        passed, pairs = 0, []
-        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.buckets, strict=True):
-            passed += count
-            pairs.append((bound, float(passed)))
-        return pairs
+        return list(zip((*map(str, self.bounds), "+Inf"), map(float, accumulate(self.buckets)), strict=True))
 
 
 class WriteLog(Struct, eq=False):

@@ -354,6 +354,9 @@ class HeartbeatWheel:
         elif tick - connection.last_received_tick >= silence and connection.ping():
             connection.ping_tick = tick
         silent_ticks = tick - connection.last_sent_tick
+        if silent_ticks >= TICKS_PER_INTERVAL and connection.writable_waiter is not None:  # a replay that is not read
+            connection.owner.end(connection, close_reasons.TOO_SLOW)
+            return
         if silent_ticks >= TICKS_PER_INTERVAL and connection.phase is not Phase.OPENING:
             connection.write_tracked(connection.dialect.heartbeat(now))
         self.schedule(connection)
