@@ -281,6 +281,24 @@ def test_palette_finds_the_recipients_of_all_tenants(open_console: Callable[...,
     expect(page.locator("h1")).to_have_text("Tessa of maple")
 
 
+def test_palette_finds_an_id_of_any_tenant(open_console: Callable[..., Page], owner: Console, tenants: None) -> None:
+    owner.send("POST", "/v1/notifications?tenant=maple", {"to": {"all": True}, "title": "To all of maple"})
+    page = open_console("/account")
+    wait_loaded(page)
+    for path, rows, kind in (
+        ("/notifications", "notifications", "Notification"),
+        ("/announcements", "announcements", "Announcement"),
+    ):
+        listed = owner.send("GET", f"/v1{path}?tenant=maple&limit=1")[rows]
+        page.keyboard.press("Control+k")
+        page.get_by_label("Page, action or id").fill(listed[0]["id"])
+        found = page.get_by_role("dialog", name="Go to").get_by_role("option")
+        expect(found).to_have_text([re.compile(f"^{kind} .*Maple$")])
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile(rf"{path}/{listed[0]['id']}\?tenant=maple"))
+        expect(page.locator("h1")).to_have_text(listed[0]["title"])
+
+
 @pytest.mark.thorough
 def test_closed_connections_without_rows_say_what_would_appear(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")

@@ -57,6 +57,25 @@ def test_blocks_are_changed_by_keyboard_and_each_change_is_announced(
     assert violations(page) == []
 
 
+def test_types_of_blocks_open_in_the_window_and_escape_returns_to_the_block(
+    open_console: Callable[..., Page], designed: dict[str, Any]
+) -> None:
+    page = open_console("/templates/designed?edit=yes", viewport={"width": 1440, "height": 500})
+    last = place(page, "blocks.4")
+    last.focus()
+    page.evaluate("scrollTo(0, 0)")  # as an undo does that puts a block back above it
+    expect(last).not_to_be_in_viewport()
+    page.keyboard.press("a")
+    types = page.get_by_label("Type of the block")
+    expect(types).to_be_focused()
+    expect(page.locator(".popup-panel:popover-open")).to_be_in_viewport(ratio=1)
+    page.keyboard.press("Escape")
+    expect(types).to_be_hidden()
+    expect(last).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator(".block-name:focus")).to_have_accessible_name("HTML, 1 of 1")
+
+
 @pytest.mark.thorough
 def test_text_of_a_block_is_drawn_as_it_is_read_until_it_is_edited(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]

@@ -378,6 +378,15 @@ def test_wrong_value_marks_step_field_problem_and_line(edit: Callable[..., Edito
     expect(editor.card("wait")).to_contain_text("5 minutes")
 
 
+def test_problem_of_a_text_that_is_no_yaml_has_its_line_and_no_field(edit: Callable[..., Editor]) -> None:
+    editor = edit("broken-text", BUILT)
+    editor.page.get_by_role("button", name="YAML").click()
+    text = editor.page.get_by_label("Definition as YAML")
+    text.fill(text.input_value() + "  foo: [\n")
+    problem = editor.page.get_by_role("region", name="Problems").get_by_role("listitem")
+    expect(problem).to_have_text(re.compile(r"^Line \d+The body is not YAML"))
+
+
 def gate(*lanes: dict[str, Any]) -> dict[str, Any]:
     """Return a step with a branch for each of these steps; its else waits."""
     branches = [{"if": {"var": f"data.{number}", "op": "exists"}, "steps": [step]} for number, step in enumerate(lanes)]

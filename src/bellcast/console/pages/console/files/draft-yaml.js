@@ -10,7 +10,7 @@ import { toYaml } from './yaml.js';
 /** Problems as buttons: their line if it is known, the step or field, and what is wrong. @param {{title: string, of: any[], values: any, choose: (one: any) => void}} of */
 export const ProblemList = ({ title, of, values, choose }) => of.length > 0 && html`<section class=${`problem-list ${title.toLowerCase()}`} aria-label=${title}><details open><summary>${title} <span class="problem-number">${of.length}</span></summary><ul>${of.map((one) => {
   const { field, message, line } = one, path = stepPathOf(field), key = path && valueAt(values, path)?.key;
-  return html`<li key=${field + message}><button type="button" onClick=${() => choose(one)}>${line && html`<span class="problem-line">Line ${line}</span>`}<span><code>${key ?? field}</code>${key && field.length > path.length && `, ${field.slice(path.length + 1)}`}: ${message}</span><${Icon} name="chevron" /></button></li>`;
+  return html`<li key=${field + message}><button type="button" onClick=${() => choose(one)}>${line && html`<span class="problem-line">Line ${line}</span>`}<span>${field && html`<code>${key ?? field}</code>`}${key && field.length > path.length && `, ${field.slice(path.length + 1)}`}${field && ': '}${message}</span><${Icon} name="chevron" /></button></li>`;
 })}</ul></details></section>`;
 
 /** What labels do not say that repeat the name. */

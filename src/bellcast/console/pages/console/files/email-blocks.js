@@ -178,6 +178,7 @@ function Block({ block, index, total, path, mail, place, change, act, settings, 
   const [side, setSide] = useState(null);
   const openTypes = (next) => {
     setSide(next);
+    card.current.querySelector('.block-name').scrollIntoView({ block: 'nearest' }); // an undo can have moved it out of the window
     card.current.querySelector('.block-menu').popoverTargetElement.showPopover();
   };
   const keys = (event) => {

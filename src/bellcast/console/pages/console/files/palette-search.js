@@ -28,7 +28,10 @@ async function people(text, signal) {
   const all = found.filter((one, index) => index === found.findIndex(({ key, tenant }) => key === one.key && tenant === one.tenant));
   return total?.value > SUGGESTED ? Object.assign(all, { total }) : all;
 }
-const byId = (list) => ({ list, only: ID, search: async (text, signal) => [await get(withQuery(`/v1${list}/${encodeURIComponent(text)}`, { tenant: shownTenant() }), signal)] });
+/** The id after this one: a list that begins after it begins with this one. */
+const idAfter = (id) => (BigInt(`0x${id.replaceAll('-', '')}`) + 1n).toString(16).padStart(32, '0').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+/** By its id, of any tenant: an id from a log does not name the tenant. */
+const byId = (list, rows) => ({ list, only: ID, search: async (text, signal) => (await get(withQuery(`/v1${list}`, { tenant: '*', limit: 1, after: idAfter(text) }), signal))[rows].filter(({ id }) => id === text) });
 
 /** Where objects are found. Each source asks the server, so that only what exists is offered. */
 const SOURCES = [
@@ -44,9 +47,10 @@ const SOURCES = [
   { ...definitions('/webhooks', 'webhooks'), noun: 'Webhook' },
   { ...definitions('/operators', 'operators', { limit: MAX_DEFINITIONS }), noun: 'Operator', isOfAll: true },
   { list: '/settings', search: async (text) => (await import('./setting-names.js')).findSettings(await readOnce('/v1/settings', 'settings'), text), noun: 'Setting', isOfAll: true, queryOf: ({ name }) => ({ find: name }) },
-  { ...byId('/notifications'), noun: 'Notification' },
-  { ...byId('/messages'), noun: 'Message' },
-  { ...byId('/runs'), noun: 'Run' },
+  { ...byId('/notifications', 'notifications'), noun: 'Notification' },
+  { ...byId('/announcements', 'announcements'), noun: 'Announcement' },
+  { ...byId('/messages', 'messages'), noun: 'Message' },
+  { ...byId('/runs', 'runs'), noun: 'Run' },
   { list: '/requests', only: REQUEST_ID, noun: 'Request', search: async (text, signal) => (await get(withQuery('/v1/requests', { id: text, tenant: '*' }), signal)).requests },
 ];
 

@@ -119,8 +119,8 @@ export function Popup({ button, label, hasText = false, class: name = '', button
     if (event.key !== 'Escape' || !isOpen) return;
     event.preventDefault();
     event.stopPropagation();
-    panel.current.hidePopover();
-    opener.current.focus();
+    panel.current.hidePopover(); // focuses what had the focus when it was opened, also by a shortcut
+    if (document.activeElement === document.body) opener.current.focus();
     if (isByPointer.current) escaped?.();
   };
   const leave = ({ relatedTarget }) => relatedTarget && !panel.current?.contains(relatedTarget) && relatedTarget !== opener.current && panel.current?.hidePopover();
