@@ -1,7 +1,10 @@
 """Server maintenance in a shell: config, doctor, backup, restore, migrate."""
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import httpx
@@ -211,3 +214,26 @@ def test_migrate_refuses_a_running_server_and_foreign_files(bellcast_server, tmp
     assert refused.status == 1
     assert "was not created by Bellcast" in refused.err
     assert foreign.read_bytes() == before
+
+
+def test_files_that_root_restores_belong_to_the_user_that_runs_the_server(tmp_path):
+    data, copy = tmp_path / "data", tmp_path / "copy.db"
+    data.mkdir()
+    script = f"""
+        set -eu; umask 022
+        chown 65534:65534 {data}
+        bellcast() {{ {sys.executable} -m bellcast "$@" --data {data}; }}
+        bellcast migrate; bellcast backup {copy}; rm {data}/*
+        bellcast restore {copy}; bellcast restore {copy} --force
+        echo '{{"id": "7", "key": "k", "secret": "s"}}' >{data}/project.json
+        bellcast encryption rotate
+        find {data}/bellcast.db* {data}/encryption.json {copy} -printf '%f %U %G %m\\n' | sort
+    """
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    done = subprocess.run([*as_root, "sh", "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout.splitlines()[-4:] == [
+        "bellcast.db 65534 65534 600",
+        "bellcast.db.lock 65534 65534 600",
+        "copy.db 0 0 600",
+        "encryption.json 65534 65534 600",
+    ], done.stderr

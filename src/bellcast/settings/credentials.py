@@ -74,14 +74,18 @@ def read_private(file: Path, kind: type[T], *, unreadable: str = "", damaged: st
 
 
 def write_private(file: Path, content: object, *, replaces: bool = True) -> bool:
-    """Write a file of the data folder atomically and durably, readable by its owner only; the folder is created if needed. Unless it
-    `replaces` one, of concurrent first starts all use the first one's. Return True if it was written. Raises SettingsError."""
+    """Write a file of the data folder atomically and durably, readable by its owner only; the folder is created if needed. Root
+    gives it to the owner of the folder, who runs the server. Unless it `replaces` one, of concurrent first starts all use the first
+    one's. Return True if it was written. Raises SettingsError."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")  # mkstemp's mode is 0600
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as output:
+                if os.geteuid() == 0:
+                    folder = file.parent.stat()
+                    os.fchown(output.fileno(), folder.st_uid, folder.st_gid)
                 output.write(msgspec.json.encode(content))
                 output.flush()
                 os.fsync(output.fileno())
@@ -90,11 +94,11 @@ def write_private(file: Path, content: object, *, replaces: bool = True) -> bool
             return False
         finally:
             temporary.unlink(missing_ok=True)
-        folder = os.open(file.parent, os.O_RDONLY)
+        entries = os.open(file.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(entries)
         finally:
-            os.close(folder)
+            os.close(entries)
     except OSError as error:
         raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
     return True
@@ -211,7 +215,7 @@ def rotate_encryption_key(settings: Settings) -> Path:
 
 
 def _stored(file: Path) -> tuple[str, ...]:
-    stored = read_private(file, StoredKeys)
+    stored = read_private(file, StoredKeys, unreadable=" Run this as the user that runs the server.")
     if stored is None:
         return ()
     if not stored.keys or not all(stored.keys):

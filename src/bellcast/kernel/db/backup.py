@@ -41,7 +41,7 @@ def restore(source: Path, database: Path, progress: Progress) -> None:
         verify_backup(source, backup_)
         ready = discard_restore(database)
         try:
-            make_private(ready)
+            make_private(ready, as_folder=True)
             _copy(backup_, ready, progress)
             with closing(connect(ready)) as restored:
                 if migrations.pending(restored):

@@ -61,7 +61,7 @@ WRITER_CACHE = 64
 
 def connect(path: Path, *, cache: int = READER_CACHE) -> sqlite3.Connection:
     """Connect in autocommit mode, so that transactions begin explicitly, with a page cache of `cache` MiB."""
-    make_private(path)
+    make_private(path, as_folder=True)
     # check_same_thread: the event loop's thread and the commit thread never use the connection concurrently.
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=512)
     for pragma in (*PRAGMAS, f"PRAGMA cache_size = {-1024 * cache}"):
@@ -69,10 +69,15 @@ def connect(path: Path, *, cache: int = READER_CACHE) -> sqlite3.Connection:
     return connection
 
 
-def make_private(path: Path) -> None:
-    """Create the file if it is missing, readable by its owner only. SQLite copies the mode to its log files."""
+def make_private(path: Path, *, as_folder: bool = False) -> None:
+    """Create the file if it is missing, readable by its owner only. With `as_folder`, root gives it to the owner of the folder,
+    who runs the server. SQLite copies the mode and the owner to its log files."""
     with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        if as_folder and os.geteuid() == 0:
+            folder = path.parent.stat()
+            os.fchown(file, folder.st_uid, folder.st_gid)
+        os.close(file)
 
 
 def translated(error: Exception) -> Exception:
@@ -190,7 +195,8 @@ class FolderLock:
 
     def acquire(self) -> None:
         """Lock the folder. Raises Conflict if another server, or a restore, has locked it."""
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        make_private(self._path, as_folder=True)
+        file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
