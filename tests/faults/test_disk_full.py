@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.faults.raw_sockets import eventually, unharmed
+from tests.journey.shell import bellcast
 from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 
@@ -190,3 +191,14 @@ def test_file_size_limit_refuses_writes_and_recovers(start_server: Callable[...,
         assert shop.send().status_code == 201
         shop.check_consistent()
         assert unharmed(shop.server)
+
+
+def test_start_on_a_full_disk_says_that_it_is_full(tmp_path: Path) -> None:
+    data = tmp_path / "disk" / "data"
+    with small_disk(tmp_path / "disk", "4m") as disk:
+        bellcast("migrate", "--data", data)
+        fill(disk)
+        started = bellcast("serve", "--data", data, "--port", "0", BELLCAST_PROJECT="7:key:secret")
+    assert started.status == 1
+    assert "is full: no change is possible. Free space and retry." in started.err
+    assert "restore" not in started.err

@@ -170,14 +170,8 @@ def run(app: "App", ready: Callable[[str], None]) -> None:
     """Serve until a signal. Calls `ready` with the URL once connections are accepted."""
     from bellcast import server
 
-    try:
-        with _listen_errors(app.settings):
-            server.serve(app, _storing(app.settings, ready))
-    except errors.Unavailable as error:
-        if not app.settings.store.is_file:
-            raise
-        hint = "correct BELLCAST_DATA or BELLCAST_STORE, or restore a backup with `bellcast restore`"
-        raise CommandError(f"{app.settings.store.path}: {error.detail}", hint) from None
+    with _listen_errors(app.settings):
+        server.serve(app, _storing(app.settings, ready))
 
 
 def _storing(settings: "Settings", ready: Callable[[str], None]) -> Callable[[str], None]:

@@ -11,7 +11,7 @@ import typer
 from bellcast.cli import options, output
 from bellcast.cli.objects import request
 from bellcast.cli.output import CommandError
-from bellcast.kernel.errors import Conflict, Unavailable
+from bellcast.kernel.errors import Unavailable
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.settings import Settings
@@ -206,15 +206,8 @@ def _into_database(settings: "Settings", file: Path, *, force: bool) -> Iterator
     url = _database(settings)
     from bellcast.kernel.db import postgres_copies
 
-    try:
-        with output.progress("Restoring the PostgreSQL store") as progress:
-            counts = asyncio.run(postgres_copies.restore(file, url, progress, replace=force))
-    except Conflict as conflict:
-        if force:
-            raise
-        raise CommandError(
-            conflict.detail, "pass another database with --store, or replace its data with --force"
-        ) from None
+    with output.progress("Restoring the PostgreSQL store") as progress:
+        counts = asyncio.run(postgres_copies.restore(file, url, progress, replace=force))
     yield {"file": str(file), "rows": counts}
     output.done(f"{file} was restored to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
 

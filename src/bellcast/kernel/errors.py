@@ -43,6 +43,7 @@ CLOSED = re.compile("connection_lost|bytes read on a total|closed in the middle|
 FIXES = (
     ("password|authenticat|authorization|noauth", " Check the user and the password in its URL."),
     ("db index", " Its URL must end with a database that it has: /0 to /15 unless its `databases` differs."),
+    ("privilege", " Grant it to the user in its URL, or name the owner of the database there."),
     ("catalogname", " Create this database, or correct its name in the URL."),
     ("ssl upgrade", " Enable TLS there, or set sslmode=prefer in its URL if the network is trusted."),
     ("oserror|connect|tim(ed )?out|gaierror|respond|another server", " Is it running, and is its URL right?"),

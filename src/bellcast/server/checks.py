@@ -421,11 +421,9 @@ async def _broker(settings: Settings) -> AsyncIterator[FindingItem]:
             await transport.send([(PROBE_STREAM, b"doctor")])
             await transport.ping(writes=True)
             await asyncio.wait_for(arrived.wait(), MESSAGE_SECONDS)
-        except TimeoutError:
-            yield diagnoses.finding("broker_unusable", error=f"a message did not arrive within {MESSAGE_SECONDS:.0f} s")
-            return
-        except BellcastError as error:
-            yield diagnoses.finding("broker_unusable", error=error.detail)
+        except (TimeoutError, BellcastError) as error:
+            reason = str(error) or f"a message did not arrive within {MESSAGE_SECONDS:.0f} s"
+            yield diagnoses.finding("broker_unusable", error=reason)
             return
         yield FindingItem("broker", "ok", f"{engine} passes messages on, and can be written")
         if isinstance(transport, NatsTransport) and any(rule.duration_ms for rule in rules):
@@ -438,7 +436,8 @@ async def _broker(settings: Settings) -> AsyncIterator[FindingItem]:
 
 
 async def _outbox(store: StoreSettings) -> AsyncIterator[FindingItem]:
-    """Check the outbox. In the store's database it is optional; in BELLCAST_DATABASE_URL it is expected."""
+    """Check the outbox. In BELLCAST_DATABASE_URL it is expected; in the store's database, whose faults are reported already, it is
+    optional."""
     if (url := store.outbox_url) is None:
         return
     adapters.need_postgres("BELLCAST_DATABASE_URL")
@@ -447,15 +446,14 @@ async def _outbox(store: StoreSettings) -> AsyncIterator[FindingItem]:
     try:
         async with tables.connected(url) as connection:
             outbox = await tables.read_status(connection)
-    except NotFound:
-        if store.database_url is not None:
-            yield diagnoses.finding("no_outbox")
-        return
     except Conflict as error:
         yield diagnoses.finding("outbox_old", error=error.detail)
         return
     except BellcastError as error:
-        yield _unavailable("outbox", POSTGRESQL, "BELLCAST_DATABASE_URL", error)
+        if store.database_url is not None:
+            is_missing = isinstance(error, NotFound)
+            unavailable = _unavailable("outbox", POSTGRESQL, "BELLCAST_DATABASE_URL", error)
+            yield diagnoses.finding("no_outbox") if is_missing else unavailable
         return
     if (outbox.oldest or 0) > LATE_S:
         yield diagnoses.finding("outbox_late", rows=outbox.waiting, seconds=f"{outbox.oldest:.0f}")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable
 
+import asyncpg
 import pytest
 
 from bellcast.kernel.brokers.postgres import PostgresTransport
@@ -53,6 +54,22 @@ async def test_postgres_names_the_fault_and_the_fix(database: str, reason: str, 
     assert reason in text
     assert fix in text
     assert ".." not in text
+
+
+async def test_postgres_names_a_missing_privilege_and_the_fix() -> None:
+    server = engines.postgres()
+    url = await server.make("privileges")
+    try:
+        administrator = await asyncpg.connect(url)
+        await administrator.execute("CREATE ROLE reader LOGIN")
+        try:
+            text = await refusal(PostgresEngine(url.replace("//postgres@", "//reader@"), FakeClock()).open())
+        finally:
+            await administrator.execute("DROP ROLE reader")
+            await administrator.close()
+    finally:
+        await server.drop("privileges")
+    assert "permission denied for database privileges. Grant it to the user in its URL, or name the owner" in text
 
 
 async def test_closing_does_not_wait_for_a_postgresql_that_does_not_respond(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,11 @@ def test_clock_skew_is_a_problem(url, monkeypatch):
     assert "NTP" in fix
 
 
+def test_fault_of_the_store_is_not_reported_for_an_outbox_in_it_too():
+    findings = states_and_fixes(url=f"postgresql://postgres@127.0.0.1:{free_port()}/x")
+    assert {check: state for check, (state, _) in findings.items()} == {"store": "problem"}
+
+
 def test_outbox_is_reported_as_missing_flowing_or_stalled(url):
     assert states_and_fixes(database_url=url)["outbox"] == ("warning", "run `bellcast sql install`")
     asyncio.run(install(url))

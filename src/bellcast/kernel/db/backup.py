@@ -104,7 +104,7 @@ def verify_backup(file: Path, connection: sqlite3.Connection) -> None:
 def open_database(path: Path) -> sqlite3.Connection:
     """Open a store's file read-only. Raises NotFound if it does not exist."""
     if not path.is_file():
-        raise NotFound(f"There is no file {path}.")
+        raise NotFound(f"There is no file {path}: name the data folder of a server, or a backup.")
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     connection.execute("PRAGMA trusted_schema = OFF")  # the file may be hostile
     connection.text_factory = readable
@@ -124,13 +124,12 @@ def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:
 
 
 def target_error(target: Path, error: Exception) -> Exception:
-    """Translate an error of copying a store into a new file: the store is only read, so only the target can be full."""
-    translated_error = translated(error)
+    """Translate an error of copying a store into a new file: the store is only read, so only the target can be full.
+    An error of a file names it: the store may be unreadable."""
     if isinstance(error, OSError):
-        return Unavailable(f"{target} cannot be written: {error.strerror}.")
-    if isinstance(translated_error, DiskFull):
-        return Unavailable(f"{target} cannot be written: its disk is full.")
-    return translated_error
+        return Unavailable(f"{error.filename or target} cannot be used: {error.strerror}.")
+    failure = translated(error)
+    return Unavailable(f"{target} cannot be written: its disk is full.") if isinstance(failure, DiskFull) else failure
 
 
 @contextmanager

@@ -82,7 +82,8 @@ async def _fill(
         for table in migrations.tables():
             ((counts[table],),) = source.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
             if await target.fetchval(f"SELECT EXISTS (SELECT 1 FROM {table})"):  # noqa: S608  our own tables
-                raise Conflict(f"The database already contains rows (in {table}): use an empty database.")
+                advice = "name an empty one with --store; `bellcast restore --force` replaces the rows of one"
+                raise Conflict(f"The database already contains rows (in {table}): {advice}.")
         done, total = 0, sum(counts.values())
         for table, columns in migrations.tables().items():
             cursor = source.execute(f"SELECT {_quoted_names(columns)} FROM {table}")  # noqa: S608  our own tables

@@ -36,13 +36,14 @@ LOOP_SHARE_SECONDS = 0.008
 UNAVAILABLE_ERRORS = {
     sqlite3.SQLITE_BUSY: "The database is locked by another program.",
     sqlite3.SQLITE_LOCKED: "The database is locked by another program.",
-    sqlite3.SQLITE_IOERR: "The disk of the store cannot be read or written.",
-    sqlite3.SQLITE_READONLY: "The database file cannot be written.",
-    sqlite3.SQLITE_CANTOPEN: "The database file cannot be opened.",
+    sqlite3.SQLITE_IOERR: "The disk of the store cannot be read or written: read the system's log.",
+    sqlite3.SQLITE_READONLY: "The database file cannot be written: check its owner and its permissions.",
+    sqlite3.SQLITE_CANTOPEN: "The database file cannot be opened: check its path, its owner and its permissions.",
     sqlite3.SQLITE_CORRUPT: "The database file is damaged: restore a backup.",
-    sqlite3.SQLITE_NOTADB: "The database file is not a database.",
+    sqlite3.SQLITE_NOTADB: "The database file is not a database: correct BELLCAST_DATA or BELLCAST_STORE, or restore a backup.",
     sqlite3.SQLITE_PROTOCOL: "The database is locked by another program.",
 }
+FULL_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}  # the second if it is full before the first connection
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # an acknowledged notification survives a power cut
@@ -83,12 +84,13 @@ def make_private(path: Path, *, as_folder: bool = False) -> None:
 def translated(error: Exception) -> Exception:
     """Return a database error as a BellcastError. Any other error is a programming error and is returned unchanged."""
     if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code in FULL_DISK:
             return DiskFull()
-        return Unavailable(UNAVAILABLE_ERRORS[code]) if code in UNAVAILABLE_ERRORS else error
+        text = UNAVAILABLE_ERRORS.get(code & 0xFF)
+        return error if text is None else Unavailable(text)
     if isinstance(error, OSError):
-        return Unavailable(f"The data folder cannot be used: {error.strerror}.")
+        return Unavailable(f"The data folder cannot be used: {error}.")
     return error
 
 

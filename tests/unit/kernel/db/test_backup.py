@@ -98,7 +98,9 @@ async def test_error_of_the_target_names_the_target(
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
     for error in (full, OSError(errno.ENOSPC, "No space left on device")):
         monkeypatch.setattr(backup, "_sync", lambda _, error=error: fail(error))
-        with pytest.raises(Unavailable, match=r"/copy cannot be written: (its disk is full|No space left on device)\."):
+        with pytest.raises(
+            Unavailable, match=r"/copy cannot be (written: its disk is full|used: No space left on device)\."
+        ):
             backup.backup(database, tmp_path / "copy", no_progress)
     assert names(tmp_path) == {"data"}
 
@@ -299,3 +301,9 @@ async def test_store_of_the_oldest_version_is_verified_and_upgraded(
     await engine.open()
     tenant = await Store(engine).tenants.get("acme")
     assert (tenant and tenant.name) == "Acme"
+
+
+def test_failed_backup_names_the_file_that_cannot_be_read(tmp_path: Path) -> None:
+    unreadable = PermissionError(errno.EACCES, "Permission denied", "/var/lib/bellcast/bellcast.db")
+    failure = backup.target_error(tmp_path / "copy", unreadable)
+    assert str(failure) == "/var/lib/bellcast/bellcast.db cannot be used: Permission denied."
