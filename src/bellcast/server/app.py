@@ -31,7 +31,7 @@ from bellcast.kernel.clock import TestClock
 from bellcast.kernel.errors import BellcastError, Conflict, SettingsError
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Project
-from bellcast.kernel.jobs.runner import TimeTravel
+from bellcast.kernel.jobs.runner import LEASE_MS, STEP_MS, TimeTravel
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.live.http import websockets
 from bellcast.live.http.asgi import can_take_over, serve_as_socket
@@ -430,7 +430,8 @@ class App:
         await self._parts.quotas.load()
         await self._node_settings.refresh()
         if self.settings.store.is_file:
-            await Jobs(self.db).release(self.engines.clock.now())
+            now = self.engines.clock.now()
+            await Jobs(self.db).release(now, now + LEASE_MS + STEP_MS)  # later ones are planned again
 
     async def _close(self) -> None:
         """Undo `_open`, which may have failed at any step."""

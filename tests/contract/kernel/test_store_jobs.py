@@ -53,7 +53,7 @@ async def test_release_makes_leased_jobs_due_and_counts_their_crash(app: App) ->
     leased = {one.id: one for one in await app.lease(20, 1_000, 10)}
     await jobs.retry([replace(leased["retried"], run_at=600)], 20)
     await jobs.set_dead([leased["dead"]])
-    await jobs.release(30)
+    await jobs.release(30, 1_000)
     again = await app.lease(30, 1_000, 10)
     assert [(job_.id, job_.attempts, job_.crashes) for job_ in again] == [("a", 2, 1)]
     await jobs.done([leased["a"]])  # the ended lease has no outcome

@@ -8,7 +8,7 @@ import pytest
 
 from bellcast import settings
 from bellcast.kernel.jobs import Job
-from bellcast.kernel.times import DAY_MS
+from bellcast.kernel.jobs.runner import LEASE_MS
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.server import maintenance
 from bellcast.server.app import App, create_app
@@ -91,7 +91,7 @@ async def test_jobs_of_a_killed_server_are_due_at_the_start(tmp_path: Path) -> N
     jobs, now = Store(killed.db).jobs, killed.engines.clock.now()
     await jobs.add([Job(id="a", kind="k", payload=b"", run_at=now, created_at=now)])
     shares = dict.fromkeys(await jobs.due(now), 1)
-    assert len(await jobs.lease(shares, now, now + DAY_MS)) == 1
+    assert len(await jobs.lease(shares, now, now + LEASE_MS)) == 1
     await killed.stop()  # it does not run jobs, so it does not know of this lease, as after a kill
     restarted = server()
     await restarted.start()

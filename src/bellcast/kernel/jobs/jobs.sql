@@ -92,10 +92,10 @@ RETURNING {{job_columns}}
 UPDATE jobs SET run_at = :until WHERE id = :id AND lease = :lease AND attempts > 0
 
 -- name: jobs_release
--- Make the jobs that an ended process had leased due. Their leases count as crashes. Reads the index of ready jobs once, at
--- the start.
+-- Make the jobs that an ended process had leased until a time due. Their leases count as crashes. Reads only the jobs whose
+-- time is in between.
 UPDATE jobs SET run_at = :now
-WHERE state = 'ready' AND priority >= 0 AND lease IS NOT NULL AND attempts > 0 AND run_at > :now
+WHERE state = 'ready' AND lease IS NOT NULL AND attempts > 0 AND run_at > :now AND run_at <= :until
 
 -- name: jobs_planned_after
 -- Waiting jobs that were planned after a moment, and leased ones that end a lease after it, those due last first.

@@ -69,9 +69,9 @@ class Jobs(StoreTable):
         yield Statement("job_renew", many=[_lease_params(job) | {"until": until} for job in jobs])
 
     @write(is_housekeeping=True)
-    def release(self, now: int) -> Script[None]:
-        """Make the jobs due that earlier processes have leased. Only for a store that no other process uses."""
-        yield Statement("jobs_release", {"now": now})
+    def release(self, now: int, until: int) -> Script[None]:
+        """Make the jobs due that earlier processes have leased until a time. Only for a store that no other process uses."""
+        yield Statement("jobs_release", {"now": now, "until": until})
 
     @read
     def is_leased(self, job: Job) -> Script[bool]:

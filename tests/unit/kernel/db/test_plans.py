@@ -246,6 +246,18 @@ async def test_groups_of_waiting_jobs_cost_no_steps(app: App, engine: SqliteEngi
     assert [group.tenant for group in await jobs.due(1)] == ["zoo"]
 
 
+async def test_waiting_jobs_cost_no_steps_at_the_start(app: App, engine: SqliteEngine) -> None:
+    """A start makes the jobs due that a killed process had leased."""
+    jobs = app.store.jobs
+    await jobs.add([Job(id="leased", kind="k", payload=b"", run_at=1, created_at=1)])
+    await app.lease(1, 30_000, 1)
+    alone = await steps(engine, jobs.release(2, 40_000))
+    await app.lease(2, 30_000, 1)
+    await jobs.add([Job(id=f"job{n}", kind="k", payload=b"", run_at=50_000, created_at=1) for n in range(10_000)])
+    assert await steps(engine, jobs.release(3, 40_000)) <= alone * 1.2 + 20
+    assert [one.id for one in await app.lease(3, 30_000, 1)] == ["leased"]
+
+
 async def steps(engine: SqliteEngine, deed: Awaitable[Any]) -> int:
     """Count the steps of SQLite's virtual machine."""
     taken = 0

@@ -35,6 +35,8 @@ class FakeStore:
         self.jobs: dict[str, Job] = {}
         self.is_away = False
         self.leases = 0
+        self.searches: list[asyncio.Future[list[str]]] = []  # for jobs that were planned while the clock was ahead
+        self.replanned: asyncio.Queue[list[str]] = asyncio.Queue()
 
     def put(self, *jobs: Job) -> None:
         self.jobs |= {job.id: job for job in jobs}
@@ -75,7 +77,11 @@ class FakeStore:
         self.put(*jobs)
 
     async def planned_after(self, moment: int, lease: int, limit: int) -> list[str]:
-        return []
+        return await self.searches.pop(0) if self.searches else []
+
+    async def replan(self, ids: list[str], now: int, lease: int, due: Sequence[str]) -> int:
+        self.replanned.put_nowait(ids)
+        return len(ids)
 
 
 class World:
@@ -139,6 +145,21 @@ async def test_free_slot_is_used_while_slow_jobs_run(world: World) -> None:
     await world.settle()
     assert len(world.running) == TENANT_SLOTS
     assert first not in world.store.jobs
+
+
+async def test_jobs_run_while_the_start_searches_for_those_planned_with_a_wrong_clock() -> None:
+    """The search reads all waiting jobs. If it fails, it is repeated."""
+    world, loop = World(), asyncio.get_running_loop()
+    first, second = (loop.create_future() for _ in range(2))
+    world.store.searches += [first, second]
+    world.add(1)
+    async with running(world):
+        await world.settle()
+        assert set(world.running) == {"j0"}
+        first.set_exception(Unavailable())
+        second.set_result(["ahead"])
+        async with asyncio.timeout(5):
+            assert await world.store.replanned.get() == ["ahead"]
 
 
 async def test_urgent_job_starts_while_all_others_wait(world: World) -> None:
