@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from bellcast.channels import receipts
-from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.http import request_body
 from bellcast.providers import twilio, vonage
 from bellcast.providers.types import ReceiptRequest
+from tests.fuzz.conftest import Api
 from tests.fuzz.runner import fuzz
 from tests.provider_setup import setup
 
@@ -48,11 +49,26 @@ LINES = st.sampled_from(
 MAILS = st.lists(LINES | st.text(max_size=8), max_size=14).map(
     lambda lines: "\r\n".join(lines).encode("utf-8", "replace")
 )
+VALUES_OF_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(VALUES) | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=2),
+    max_leaves=4,
+)
+BODIES = VALUES_OF_JSON | st.dictionaries(st.sampled_from(NAMES), VALUES_OF_JSON, max_size=6)
+BODY_SEEDS: list[Any] = [
+    b"",
+    b"{",
+    b"[" * 5_000,
+    b'{"status":' + b"9" * 5_000 + b"}",
+    b'{"status":1e999}',
+    b'{"to":"\\ud800"}',
+    b"\xff",
+    None,
+    {},
+]
 SEEDS: list[Any] = [
     {},
     b"",
-    b"{",
-    b"[]",
     {"MessageStatus": "failed", "ErrorCode": "\u00b2"},
     {"MessageStatus": "failed", "ErrorCode": "9" * 5_000},
 ]
@@ -79,8 +95,6 @@ def check(subject: Any) -> None:
     if isinstance(subject, bytes):
         with suppress(ValueError):
             receipts.parse(subject)
-        with suppress(BadRequest):
-            request_body.plain_json(subject)
         request_body.form_fields(subject[:200])
         return
     form = {
@@ -96,3 +110,24 @@ def check(subject: Any) -> None:
 
 def test_receipt_is_understood_or_refused() -> None:
     fuzz("receipts", FORMS | MAILS, check, SEEDS)
+
+
+def test_receipt_in_json_is_accepted_or_refused(api: Api) -> None:
+    """Its fields may be of any type. Vendors sign them as text."""
+    path = "/v1/providers/texts/receipts"
+    body = {"channel": "sms", "url": "vonage://key:secret@default?from=Shop"}
+    assert api.request("PUT", "/v1/providers/texts", json=body).status_code == 201
+
+    def send(text: bytes) -> int:
+        return api.request("POST", path, content=text, headers={"content-type": "application/json"}).status_code
+
+    def check_body(value: Any) -> None:
+        text = value if isinstance(value, bytes) else json.dumps(value).encode()
+        status = send(text)
+        assert status in (400, 401), text
+        if status == 401 and isinstance(value, dict):
+            read = request_body.plain_json(text)
+            signed = signed_for_vonage({name: str(one) for name, one in read.items()}).form
+            assert send(json.dumps({**read, "sig": signed["sig"]}).encode()) == 204, text
+
+    fuzz("receipts in JSON", BODIES, check_body, BODY_SEEDS)
