@@ -46,9 +46,10 @@ UPDATE documents SET version = :version WHERE kind = :kind AND tenant = :tenant 
 DELETE FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key
 OR kind = 'managed' AND tenant = :tenant AND key = :kind || '/' || :key RETURNING kind
 
--- name: documents_keys
--- The keys of objects of one kind, at most :limit.
-SELECT key FROM documents WHERE kind = :kind AND tenant = :tenant ORDER BY key LIMIT :limit
+-- name: documents_full
+-- A row if there are :limit objects of one kind, and not this one.
+SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key)
+AND (SELECT count(*) FROM (SELECT 1 FROM documents WHERE kind = :kind AND tenant = :tenant LIMIT :limit) few) >= :limit
 
 -- name: documents_expire
 -- Delete objects of one kind that were last changed before a time.

@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from bellcast.audit import store as audit
 from bellcast.documents import types
-from bellcast.documents.types import MAX_OF_KIND, Document, StoredVersion, draft_kind
-from bellcast.kernel.clock import Clock
+from bellcast.documents.types import COUNTED, MAX_OF_KIND, Document, StoredVersion, draft_kind
+from bellcast.kernel.clock import Clock, request_time
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import Engine, StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import CreatedRange, KeysetList, ListPage, ListQuery
-from bellcast.kernel.db.script import LockKey, Params, Row, Script, Statement, WriteConflict, first
+from bellcast.kernel.db.script import TENANT_LOCK, Params, Row, Script, Statement, WriteConflict, check_tenant, first
 from bellcast.kernel.errors import Conflict, PreconditionFailed
 
 # Maximum keys of an owner that are compared with an unknown one: the rows contain the objects, up to 512 KiB each.
@@ -33,10 +33,19 @@ T = TypeVar("T")
 FIND, PAGE, OWN_PAGE = "document_find", "documents", "documents_of_tenant"
 
 
-def lock_of(kind: str, tenant: str, key: str) -> LockKey:
+def lock_of(kind: str, tenant: str, key: str) -> tuple[str, str]:
     """Return the lock of an object. Without it, writes of several callers on PostgreSQL run in step: each compares the object
     before one of them changes it."""
     return tenant, f"\x01{kind} {key}"
+
+
+def check_new(kind: str, tenant: str, key: str, now: int) -> Script[None]:
+    """Raise TenantErased if the tenant of an object that a request of this time creates was erased since, and Conflict if it has
+    MAX_OF_KIND others."""
+    yield from check_tenant(tenant, now)
+    of_kind = {"kind": kind, "tenant": tenant, "key": key, "limit": MAX_OF_KIND}
+    if kind in COUNTED and (yield Statement("documents_full", of_kind)):
+        raise Conflict(f"There are already {MAX_OF_KIND} {kind.replace('s-', ' ')}: delete one first.")
 
 
 # Run a script that writes the object of its first three arguments: kind, tenant and key.
@@ -136,24 +145,23 @@ class Documents(StoreTable):
             for one in page.items:
                 yield one
 
-    @read
-    def check_count(self, kind: str, tenant: str, key: str) -> Script[None]:
-        """Raise Conflict if a tenant has MAX_OF_KIND objects of a kind without this one."""
-        of_tenant = {"kind": kind, "tenant": tenant}
-        has_one = yield Statement("document_find", {**of_tenant, "key": key})
-        known = [] if has_one else (yield Statement("documents_keys", {**of_tenant, "limit": MAX_OF_KIND}))
-        if len(known) >= MAX_OF_KIND:
-            raise Conflict(f"There are already {MAX_OF_KIND} {kind.replace('s-', ' ')}: delete one first.")
+    check_new = read(on_table(check_new))
 
-    @write_object
+    @write(locks=lambda kind, tenant, key, *_, **__: [lock_of(kind, tenant, key), (tenant, TENANT_LOCK)])
     def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> Script[tuple[Document, bool]]:
         """Create or replace an object; return whether it is new."""
         name = {"kind": kind, "tenant": tenant, "key": key}
         is_new = not (yield Statement("document_find", name))
+        if is_new:
+            yield from check_new(kind, tenant, key, now)
         ((created_at, updated_at),) = yield from put(name, body, now)
         return Document(key, body, created_at, updated_at), is_new
 
-    @write_object
+    @write(
+        locks=lambda kind, tenant, key, before, *_, **__: (
+            [lock_of(kind, tenant, key)] + [(tenant, TENANT_LOCK)] * (before is None)
+        )
+    )
     def change(
         self, kind: str, tenant: str, key: str, before: bytes | None, after: bytes | None, now: int
     ) -> Script[bool]:
@@ -161,8 +169,8 @@ class Documents(StoreTable):
         False, and write nothing, if the stored object is not `before`."""
         return replace({"kind": kind, "tenant": tenant, "key": key}, before, after, now)
 
-    @write(audit.LOCK, is_exclusive=True)
-    def apply(self, scripts: Sequence[Callable[[], WriteScript]]) -> Script[None]:
+    @write(locks=lambda _, tenants=(): (audit.LOCK, *((one, TENANT_LOCK) for one in tenants)), is_exclusive=True)
+    def apply(self, scripts: Sequence[Callable[[], WriteScript]], tenants: Collection[str] = ()) -> Script[None]:
         """Run these scripts in a transaction of their own, for example with `audit.append`: writes of the same objects do not
         run in step with them. Raises PreconditionFailed, and writes nothing, if one of them returns False."""
         for script in scripts:
@@ -199,6 +207,7 @@ def hold(kind: str, tenant: str, key: str, body: bytes) -> Script[bool]:
 def replace(name: Params, before: bytes | None, after: bytes | None, now: int) -> Script[bool]:
     """Replace the body of an object (kind, tenant, key) as `change` does."""
     if before is None:
+        yield from check_new(name["kind"], name["tenant"], name["key"], now)
         body = "" if after is None else after.decode()
         return bool((yield Statement("document_create", {**name, "body": body, "now": now})))
     if not (yield Statement("document_lock", {**name, "body": before.decode()})):
@@ -258,7 +267,7 @@ class ObjectForm(Struct, frozen=True):
             replaced = None if before is None else before.body
             if replaced is not None:
                 self.check_writable(replaced)
-            body, now, version = self.body(value, replaced), clock.now(), 1
+            body, now, version = self.body(value, replaced), request_time(clock), 1
             if self.is_versioned:
                 added = StoredVersion(0, body, now, by, note)
                 drafted = None if draft is None else draft.body
@@ -328,7 +337,9 @@ def publish(
 class Versions(StoreTable):
     """The versions of objects by the plural of their kind, the tenant that owns them, and their key."""
 
-    publish = write_object(on_table(publish))
+    publish = write(
+        locks=lambda *place, replaces, **_: [lock_of(*place[:3])] + [(place[1], TENANT_LOCK)] * (replaces is None)
+    )(on_table(publish))
 
     @write_object
     def restore(

@@ -43,9 +43,10 @@ CONFIRMATIONS = "agent-confirmations"
 DRAFT_MS = 90 * 86_400_000
 # Maximum objects of a tenant or the project, of one kind, and of drafts: what reads all of them takes at most 50 ms of CPU.
 MAX_OF_KIND = 1_000
-# Kinds of objects, and those with drafts.
+# Kinds of objects, those with drafts, and those to which the maximum applies.
 TYPES, TEMPLATES, WORKFLOWS, SOURCES = "types", "templates", "workflows", "sources"
 DRAFTED = (WORKFLOWS, TEMPLATES)
+COUNTED = frozenset((*DRAFTED, "workflows-drafts", "templates-drafts", TYPES, SOURCES, "providers", "webhooks"))
 
 
 def draft_kind(plural: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Protocol
 
 import structlog
@@ -20,6 +21,10 @@ CHECK_MS = 1_000
 STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
+# When the request that this task serves began (UTC milliseconds).
+BEGAN_AT: ContextVar[int | None] = ContextVar("bellcast_began_at", default=None)
+
+
 class Clock(Protocol):
     """The current time and delays."""
 
@@ -29,6 +34,11 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait; cancellable."""
         await asyncio.sleep(seconds)
+
+
+def request_time(clock: Clock) -> int:
+    """Return the time of what a request creates: when it began, so that it is refused if its tenant was erased since."""
+    return BEGAN_AT.get() or clock.now()
 
 
 def steady_ns() -> int:

@@ -9,6 +9,7 @@ from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.engines import Engines
 from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
 from bellcast.kernel import validation
+from bellcast.kernel.clock import request_time
 from bellcast.kernel.errors import FieldError, NotFound, Unavailable
 from bellcast.kernel.limits import Limits
 from bellcast.preferences.store import OwnPreferencesTable
@@ -86,7 +87,7 @@ async def change_preferences(
         changed = {"recipient": key, "preferences": msgspec.to_builtins(preferences)}
         events = await engines.webhooks.events(tenant, "preferences.changed", [changed])
         document, switches = msgspec.json.encode(preferences), preferences.switches_inbox
-        now = engines.clock.now()
+        now = request_time(engines.clock)
         is_written = await table.put(
             tenant,
             key,
@@ -119,7 +120,7 @@ async def change_defaults(
         preferences = await change(before)
         if is_dry_run:
             return preferences
-        body, now = msgspec.json.encode(preferences), engines.clock.now()
+        body, now = msgspec.json.encode(preferences), request_time(engines.clock)
         if await documents.change(DEFAULTS_KIND, tenant, DEFAULTS_KEY, before, body, now):
             engines.router.forget()
             return preferences

@@ -21,7 +21,7 @@ from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, MAX_OF_KIND, Document, is_cached
 from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel import times
-from bellcast.kernel.clock import Clock
+from bellcast.kernel.clock import Clock, request_time
 from bellcast.kernel.concurrency import CallBatcher
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListPage, ListQuery
@@ -240,7 +240,7 @@ class ProviderDirectory(Struct, eq=False):
             usable, before, body = await self._usable(tenant, key, fields)
             if replaces not in (UNSET, before):
                 raise PreconditionFailed
-            if await Documents(self.db).change(KIND, tenant, key, before, body, self.clock.now()):
+            if await Documents(self.db).change(KIND, tenant, key, before, body, request_time(self.clock)):
                 self.forget(tenant)
                 return _without_secret(tenant, key, usable), before is None, body
         raise Unavailable("The provider is being changed by too many requests.")

@@ -172,9 +172,9 @@ async def write(call: ResourceCall[Any]) -> Written[ProviderObject]:
     request, ctx, key = call.request, call.ctx, _writable_key(objects.restricted_key(call.request))
     tenant, value = objects.split_body(request, call.body, READ_ADDS)
     fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
-    await Documents(ctx.engines.db).check_count(PROVIDERS.name, tenant, key)
     replaces = await _condition(ctx, request, tenant, key)
     if call.is_dry_run:
+        await Documents(ctx.engines.db).check_new(PROVIDERS.name, tenant, key, ctx.engines.clock.now())
         planned, _ = await ctx[ProviderDirectory].plan(tenant, key, fields)
         return await _shown(ctx, planned), False
     await kinds.check_managed(ctx, PROVIDERS.name, tenant, key)

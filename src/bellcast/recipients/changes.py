@@ -1,25 +1,18 @@
 """What a caller does with recipients: one write each, whose events are published after its commit."""
 
 from bellcast.engines import Engines
-from bellcast.kernel.clock import Clock
+from bellcast.kernel.clock import Clock, request_time
 from bellcast.kernel.events import inbox_stream
 from bellcast.recipients.store import Recipients
 from bellcast.recipients.types import Recipient, RecipientFields
 
 
 async def put(
-    engines: Engines,
-    tenant: str,
-    key: str,
-    fields: RecipientFields,
-    *,
-    replace: bool,
-    is_new: bool | None = None,
-    since: int | None = None,
+    engines: Engines, tenant: str, key: str, fields: RecipientFields, *, replace: bool, is_new: bool | None = None
 ) -> tuple[Recipient, bool]:
     """Write a recipient; return whether it is new. Raises PreconditionFailed if it `is_new` and exists, NotFound if it is not and
-    does not exist, and TenantErased for a tenant that was erased `since` the request began, by default now."""
-    now = engines.clock.now() if since is None else since
+    does not exist, and TenantErased for a tenant that was erased since the request began."""
+    now = request_time(engines.clock)
     recipient, created, events = await Recipients(engines.db).put(
         tenant, key, fields, now, replace=replace, is_new=is_new
     )

@@ -237,17 +237,11 @@ async def write_many(request: ApiRequest) -> ASGIApp:
     (`application/x-ndjson`)."""
     ctx = context.of(request)
     items = await request_body.bulk_items(request, MAX_RECIPIENTS, ctx.engines.pace, "recipients")
-    is_dry_run = request_body.is_dry_run(request)
     results: list[WrittenRecipient] = []
     named: set[str | None] = set()
-    began = ctx.engines.clock.now()
     async for some in ctx.engines.pace.slices(items):
         read = [_read_one(ctx, item) async for item in ctx.engines.pace.each(some)]
-        numbered = enumerate(read, len(results))
-        writes = [
-            _write_one(request, ctx, number, fields, named, None if is_dry_run else began)
-            for number, fields in numbered
-        ]
+        writes = [_write_one(request, number, fields, named) for number, fields in enumerate(read, len(results))]
         results += await asyncio.gather(*writes)
     tenants.log_tenant_of_items(request, guards.caller(request), named)
     return responses.json(WrittenRecipients(results))
@@ -263,22 +257,16 @@ def _read_one(ctx: ApiContext, item: bytes | msgspec.Raw) -> BulkRecipient | Bel
 
 
 async def _write_one(
-    request: ApiRequest,
-    ctx: ApiContext,
-    number: int,
-    fields: BulkRecipient | BellcastError,
-    named: set[str | None],
-    began: int | None,
+    request: ApiRequest, number: int, fields: BulkRecipient | BellcastError, named: set[str | None]
 ) -> WrittenRecipient:
-    """Write one recipient of a request that began then, None for a dry run, and add its tenant to `named` (None if it is the default
-    tenant or unknown)."""
+    """Write one recipient, and add its tenant to `named` (None if it is the default tenant or unknown)."""
     tenant = None
     try:
         if isinstance(fields, BellcastError):
             raise fields
         tenant = tenants.tenant_of_item(request, None if fields.tenant is UNSET else fields.tenant)
-        if began is not None:
-            await changes.put(ctx.engines, tenant, fields.key, fields, replace=False, since=began)
+        if not request_body.is_dry_run(request):
+            await changes.put(context.of(request).engines, tenant, fields.key, fields, replace=False)
     except BellcastError as refusal:
         return WrittenRecipient(error=responses.problem_fields(refusal, within=str(number)))
     finally:
@@ -358,11 +346,7 @@ def _registration_errors(body: PushRegistration, ctx: ApiContext) -> validation.
 REGISTRATION = request_body.Shape(PushRegistration, lambda body, ctx: validation.check(_registration_errors(body, ctx)))
 UNKNOWN_ENDPOINT = "There is no push endpoint with this id."
 ENDPOINTS = Resource(
-    "recipients",
-    "/{key:str}/push-endpoints",
-    lambda request: (key(request),),
-    tag="Messages",
-    unknown=UNKNOWN_ENDPOINT,
+    "recipients", "/{key:str}/push-endpoints", lambda request: (key(request),), tag="Messages", unknown=UNKNOWN_ENDPOINT
 )
 OWN_ENDPOINTS = Resource(
     "push-endpoints", tag="Messages", unknown=UNKNOWN_ENDPOINT, session=inbox.recipient, refusals=()

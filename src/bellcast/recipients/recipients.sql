@@ -109,16 +109,6 @@ FROM json_each(:keys) k JOIN recipients r ON r.tenant = :tenant AND r.key = k.va
 SELECT r.key, r.name, r.email, r.phone, r.chat, r.locale, r.timezone, r.roles, r.data, r.preferences FROM recipients r
 WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elements_text(:keys::json)))
 
--- name: tenant_first_seen
--- Create a tenant on first use.
-INSERT INTO tenants (key, created_at) VALUES (:tenant, :now) ON CONFLICT (key) DO NOTHING
-
--- name: tenant_erased
--- A row if a tenant is being erased, or if its erasure ended between two times.
-SELECT 1 FROM tenants WHERE key = :tenant AND erasing_since IS NOT NULL
-UNION ALL
-SELECT 1 FROM erased WHERE digest = :digest AND sessions_before > :now AND sessions_before < :until
-
 -- name: export_kinds
 -- The kinds of which something is stored about a recipient, which may have no record.
 SELECT 'subscription' WHERE EXISTS (

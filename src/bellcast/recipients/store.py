@@ -1,7 +1,6 @@
 """Recipients: their records, roles and sessions, their subscriptions, devices and push endpoints, and their erasure. A recipient
 and its tenant are created on first use."""
 
-import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -14,18 +13,10 @@ from bellcast.inbox.store import announcements
 from bellcast.inbox.types.inboxes import Position, SessionRevoked
 from bellcast.kernel import times
 from bellcast.kernel.db import columns, lists
-from bellcast.kernel.db.engine import (
-    StoreTable,
-    on_table,
-    pages,
-    read,
-    read_in_background,
-    write,
-    write_to_recipient,
-)
+from bellcast.kernel.db.engine import StoreTable, on_table, pages, read, read_in_background, write, write_to_recipient
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
-from bellcast.kernel.db.script import AFTER_ALL_KEYS, Params, Script, Statement, first
-from bellcast.kernel.errors import NotFound, PreconditionFailed, TenantErased
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Params, Script, Statement, check_tenant, digest, first
+from bellcast.kernel.errors import NotFound, PreconditionFailed
 from bellcast.kernel.events import Event, role_topic
 from bellcast.recipients.types import (
     RECORD_FIELDS,
@@ -42,15 +33,8 @@ from bellcast.recipients.types import (
 )
 
 EPOCH_BITS = 48  # A recreated inbox gets another epoch, so positions of the earlier inbox are unknown.
-# No request takes longer. An erasure further ahead was made before the clock was set back.
-REQUEST_MS = 300_000
 
 # --- creation on first use, and what stays of those that were erased
-
-
-def digest(tenant: str, key: str) -> str:
-    """Return the digest that is stored for an erased recipient, so that its earlier sessions stay refused."""
-    return hashlib.sha256(f"{tenant}\x1f{key}".encode()).hexdigest()
 
 
 def digests(tenant: str, key: str) -> Params:
@@ -61,11 +45,6 @@ def digests(tenant: str, key: str) -> Params:
 def tenant_digest(tenant: str) -> str:
     """Return the digest stored for an erased tenant. No recipient has an empty key."""
     return digest(tenant, "")
-
-
-def erasure_digest(tenant: str) -> str:
-    """Return the digest under which the end of a tenant's erasure is stored. No recipient's key has a control character."""
-    return digest(tenant, "\x1f")
 
 
 def ensure_recipient(tenant: str, key: str, now: int) -> Script[tuple[int, bool]]:
@@ -101,17 +80,9 @@ def ensure_recipients(tenant: str, keys: Sequence[str], now: int) -> Script[None
 
 
 def ensure_tenant(key: str, now: int) -> Script[None]:
-    """Create the tenant if it is missing. Raises TenantErased if it is being erased, because an erasure would not end while recipients
-    are added, or was erased after `now`, the beginning of the request: what was sent before must not create it again."""
-    yield from add_tenant(key, now)
-    since = {"now": now, "until": now + REQUEST_MS}
-    if (yield Statement("tenant_erased", {"tenant": key, "digest": erasure_digest(key), **since})):
-        raise TenantErased
-
-
-def add_tenant(key: str, now: int) -> Script[None]:
-    """Create the tenant if it is missing."""
+    """Create the tenant if it is missing. Raises TenantErased: an erasure would not end while recipients are added."""
     yield Statement("tenant_first_seen", {"tenant": key, "now": now})
+    yield from check_tenant(key, now)
 
 
 def erased_before(tenant: str, key: str) -> Script[int]:

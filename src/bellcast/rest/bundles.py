@@ -15,6 +15,7 @@ from bellcast.documents.store import AS_JSON, Documents, ObjectForm, OverlaidRea
 from bellcast.documents.types import MANAGED, MAX_OBJECT_KEY, PROJECT, Document, Management, managed_place
 from bellcast.engines import Engines
 from bellcast.kernel import errors, validation
+from bellcast.kernel.clock import request_time
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT_NAME, Limit
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
@@ -380,7 +381,7 @@ async def _plan(
             try:
                 validation.check(validation.data("", one.values, objects.MAX_BODY_BYTES))
                 document = None if current is None else current.document
-                await Documents(ctx.engines.db).check_count(*one.place)
+                await Documents(ctx.engines.db).check_new(*one.place, ctx.engines.clock.now())
                 bodies[one.place] = await kinds[one.kind].parse(
                     after, one.place[1], one.key, dict(one.values), document
                 )
@@ -515,7 +516,7 @@ async def _apply(
     managers: Mapping[Place, Management],
 ) -> None:
     ctx, by = context.of(request), audit.actor(request)
-    now, note = ctx.engines.clock.now(), push.source
+    now, note = request_time(ctx.engines.clock), push.source
     if push.commit is not None:
         note += f" @ {push.commit[: errors.SHORT_COMMIT]}"
     scripts: list[Callable[[], WriteScript]] = []
@@ -537,7 +538,8 @@ async def _apply(
             before, after = None if by_now is None else msgspec.json.encode(by_now), msgspec.json.encode(by_then)
             scripts.append(functools.partial(documents.replace, of_manager, before, after, now))
     audit.note_changes(request, {}, {"source": push.source, "commit": push.commit})
-    await Documents(ctx.engines.db).apply([*scripts, audit.committed(request)])
+    owners = {one.place[1] for one in planned}
+    await Documents(ctx.engines.db).apply([*scripts, audit.committed(request)], owners)
     ctx.engines.router.forget()
     for plural, pushed in kinds.items():
         changed = [

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.documents.store import Documents, Versions
+from bellcast.documents.store import AS_JSON, Documents, Versions
 from bellcast.documents.types import PROJECT, Document, StoredDraft, StoredVersion, draft_kind
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
@@ -150,19 +150,12 @@ async def save_draft(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         if last is None or last.version < base:
             raise Invalid.of("base", "must be a version that exists, or null for a new object")
     entity_tags.check(request, None if before is None else _tag(before))
-    documents, now = Documents(ctx.engines.db), ctx.engines.clock.now()
-    await documents.check_count(draft_kind(kind.plural), tenant, key)
-    added = objects.read_adds(kind)
+    db, clock, added = ctx.engines.db, ctx.engines.clock, objects.read_adds(kind)
     values = {name: one for name, one in body.values.items() if name not in added}
-    text = msgspec.json.encode(StoredDraft(values=values, base=body.base, by=audit.actor(request), saved_at=now))
-    if not entity_tags.is_conditional(request):
-        await documents.put(draft_kind(kind.plural), tenant, key, text, now)
-    elif not await documents.change(
-        draft_kind(kind.plural), tenant, key, None if before is None else before.body, text, now
-    ):
-        raise PreconditionFailed
-    document = Document(key, text, now if before is None else before.created_at, now)
-    return await _shown(kind, ctx, tenant, key, document, 201 if before is None else 200)
+    draft = StoredDraft(values=values, base=body.base, by=audit.actor(request), saved_at=clock.now())
+    place, is_conditional = (draft_kind(kind.plural), tenant, key), entity_tags.is_conditional(request)
+    document, is_new = await AS_JSON.write(db, clock, place, draft, before, is_conditional=is_conditional)
+    return await _shown(kind, ctx, tenant, key, document, 201 if is_new else 200)
 
 
 async def discard_draft(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
@@ -194,8 +187,8 @@ async def publish(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     value = await kind.check(ctx, tenant, key, draft.values)
     if kind.find_obstacles is not None:
         validation.check(await kind.find_obstacles(ctx, tenant, key, value))
-    await Documents(ctx.engines.db).check_count(kind.plural, tenant, key)
     if request_body.is_dry_run(request):
+        await Documents(ctx.engines.db).check_new(kind.plural, tenant, key, ctx.engines.clock.now())
         return responses.json(await kind.plan(ctx, tenant, key, value))
     await kinds.check_managed(ctx, kind.plural, tenant, key)
     planned = kinds.overlaid(kind, ctx, tenant, key, msgspec.json.encode(value))

@@ -199,8 +199,8 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
         await kinds.check_managed(ctx, kind.plural, tenant, key)
     await _check_condition(request, kind, tenant, key)
     await kinds.check_uses(kind, ctx, kinds.overlaid(kind, ctx, tenant, key, body), [(tenant, key)])
-    await documents.check_count(kind.plural, tenant, key)
     if plans:
+        await documents.check_new(kind.plural, tenant, key, ctx.engines.clock.now())
         return responses.json(await kind.plan(ctx, tenant, key, value))
     by, is_conditional = audit.actor(request), entity_tags.is_conditional(request)
     engines, place = ctx.engines, (kind.plural, tenant, key)

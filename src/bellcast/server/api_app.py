@@ -27,6 +27,7 @@ from bellcast.documents import http as stored_secrets
 from bellcast.exports import http as export
 from bellcast.inbox import http as inbox
 from bellcast.inbox.http import bulk, notifications
+from bellcast.kernel.clock import BEGAN_AT
 from bellcast.kernel.errors import BadRequest, BellcastError, NotFound, TooMany
 from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.http import HEADER_VALUES, ASGIApp, AsgiMessage, Send, responses
@@ -202,7 +203,11 @@ class ApiMiddleware(Struct, eq=False):
         elif "//" in path:  # an empty key must not match another route: `/v1/recipients//` is not `/v1/recipients/`
             refusal = NotFound("A segment of the path is empty.")
         app = self.app if refusal is None else responses.problem(refusal)
-        await app(inner, receive, compressing(inner, self._with_headers(inner, method, id, send)))
+        began = BEGAN_AT.set(self.context.engines.clock.now())
+        try:
+            await app(inner, receive, compressing(inner, self._with_headers(inner, method, id, send)))
+        finally:
+            BEGAN_AT.reset(began)
 
     def _with_headers(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
         """Wrap `send` to add the common headers and to drop the body of a response to HEAD."""

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, structs
 
 from bellcast.console.stats import StatsRecorder
 from bellcast.kernel import times, validation
+from bellcast.kernel.clock import request_time
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Forbidden, NotFound, PasswordRequired, PreconditionFailed
 from bellcast.kernel.field_limits import ANY_TENANT, DATA, Limit
@@ -123,7 +124,7 @@ async def write(call: ResourceCall[TenantFields]) -> Written[Tenant]:
         created_at = times.to_rfc3339(engines.clock.now()) if before is None else before.created_at
         return Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at), False
     tenant, created = await Tenants(engines.db).put(
-        named, fields.name, fields.settings, engines.clock.now(), check=check
+        named, fields.name, fields.settings, request_time(engines.clock), check=check
     )
     engines.router.forget()
     audit.note_changes(request, {} if before is None else _content(before), _content(tenant))

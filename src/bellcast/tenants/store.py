@@ -11,7 +11,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal
-from bellcast.kernel.db.script import Script, Statement, first
+from bellcast.kernel.db.script import ERASURE, TENANT_LOCK, Script, Statement, digest, first
 from bellcast.kernel.events import Event
 from bellcast.kernel.jobs import Job, new_job_params
 from bellcast.recipients import store as recipients
@@ -74,7 +74,7 @@ class Tenants(StoreTable):
             total=ListTotal(min(len(found), query.limit + 1), exact=len(found) <= query.limit) if not after else None,
         )
 
-    @write(locks=lambda key, *_, **__: [(key, "\x01tenant")])
+    @write(locks=lambda key, *_, **__: [(key, TENANT_LOCK)])
     def put(
         self,
         key: str,
@@ -118,7 +118,7 @@ class Tenants(StoreTable):
         """Return the sends of tenants with a daily budget on a day (days since 1970, UTC)."""
         return dict((yield Statement("budgets_of_day", {"day": day})))
 
-    @write(locks=lambda key, *_: [(key, "\x01tenant")])
+    @write(locks=lambda key, *_: [(key, TENANT_LOCK)])
     def begin_erasure(self, key: str, now: int, job: Job, check: Callable[[Tenant], None]) -> Script[Tenant | None]:
         """Mark a tenant as being erased, so that it gets no recipients and sends, and add the job that completes the
         erasure. Return the tenant; None if there is none with this key, and no object of one. `check` gets the stored tenant; if
@@ -126,7 +126,7 @@ class Tenants(StoreTable):
         for known in (yield Statement("tenant_find", {"tenant": key})):
             check(tenant(known))
         if (yield Statement("tenant_has_documents", {"tenant": key})):
-            yield from recipients.add_tenant(key, now)  # it got objects, and no recipient yet
+            yield Statement("tenant_first_seen", {"tenant": key, "now": now})  # it got objects, and no recipient yet
         found = yield Statement("tenant_erase_begin", {"tenant": key, "now": now})
         if not found:
             return None
@@ -144,14 +144,14 @@ class Tenants(StoreTable):
             self._engine.clear_log()
         return len(found), [event for events in erased for event in events or ()]
 
-    @write()
+    @write(locks=lambda key, *_: [(key, TENANT_LOCK)])
     def _erase_record(self, key: str, sessions_before: int, now: int) -> Script[None]:
         """Erase a tenant without recipients. Its digests remain, so that sessions issued before are refused, even for recipients
         that never existed, and requests that began before now."""
         for name in ERASE_STATEMENTS:
             yield Statement(name, {"tenant": key}, heavy=True)
         yield Statement("erased_keep", {"digest": recipients.tenant_digest(key), "before": sessions_before})
-        yield Statement("erased_keep", {"digest": recipients.erasure_digest(key), "before": now})
+        yield Statement("erased_keep", {"digest": digest(key, ERASURE), "before": now})
 
 
 def tenant_rules(settings: str) -> TenantRules:

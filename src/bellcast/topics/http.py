@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from bellcast.kernel import times, validation
 from bellcast.kernel.brokers import history
+from bellcast.kernel.clock import request_time
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import BadRequest, Invalid, NotFound
 from bellcast.kernel.events import ROLE_PREFIX, topic_stream
@@ -98,7 +99,7 @@ async def subscribe(call: ResourceCall[SubscribeBody]) -> tuple[Subscription, bo
     if call.is_dry_run:
         known = await StoredSubscriptions(engines.db).get(tenant, topic, recipient)
         return known or Subscription(topic, recipient, times.to_rfc3339(engines.clock.now())), False
-    return await StoredSubscriptions(engines.db).subscribe(tenant, topic, recipient, engines.clock.now())
+    return await StoredSubscriptions(engines.db).subscribe(tenant, topic, recipient, request_time(engines.clock))
 
 
 @SUBSCRIPTIONS.delete()

@@ -167,9 +167,9 @@ async def create(call: ResourceCall[WebhookRequest]) -> WebhookObject:
     The response contains the secret that signs the webhook's requests. With `?tenant=*`, it receives the events of all
     tenants."""
     ctx, owner, body = call.ctx, call.tenant, call.body
-    await Documents(ctx.engines.db).check_count(KIND, owner, "")
     if call.is_dry_run:
         now = ctx.engines.clock.now()
+        await Documents(ctx.engines.db).check_new(KIND, owner, "", now)
         planned = Webhook(url=body.url, events=tuple(body.events), secret="", created_at=now)
         return _item(owner, "", planned)
     id, webhook, secret = await ctx[Webhooks].create(owner, body.url, body.events)

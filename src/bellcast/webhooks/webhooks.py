@@ -14,7 +14,7 @@ from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import MAX_OF_KIND, Document
 from bellcast.kernel import times
-from bellcast.kernel.clock import Clock
+from bellcast.kernel.clock import Clock, request_time
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Unavailable
@@ -266,11 +266,11 @@ class Webhooks(WebhookSink):
 
     async def create(self, tenant: str, url: str, events: Sequence[str]) -> tuple[str, Webhook, str]:
         """Return the id, the webhook and its secret, which is not shown again."""
-        now = self._clock.now()
+        now = request_time(self._clock)
         id, secret = self._new_id(now), _new_secret()
         encrypted = self._encryption.encrypt(secret, _place(tenant, id))
         webhook = Webhook(url=url, events=tuple(events), secret=encrypted, created_at=now)
-        await Documents(self._db).put(KIND, tenant, id, msgspec.json.encode(webhook), self._clock.now())
+        await Documents(self._db).put(KIND, tenant, id, msgspec.json.encode(webhook), now)
         self._known.forget()
         return id, webhook, secret
 
@@ -296,9 +296,7 @@ class Webhooks(WebhookSink):
         encrypted = self._encryption.encrypt(secret, _place(tenant, id))
         until = self._clock.now() + ROTATION_MS
         rotated = await self.change(
-            tenant,
-            id,
-            lambda webhook: {"secret": encrypted, "previous": webhook.secret, "previous_until": until},
+            tenant, id, lambda webhook: {"secret": encrypted, "previous": webhook.secret, "previous_until": until}
         )
         return None if rotated is None else secret
 

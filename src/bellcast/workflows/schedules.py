@@ -21,6 +21,7 @@ from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel import times, validation
+from bellcast.kernel.clock import request_time
 from bellcast.kernel.errors import BellcastError, FieldError, Invalid, PreconditionFailed
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.jobs import Job
@@ -71,7 +72,9 @@ class Schedules(Struct, eq=False):
             with contextlib.suppress(PreconditionFailed):  # another request created it after this read
                 return await self.put(tenant, key, schedule, None)
         new = msgspec.structs.replace(await self._new(tenant, key, stored_of(schedule)), replaces=replaces)
-        await Runs(engines.db).start(TriggerRequest(tenant=tenant, created_at=engines.clock.now(), schedules=(new,)))
+        await Runs(engines.db).start(
+            TriggerRequest(tenant=tenant, created_at=request_time(engines.clock), schedules=(new,))
+        )
         engines.router.messages_added()
         return replaces is None
 
@@ -234,13 +237,7 @@ class Schedules(Struct, eq=False):
         return number, await self.triggers.router.plan_steps(started.tenant, workflow, definition.type, keys, channels)
 
     async def cancel(
-        self,
-        tenant: str,
-        workflow: str,
-        cancel_key: str,
-        recipients: Sequence[str] | None,
-        *,
-        is_dry_run: bool = False,
+        self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None, *, is_dry_run: bool = False
     ) -> int:
         """Cancel the runs and the waiting triggers of a workflow that have this key, for all or some recipients; return the
         number of runs and recipients. A trigger to an audience counts as one, and can only be cancelled as a whole. A dry

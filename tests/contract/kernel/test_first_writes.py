@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable
 
+import pytest
+
 from bellcast.audit.store import AuditEntry, append
 from bellcast.documents.store import Documents, replace
 from bellcast.kernel.errors import Conflict, PreconditionFailed
@@ -25,6 +27,21 @@ async def test_object_is_created_once(store: Store) -> None:
     found = await documents.get("kind", "", "k")
     assert found is not None
     assert (found.updated_at, found.body != b'{"a":9}') == (1, True)
+
+
+async def test_objects_created_at_the_same_time_do_not_exceed_the_maximum(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellcast.documents.store.MAX_OF_KIND", 3)
+    documents = store.documents
+    await documents.put("types", "acme", "0", b"{}", 1)
+    writes = [documents.change("types", "acme", f"{number}", None, b"{}", 1) for number in range(4)]
+    puts = [documents.put("types", "acme", f"put {number}", b"{}", 1) for number in range(4)]
+    others = [documents.put("types", "globex", "0", b"{}", 1), documents.put("schedules", "acme", "0", b"{}", 1)]
+    results = await asyncio.gather(*writes, *puts, *others, return_exceptions=True)
+    assert len([one for one in results if isinstance(one, Conflict)]) == 5
+    assert len(await documents.page("types", "acme", "", 10)) == 3
+    assert await documents.change("types", "acme", "0", b"{}", b"[]", 2)
 
 
 async def test_object_is_replaced_once(store: Store) -> None:

@@ -1,10 +1,13 @@
 """An erasure of a tenant that is interrupted is completed by a job; until then the tenant accepts no data."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 from structlog.testing import capture_logs
 
+from bellcast.documents.store import Versions, replace
+from bellcast.documents.types import StoredVersion
 from bellcast.engines import Engines
 from bellcast.inbox.imports import BulkImport
 from bellcast.inbox.quotas import Quotas
@@ -73,6 +76,7 @@ async def test_tenant_under_erasure_accepts_no_sends_recipients_or_changes(app: 
         lambda: app.store.recipients.put("acme", "new", RecipientFields(), now, replace=True),
         lambda: app.store.subscriptions.subscribe("acme", "topic", "new", now),
         lambda: app.store.tenants.put("acme", "Acme", {}, now),
+        lambda: app.store.documents.put("types", "acme", "new", b"{}", now),
     ):
         with pytest.raises(Conflict, match="being erased"):
             await refused()
@@ -92,8 +96,8 @@ async def test_sends_to_a_tenant_under_erasure_do_not_refuse_those_to_others_at_
 async def test_erasure_that_is_repeated_while_objects_of_the_tenant_remain_continues(
     app: App, engines: Engines
 ) -> None:
-    await interrupted(app, engines)
     await app.store.documents.put("templates", "acme", "welcome", b"{}", app.now)
+    await interrupted(app, engines)
     assert await erasure.delete_tenant(engines, app.clock, "acme") is None
     assert await app.store.tenants.get("acme") is None
     assert await app.store.documents.get("templates", "acme", "welcome") is None
@@ -115,6 +119,29 @@ async def test_bulk_send_in_flight_does_not_create_its_erased_tenant_again(app: 
     assert await app.store.tenants.get("acme") is None
     assert isinstance((await BulkSend(engines, Limits()).send(drafts[:1]))[0], bytes)
     assert await app.titles("alice", tenant="acme") == ["Second"]
+
+
+async def test_object_of_a_request_that_began_before_the_erasure_is_refused(app: App, engines: Engines) -> None:
+    began, documents, versions = app.now, app.store.documents, Versions(app.store.engine)
+    await app.send("alice", tenant="acme")
+    app.clock.advance(1)
+    assert await erasure.delete_tenant(engines, app.clock, "acme") is None
+
+    def writes(now: int) -> list[Awaitable[object]]:
+        added, name = StoredVersion(0, b"{}", now), {"kind": "types", "tenant": "acme", "key": "pushed"}
+        return [
+            documents.put("webhooks", "acme", "put", b"{}", now),
+            documents.change("providers", "acme", "changed", None, b"{}", now),
+            versions.publish("templates", "acme", "published", added, replaces=None),
+            documents.apply([lambda: replace(name, None, b"{}", now)], {"acme"}),
+        ]
+
+    results = await asyncio.gather(*writes(began), return_exceptions=True)
+    assert [type(one) for one in results] == [TenantErased] * len(results)
+    kinds = ("webhooks", "providers", "templates", "types")
+    assert [await documents.page(kind, "acme", "", 10) for kind in kinds] == [[], [], [], []]
+    await asyncio.gather(*writes(app.now))
+    assert [len(await documents.page(kind, "acme", "", 10)) for kind in kinds] == [1, 1, 1, 1]
 
 
 async def test_import_in_flight_does_not_create_its_erased_tenant_again(app: App, engines: Engines) -> None:

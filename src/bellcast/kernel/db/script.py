@@ -5,11 +5,14 @@ that writes is run by a command, which has its locks and its rules for merging: 
 of many callers can share statements.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from msgspec import Struct
+
+from bellcast.kernel.errors import TenantErased
 
 T = TypeVar("T")
 
@@ -46,6 +49,26 @@ def first(statement: Statement, convert: Callable[[Row], T]) -> Script[T | None]
     """Run a single statement and return its first row, converted; None without rows."""
     found = yield statement
     return convert(found[0]) if found else None
+
+
+# Instead of a recipient's key, which has no control character: in the lock of what creates objects of a tenant or erases it,
+# and in the digest under which the end of its erasure is stored.
+TENANT_LOCK, ERASURE = "\x01tenant", "\x1f"
+# No request takes longer. An erasure further ahead was made before the clock was set back.
+REQUEST_MS = 300_000
+
+
+def digest(tenant: str, key: str) -> str:
+    """Return the digest that is stored for an erased recipient, so that its earlier sessions stay refused."""
+    return hashlib.sha256(f"{tenant}\x1f{key}".encode()).hexdigest()
+
+
+def check_tenant(tenant: str, since: int) -> Script[None]:
+    """Raise TenantErased if a tenant is being erased, or was since a request began: it must not create the tenant again, nor leave
+    rows without one."""
+    times = {"now": since, "until": since + REQUEST_MS}
+    if (yield Statement("tenant_erased", {"tenant": tenant, "digest": digest(tenant, ERASURE), **times})):
+        raise TenantErased
 
 
 class WriteConflict(Exception):

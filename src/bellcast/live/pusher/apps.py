@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
-from bellcast.kernel.clock import Clock
+from bellcast.kernel.clock import Clock, request_time
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, NotFound, Unavailable
@@ -85,12 +85,7 @@ class PusherAppDirectory:
     read memory only; changes of other nodes arrive within seconds, because `announce` makes them reload the apps."""
 
     def __init__(
-        self,
-        db: Engine,
-        clock: Clock,
-        encryption: Encryption,
-        project: Project,
-        announce: Callable[[], Any],
+        self, db: Engine, clock: Clock, encryption: Encryption, project: Project, announce: Callable[[], Any]
     ) -> None:
         self._documents = Documents(db)
         self._clock = clock
@@ -120,7 +115,7 @@ class PusherAppDirectory:
         self._check_free(app.credentials)
         if len(self.all) > MAX_APPS:
             raise Conflict(f"There are already {MAX_APPS} apps.")
-        app = replace(app, created_at=self._clock.now())
+        app = replace(app, created_at=request_time(self._clock))
         id, place = app.credentials.id, _place(app.tenant, app.credentials.id)
         stored = StoredApp(
             key=app.credentials.key,

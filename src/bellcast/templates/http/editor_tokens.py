@@ -11,6 +11,7 @@ from bellcast.auth.http import Token
 from bellcast.channels import addresses
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import times, validation
+from bellcast.kernel.clock import request_time
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT, Limit, each, lasting, matching
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
@@ -167,7 +168,7 @@ async def write_brand(call: ResourceCall[StrictBrand]) -> Written[StrictBrand]:
             raise Conflict("The tenant was changed in the meantime: read it again.")
 
     after = {**settings, "brand": written}
-    await Tenants(ctx.engines.db).put(key, name, after, ctx.engines.clock.now(), check=check)
+    await Tenants(ctx.engines.db).put(key, name, after, request_time(ctx.engines.clock), check=check)
     ctx.engines.router.forget()
     audit.note_change(call.request, "brand", settings.get("brand"), written)
     return brand, False, written

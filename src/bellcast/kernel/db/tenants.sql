@@ -1,0 +1,9 @@
+-- name: tenant_first_seen
+-- Create a tenant on first use.
+INSERT INTO tenants (key, created_at) VALUES (:tenant, :now) ON CONFLICT (key) DO NOTHING
+
+-- name: tenant_erased
+-- A row if a tenant is being erased, or if its erasure ended between two times.
+SELECT 1 FROM tenants WHERE key = :tenant AND erasing_since IS NOT NULL
+UNION ALL
+SELECT 1 FROM erased WHERE digest = :digest AND sessions_before > :now AND sessions_before < :until

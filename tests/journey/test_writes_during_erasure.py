@@ -1,0 +1,47 @@
+"""Requests whose tenant is erased while their body arrives: 409, and nothing is stored."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.journey.rest import Rest
+
+URL = "twilio://AC1:token@default?from=%2B12025550123"
+WRITES: dict[str, tuple[str, str, Any]] = {
+    "type": ("PUT", "/v1/types/news?tenant=acme", {}),
+    "template": ("PUT", "/v1/templates/news?tenant=acme", {"inbox": {"title": "News"}}),
+    "workflow": ("PUT", "/v1/workflows/news?tenant=acme", {"steps": [{"key": "bell", "type": "inbox", "title": "News"}]}),
+    "draft": ("PUT", "/v1/templates/news/draft?tenant=acme", {"values": {}, "base": None}),
+    "schedule": ("PUT", "/v1/schedules/news?tenant=acme", {"cron": "0 * * * *", "notification": {"to": "alice", "title": "News"}}),
+    "provider": ("PUT", "/v1/providers/texts?tenant=acme", {"channel": "sms", "url": URL}),
+    "webhook": ("POST", "/v1/webhooks?tenant=acme", {"url": "https://app.example.com/hooks", "events": ["*"]}),
+    "preference defaults": ("PUT", "/v1/preference-defaults?tenant=acme", {"channels": {"sms": False}}),
+    "recipient": ("PUT", "/v1/recipients/bob?tenant=acme", {"name": "Bob"}),
+    "preferences": ("PUT", "/v1/recipients/bob/preferences?tenant=acme", {"channels": {"sms": False}}),
+    "subscription": ("PUT", "/v1/topics/news/subscriptions/bob?tenant=acme", {}),
+    "tenant": ("PUT", "/v1/tenants/acme", {"name": "Acme"}),
+    "push of files": ("POST", "/v1/bundle", {"source": "git", "objects": [{"kind": "types", "key": "news", "tenant": "acme", "values": {}}]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("subject", WRITES)
+async def test_write_whose_tenant_is_erased_meanwhile_is_refused(rest: Rest, subject: str) -> None:
+    method, path, value = WRITES[subject]
+    assert (await rest.app.put("/v1/recipients/alice?tenant=acme", json={})).status_code == 201
+
+    async def body() -> AsyncIterator[bytes]:
+        text = json.dumps(value).encode()
+        yield text[:1]
+        rest.clock.advance(1)
+        assert (await rest.app.delete("/v1/tenants/acme")).status_code == 204
+        yield text[1:]
+
+    headers = {"content-type": "application/json"}
+    refused = await rest.app.request(method, path, content=body(), headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict"), refused.text
+    assert "being erased, or was since" in refused.json()["detail"]
+    assert (await rest.app.get("/v1/tenants/acme")).status_code == 404
+    assert (await rest.app.delete("/v1/tenants/acme")).status_code == 404  # it has no objects
+    assert (await rest.app.request(method, path, json=value)).is_success
