@@ -107,10 +107,14 @@ async def test_attempts_are_listed_and_an_event_is_resent_with_its_id(tmp_path: 
             found: list[dict[str, Any]] = (await client.get(f"{path}/attempts")).json()["attempts"]
             return found
 
+        async def is_active() -> bool:
+            return bool((await client.get(path)).json()["active"])
+
         assert await attempts() == []
         vendor.default = raw_response(410, {})
         await client.put("/v1/preferences", json={"channels": {"sms": False}}, headers=session_of(server, "alice"))
-        (refused,) = await eventually(attempts, len)
+        await eventually(is_active, lambda active: not active)  # after the attempt is listed
+        (refused,) = await attempts()
         (first,) = vendor.requests
         event = first.headers["webhook-id"]
         assert (refused["event"], refused["type"], refused["number"]) == (event, "preferences.changed", 1)
