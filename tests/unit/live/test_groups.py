@@ -1,6 +1,6 @@
 """Groups and guardians of many nodes, with an in-memory broker that counts messages and a fake clock."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Set
 from contextlib import contextmanager
 from itertools import pairwise
 
@@ -351,6 +351,29 @@ async def test_first_follower_learns_counts_and_members(cluster: Cluster) -> Non
         members = node.hub.presence.members("", "room")
         assert {one.recipient: one.connections for one in members} == {"r0": 2, "r1": 1, "r2": 1}
         assert node.hub.subscriptions.total(ROOM) == 4
+
+
+async def test_change_among_many_members_does_not_list_all_of_them(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To list 5,000 takes 5 ms, and there are 20 changes in a second."""
+    first, second = await cluster.start(2)
+    for number in range(2 * groups.MAX_FULL_MEMBERS):
+        follow(first, f"{number}", f"r{number}")
+    follow(second, "other")
+    await cluster.pass_seconds(2)
+    listed: list[tuple[Stream, Set[str] | None]] = []
+    list_members = first.hub.groups._members_here
+
+    def record(stream: Stream, recipients: Set[str] | None) -> list[Member]:
+        listed.append((stream, recipients))
+        return list_members(stream, recipients)
+
+    monkeypatch.setattr(first.hub.groups, "_members_here", record)
+    follow(first, "new", "bob")
+    await cluster.pass_seconds(0.5)
+    assert [recipients for stream, recipients in listed if stream == ROOM] == [{"bob"}]
+    assert "bob" in present(second)
 
 
 async def test_many_members_travel_as_changes_and_a_lost_one_is_asked_for(cluster: Cluster) -> None:

@@ -1,7 +1,7 @@
 """The group of a stream: the nodes that follow it at the broker, with their counts and present members. Its messages travel
 on the stream itself, so a change reaches only the nodes that it concerns.
 
-- A change of this node, a few times a second; beyond 20 members only the changed ones, with the number of the state before.
+- A change of this node, a few times a second; beyond 20 connections only the changed members, with the number of the state before.
 - A question: the state of this node, and the numbers of the states that it knows of the others. A node that has another number
   answers with its state. `GroupStep` says when: as it begins to follow, and some time after its changes, because messages may be lost.
 
@@ -79,7 +79,7 @@ KNOWN_MS = 4 * ANSWER_MS
 WAITS_MS = (SUBSCRIBE_MS, ANSWER_MS, ANSWER_MS, 3_000, 60_000)
 # Steps per batch: after a lost connection, 20,000 streams take 5 s.
 MAX_BATCH_STEPS = 200
-# Up to this many members are sent with each change; of more, the changed ones.
+# Up to this many connections on a node, all its members are sent with each change; of more, the changed ones.
 MAX_FULL_MEMBERS = 20
 
 
@@ -330,11 +330,9 @@ class Groups:
         self, stream: Stream, group: StreamGroup, recipients: Set[str] = frozenset(), previous: int | None = None
     ) -> GroupState:
         """Return the state of this node: with all members or, since a previous one, of many the given ones."""
-        members = self._members_here(stream, None)
-        if previous is not None and len(members) > MAX_FULL_MEMBERS:
-            members = self._members_here(stream, recipients)
-        else:
+        if self._count_here(stream) <= MAX_FULL_MEMBERS:  # to list all of 5,000 takes 5 ms
             previous = None
+        members = self._members_here(stream, None if previous is None else recipients)
         is_new = not self.is_known(stream)
         return GroupState(self._members.id, group.number, previous, self._count_here(stream), tuple(members), is_new)
 
