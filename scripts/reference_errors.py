@@ -54,7 +54,7 @@ MEANINGS = {
     "BAD_REQUEST": "The request is invalid here.",
     "UNAUTHENTICATED": "The credentials are missing or wrong: get a token.",
     "FORBIDDEN": "The credentials are valid but do not allow this.",
-    "UNAVAILABLE": "The store is unavailable, or the process has no room for connections.",
+    "UNAVAILABLE": "The store is unavailable, or the process has no room for connections: then `after` is 5,000.",
 }
 
 

@@ -248,6 +248,11 @@ class TestRefusals:
         response = await rest.app.post("/v1/notifications", json={"to": {"topic": "no spaces"}, "title": "x"})
         assert fields(response).keys() == {"to.topic"}
 
+    @pytest.mark.parametrize("path", ["notifications", "workflows/absent/trigger"])
+    async def test_audience_of_a_role_that_no_recipient_can_have_is_refused(self, rest, path):
+        body = {"to": {"role": "r" * 160}} | ({"title": "x"} if path == "notifications" else {})
+        assert fields(await rest.app.post(f"/v1/{path}", json=body)).keys() == {"to.role"}
+
     @pytest.mark.parametrize(
         ("draft", "field"),
         [

@@ -243,7 +243,8 @@ def close_reason_for(error: BellcastError) -> CloseReason:
         case TooMany():
             return replace(close_reasons.TOO_MANY, after=(error.retry_after or RECIPIENT_FULL_RETRY_SECONDS) * 1000)
         case Unavailable():
-            return replace(close_reasons.UNAVAILABLE, after=(error.retry_after or 1) * 1000)
+            reason = close_reasons.UNAVAILABLE
+            return replace(reason, after=max(reason.after or 0, (error.retry_after or 0) * 1000))
         case close_reasons.RejectedByApp():
             return replace(close_reasons.FORBIDDEN, message=error.detail)
         case Forbidden():

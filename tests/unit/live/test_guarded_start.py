@@ -44,6 +44,13 @@ async def test_failed_start_closes_and_unregisters(error: Exception, code: int, 
     assert (connection.phase, list(connection.owner)) == (Phase.CLOSED, [])
 
 
+@pytest.mark.parametrize(("seconds", "after"), [(1, 2000), (5, 5000)])
+async def test_close_for_an_unavailable_store_has_the_documented_delay(seconds: int, after: int) -> None:
+    connection = opening()
+    await guarded_start(connection, failing(Unavailable(retry_after=seconds)), partial(close_refused, connection))
+    assert connection.fake.frames[-1]["after"] == after
+
+
 @pytest.mark.parametrize(("error", "count"), [(ZeroDivisionError(), 1), (Forbidden(), 0)])
 async def test_only_an_unexpected_failure_is_logged(error: Exception, count: int) -> None:
     with capture_logs() as logs:

@@ -18,6 +18,7 @@ from bellcast.kernel.field_limits import (
     KEY,
     KEY_PATTERN,
     NULL,
+    ROLE,
     TEXT,
     TITLE,
     TOPIC,
@@ -151,7 +152,7 @@ class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     """A group of recipients: one of topic, role or all, optionally within a tenant; or a whole tenant."""
 
     topic: Annotated[str | None, TOPIC] = None
-    role: Annotated[str | None, TOPIC] = None
+    role: Annotated[str | None, ROLE] = None
     tenant: Annotated[str | None, ValueRule(schema=lambda limits: text(limits.key, KEY_PATTERN))] = None
     all: bool = False
 

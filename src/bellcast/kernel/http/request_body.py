@@ -224,7 +224,7 @@ def unreadable(text: bytes, broken: Exception) -> BellcastError:
     if not text.strip():
         return BadRequest("The body is empty; send JSON.")
     if isinstance(broken, UnicodeDecodeError):
-        return BadRequest(f"The JSON is not UTF-8: {broken.reason} at byte {broken.start}.")
+        return BadRequest(f"The JSON is not UTF-8: {broken.reason}.")
     if "surrogate" in str(broken) or HALF_PAIR.search(text[-12:]):
         return BadRequest(
             "The body is not JSON: it has half of a surrogate pair (\\ud800 to \\udfff), which is no character."

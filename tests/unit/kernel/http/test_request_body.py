@@ -154,6 +154,12 @@ def test_half_of_a_surrogate_pair_is_named(text):
         request_body.anything(text)
 
 
+@pytest.mark.parametrize("text", [b'"\xff"', b'{"to":"alice","title":"\xff"}'])
+def test_json_that_is_not_utf8_is_refused_with_the_reason(text):
+    with pytest.raises(BadRequest, match=r"^The JSON is not UTF-8: invalid start byte\.$"):
+        request_body.anything(text)
+
+
 @pytest.mark.parametrize("text", [b'"\\u0041', b'"\\\\ud800', b'"\\ud83d\\ude00'])
 def test_json_that_ends_early_has_no_half_pair(text):
     with pytest.raises(BadRequest, match="truncated"):
