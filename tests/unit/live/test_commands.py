@@ -12,7 +12,7 @@ import pytest
 from bellcast.auth.permissions import Grant
 from bellcast.inbox import inboxes
 from bellcast.kernel.brokers import MemoryBroker
-from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.errors import BellcastError, Forbidden
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Connection, Phase
@@ -78,6 +78,19 @@ async def test_auth_renews_only_a_connection_that_has_not_ended(store: Store) ->
     connection.connection_lost(None)  # commands that have been received are still processed
     await commands_of(hub, store).perform(connection, RENEW)
     assert renewed == [connection]
+
+
+async def test_auth_with_the_token_of_another_recipient_writes_nothing_to_that_recipient(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = new_hub()
+    connection, commands = follower(hub), commands_of(hub, store)
+    of_bob = AsyncMock(return_value=Principal(recipient="bob", name="Robert", roles=("admin",)))
+    monkeypatch.setattr(commands._live.authenticator, "session", of_bob)
+    with pytest.raises(Forbidden):
+        await commands.perform(connection, RENEW)
+    cast(AsyncMock, inboxes.reopen).assert_not_awaited()
+    assert connection.principal == BEFORE
 
 
 @pytest.mark.parametrize(("followers", "at_once"), [(10, 10), (400, 7), (4_000, 2)])

@@ -176,12 +176,13 @@ class Commands:
 
     async def _auth(self, connection: Connection, ref: Any, token: str) -> Payload:
         fresh = await self._live.authenticator.session(token)
-        fresh = fresh.with_name((await inboxes.reopen(self._live.engines, fresh, None)).inbox.name)
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
             raise Forbidden(
                 "A fresh token must be for the same recipient: open a new connection for another recipient."
             )
+        # After the check, because it writes the session's name and roles to the recipient's record.
+        fresh = fresh.with_name((await inboxes.reopen(self._live.engines, fresh, None)).inbox.name)
         await self._live.hub.subscriptions.reauthorize(connection, fresh, self._live.engines.db, self._live.config)
         ends = None if fresh.expires_at is None else times.to_rfc3339(fresh.expires_at)
         return protocol.ack(ref, expires_at=ends)
