@@ -18,6 +18,7 @@ from bellcast.contrib import dbapi, outbox, relay
 from bellcast.contrib.outbox import HELD_POLL, LEASE, OutboxRows, Row
 from bellcast.contrib.relay import FIRST_BACKOFF, LONGEST_BACKOFF, Relay
 from tests.outbox.conftest import Database
+from tests.servers import free_port
 
 
 class Shop:
@@ -325,6 +326,15 @@ def test_relay_command_that_leaves_a_row_ends_with_status_1(shop: Shop, monkeypa
     result = CliRunner().invoke(cli.app, ["relay", f"sqlite:///{shop.file}", "--once"], env=environ)
     assert result.exit_code == 1
     assert "rows are still due: ZeroDivisionError: unforeseen" in str(result.exception) + result.output
+
+
+def test_relay_command_that_runs_once_promises_no_next_attempt(shop: Shop) -> None:
+    shop.write("a")
+    environ = {"BELLCAST_URL": f"http://127.0.0.1:{free_port()}", "BELLCAST_SECRET": "s" * 43}
+    result = CliRunner().invoke(cli.app, ["relay", f"sqlite:///{shop.file}", "--once"], env=environ)
+    assert result.exit_code == 1
+    assert "Connection refused" in str(result.exception)
+    assert "next attempt" not in result.output
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ class CommandError(Exception):
 
     def __init__(self, problem: str, hint: str, status: int = 1) -> None:
         self.problem, self.hint, self.status = problem.rstrip("."), hint.rstrip("."), status
-        super().__init__(f"{self.problem}; {self.hint}.")
+        start = f" {self.hint[:1].upper()}" if self.problem.endswith("?") else f"; {self.hint[:1]}"
+        super().__init__(f"{self.problem}{start}{self.hint[1:]}.")
 
 
 def fail(message: str, status: int) -> NoReturn:

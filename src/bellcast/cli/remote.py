@@ -76,7 +76,7 @@ def _command_error(error: BellcastError, settings: Settings, url: str, file: Pat
                 return CommandError(f"the certificate of {url} is not accepted: {refusal[0]}", refusal[1])
             if error.status is not None:
                 return CommandError(
-                    f"the server at {url} is unavailable: {error.reason}", "try again, or run `bellcast doctor`"
+                    f"the server at {url} is unavailable: {error.reason}", "repair what it names, or read its log"
                 )
             if "refused" not in error.reason:  # no such host, or one that does not speak http or TLS, or not in time
                 return CommandError(f"{url}: {error.reason}", "pass the server's address with --url")

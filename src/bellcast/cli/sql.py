@@ -348,6 +348,9 @@ def relay(
         while not stopped.is_set():
             done = run()
             _print_round(done)
+            if done.failure is not None:
+                reason = str(done.failure).rstrip(".")
+                output.note(f"Bellcast does not accept rows: {reason}; the next attempt is in {done.wait:.0f} s.")
             stopped.wait(max(0.05, done.wait or 0.0))
 
 
@@ -369,5 +372,3 @@ def _print_round(done: "Round") -> None:
         output.note(f"Row {id} was refused: {reason}")
     if done.rescheduled:
         output.note(f"{output.counted(len(done.rescheduled), 'row')} will be sent later, for the reason in `error`.")
-    if done.failure is not None:
-        output.note(f"Bellcast does not accept rows: {done.failure}; the next attempt is in {done.wait:.0f} s.")

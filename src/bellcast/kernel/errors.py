@@ -46,7 +46,10 @@ FIXES = (
     ("privilege", " Grant it to the user in its URL, or name the owner of the database there."),
     ("catalogname", " Create this database, or correct its name in the URL."),
     ("ssl upgrade", " Enable TLS there, or set sslmode=prefer in its URL if the network is trusted."),
-    ("oserror|connect|tim(ed )?out|gaierror|respond|another server", " Is it running, and is its URL right?"),
+    (
+        "oserror|connect|tim(ed )?out|gaierror|respond|another server|protocol error",
+        " Is it running, and is its URL right?",
+    ),
 )
 
 

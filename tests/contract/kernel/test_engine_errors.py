@@ -130,3 +130,17 @@ async def test_connection_closed_by_the_server_is_named() -> None:
             assert "cannot be used: it closed the connection. " + ADDRESS in await refusal(transport.connect(print))
             with contextlib.suppress(Unavailable):
                 await transport.close()
+
+
+async def test_redis_at_the_address_of_another_server_names_the_fix() -> None:
+    def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"INFO {}\r\n")  # as NATS does
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        transport = RedisTransport(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", "test")
+        text = await refusal(transport.connect(print))
+        with contextlib.suppress(Unavailable):
+            await transport.close()
+    assert text.startswith("Redis cannot be used: Protocol")
+    assert text.endswith(ADDRESS)

@@ -12,6 +12,11 @@ def test_command_error_is_one_sentence_with_the_remedy():
     assert error.status == 1
 
 
+def test_fix_after_a_question_is_a_sentence() -> None:
+    error = CommandError("no response: is it running?", "start it again")
+    assert str(error) == "no response: is it running? Start it again."
+
+
 def test_long_error_is_one_line(capsys):
     with pytest.raises(SystemExit) as exited:
         output.fail("[red] is no colour here, " + "and on it goes " * 40, 2)
