@@ -2,6 +2,7 @@
 record the action that a recipient takes, then call the app's handler."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -32,6 +33,10 @@ from bellcast.webhooks.types import no_report
 
 # Refreshes a session that was issued before a time (UTC milliseconds); None if it has ended.
 Renew = Callable[[Principal, int], Awaitable[Principal | None]]
+# A notification snoozed until the recipient is back returns at the latest after this time: a month, longer than most
+# absences.
+MAX_UNTIL_BACK_SECONDS = 30 * 86_400
+UNTIL_BACK = "back"
 
 
 async def enter(
@@ -94,6 +99,32 @@ async def wake_until_back(engines: Engines, inbox: Inbox) -> Marked:
         changed += marked.changed
         if marked.changed < WAKE_BATCH_ROWS:
             return Marked(changed, marked.state)
+
+
+def snooze_end(until: str | None, duration: str | float | None, now: datetime) -> datetime:
+    """Return the end of a snooze, given as a time, as "back" (then the latest end) or as a duration from now. Raises
+    Invalid."""
+    if (until is None) == (duration is None):
+        raise Invalid.of("until", "must be given, or for, not both")
+    if until == UNTIL_BACK:
+        return now + timedelta(seconds=MAX_UNTIL_BACK_SECONDS)
+    if until is not None:
+        try:
+            field, end = "until", msgspec.convert(until, datetime)
+        except msgspec.ValidationError:
+            raise Invalid.of("until", 'must be a time, as in 2030-01-31T12:00:00Z, or "back"') from None
+        validation.check(validation.expiry(field, end, now))
+    else:
+        try:
+            seconds = times.seconds(duration or 0)
+        except ValueError as error:
+            raise Invalid.of("for", str(error)) from None
+        if not 0 < seconds <= times.MAX_AHEAD_SECONDS:
+            raise Invalid.of("for", "must be more than 0 and at most 366d")
+        field, end = "for", now + timedelta(seconds=seconds)
+    if end - now > timedelta(seconds=times.MAX_AHEAD_SECONDS):
+        raise Invalid.of(field, "must be at most 366 days from now")
+    return end
 
 
 async def plan_snooze(engines: Engines, inbox: Inbox, chosen: Sequence[str], until: int) -> Marked:

@@ -38,8 +38,8 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.kernel.events import role_topic
+from bellcast.kernel.http import CURRENT_ID
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
-from bellcast.kernel.ids import REQUEST_ID
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.limits import Limits
 from bellcast.live_feed import KEPT_EVENTS, FeedEvent, redact
@@ -318,7 +318,7 @@ def _emit(engines: Engines, request: SendOrAnnounce) -> None:
     # The event is made later, and must not hold the whole request until then.
     at, tenant, type, sent = request.created_at, request.tenant, request.content.type, request.content
     title, content = sent.title, (sent.body, sent.data) if engines.feed.is_watched else None
-    trace = REQUEST_ID.get()
+    trace = CURRENT_ID.get()
 
     def make() -> FeedEvent:
         fields: dict[str, object] = {"type": type, "id": id, "title": redact(title)}

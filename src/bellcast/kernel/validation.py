@@ -3,7 +3,7 @@ generator, because a send applies a dozen."""
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,10 +19,6 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import is_zone
 
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
-# A notification snoozed until the recipient is back returns at the latest after this time: a month, longer than most
-# absences.
-MAX_UNTIL_BACK_SECONDS = 30 * 86_400
-UNTIL_BACK = "back"
 # Schemes of links in an inbox. Scripts and local files are not allowed.
 SCHEMES = frozenset({"", "http", "https", "mailto", "tel"})
 OUT_OF_CALENDAR = "must be within the years 1970 to 9999 in UTC"
@@ -219,32 +215,6 @@ def duration(field: str, value: str | float, shortest: float, longest: float, ex
         return
     if not shortest <= seconds <= longest:
         yield FieldError(field, expected)
-
-
-def snooze_end(until: str | None, duration: str | float | None, now: datetime) -> datetime:
-    """Return the end of a snooze, given as a time, as "back" (then the latest end) or as a duration from now. Raises
-    Invalid."""
-    if (until is None) == (duration is None):
-        raise Invalid.of("until", "must be given, or for, not both")
-    if until == UNTIL_BACK:
-        return now + timedelta(seconds=MAX_UNTIL_BACK_SECONDS)
-    if until is not None:
-        try:
-            field, end = "until", msgspec.convert(until, datetime)
-        except msgspec.ValidationError:
-            raise Invalid.of("until", 'must be a time, as in 2030-01-31T12:00:00Z, or "back"') from None
-        check(expiry(field, end, now))
-    else:
-        try:
-            seconds = times.seconds(duration or 0)
-        except ValueError as error:
-            raise Invalid.of("for", str(error)) from None
-        if not 0 < seconds <= times.MAX_AHEAD_SECONDS:
-            raise Invalid.of("for", "must be more than 0 and at most 366d")
-        field, end = "for", now + timedelta(seconds=seconds)
-    if end - now > timedelta(seconds=times.MAX_AHEAD_SECONDS):
-        raise Invalid.of(field, "must be at most 366 days from now")
-    return end
 
 
 def check_event(name: str, value: Any, limits: Limits) -> None:

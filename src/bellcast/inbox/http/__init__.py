@@ -93,7 +93,7 @@ class ViewQuery(Struct, frozen=True, kw_only=True):
 
 TIME_OR_BACK = r"^(back|[0-9]{4}-[0-9]{2}-[0-9]{2}T.+)$"
 AHEAD = ValueRule(schema=lasting(0, times.MAX_AHEAD_SECONDS, "", is_above=True).schema)
-# Ids are counted and compared by `actions.parse_selection`, times by `validation.snooze_end`.
+# Ids are counted and compared by `inboxes.parse_selection`, times by `inboxes.snooze_end`.
 IDS = ValueRule(schema=lambda limits: list_of(limits.ids, TEXT))
 
 
@@ -287,10 +287,10 @@ async def snooze(call: ResourceCall[SnoozeRequest]) -> Outcome:
     ctx, params = call.ctx, call.body
     chosen = inboxes.parse_selection(params.ids, everything=False, limits=ctx.limits)
     now = times.to_rfc3339(ctx.engines.clock.now())
-    until = times.milliseconds(validation.snooze_end(params.until, params.duration, now))
+    until = times.milliseconds(inboxes.snooze_end(params.until, params.duration, now))
     if call.is_dry_run:
         return outcome(await inboxes.plan_snooze(ctx.engines, await inbox_of(call.request), chosen or (), until))
-    until_back = params.until == validation.UNTIL_BACK
+    until_back = params.until == inboxes.UNTIL_BACK
     marking = Marking(actions=("snooze",), ids=chosen, until=until, until_back=until_back)
     return outcome(await _mark(call.request, marking))
 
