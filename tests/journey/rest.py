@@ -27,6 +27,7 @@ from bellcast.documents.recorder import Recorder
 from bellcast.documents.store import Documents
 from bellcast.documents.types import SOURCES
 from bellcast.kernel.brokers import MemoryBroker
+from bellcast.kernel.concurrency import BackgroundTasks
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.events import Event
@@ -55,7 +56,6 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCache
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
-from bellcast.server.maintenance import BackgroundTasks
 from bellcast.server.nodes import NodeReporter
 from bellcast.server.wire_parts import ENCRYPTED_FIELDS
 from bellcast.settings import Settings

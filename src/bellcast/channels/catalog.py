@@ -19,7 +19,7 @@ from bellcast.kernel import data_schemas
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
-from bellcast.kernel.ids import REQUEST_ID
+from bellcast.kernel.http import CURRENT_ID
 from bellcast.kernel.times import find_zone
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.preferences import types as preferences
@@ -104,7 +104,7 @@ class Catalog:
         fields = {"type": key, "errors": len(errors)}
         now = self._clock.now()
         self._feed.emit(
-            FeedEvent(kind="warning", at=now, text=text, tenant=tenant, trace=REQUEST_ID.get(), fields=fields)
+            FeedEvent(kind="warning", at=now, text=text, tenant=tenant, trace=CURRENT_ID.get(), fields=fields)
         )
 
     async def template(self, tenant: str, key: str) -> Template | None:

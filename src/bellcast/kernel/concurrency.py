@@ -1,5 +1,5 @@
-"""How the work of a process shares its event loop: bulk work leaves room for small work, equal calls run together, and calls that block
-have threads.
+"""How the work of a process shares its event loop: bulk work leaves room for small work, equal calls run together, calls that block have
+threads, and background work goes on after errors.
 
 A single send passes through the event loop about eight times, and each time waits for the running task: twelve bulk
 sends with slices of 3 ms add 300 ms. So while small work arrives, all bulk work of a process runs in short slices, one
@@ -13,10 +13,15 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from time import perf_counter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+import structlog
+from msgspec import Struct, field
+
 from bellcast.kernel.errors import Unavailable
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -261,3 +266,50 @@ async def call_in_thread(function: Callable[..., Any], argument: Any, tenant: st
 
     call.add_done_callback(finish)
     return await asyncio.shield(call)
+
+
+# --- background work
+
+Loop: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+# Delay before a failed loop is restarted: long enough that a persistent failure does not fill the log.
+RESTART_DELAY_SECONDS = 5.0
+
+
+class BackgroundTasks(Struct, eq=False):
+    """A set of running tasks. Unlike in a TaskGroup, a failing task does not cancel the others."""
+
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> object:
+        async def logged() -> None:
+            try:
+                await work
+            except Exception:
+                log.exception("background_task_failed")
+
+        task = asyncio.get_running_loop().create_task(logged())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        # a task that is cancelled before its first step never awaits its coroutine
+        task.add_done_callback(lambda _: work.close())
+        return task
+
+    def spawn_loop(self, name: str, run: Loop) -> object:
+        """Run a loop until `close`. An exception is logged, and the loop is restarted after RESTART_DELAY_SECONDS."""
+
+        async def restarted() -> None:
+            while True:
+                try:
+                    return await run()
+                except Exception:
+                    log.exception("background_loop_failed", loop=name, restart_in=RESTART_DELAY_SECONDS)
+                await asyncio.sleep(RESTART_DELAY_SECONDS)
+
+        return self.spawn(restarted())
+
+    async def close(self) -> None:
+        """Cancel all tasks, including any that they start while ending, and wait for their end."""
+        while self._running:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)

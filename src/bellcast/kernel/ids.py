@@ -2,10 +2,6 @@
 
 import random
 import re
-from contextvars import ContextVar
-
-# The id of the request that this task serves, which events of the live feed share.
-REQUEST_ID: ContextVar[str | None] = ContextVar("bellcast_request_id", default=None)
 
 # Sorts after every id, because ids are hexadecimal.
 NEWEST = "~"

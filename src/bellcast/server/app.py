@@ -28,6 +28,7 @@ from bellcast.console.watchers import ClusterFeed
 from bellcast.documents.store import Documents
 from bellcast.documents.stored_secrets import StoredSecrets
 from bellcast.kernel.clock import TestClock
+from bellcast.kernel.concurrency import BackgroundTasks, Loop
 from bellcast.kernel.errors import BellcastError, Conflict, SettingsError
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import Project
@@ -48,7 +49,6 @@ from bellcast.server import api_app as api
 from bellcast.server.api_app import path_as_sent
 from bellcast.server.doctor import Doctor
 from bellcast.server.health import WorkerMetrics
-from bellcast.server.maintenance import BackgroundTasks, Loop
 from bellcast.server.nodes import NodeReporter, NodeSettings
 from bellcast.server.request_log import RequestLog
 from bellcast.server.wire_live import LiveEdge

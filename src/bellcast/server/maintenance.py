@@ -1,12 +1,9 @@
-"""The server's background tasks, and the maintenance of the store among them."""
+"""The maintenance of the store, and the polling of what other nodes change in it."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
 
 import structlog
-from msgspec import Struct, field
 
 from bellcast.audit.store import AUDIT_MS, AuditLog
 from bellcast.channels.types import ChannelConfig
@@ -42,10 +39,6 @@ HEAD_SECONDS = 3600
 # Deletes or changes at most `limit` rows; returns their number, some with the events of their changes.
 MaintenanceStep = Callable[..., Awaitable[int | tuple[int, list[Event]]]]
 
-Loop: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
-
-# Delay before a failed loop is restarted: long enough that a persistent failure does not fill the log.
-RESTART_DELAY_SECONDS = 5.0
 # Maximum delay until a node that missed the event applies a change.
 POLL_SECONDS = 10.0
 
@@ -151,46 +144,6 @@ async def _repeat(engines: Engines, step: MaintenanceStep) -> None:
         result = await step(limit=MAINTENANCE_BATCH_ROWS)
         done, events = (result, []) if isinstance(result, int) else result
         await engines.broker.publish(*events)
-
-
-class BackgroundTasks(Struct, eq=False):
-    """A set of running tasks. Unlike in a TaskGroup, a failing task does not cancel the others."""
-
-    _running: set[asyncio.Task[None]] = field(default_factory=set)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> object:
-        async def logged() -> None:
-            try:
-                await work
-            except Exception:
-                log.exception("background_task_failed")
-
-        task = asyncio.get_running_loop().create_task(logged())
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        # a task that is cancelled before its first step never awaits its coroutine
-        task.add_done_callback(lambda _: work.close())
-        return task
-
-    def spawn_loop(self, name: str, run: Loop) -> object:
-        """Run a loop until `close`. An exception is logged, and the loop is restarted after RESTART_DELAY_SECONDS."""
-
-        async def restarted() -> None:
-            while True:
-                try:
-                    return await run()
-                except Exception:
-                    log.exception("background_loop_failed", loop=name, restart_in=RESTART_DELAY_SECONDS)
-                await asyncio.sleep(RESTART_DELAY_SECONDS)
-
-        return self.spawn(restarted())
-
-    async def close(self) -> None:
-        """Cancel all tasks, including any that they start while ending, and wait for their end."""
-        while self._running:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
 
 
 async def poll(clock: Clock, reload: Mapping[str, Callable[[], Awaitable[None]]]) -> None:

@@ -22,9 +22,8 @@ from bellcast.auth import origins
 from bellcast.console.watchers import LiveFeed
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import FieldError
-from bellcast.kernel.http import HEADER_VALUES, AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.http import CURRENT_ID, HEADER_VALUES, AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.identities import Principal
-from bellcast.kernel.ids import REQUEST_ID as CURRENT_ID
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.dialects import DIALECTS

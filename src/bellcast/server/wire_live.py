@@ -10,6 +10,7 @@ from bellcast.calls import CallBackend
 from bellcast.console.watchers import ClusterFeed
 from bellcast.inbox.types.inboxes import AnnouncementChanged
 from bellcast.kernel.brokers import MemoryBroker
+from bellcast.kernel.concurrency import Loop
 from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http import ASGIApp
 from bellcast.live import dialects, resume
@@ -35,7 +36,6 @@ from bellcast.live.types import (
     SurveyRequest,
 )
 from bellcast.live.wiring import LiveContext
-from bellcast.server.maintenance import Loop
 from bellcast.server.request_log import RequestLog
 from bellcast.server.wire_parts import ServerParts
 

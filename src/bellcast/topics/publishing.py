@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bellcast.engines import Engines
 from bellcast.kernel.events import LiveEvent
-from bellcast.kernel.ids import REQUEST_ID
+from bellcast.kernel.http import CURRENT_ID
 from bellcast.live_feed import FeedEvent, redact
 from bellcast.topics.store import LastEvent, LastEvents
 from bellcast.topics.types import is_cache
@@ -46,7 +46,7 @@ async def deliver(engines: Engines, *events: LiveEvent) -> None:
     for event in events:
         # The feed keeps the data only for watchers, because it may be large.
         kept = replace(event, data=event.data if feed.is_watched else UNSET, text=None)
-        make = partial(_feed_event, kept, engines.clock.now(), engines.followers(event.stream), REQUEST_ID.get())
+        make = partial(_feed_event, kept, engines.clock.now(), engines.followers(event.stream), CURRENT_ID.get())
         feed.emit_later("publish", event.tenant, make)
     await engines.broker.publish(*events)
 

@@ -11,12 +11,12 @@ from bellcast.console import watchers
 from bellcast.console.watchers import EVENTS_PER_SECOND, ClusterFeed, ClusterWatch, LiveFeed
 from bellcast.kernel.brokers import Broker, MemoryBroker
 from bellcast.kernel.clock import Clock, SystemClock
+from bellcast.kernel.concurrency import BackgroundTasks
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event, node_stream
 from bellcast.live.cluster import members
 from bellcast.live.types import FeedBatch, FeedWatches
 from bellcast.live_feed import FeedEvent, FeedKind, SkippedEvents, filter_of
-from bellcast.server.maintenance import BackgroundTasks
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, wait_until
 

@@ -5,14 +5,14 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from bellcast.server import maintenance
-from bellcast.server.maintenance import BackgroundTasks
+from bellcast.kernel import concurrency
+from bellcast.kernel.concurrency import BackgroundTasks
 
 LIMIT_SECONDS = 60
 
 
 async def test_loop_that_raises_is_logged_and_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintenance, "RESTART_DELAY_SECONDS", 0)
+    monkeypatch.setattr(concurrency, "RESTART_DELAY_SECONDS", 0)
     starts, running = 0, asyncio.Event()
 
     async def loop() -> None:

@@ -2,6 +2,7 @@
 between web servers and applications."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 # Key in this state: the headers by name, of several equal ones the last. A request looks up ten.
@@ -14,6 +15,9 @@ AsgiMessage: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[AsgiMessage]]
 Send: TypeAlias = Callable[[AsgiMessage], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# The id of the request that this task serves, which events of the live feed share.
+CURRENT_ID: ContextVar[str | None] = ContextVar("bellcast_request_id", default=None)
 
 # Items in a page of operators' lists. Larger pages would exceed the 200 ms that a page of the console may take among millions of rows.
 MAX_PAGE_ROWS = 200

@@ -17,7 +17,7 @@ from bellcast.kernel.ip_addresses import IPAddress, is_server
 if TYPE_CHECKING:  # imported with the first URL
     import httpx
 
-# Maximum names resolved at a time, more than the calls of jobs (jobs.destinations.CALLS): only names whose lookups hang reach
+# Maximum names resolved at a time, more than the calls of jobs (jobs.slots.CALLS): only names whose lookups hang reach
 # it. Each has a thread until the system's resolver gives up, by default after 10 s per name server; nothing can end it.
 MAX_LOOKUPS = 200
 # Characters of a wrong name in an error.

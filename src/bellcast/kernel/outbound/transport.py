@@ -11,7 +11,7 @@ import httpx
 
 from bellcast.kernel.outbound.guard import AddressGuard, Resolver
 
-# The jobs of a process make about 200 calls at a time (jobs.destinations.CALLS); calls for clients must not wait for them.
+# The jobs of a process make about 200 calls at a time (jobs.slots.CALLS); calls for clients must not wait for them.
 MAX_CONNECTIONS = 500
 MAX_IDLE_CONNECTIONS = 20
 IDLE_SECONDS = 5.0
