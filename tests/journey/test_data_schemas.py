@@ -10,7 +10,7 @@ import pytest
 
 from bellcast.templates import budget
 from bellcast.templates.budget import budget_of
-from bellcast.workflows import usage
+from bellcast.workflows import recent_data
 from tests.journey.channels import opened
 from tests.journey.rest import fields, refused
 
@@ -139,7 +139,7 @@ async def test_dry_run_of_a_type_counts_the_sends_that_it_would_refuse(rest):
 async def test_large_data_is_compared_in_part(rest, monkeypatch, bound, value):
     for number in range(30):
         await rest.app.post("/v1/notifications", json=to_alice({"total": f"{number:08}"}))
-    monkeypatch.setattr(usage, bound, value)
+    monkeypatch.setattr(recent_data, bound, value)
     planned = await rest.app.put("/v1/types/order", params={"dry_run": "true"}, json={"data": SCHEMA})
     (effect,) = planned.json()["effects"]
     assert 0 < effect["n"] < 5
@@ -163,7 +163,7 @@ async def test_check_of_data_is_charged_to_its_tenant(rest, monkeypatch, checked
     assert (await rest.app.put("/v1/schedules/daily?tenant=acme", json=daily)).status_code == 201
     await rest.app.request(*request["send"][:2], json=request["send"][2])
     seconds = itertools.count()
-    for module in (budget, usage):
+    for module in (budget, recent_data):
         monkeypatch.setattr(module, "thread_time", lambda: next(seconds))
     method, path, body = request[checked]
     assert (await rest.app.request(method, path, json=body)).status_code in (200, 201, 202)
@@ -174,7 +174,7 @@ async def test_check_of_data_is_charged_to_its_tenant(rest, monkeypatch, checked
 async def test_data_is_compared_page_by_page(rest, monkeypatch):
     for number in range(7):
         await rest.app.post("/v1/notifications", json=to_alice({"total": number}))
-    monkeypatch.setattr(usage, "PAGE", 2)
+    monkeypatch.setattr(recent_data, "PAGE", 2)
     assert (await rest.app.get("/v1/types/order/inferred-schema")).json()["seen"] == 7
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bellcast.workflows import definitions, template_checks
+from bellcast.workflows import definitions, usage
 from bellcast.workflows.definitions import Definition
 from tests.journey.test_email import app
 from tests.journey.test_template_preview import post, put
@@ -204,7 +204,7 @@ async def test_check_parses_few_drafts_and_each_once(tmp_path: Path, monkeypatch
         monkeypatch.setattr(definitions, "parse", counted)
         await found(client, {"sms": {"text": "Hello"}})
         assert parsed == ["booking"] * 3
-        monkeypatch.setattr(template_checks, "MAX_DRAFTS", 2)
+        monkeypatch.setattr(usage, "MAX_DRAFTS", 2)
         await found(client, {"sms": {"text": "Hello"}})
         assert parsed == ["booking"] * 5
 

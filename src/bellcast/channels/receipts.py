@@ -38,7 +38,6 @@ MAX_CONTENT_TYPE = 1000
 MAX_PARTS = 32
 HEADERS = BytesHeaderParser(policy=compat32)
 
-
 # The outcome of the message with this id, which a mail server reports: its state, None for a complaint, and a code.
 MailReport: TypeAlias = tuple[str, State | None, str | None]
 
@@ -99,7 +98,6 @@ def _message_id(parts: list[Message]) -> str | None:
 
 
 BOUNCE, COMPLAINT, STOP = "bounce", "complaint", "stop"
-
 
 JOB_KIND = "receipt"
 # A vendor may report before the commit that records its reference, or the state `sent`. After this time, the message is

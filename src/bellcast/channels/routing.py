@@ -52,7 +52,6 @@ CREATED = "notification.created"
 MESSAGE_EVENTS = (("queued", "message.queued"), ("held", "message.held"), ("simulated", "message.simulated"))
 INBOX_ONLY = (ChannelRequest(channel="inbox"),)
 
-
 # Returns which of these channels are simulated for a tenant, because no provider delivers them.
 FindSimulated = Callable[[str, Iterable[Channel]], Awaitable[frozenset[Channel]]]
 

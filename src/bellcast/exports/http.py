@@ -26,7 +26,6 @@ from bellcast.workflows.types.run_details import RunDetails
 # Smaller chunks would cost more in system calls than in encoding.
 CHUNK_BYTES = 64 * 1024
 
-
 NDJSON = "application/x-ndjson"
 # The list of a recipient's export that contains each kind: its plural.
 LISTS = {kind: f"{kind.removesuffix('s')}s" for kind in (*(table.kind for table in RECIPIENT_TABLES), "suppression")}

@@ -140,7 +140,6 @@ _counter = columns.reader(
     expires_at=times.to_rfc3339,
 )
 
-
 _wait = columns.reader(
     ExportedWait,
     "run step name topic event",
@@ -151,7 +150,6 @@ _wait = columns.reader(
 _webhook_event = columns.reader(ExportedEvent, "id body", body=msgspec.json.decode)
 
 _endpoint = columns.reader(ExportedEndpoint, "id kind created_at", created_at=times.to_rfc3339)
-
 
 _device = columns.reader(ExportedDevice, "connection revision acknowledged_at", acknowledged_at=times.to_rfc3339)
 
@@ -183,7 +181,6 @@ RECIPIENT_TABLES = (
     RecipientTable("device", "export_devices", {"device": b"", "connection": ""}, lambda row: _device(row[1:])),
     RecipientTable("joined_topics", "export_joined_topics", OLDEST_FIRST, _joined_topics, EXPORT_BATCH_LARGE_ROWS),
 )
-
 
 # The objects that a tenant may define, by kind. Not providers, webhooks and apps: they hold secrets.
 TENANT_OBJECTS = {

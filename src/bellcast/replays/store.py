@@ -118,10 +118,8 @@ class Replay(Struct, frozen=True, kw_only=True):
 
 decode = msgspec.json.Decoder(Replay).decode
 
-
 # Maximum rows decoded on the event loop, which takes 1 ms.
 MAX_INLINE_ROWS = 200
-
 
 # Each replay with its tenant and id.
 LIST: KeysetList[tuple[str, str, Replay]] = KeysetList(

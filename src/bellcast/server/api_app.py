@@ -36,7 +36,8 @@ from bellcast.kernel.ip_addresses import is_server
 from bellcast.kernel.limits import Limits
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live_feed import STATE
-from bellcast.operators.http import account, operators, passwordless
+from bellcast.operators import http as account
+from bellcast.operators.http import operators, passwordless
 from bellcast.preferences import http as preferences
 from bellcast.preferences.http import preferences_page
 from bellcast.providers import http as providers

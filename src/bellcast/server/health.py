@@ -190,7 +190,6 @@ class WorkerMetrics:
 REQUEST_LABELS = ("method", "route", "status")
 NO_DELAYS = Histogram(())
 
-
 # Known methods (RFC 9110, 9.1; RFC 5789). Others share one label, because clients choose them.
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 

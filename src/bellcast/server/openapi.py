@@ -198,7 +198,7 @@ OPERATION_GROUPS = {
     "bellcast.channels.http.link_pages": "unsubscribe",
     "bellcast.documents.http": "stored_secrets",
     "bellcast.exports.http": "export",
-    "bellcast.operators.http.account": "console_session",
+    "bellcast.operators.http": "console_session",
     "bellcast.operators.http.passwordless": "passkeys",
 }
 

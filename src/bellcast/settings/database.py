@@ -80,7 +80,6 @@ MINIMUMS = {
     "tombstones": "1d",
 }
 
-
 SettingOrigin = Literal["option", "environment", "file", "database", "default"]
 
 

@@ -38,7 +38,6 @@ VALUE_SIZE = 16
 MAX_MISSING = 100
 MAX_PATH = 200
 
-
 # The address of an object in its representation, which Python's and Jinja's messages can have.
 ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
 

@@ -32,7 +32,6 @@ log = structlog.get_logger(__name__)
 IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "digest", "trigger", "http", "python"})
 MAX_RESULT = 64 * 1024
 
-
 NO_FACTS = StepFacts()
 # The fields of a step that only commits set.
 TIMES = ("started_at", "ended_at")

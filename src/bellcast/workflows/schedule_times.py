@@ -37,7 +37,6 @@ RECIPIENT_ZONE = "recipient"
 # The zones that reach a local time first (UTC+14) and last (UTC-12).
 FIRST_ZONE, LAST_ZONE = ZoneInfo("Etc/GMT-14"), ZoneInfo("Etc/GMT+12")
 
-
 # Invalid combinations in a schedule or an event source: both or neither of its two contents, a workflow without
 # recipients, or recipients and data beside a notification, which has its own.
 CONTENT: list[Schema] = [

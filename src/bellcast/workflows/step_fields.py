@@ -47,7 +47,6 @@ SET_HEADERS = frozenset(
 
 Errors = Iterator[FieldError]
 
-
 # The types of the preceding steps by key, for references to them.
 SeenSteps = dict[str, str]
 
@@ -63,7 +62,6 @@ def unknown_fields(path: str, value: Mapping[str, Any], names: set[str]) -> Erro
 
 
 FieldRule = Callable[[str, Any, SeenSteps], Errors]
-
 
 TEXT: Mapping[str, Any] = MappingProxyType({"type": "string"})
 
@@ -254,7 +252,6 @@ PART_FIELDS: dict[str, Field] = {
     "action_url": Field(_template_text, "template", "Link"),
     "action_text": Field(_template_text, "template", "Text of the link"),
 }
-
 
 ANY: dict[str, Any] = {}
 OBJECT = {"type": "object"}

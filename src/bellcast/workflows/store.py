@@ -344,7 +344,6 @@ def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead:
 # Maximum runs that one transaction cancels: about 10 ms.
 CANCEL_BATCH_ROWS = 250
 
-
 LIST = KeysetList(
     "runs",
     ("id",),

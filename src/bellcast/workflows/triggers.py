@@ -27,7 +27,6 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 BEGUN = "run.running"
 
-
 # Accepts a validated trigger of a workflow, immediate or scheduled, and returns the response.
 TriggerWorkflow = Callable[[str, TriggerDraft], Awaitable[bytes]]
 

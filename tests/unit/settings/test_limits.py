@@ -59,7 +59,7 @@ OTHER_BOUNDS = {
     "kernel.http.request_body.MAX_LENGTH_DIGITS",
     "templates.http.MAX_LOCALE",
     "templates.types.MAX_LOCALE",
-    "workflows.usage.MAX_COMPARED",
+    "workflows.recent_data.MAX_COMPARED",
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bellcast.templates import content_checks, variables
 from bellcast.templates.variables import UsedVariable
-from bellcast.workflows import template_checks
+from bellcast.workflows import publish_checks
 
 NAMES = [f"property_{number:03}_of_the_booking" for number in range(990)]
 SCHEMA = {"type": "object", "properties": {name: {"type": "string"} for name in NAMES}}
@@ -36,9 +36,9 @@ def mail(key: str, name: str) -> dict[str, Any]:
     return {"key": key, "type": "email", **texts}
 
 
-async def findings(steps: list[dict[str, Any]]) -> list[template_checks.StepFinding]:
+async def findings(steps: list[dict[str, Any]]) -> list[publish_checks.StepFinding]:
     # With a schema, the context is not read.
-    return await template_checks.of_workflow(cast("Any", None), "acme", "booking", {"steps": steps, "data": SCHEMA})
+    return await publish_checks.of_workflow(cast("Any", None), "acme", "booking", {"steps": steps, "data": SCHEMA})
 
 
 async def test_texts_of_a_workflow_share_the_work_for_hints(searches: list[tuple[str, int]]) -> None:

@@ -84,7 +84,6 @@ class RetryRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 MESSAGES = Resource("messages", "/{id:str}", tag="Messages", unknown="There is no message with this id.")
 
-
 SHOWN = "recipient notification run channel provider state due_at"
 
 

@@ -15,8 +15,8 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import PublishEffect
 from bellcast.rest.resource import Recent, Resource, ResourceCall
 from bellcast.templates import http as templates
-from bellcast.workflows import usage
-from bellcast.workflows.usage import InferredSchema
+from bellcast.workflows import recent_data, usage
+from bellcast.workflows.recent_data import InferredSchema
 
 
 def _errors(value: NotificationType) -> validation.FieldErrors:
@@ -34,7 +34,7 @@ async def _effects(
 ) -> list[PublishEffect]:
     if value.data is None or value.data_check == "warn":
         return []
-    refused = await usage.refused(tenant, usage.of_type(ctx.engines.db, tenant, key), value.data, "sends")
+    refused = await recent_data.refused(tenant, recent_data.of_type(ctx.engines.db, tenant, key), value.data, "sends")
     return [] if refused is None else [refused]
 
 
@@ -74,7 +74,6 @@ KIND = TypeKind(
     listed={"recent_sends": Recent},
 )
 
-
 TYPE = Resource(
     "types",
     "/{key:str}",
@@ -90,7 +89,7 @@ async def inferred_schema_types(call: ResourceCall[None]) -> InferredSchema | No
 
     A JSON Schema that the data of its last sends matches, at most 1,000: their shapes, without their values. 404 if there
     were none."""
-    return await usage.inferred(usage.of_type(call.ctx.engines.db, call.tenant, *call.key))
+    return await recent_data.inferred(recent_data.of_type(call.ctx.engines.db, call.tenant, *call.key))
 
 
 OPERATIONS = objects.operations(KIND)

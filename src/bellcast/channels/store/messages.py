@@ -41,7 +41,6 @@ DIGEST_READ_ROWS = 20
 PROVIDER_OUTCOMES: tuple[State, ...] = ("sent", "bounced")
 SETTLED_STATES: tuple[State, ...] = (*PROVIDER_OUTCOMES, "delivered")
 
-
 _attempts = msgspec.json.Decoder(tuple[Attempt, ...])
 
 # From the columns of `messages`, with or without the state of the inbox item after them.
@@ -55,7 +54,6 @@ of_row = columns.reader(
 _decision = columns.reader(
     NewDecision, "recipient channel outcome rule source message due_at decided_at tenant notification"
 )
-
 
 LIST = KeysetList(
     "messages",

@@ -36,12 +36,10 @@ MAX_COMMANDS = 32
 # redis-py raises AttributeError in commands on a connection that `close` disconnects.
 COMMAND_ERRORS = (exceptions.RedisError, OSError, AttributeError)
 
-
 # What the names of commands begin with. In a cluster a channel belongs to one shard, and each command names one channel.
 PLAIN, SHARDED = b"", b"S"
 
 SEND_ALL = "for at = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[at], ARGV[at + 1]) end"
-
 
 # Redis refuses a script with a shebang where it refuses writes: if its memory is full, on a read-only replica, and after a
 # failed save.

@@ -28,7 +28,6 @@ class CreatedRange(NamedTuple):
 
 ANY_TIME = CreatedRange(0, 2**62)
 
-
 # In a pattern of LIKE.
 WILDCARD = re.compile(r"[\\%_]")
 
@@ -60,7 +59,6 @@ class RecentCount(NamedTuple):
 NONE_RECENT = RecentCount(0, None)
 # By the tenant of the rows, None for all that were counted, and by the key of the object that they belong to.
 RecentCounts: TypeAlias = Mapping[tuple[str | None, str], RecentCount]
-
 
 # Rows examined at first, which take 2 ms; for most filters, they contain a full page.
 FIRST_SCANNED_ROWS = 1_000

@@ -44,7 +44,6 @@ POSTGRES = BatchLimits(small=256, bulk=1_000, contended_bulk=1_000, merged=300, 
 # How long a batch of small commands accepts further ones: the first waits for the last.
 SMALL_BATCH_SECONDS = 0.008
 
-
 T = TypeVar("T")
 
 ScriptOutcome: TypeAlias = Any  # the return value of the script, or the exception it raised

@@ -4,7 +4,6 @@ from msgspec import Struct
 
 NEW_JOB_COLUMNS = ("id", "kind", "payload", "run_at", "created_at", "tenant", "priority")
 
-
 URGENT, NORMAL, FANOUT = 0, 1, 2
 # Later than any due time.
 END_OF_TIME = 2**52

@@ -17,7 +17,6 @@ LEASE_BYTES = 8
 FEW_DUE = 100
 RETRIED_FIELDS = ("kind", "payload", "run_at", "attempts", "crashes", "error")
 
-
 DEAD = KeysetList("jobs_dead", ("id",), lambda row: Job(*row))
 
 

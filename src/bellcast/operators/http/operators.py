@@ -9,9 +9,9 @@ from bellcast.kernel.field_limits import NULL, Schema
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.list_parameters import ShortListQuery
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.operators import http as account
 from bellcast.operators.factors import NEW_PASSWORD
-from bellcast.operators.http import account
-from bellcast.operators.http.account import VALID, OperatorItem
+from bellcast.operators.http import VALID, OperatorItem
 from bellcast.operators.sign_in import OPERATOR_NAME
 from bellcast.operators.store import Operators
 from bellcast.operators.types import IDLE_MS, Operator, Role

@@ -12,9 +12,9 @@ from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, NotFound,
 from bellcast.kernel.field_limits import Limit, shown, text
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.operators import http as account
 from bellcast.operators import passkeys
-from bellcast.operators.http import account
-from bellcast.operators.http.account import ME, NO_STORE, public_operation
+from bellcast.operators.http import ME, NO_STORE, public_operation
 from bellcast.operators.oidc import MAX_RETURN_PATH, RETURN_PATH, OidcSignIn
 from bellcast.operators.passkeys import PasskeyOptions, Passkeys
 from bellcast.operators.store import Operators

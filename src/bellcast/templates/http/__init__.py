@@ -19,7 +19,7 @@ from bellcast.kernel.errors import Conflict, FieldError, Forbidden, Invalid, Not
 from bellcast.kernel.field_limits import KEY, Limit, shown
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.operators.http.account import own, sessions
+from bellcast.operators.http import own, sessions
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients.types import Profile
 from bellcast.rest import context, drafts, editor_access, guards, kinds, objects, tenants
@@ -32,8 +32,8 @@ from bellcast.templates import budget, content_checks, email_blocks, email_impor
 from bellcast.templates.email_checks import Finding
 from bellcast.templates.types import BASE_LAYOUT, MAX_LOCALE, PUSH_CUT, Parts, Template, TemplateEmail, sms_length
 from bellcast.templates.variables import TemplateVariable
-from bellcast.workflows import template_checks, usage
-from bellcast.workflows.template_checks import Sample
+from bellcast.workflows import publish_checks, recent_data, usage
+from bellcast.workflows.recent_data import Sample
 
 T = TypeVar("T", bound=Struct)
 
@@ -98,7 +98,7 @@ async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> kinds.Br
 
 
 async def _obstacles(ctx: ApiContext, tenant: str, key: str, value: Template) -> list[FieldError]:
-    return await template_checks.errors(ctx, tenant, key, await _applied(ctx, tenant, key, value))
+    return await publish_checks.errors(ctx, tenant, key, await _applied(ctx, tenant, key, value))
 
 
 KIND = kinds.Kind(
@@ -115,7 +115,7 @@ KIND = kinds.Kind(
     merge=Template.overridden_by,
     is_open_to_viewers=True,
     form=ObjectForm(is_versioned=True),
-    find_effects=template_checks.effects,
+    find_effects=publish_checks.template_effects,
     find_obstacles=_obstacles,
     example={
         "inbox": {"title": "New booking by {{ data.client }}"},
@@ -327,7 +327,7 @@ async def check(call: ResourceCall[bytes]) -> FindingList:
     body = await _parsed(request, call.body, CHECK)
     subject = await _subject(request, body)
     data = None if body.data is None and body.sample is None else subject.data
-    return FindingList(await template_checks.check(ctx, call.tenant, key, subject.template, data))
+    return FindingList(await publish_checks.check(ctx, call.tenant, key, subject.template, data))
 
 
 # Characters of a source, as of a template: an e-mail of this size is cut by all mail programs.
@@ -426,7 +426,7 @@ async def recent_samples(call: ResourceCall[None]) -> SampleList:
 
     The data of the last ten sends of the types, and runs of the workflows, that use the template. Addresses, phone
     numbers, names, secrets and fields that a schema marks as `x-private` are masked."""
-    return SampleList(await template_checks.last_sends(call.ctx, call.tenant, *call.key))
+    return SampleList(await recent_data.last_sends(call.ctx, call.tenant, *call.key))
 
 
 @TEMPLATE.get(list[TemplateVariable], "/variables", required_scope="manage")
@@ -436,7 +436,7 @@ async def list_variables(call: ResourceCall[None]) -> list[TemplateVariable]:
     Those that it reads, those that the schemas of its types and workflows declare, and those of every send. `[]` in a
     path stands for each element of a list."""
     subject = await _subject(call.request, PreviewRequest())
-    users = await template_checks.find_users(call.ctx, call.tenant, *call.key)
+    users = await usage.find_users(call.ctx, call.tenant, *call.key)
     return await budget.in_thread(
         call.tenant, lambda: variables.declared(variables.schema_paths(users), subject.template)
     )
@@ -484,7 +484,7 @@ async def _subject(
     ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
     values, data = body.values, body.data or {}
     if body.sample is not None:
-        found_data = [one.data for one in await template_checks.last_sends(ctx, tenant, key) if one.id == body.sample]
+        found_data = [one.data for one in await recent_data.last_sends(ctx, tenant, key) if one.id == body.sample]
         if not found_data:
             raise Invalid.of("sample", "must be the id of one of the template's samples")
         data = found_data[0]

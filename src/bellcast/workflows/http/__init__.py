@@ -26,10 +26,10 @@ from bellcast.rest.kinds import DraftInfo, ManagedBy, PublishEffect
 from bellcast.rest.objects import Version
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
-from bellcast.workflows import definitions, simulation, template_checks, usage, workflow_catalog
+from bellcast.workflows import definitions, publish_checks, recent_data, simulation, usage, workflow_catalog
+from bellcast.workflows.publish_checks import StepFinding
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules
-from bellcast.workflows.template_checks import StepFinding
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.types.run_details import Cancelled, Simulation, SimulationRequest, StartedRun
 from bellcast.workflows.types.runs import StoredRun, TriggerDraft, draft_errors
@@ -115,13 +115,13 @@ WORKFLOW = Resource(
 )
 
 
-@WORKFLOW.get(usage.InferredSchema, "/inferred-schema")
-async def inferred_schema(call: ResourceCall[None]) -> usage.InferredSchema | None:
+@WORKFLOW.get(recent_data.InferredSchema, "/inferred-schema")
+async def inferred_schema(call: ResourceCall[None]) -> recent_data.InferredSchema | None:
     """Infer the schema of a workflow's data.
 
     A JSON Schema that the data of its last triggers matches, at most 1,000: their shapes, without their values. 404 if
     there were none."""
-    return await usage.inferred(usage.of_workflow(call.ctx.engines.db, call.tenant, *call.key))
+    return await recent_data.inferred(recent_data.of_workflow(call.ctx.engines.db, call.tenant, *call.key))
 
 
 async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> definitions.Definition:
@@ -255,7 +255,7 @@ class WorkflowKind(kinds.Kind[Any], frozen=True, kw_only=True, eq=False):
         return values
 
     async def plan(self, ctx: ApiContext, tenant: str, key: str, value: Any) -> dict[str, Any]:
-        found = await template_checks.of_workflow(ctx, tenant, key, value)
+        found = await publish_checks.of_workflow(ctx, tenant, key, value)
         return await super().plan(ctx, tenant, key, value) | {"findings": found}
 
 
@@ -278,7 +278,7 @@ KIND = WorkflowKind(
     added={"active": bool, "in_code": bool, "recent_runs": ListTotal},
     find_uses=usage.of_workflows,
     describe=_describe,
-    find_effects=usage.effects,
+    find_effects=publish_checks.workflow_effects,
     written=_written,
     is_open_to_viewers=True,
     form=workflow_catalog.FORM,
@@ -308,12 +308,11 @@ BUNDLE = BundleKind(
     parse=_parse,
     check=lambda ctx, tenant, key, values, before: check(ctx, tenant, key, values),
     check_uses=functools.partial(kinds.check_uses, KIND),
-    find_effects=usage.effects,
+    find_effects=publish_checks.workflow_effects,
     form=workflow_catalog.FORM,
     written=_written,
     services=lambda engines: {WorkflowCatalog: WorkflowCatalog(engines.db, engines.clock)},
 )
-
 
 CHANGE = request_body.Shape(WorkflowChange)
 OPERATIONS = [*objects.operations(KIND), *drafts.operations(KIND)]

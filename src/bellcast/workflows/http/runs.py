@@ -74,7 +74,6 @@ class StatsQuery(TimeRangeQuery, frozen=True, kw_only=True):
 
 RUNS = Resource("runs", "/{id:str}", tag="Workflows", unknown="There is no run with this id.")
 
-
 # Fields of runs and of their steps.
 SHOWN = (
     "trigger workflow version recipient state ended_at wakes_at steps "

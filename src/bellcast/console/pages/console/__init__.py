@@ -16,7 +16,7 @@ from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, Unauthentica
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.responses import ServedFile
-from bellcast.operators.http import account
+from bellcast.operators import http as account
 from bellcast.rest import context, editor_access, guards
 from bellcast.rest.operations import operation, public_file
 from bellcast.templates import http as templates

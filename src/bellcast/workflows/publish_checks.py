@@ -1,9 +1,8 @@
-"""Checks of a template where it applies, with the data of a send or with examples, and of the texts that stand in the steps of a
-workflow: the variables that its triggers lack. What authors see of its use: masked data of its last sends."""
+"""What authors should see before they publish: findings, errors and effects of a template where it applies, with the data of a send
+or with examples; the variables that the triggers of a workflow lack, and its effects."""
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -15,25 +14,24 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.types import ChannelConfig
 from bellcast.documents.store import Documents, Versions
-from bellcast.documents.types import PROJECT, TEMPLATES, WORKFLOWS, draft_kind
-from bellcast.inbox.store.sent_items import SentItems
-from bellcast.kernel import times
-from bellcast.kernel.db.lists import ListQuery
+from bellcast.documents.types import PROJECT, TEMPLATES, TYPES, WORKFLOWS
+from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
+from bellcast.kernel.concurrency import Pauses
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
+from bellcast.providers.directory import ProviderDirectory
 from bellcast.rest.context import ApiContext
-from bellcast.rest.kinds import MAX_USES, SHOWN_USES, PublishEffect, decode_draft, listed
+from bellcast.rest.kinds import SHOWN_USES, PublishEffect, listed
 from bellcast.templates import content_checks, rendering, variables
 from bellcast.templates.budget import in_thread
 from bellcast.templates.email_checks import Finding
-from bellcast.templates.masking import masked, masked_text
 from bellcast.templates.types import Template
-from bellcast.templates.variables import TemplateUser
-from bellcast.workflows import definitions, usage
-from bellcast.workflows.definitions import Definition
+from bellcast.workflows import definitions, recent_data, usage, workflow_catalog
+from bellcast.workflows.schedule_times import StoredSchedule
 from bellcast.workflows.store import Runs
-from bellcast.workflows.types import runs
-from bellcast.workflows.workflow_catalog import WorkflowCatalog, steps_with_paths
+from bellcast.workflows.types.runs import SCHEDULES
+from bellcast.workflows.workflow_catalog import steps_with_paths
 
 # Versions that are searched for an older text of the default language, and languages that are rendered.
 MAX_EARLIER, MAX_RENDERED = 10, 30
@@ -43,8 +41,8 @@ async def check(
     ctx: ApiContext, tenant: str, key: str, template: Template, data: Mapping[str, Any] | None
 ) -> list[Finding]:
     """Return the findings of a valid template. Without data, it is rendered with examples."""
-    users = await find_users(ctx, tenant, key)
-    last = await last_data(ctx, tenant, users)
+    users = await usage.find_users(ctx, tenant, key)
+    last = await recent_data.last_data(ctx, tenant, users)
     config = ctx[ChannelConfig]
     earlier: list[Template] = []
     versions = Versions(ctx.engines.db)
@@ -108,7 +106,9 @@ async def errors(ctx: ApiContext, tenant: str, key: str, template: Template) -> 
     ]
 
 
-async def effects(ctx: ApiContext, planned: ApiContext, tenant: str, key: str, value: Template) -> list[PublishEffect]:
+async def template_effects(
+    ctx: ApiContext, planned: ApiContext, tenant: str, key: str, value: Template
+) -> list[PublishEffect]:
     """Return what publishing a valid template changes where it applies. `planned` reads the other objects as they will be
     then."""
     stored = await _stored(ctx, key, PROJECT, tenant)
@@ -158,8 +158,8 @@ class StepFinding(Struct, frozen=True):
 async def of_workflow(ctx: ApiContext, tenant: str, key: str, value: Mapping[str, Any]) -> list[StepFinding]:
     """Return what the author of a valid definition should see in its texts."""
     definition = definitions.of_valid(value)
-    user = (WORKFLOWS, key, await schema_of(ctx, tenant, definition))
-    last = await last_data(ctx, tenant, [user])
+    user = (WORKFLOWS, key, await usage.schema_of(ctx, tenant, definition))
+    last = await recent_data.last_data(ctx, tenant, [user])
     contents = {step.key: step.content for step in definition.ordered if step.content is not None}
 
     def of_texts() -> Iterator[StepFinding]:
@@ -178,87 +178,82 @@ async def of_workflow(ctx: ApiContext, tenant: str, key: str, value: Mapping[str
     return await in_thread(tenant, lambda: list(islice(of_texts(), content_checks.MAX_FINDINGS)))
 
 
-MAX_SAMPLES = 10
-# Maximum number of drafts that are parsed for the users of a template.
-MAX_DRAFTS = 50
-# What names the users of a template in a list of sends or runs.
-FILTERS = {"templates": "template", "types": "type", "workflows": "workflow"}
+# --- effects of workflows
+
+# Schedules that are read to find those of a workflow: 0.1 s.
+MAX_SCHEDULES = 10_000
+OPEN = ("running", "waiting", "paused")
 
 
-class Sample(Struct, frozen=True):
-    """A send or a run, its recipient, and its data without what identifies a person."""
-
-    id: str
-    at: datetime
-    recipient: str
-    data: dict[str, Any]
-
-
-async def last_sends(ctx: ApiContext, tenant: str, key: str) -> list[Sample]:
-    """Return the last sends that named a template, and those of the types and runs of the workflows that use it."""
-    found: dict[str, Sample] = {}
-    # Without drafts: the schema of a draft does not say what is private in the data of earlier runs.
-    for plural, name, schema in [(TEMPLATES, key, None), *await _published(ctx, tenant, key)]:
-        query = ListQuery(tenants=[tenant], limit=MAX_SAMPLES, filters={FILTERS[plural]: name})
-        if plural == "workflows":
-            for run in (await Runs(ctx.engines.db).page(query)).items:
-                data, at = masked(runs.decode(run.body).data, schema), times.to_rfc3339(run.created_at)
-                found[run.id] = Sample(run.id, at, masked_text(run.recipient), data)
-            continue
-        for one in (await SentItems(ctx.engines.db).notifications(query)).items:
-            sent = one.notification
-            if one.has_row:
-                private = (await ctx[Catalog].type(tenant, sent.type)).data if plural == TEMPLATES else schema
-                to = masked_text(one.recipient or "")
-                found[sent.id] = Sample(sent.id, sent.created_at, to, masked(sent.data, private))
-    return sorted(found.values(), key=lambda one: (one.at, one.id), reverse=True)[:MAX_SAMPLES]
-
-
-async def find_users(ctx: ApiContext, tenant: str, key: str) -> list[TemplateUser]:
-    """Return the types and workflows that use a template where it applies, and then the tenant's own valid drafts of workflows."""
-    users, quoted, parsed = await _published(ctx, tenant, key), msgspec.json.encode(key), 0
-    # Authors of a tenant must not see the project's drafts.
-    async for _, document in Documents(ctx.engines.db).every(draft_kind(WORKFLOWS), tenant):
-        if quoted not in document.body:
-            continue
-        if parsed == MAX_DRAFTS:
-            break
-        parsed += 1
-        try:
-            definition = definitions.parse(decode_draft(document).values)
-        except Invalid:
-            continue
-        if any(step.fields.get("template") == key for step in definition.ordered):
-            users.append((WORKFLOWS, document.key, await schema_of(ctx, tenant, definition)))
-    return users
+async def workflow_effects(
+    ctx: ApiContext, planned: ApiContext, tenant: str, key: str, value: dict[str, Any]
+) -> list[PublishEffect]:
+    """Return what publishing a validated definition changes. `planned` reads the types and providers as they will be then."""
+    db, then, providers = ctx.engines.db, planned.engines.db, ctx[ProviderDirectory]
+    after, current = definitions.of_valid(value), await Documents(db).get(WORKFLOWS, tenant, key)
+    before = current and definitions.of_valid(workflow_catalog.stored(current, tenant).current.definition)
+    found = [await _kept_runs(db, tenant, key) if before else None]
+    if (schema := await _schema(then, tenant, after)) is not None:
+        found.append(await recent_data.refused(tenant, recent_data.of_workflow(db, tenant, key), schema, "triggers"))
+        _, wrong = await recent_data.compared(tenant, _schedules(then, tenant, key), schema)
+        if wrong:
+            noun, (name, reason) = "schedule" if len(wrong) == 1 else "schedules", wrong[0]
+            text = f"Triggers of {len(wrong):,} {noun} would be refused: {name}, {reason}."
+            found.append(PublishEffect("triggers_refused", text, n=len(wrong)))
+        if before and (added := sorted(_required(schema) - _required(await _schema(db, tenant, before)))):
+            text = f"Triggers without {listed(added)} are refused."
+            found.append(PublishEffect("required_changed", text, n=len(added)))
+    channels = before.channels if before else frozenset()
+    for name in CHANNELS:
+        if name in channels - after.channels:
+            found.append(PublishEffect("channel_removed", f"No step sends by {CHANNEL_WORDS[name]} any more."))
+    for name in CHANNELS:
+        if name != "inbox" and name in after.channels and not await providers.can_deliver(tenant, name, then):
+            found.append(PublishEffect("credentials_missing", f"No provider is configured for {CHANNEL_WORDS[name]}."))
+    return [one for one in found if one is not None]
 
 
-async def _published(ctx: ApiContext, tenant: str, key: str) -> list[TemplateUser]:
-    named = await usage.of_templates(ctx, [(tenant, key)], MAX_USES, is_exact=False)
-    users: dict[tuple[str, str], TemplateUser] = {}
-    for plural, _, name in (user.partition("?")[0].partition("/") for user in named[tenant, key]):
-        if plural == "types":
-            users[plural, name] = (plural, name, (await ctx[Catalog].type(tenant, name)).data)
-        elif plural == "workflows" and (found := await ctx[WorkflowCatalog].find(tenant, name)) is not None:
-            definition = definitions.of_valid(found.current.definition)
-            users[plural, name] = (plural, name, await schema_of(ctx, tenant, definition))
-    return list(users.values())
+async def _kept_runs(db: Engine, tenant: str, key: str) -> PublishEffect | None:
+    """Return how many runs are current: of a tenant, or for the project those of all tenants that have no workflow of their own."""
+    count = 0
+    # The runs of all tenants have no index by workflow: a search by state would examine the same rows again.
+    for state in OPEN if tenant else (None,):
+        async for run in recent_data.newest(Runs(db).page, tenant, {"workflow": key, "state": state}):
+            count += run.state in OPEN and run.owner in (tenant, PROJECT)
+    if not count:
+        return None
+    number = f"{count:,}" if count < recent_data.MAX_COMPARED else f"At least {count:,}"
+    text = "1 current run keeps its version." if count == 1 else f"{number} current runs keep their version."
+    return PublishEffect("runs_keep_version", text, n=count)
 
 
-async def schema_of(ctx: ApiContext, tenant: str, definition: Definition) -> Mapping[str, Any] | None:
-    """Return the schema of a workflow's data: its own, else that of its type."""
-    schema: Mapping[str, Any] | None = definition.schema
-    if schema is None and definition.type is not None:
-        schema = (await ctx[Catalog].type(tenant, definition.type)).data
-    return schema
+async def _schema(planned: Engine, tenant: str, after: definitions.Definition) -> Any:
+    """Return the schema that will refuse data; None without one."""
+    if after.schema is not None or after.type is None:
+        return after.schema
+    table = Documents(planned)
+    found = await table.get(TYPES, tenant, after.type) or await table.get(TYPES, PROJECT, after.type)
+    type = NO_TYPE if found is None else msgspec.json.decode(found.body, type=NotificationType)
+    return type.data if type.data_check == "refuse" else None
 
 
-async def last_data(ctx: ApiContext, tenant: str, users: Iterable[TemplateUser]) -> dict[str, Mapping[str, Any]]:
-    """Return the data of the last run of each workflow without a schema among the users of a template, by workflow."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for plural, name, schema in users:
-        if plural == WORKFLOWS and schema is None and name not in found:
-            query = ListQuery(tenants=[tenant], limit=1, filters={"workflow": name})
-            for run in (await Runs(ctx.engines.db).page(query)).items:
-                found[name] = runs.decode(run.body).data
-    return found
+def _required(schema: Any) -> frozenset[str]:
+    return frozenset(f"data.{name}" for name in schema.get("required", ())) if isinstance(schema, dict) else frozenset()
+
+
+async def _schedules(db: Engine, tenant: str, key: str) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the keys of the active schedules of a workflow, with their data: of a tenant, or for the project of all tenants that have
+    no workflow of their own with this key."""
+    pauses, seen, found, has_own = Pauses(), 0, 0, dict[str, bool]()
+    async for owner, document in Documents(db).every(SCHEDULES, tenant or None):
+        await pauses.pause_if_due()
+        seen += 1
+        schedule = msgspec.json.decode(document.body, type=StoredSchedule)
+        if schedule.active and schedule.workflow == key:
+            if owner not in has_own:
+                has_own[owner] = owner != tenant and await Documents(db).get(WORKFLOWS, owner, key) is not None
+            if not has_own[owner]:
+                found += 1
+                yield document.key, schedule.data
+        if seen >= MAX_SCHEDULES or found >= recent_data.MAX_COMPARED:
+            return
