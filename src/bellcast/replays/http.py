@@ -1,5 +1,6 @@
 """Failures with their causes, failed jobs, and replays: retries of many failures."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -39,6 +40,9 @@ from bellcast.rest import audit, context, guards, tenants
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall, listing
 from bellcast.rest.tenants import TenantQuery
+
+# A job's id is the id of what it runs, or a kind or an event with a name.
+JOB = re.compile(r"[^ :]+[ :].+", re.DOTALL)
 
 
 class JobsQuery(TenantQuery, frozen=True, kw_only=True):
@@ -204,7 +208,7 @@ async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage
     Messages that failed or bounced, failed runs and dead jobs, by descending id: the newest first. The filters can be
     combined."""
     named, engines = tenants.tenants_of(request, query.tenant), context.of(request).engines
-    before = list_parameters.failure_id(query.after)
+    before = query.after if query.after and JOB.fullmatch(query.after) else list_parameters.item_id(query.after)
     found = await replays.failure_page(engines.db, named, query.wanted, before, query.limit)
     following, total = found.next or found.scanned_until, None
     if not query.after:

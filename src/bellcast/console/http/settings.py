@@ -1,5 +1,6 @@
 """Settings in the database: read, change and roll back."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -18,6 +19,7 @@ from bellcast.settings.database import DatabaseSettings, SettingItem, SettingsCh
 
 Text = Annotated[str, Meta(max_length=10_000)]
 Revision = Annotated[int, Meta(ge=0, le=audit.MAX_NUMBER)]
+REVISION = re.compile(r"[0-9]{1,9}")  # in a cursor
 
 
 class SettingsDocument(Struct, frozen=True):
@@ -127,7 +129,9 @@ async def change(call: ResourceCall[SettingsPatch]) -> RevisionItem:
 )
 async def history(request: ApiRequest, query: HistoryQuery) -> RevisionPage:
     """List revisions of the settings, newest first."""
-    before = list_parameters.revision(query.after)
+    if query.after and not REVISION.fullmatch(query.after):
+        raise BadRequest(list_parameters.WRONG)
+    before = int(query.after) if query.after else None
     found = await context.of(request)[DatabaseSettings].history(before, query.limit + 1, query.created)
     shown, following = list_parameters.split(found, query.limit, lambda one: str(one.revision))
     return RevisionPage([responses.item(RevisionItem, one) for one in shown], following)

@@ -25,9 +25,6 @@ AppListLimit = Annotated[int, Meta(ge=1, le=MAX_APP_PAGE_ROWS)]
 MOMENT = re.compile(r"([0-9]{1,15})~(.+)")
 # The parameter `after` of a list by time and id.
 AfterMoment = Annotated[str, Meta(extra_json_schema={"pattern": f"^({MOMENT.pattern})?$"})]
-REVISION = re.compile(r"[0-9]{1,9}")
-# A job's id is the id of what it runs, or a kind or an event with a name.
-JOB = re.compile(r"[^ :]+[ :].+", re.DOTALL)
 WRONG = "`after` is not a cursor of this list: use `next` of a page."
 
 
@@ -80,20 +77,6 @@ def item_id(after: str | None) -> str | None:
     if after and not ids.is_id(after):
         raise BadRequest(WRONG)
     return after or None
-
-
-def failure_id(after: str | None) -> str | None:
-    """Return the id of a message, run or job; None for the beginning. Raises BadRequest."""
-    return after if after and JOB.fullmatch(after) else item_id(after)
-
-
-def revision(after: str | None) -> int | None:
-    """Return the number of a revision, None for the beginning. Raises BadRequest."""
-    if not after:
-        return None
-    if not REVISION.fullmatch(after):
-        raise BadRequest(WRONG)
-    return int(after)
 
 
 def of_moment(at: int, id: str) -> str:
