@@ -369,6 +369,19 @@ def test_statements_are_used_in_the_room_that_defines_them() -> None:
     assert {use for use in foreign if not ACROSS_ROOMS.fullmatch(use)} == set()
 
 
+def test_stores_import_stores_types_and_the_kernel_only() -> None:
+    """The rules of a room stand above its store."""
+    imported = {
+        f"{path}: {node.module}.{alias.name}"
+        for path, tree in trees().items()
+        if ("/store/" in path or path.endswith("/store.py")) and not path.startswith("cli/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bellcast.")
+        for alias in node.names
+    }
+    assert {one for one in imported if not re.search(r": bellcast\.(kernel\.|(\w+\.)*(store|types)\b)", one)} == set()
+
+
 PRIVATE_WORDS = {"told", "said", "found", "asked", "heard", "kept", "given", "gone", "whose"}
 
 
