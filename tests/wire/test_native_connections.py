@@ -3,6 +3,7 @@
 import contextlib
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -264,6 +265,14 @@ def test_stream_allows_cors_requests_with_a_token_header(bellcast_server: Server
     assert "last-event-id" in preflight.headers["access-control-allow-headers"].lower()
     refused = httpx.post(f"{bellcast_server.url}/v1/stream")
     assert (refused.status_code, refused.headers["allow"]) == (405, "GET, OPTIONS")
+
+
+@pytest.mark.parametrize("follow", [stream, websocket])
+def test_unknown_query_parameter_of_a_live_connection_is_ignored(
+    bellcast_server: ServerProcess, alice: str, follow: Callable[..., Any]
+) -> None:
+    with follow(bellcast_server, alice, lastEventId="7") as bell:
+        assert bell.next()["resumed"] is False
 
 
 @pytest.mark.parametrize(("topic", "code"), [("b!d", "invalid"), ("room-9", "forbidden")])
