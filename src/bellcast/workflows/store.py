@@ -27,6 +27,7 @@ from bellcast.kernel.db.script import (
     Script,
     ScriptCommand,
     Statement,
+    check_tenant,
     chunks,
     fetch,
     first,
@@ -92,6 +93,8 @@ class StartTriggers(ListCommand[TriggerRequest, bytes]):
         fired = first.schedule
         if fired is not None and not (yield from documents.hold(SCHEDULES, fired.tenant, fired.key, fired.body)):
             raise run_state.ScheduleChanged
+        if first.schedules:
+            yield from check_tenant(first.tenant, first.created_at)
         yield from _add(self.items)
         yield from idempotency.store_response(first.tenant, first)
         return [request.response for request in self.items]

@@ -18,7 +18,7 @@ from bellcast.kernel.db import postgres_connection
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.kernel.db.postgres_connection import PostgresConnection, PostgresText
 from bellcast.kernel.db.script import Params, Row
-from bellcast.kernel.errors import IdempotencyMismatch, NotFound
+from bellcast.kernel.errors import Conflict, IdempotencyMismatch, NotFound
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -54,6 +54,20 @@ async def pair(clock: FakeClock) -> AsyncIterator[Pair]:
     yield Pair(App(Store(first_engine), clock), App(Store(second), clock), url)
     await second.close()
     await first_engine.close()
+
+
+async def test_objects_that_two_processes_create_do_not_exceed_the_maximum(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellcast.documents.store.MAX_OF_KIND", 5)
+    writes = [
+        app.store.documents.change("types", "acme", f"{number} of {app is pair.first}", None, b"{}", 1)
+        for number in range(10)
+        for app in pair[:2]
+    ]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert (results.count(True), sum(isinstance(one, Conflict) for one in results)) == (5, 15)
+    assert len(await pair.first.store.documents.page("types", "acme", "", 20)) == 5
 
 
 async def write_randomly(app: App, seed: int, sent: list[str]) -> None:

@@ -21,6 +21,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.recipients.types import RecipientFields
 from bellcast.tenants import erasure
+from bellcast.workflows.types.runs import NewSchedule, TriggerRequest
 from tests.clock import FakeClock
 from tests.contexts import idle_context
 from tests.contract.app import App
@@ -129,19 +130,21 @@ async def test_object_of_a_request_that_began_before_the_erasure_is_refused(app:
 
     def writes(now: int) -> list[Awaitable[object]]:
         added, name = StoredVersion(0, b"{}", now), {"kind": "types", "tenant": "acme", "key": "pushed"}
+        later = TriggerRequest(tenant="acme", created_at=now, schedules=(NewSchedule("later", b"{}", b"{}", None),))
         return [
             documents.put("webhooks", "acme", "put", b"{}", now),
             documents.change("providers", "acme", "changed", None, b"{}", now),
             versions.publish("templates", "acme", "published", added, replaces=None),
             documents.apply([lambda: replace(name, None, b"{}", now)], {"acme"}),
+            app.store.runs.start(later),
         ]
 
     results = await asyncio.gather(*writes(began), return_exceptions=True)
     assert [type(one) for one in results] == [TenantErased] * len(results)
-    kinds = ("webhooks", "providers", "templates", "types")
-    assert [await documents.page(kind, "acme", "", 10) for kind in kinds] == [[], [], [], []]
+    kinds = ("webhooks", "providers", "templates", "types", "schedules")
+    assert [await documents.page(kind, "acme", "", 10) for kind in kinds] == [[], [], [], [], []]
     await asyncio.gather(*writes(app.now))
-    assert [len(await documents.page(kind, "acme", "", 10)) for kind in kinds] == [1, 1, 1, 1]
+    assert [len(await documents.page(kind, "acme", "", 10)) for kind in kinds] == [1, 1, 1, 1, 1]
 
 
 async def test_import_in_flight_does_not_create_its_erased_tenant_again(app: App, engines: Engines) -> None:
