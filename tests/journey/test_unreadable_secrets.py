@@ -12,7 +12,8 @@ ALLOWED = {"BELLCAST_HTTP_ALLOW": "127.0.0.1"}
 OWN = ALLOWED | {"BELLCAST_ENCRYPTION_KEY": "a:one"}
 OTHER = ALLOWED | {"BELLCAST_ENCRYPTION_KEY": "b:two"}
 LATER = "2026-06-10T13:00:00Z"
-REASON = "the provider's URL was encrypted with another BELLCAST_ENCRYPTION_KEY: set the same key on all nodes"
+ADVICE = "restore encryption.json, or set the same BELLCAST_ENCRYPTION_KEY on all nodes"
+REASON = f"the provider's URL was encrypted with another key: {ADVICE}"
 
 
 async def store_provider(folder: Path, vendor: VendorServer) -> None:
@@ -109,7 +110,7 @@ async def test_webhook_of_another_key_fails_with_the_reason_and_is_tried_again(t
                 await world.send("alice")
                 await world.run_due()
                 webhook = await world.get(f"/v1/webhooks/{id}")
-                assert "secret was encrypted with another BELLCAST_ENCRYPTION_KEY" in webhook["last_error"]
+                assert f"secret was encrypted with another key: {ADVICE}" in webhook["last_error"]
                 assert (webhook["active"], vendor.requests) == (True, [])
                 assert (await world.get(f"/v1/webhooks/{id}/attempts"))["attempts"] == []
         assert {one["log_level"] for one in logs if one["event"] == "webhook_unusable"} == {"error"}

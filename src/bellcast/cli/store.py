@@ -304,5 +304,5 @@ def show_usage(usage: dict[str, Any]) -> None:
         print(f"{one['id']}\t{output.counted(one['secrets'], 'secret')}\t{use}", flush=True)
     if usage["unreadable"]:
         output.note(
-            f"{usage['unreadable']} secrets cannot be decrypted with these keys: add the key that encrypted them."
+            f"{output.counted(usage['unreadable'], 'secret')} cannot be decrypted with these keys: add the key that encrypted them."
         )

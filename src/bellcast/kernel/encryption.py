@@ -39,7 +39,9 @@ class Encryption:
             text = _decrypted(cipher, encrypted, place)
             if text is not None:
                 return text
-        raise ValueError("was encrypted with another BELLCAST_ENCRYPTION_KEY: set the same key on all nodes")
+        raise ValueError(
+            "was encrypted with another key: restore encryption.json, or set the same BELLCAST_ENCRYPTION_KEY on all nodes"
+        )
 
     def digest(self, text: str) -> str:
         """Return what is stored of a text that is only compared."""

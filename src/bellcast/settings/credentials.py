@@ -5,10 +5,10 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
@@ -170,7 +170,7 @@ class EncryptionKeys(Struct, frozen=True):
 class StoredKeys(Struct, frozen=True):
     """The file in the data folder: keys, newest first. Fields of other versions are ignored."""
 
-    keys: tuple[str, ...]
+    keys: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
 
 
 def encryption_keys(settings: Settings, project: Project) -> EncryptionKeys:
@@ -215,12 +215,9 @@ def rotate_encryption_key(settings: Settings) -> Path:
 
 
 def _stored(file: Path) -> tuple[str, ...]:
-    stored = read_private(file, StoredKeys, unreadable=" Run this as the user that runs the server.")
-    if stored is None:
-        return ()
-    if not stored.keys or not all(stored.keys):
-        raise SettingsError(f"BELLCAST_DATA: {file} has no key.")
-    return stored.keys
+    unreadable, damaged = " Run this as the user that runs the server.", " Restore your copy of it."
+    stored = read_private(file, StoredKeys, unreadable=unreadable, damaged=damaged)
+    return () if stored is None else stored.keys
 
 
 def _file(settings: Settings) -> Path:

@@ -107,6 +107,7 @@ def test_broken_file_is_an_error_and_stays(tmp_path: Path, content: str) -> None
         with pytest.raises(SettingsError) as refused:
             use()
         assert "encryption.json" in refused.value.detail
+        assert refused.value.detail.endswith("Restore your copy of it.")
     assert file.read_text() == content
 
 
