@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 from tests import thoroughness
 from tests.browser.console import (
+    DESKTOP,
     PAGES,
     PASSWORD,
     Console,
@@ -100,6 +101,42 @@ def test_object_that_cannot_be_read_now_keeps_its_key_as_title(open_console: Cal
     go(page, "/types/unread")
     expect(page.get_by_role("alert").filter(has_text="The store is away.")).to_be_visible()
     expect(page.get_by_role("heading", level=1, name="unread", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/workflows/evil", "/templates/evil"])
+def test_editor_that_loads_or_cannot_be_read_has_its_title_and_a_retry(
+    open_console: Callable[..., Page], path: str
+) -> None:
+    page = open_console("/account")
+    wait_loaded(page)
+    server = Server(page)
+    server.waits = True
+    go(page, f"{path}?edit=yes")
+    expect(page.locator("#main .skeleton")).to_be_visible()
+    expect(page.get_by_role("heading", level=1, name="evil", exact=True)).to_be_visible()
+    server.fails = True
+    server.waits = False
+    for route in server.held:
+        server.fulfill(route)
+    expect(page.get_by_role("alert").filter(has_text="The store is away.")).to_be_visible()
+    expect(page.get_by_role("heading", level=1, name="evil", exact=True)).to_be_visible()
+    server.fails = False
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".editor-bar h1")).to_have_text("evil")
+
+
+def test_retry_runs_the_doctor_that_failed_too(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account", is_alone=True)  # without the result of another test
+    wait_loaded(page)
+    server = Server(page)
+    server.fails = True
+    go(page, "/health")
+    doctor = page.locator(".doctor")
+    expect(doctor.locator(".failure")).to_contain_text("The store is away.")
+    server.fails = False
+    page.get_by_role("button", name="Retry").first.click()
+    expect(doctor.get_by_role("status")).to_contain_text(re.compile(r"problem|warning"))
+    expect(page.locator(".failure")).to_have_count(0)
 
 
 # The pages are divided into this many tests. The frame of all is the same, so that a run checks the first.
@@ -456,3 +493,53 @@ def test_theme_of_one_tab_is_that_of_the_others(open_console: Callable[..., Page
         page.get_by_role("button", name=name, exact=True).click()
         expect(other.locator("html")).to_have_attribute("data-theme", name.lower())
         page.keyboard.press("Escape")
+
+
+# Whether the control that has the focus is on the screen, below nothing.
+IS_SHOWN = """() => {
+  const one = document.activeElement, { top, bottom, left } = one.getBoundingClientRect();
+  const hit = document.elementFromPoint(left + 4, (top + bottom) / 2);
+  return hit !== null && (one.contains(hit) || hit.contains(one) || hit.control === one);
+}"""
+
+
+@pytest.mark.parametrize("viewport", [PHONE, {"width": 1280, "height": 560}], ids=["phone", "pane"])
+@pytest.mark.parametrize("path", ["/types?edit=new", "/recipients?new=yes"])
+def test_control_that_gets_the_focus_is_not_below_the_buttons_of_its_form(
+    open_console: Callable[..., Page], path: str, viewport: dict[str, int]
+) -> None:
+    page = open_console(path, viewport=viewport)
+    wait_loaded(page)
+    page.get_by_role("link", name="Skip to the page").focus()
+    assert page.evaluate(IS_SHOWN)
+    page.keyboard.press("Enter")
+    button = page.locator("#main form button[type=submit]")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        assert page.evaluate(IS_SHOWN), page.evaluate("document.activeElement.outerHTML")
+        if button.evaluate("(one) => one === document.activeElement"):
+            break
+    expect(button).to_be_focused()
+
+
+def test_focus_that_a_click_on_a_text_ended_does_not_come_back(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    path = (
+        "/v1/webhooks/"
+        + owner.send("POST", "/v1/webhooks", {"url": "https://app.example.com/b", "events": ["*"]})["id"]
+    )
+    owner.send("PATCH", path, {"active": False})
+    page = open_console(path.removeprefix("/v1"), viewport=DESKTOP, is_alone=True)
+    resume = page.get_by_role("button", name="Resume", exact=True)
+    resume.focus()
+    side = page.locator("#side").bounding_box()
+    assert side
+    page.mouse.click(side["x"] + 4, side["y"] + 4)
+    expect(page.locator("body")).to_be_focused()
+    owner.send("PATCH", path, {"active": True})
+    page.clock.install()
+    page.keyboard.press("r")
+    expect(resume).to_have_count(0)
+    page.clock.run_for(1_000)
+    expect(page.locator("body")).to_be_focused()

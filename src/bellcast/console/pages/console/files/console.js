@@ -292,6 +292,8 @@ document.addEventListener('focusin', ({ target }) => {
   focused = target;
   around = target.closest('.pane');
 });
+// A click on a text leaves it on purpose.
+document.addEventListener('mouseup', () => { if (document.activeElement === document.body && focused?.isConnected) focused = null; });
 const isLost = () => document.activeElement === document.body && focused !== null && !focused.isConnected;
 const keepLost = () => isLost() && (around?.isConnected ? around : document.getElementById('main'))?.focus({ preventScroll: true });
 new MutationObserver(() => isLost() && setTimeout(keepLost, LEFT_MS)).observe(document.body, { childList: true, subtree: true });

@@ -74,7 +74,7 @@ function App() {
   query.set('tenant', claims.tenant);
   const may = (right) => claims.can.includes(right);
   const page = {
-    me: me.value, query, key: query.get('template') ?? '', url: () => '#', may: () => true,
+    me: me.value, query, title: 'Templates', key: query.get('template') ?? '', url: () => '#', may: () => true,
     embedded: { may, emit, token: () => token },
   };
   return html`<main id="main" tabIndex="-1"><${Editor} page=${page} /></main>`;

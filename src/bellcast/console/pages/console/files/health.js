@@ -4,7 +4,7 @@
 import { Charts, LOAD } from './charts.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { count, number } from './format.js';
-import { Failure, Loaded, Together, loadStyle, useEvery, useLoad } from './load.js';
+import { Failure, Loaded, Together, loadStyle, refresh, refreshes, useEvery, useLoad } from './load.js';
 import './object-parts.js'; // the style of rows of two lines
 import { readiness } from './overview.js';
 import { Copy, Heading, Icon, State, Tag, Time } from './parts.js';
@@ -70,13 +70,14 @@ function Doctor() {
     return () => abort.current?.abort();
   }, []);
   const { findings, at, isRunning, problem } = state;
+  useEffect(() => { if (problem) run(); }, [refreshes.value]);
   const [passed, warnings, problems] = ['ok', 'warning', 'problem'].map((kind) => findings?.filter((one) => one.state === kind) ?? []);
   const failed = findings?.filter((one) => one.state !== 'ok') ?? [], isDone = findings && !isRunning && !problem;
   const result = [problems.length > 0 && count(problems.length, 'problem'), warnings.length > 0 && count(warnings.length, 'warning')].filter(Boolean).join(' · ') || 'No problem found';
   return html`<section class="panel doctor"><header><h2>Doctor</h2><p class="muted" role="status">${isRunning && 'Checking…'}${isDone && html`<${State} of=${result} kind=${problems.length > 0 ? 'bad' : warnings.length > 0 ? 'warn' : 'ok'} /> · <${Time} at=${at} />`}</p>
       <button type="button" aria-disabled=${isRunning ? 'true' : null} onClick=${isRunning ? null : run}>Run the doctor</button></header>
     ${failed.length > 0 && html`<${Findings} of=${failed} />`}${isDone && passed.length > 0 && html`<details class="passed"><summary>${count(passed.length, 'check')} passed</summary><${Findings} of=${passed} /></details>`}
-    ${problem && html`<${Failure} problem=${problem} retry=${run} />`}</section>`;
+    ${problem && html`<${Failure} problem=${problem} retry=${refresh} />`}</section>`;
 }
 
 const Findings = ({ of }) => html`<ul class="findings">${of.map((one, index) => html`<li key=${index}>${one.state !== 'ok' && html`<${State} of=${one.state} kind=${KINDS[one.state]} />`}<b>${one.check}</b><div><p>${one.what}</p>${one.fix && html`<p class="fix"><span aria-hidden="true">→ </span>${one.fix}</p>`}</div></li>`)}</ul>`;

@@ -8,9 +8,9 @@ import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, Starte
 import { TYPES } from './block-model.js';
 import { EmailBlocks } from './email-blocks.js';
 import { count } from './format.js';
-import { Failure, Loaded, Skeleton, useLoad } from './load.js';
+import { Failure, useLoad } from './load.js';
 import { DownloadFiles, ManagedBanner, isLocked } from './managed.js';
-import { Empty, Icon, Popup } from './parts.js';
+import { Empty, Icon, Opening, Popup } from './parts.js';
 import { BUILDERS, OWNERS } from './roles.js';
 import { go, here, scopeOf, setQuery } from './router.js';
 import { variablesOf } from './sample-data.js';
@@ -51,7 +51,7 @@ export function TemplateEditor({ page }) {
   const tenant = page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
   const loaded = useLoad((signal) => readDrafted(KIND, page.key, tenant, signal), [page.key, tenant]);
   useEffect(() => { if (loaded.problem) page.embedded?.emit('error', { message: loaded.problem.message }); }, [loaded.problem]);
-  return html`<${Loaded} of=${loaded} skeleton=${html`<${Skeleton} rows="9" />`}>${(found) => html`<${Editor} key=${`${page.key} ${tenant}`} page=${page} tenant=${tenant} found=${found} />`}<//>`;
+  return html`<${Opening} page=${page} of=${loaded}>${(found) => html`<${Editor} key=${`${page.key} ${tenant}`} page=${page} tenant=${tenant} found=${found} />`}<//>`;
 }
 
 function Editor({ page, tenant, found }) {

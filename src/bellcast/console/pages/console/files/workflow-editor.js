@@ -5,9 +5,9 @@ import { copyPart } from './clipboard.js';
 import { Field, Form } from './form.js';
 import { count } from './format.js';
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
-import { Failure, Loaded, Skeleton, loadStyle, useLoad } from './load.js';
+import { Failure, loadStyle, useLoad } from './load.js';
 import { DownloadFiles, IN_CODE, ManagedBanner, isLocked } from './managed.js';
-import { Icon } from './parts.js';
+import { Icon, Opening } from './parts.js';
 import { BUILDERS } from './roles.js';
 import { scopeOf, setQuery } from './router.js';
 import { get, withQuery } from './server.js';
@@ -53,7 +53,7 @@ function Drafted({ page, tenant }) {
     const [schema, found] = await Promise.all([get('/v1/schemas/workflow', signal), readDrafted(KIND, page.key, tenant, signal)]);
     return { schema, ...found };
   }, [page.key, tenant]);
-  return html`<${Loaded} of=${loaded} skeleton=${html`<${Skeleton} rows="9" />`}>${(found) => html`<${Editor} key=${`${page.key} ${tenant}`} page=${page} tenant=${tenant} found=${found} />`}<//>`;
+  return html`<${Opening} page=${page} of=${loaded}>${(found) => html`<${Editor} key=${`${page.key} ${tenant}`} page=${page} tenant=${tenant} found=${found} />`}<//>`;
 }
 
 const useWidth = () => {

@@ -2,8 +2,8 @@
  * A version of a workflow as it was, or a run on its own version, with the state of each step.
  */
 import { html, useEffect, useState } from './html.js';
-import { Loaded, Skeleton, useLoad } from './load.js';
-import { Icon, State } from './parts.js';
+import { useLoad } from './load.js';
+import { Icon, Opening, State } from './parts.js';
 import { scopeOf } from './router.js';
 import { explainRun } from './run-outcome.js';
 import { shownOf } from './run-picture.js';
@@ -38,7 +38,7 @@ export function Recorded({ page, tenant, copy }) {
     const timer = setInterval(loaded.reload, FOLLOW_MS);
     return () => clearInterval(timer);
   }, [isOpen]);
-  return html`<${Loaded} of=${loaded} skeleton=${html`<${Skeleton} rows="9" />`}>${({ run, schema, version, values }) => {
+  return html`<${Opening} page=${page} of=${loaded}>${({ run, schema, version, values }) => {
     const recorded = { values: { value: values }, problems: { value: [] }, findings: { value: [] }, tenant };
     return html`<div class=${`workflow-editor ${selected ? 'inspecting' : ''}`}>
       <header class="editor-bar"><a class="quiet button" href=${run ? withQuery(page.url(`/runs/${id}`), scopeOf(page)) : withQuery(page.url(`/workflows/${encodeURIComponent(page.key)}`), scopeOf(page))} aria-label="Back"><${Icon} name="back" /></a><h1 tabIndex="-1">${page.key}</h1>
