@@ -56,6 +56,10 @@ class PastServer:
         """Return the time in UTC milliseconds."""
         return self._now - round(hours * HOUR_MS)
 
+    def now(self) -> int:
+        """Return the time that it is on this server, in UTC milliseconds."""
+        return self._clock.now()
+
     def move_to(self, hours: float) -> None:
         """Move the clock forwards. What becomes due until then is done at its time."""
         if self.at(hours) >= self._next_due:

@@ -10,6 +10,7 @@ import httpx
 
 from bellcast.client import Bellcast
 from bellcast.kernel import times
+from bellcast.kernel.ids import Ids
 from bellcast.operators.types import Role
 
 from . import activity, history, installation
@@ -34,6 +35,7 @@ NAMES = {"oriel": "Oriel", "north": "North Street", "south": "South Street", "st
 SET_UP, ANNOUNCED, LAST_DAY = (29.4 * DAY, 26 * DAY), (25 * DAY, 3.5), (23.7, 0.2)
 # Recipients open their inboxes, first before anything is announced, and not in the last day; so many at a time.
 VISITS, VISITORS, VISITED = 10, 8, (25.6 * DAY, 1.1 * DAY)
+SHOWN = 100  # newest notifications of an inbox
 # Of each tenant, the recipients that have a role.
 ROLES = {"staff": slice(0, 5), "accounting": slice(5, 7)}
 # Keys, and the hours since their last use.
@@ -120,12 +122,15 @@ class _Story:
         for tenant, keys in self._keys.items():
             roles = {key: [role] for role, some in ROLES.items() for key in keys[some]}
             for key in dict.fromkeys([*roles, *self._random.sample(keys, min(VISITORS, len(keys)))]):
-                inbox = self._website.inbox(self._past.secret.token(key, tenant=tenant, roles=roles.get(key)))
-                inbox.list()
-                if self._random.random() < READ:
-                    inbox.seen(all=True)
-                if self._random.random() < READ:
-                    inbox.read(all=True)
+                token = self._past.secret.token(key, tenant=tenant, roles=roles.get(key))
+                self._open(token, [act for act in ("seen", "read") if self._random.random() < READ])
+
+    def _open(self, token: str, acts: Sequence[str]) -> None:
+        """Open an inbox, and mark what it has at this time: what the history has of later days is stored already."""
+        inbox = self._website.inbox(token)
+        page = inbox.list(limit=SHOWN, before=Ids().new(self._past.now() + 1))
+        for act in acts if page.notifications else ():
+            getattr(inbox, act)(*(one.id for one in page.notifications))
 
     def _issue_keys(self) -> None:
         """Issue the key of the app, and one that it replaces."""
@@ -212,7 +217,7 @@ class _Story:
         title, body = (text.format(n=self._random.randrange(1000, 9999)) for text in (title, body))
         self._website.notify(key, title=title, body=body, type=type, tenant=tenant)
         if self._random.random() < READ:
-            self._website.inbox(self._past.secret.token(key, tenant=tenant)).read(all=True)
+            self._open(self._past.secret.token(key, tenant=tenant), ["read"])
 
     def _trigger(self) -> None:
         tenant, key = self._anyone()

@@ -1,6 +1,8 @@
 """The past of the demo: the server of 30 days ago leaves what operators and apps did since."""
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,6 +85,18 @@ def test_requests_are_spread_over_the_last_day(written: Written) -> None:
     assert {one.status for one in of_day if one.is_refused} == {403, 404, 422}
     assert min(one.at for one in written.requests) > now - PERIOD_MS - DAY_MS
     assert max(one.at for one in written.requests) <= now
+
+
+def test_notifications_are_read_after_they_were_sent(tmp_path: Path) -> None:
+    with DemoServers() as servers:
+        past.write({"data": tmp_path, "port": 1, "http_allow": "127.0.0.1"}, servers.urls, is_busy=False)
+    counted = (
+        "SELECT count(*), sum(seen_at < created_at), sum(read_at < created_at) FROM notifications WHERE seen_at NOTNULL"
+    )
+    with closing(sqlite3.connect(tmp_path / "bellcast.db")) as database:
+        count, *early = database.execute(counted).fetchone()
+    assert count > past.ROWS / 2
+    assert early == [0, 0]
 
 
 async def test_announcements_messages_and_runs_have_the_times_of_the_past(engine: SqliteEngine) -> None:
