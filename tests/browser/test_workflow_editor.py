@@ -387,6 +387,17 @@ def test_problem_of_a_text_that_is_no_yaml_has_its_line_and_no_field(edit: Calla
     expect(problem).to_have_text(re.compile(r"^Line \d+The body is not YAML"))
 
 
+def test_zoom_by_keyboard_keeps_the_focus_at_its_limits(edit: Callable[..., Editor]) -> None:
+    editor = edit("zoomed", BUILT)
+    for name, limit in (("Zoom out", "50 %"), ("Zoom in", "150 %")):
+        button = editor.page.get_by_role("button", name=name)
+        button.focus()
+        editor.type(*["Enter"] * 6)
+        expect(editor.page.get_by_role("button", name="Zoom 100 %")).to_have_text(limit)
+        expect(button).to_be_disabled()
+        expect(button).to_be_focused()
+
+
 def gate(*lanes: dict[str, Any]) -> dict[str, Any]:
     """Return a step with a branch for each of these steps; its else waits."""
     branches = [{"if": {"var": f"data.{number}", "op": "exists"}, "steps": [step]} for number, step in enumerate(lanes)]
