@@ -216,7 +216,7 @@ class IdempotencyMismatch(Invalid):
 
 
 class TemplateFailed(Invalid):
-    """A template could not be rendered with this data, or took more than 0.25 s or 512 KiB."""
+    """A template could not be rendered with this data, or took more than 0.125 s of CPU time or 512 KiB."""
 
     code, title = "template_error", "Template failed"
 
