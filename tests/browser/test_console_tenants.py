@@ -299,6 +299,34 @@ def test_palette_finds_an_id_of_any_tenant(open_console: Callable[..., Page], ow
         expect(page.locator("h1")).to_have_text(listed[0]["title"])
 
 
+def test_palette_opens_what_it_finds_in_its_own_tenant(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser, tenants: None
+) -> None:
+    """A tenant is chosen: an object of the default tenant, which has no name, is not opened in that one."""
+    sent = {"to": "tessa", "title": "To Tessa of the default tenant"}
+    (found,) = owner.send("POST", "/v1/notifications", sent)["notifications"]
+    owner.send("PUT", "/v1/recipients/terence", {"name": "Terence"})
+    page = open_console("/types?tenant=maple")
+    for text, title in ((found["id"], sent["title"]), ("terence", "Terence")):
+        wait_loaded(page)
+        page.keyboard.press("Control+k")
+        page.get_by_label("Page, action or id").fill(text)
+        expect(page.get_by_role("dialog", name="Go to").get_by_role("option")).to_contain_text([title])
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_have_text(title)
+        go(page, "/types?tenant=maple")
+    bound = open_console(
+        "/account", state=state_of_operator(owner, chromium, "of-larch", "developer", ["larch", "evil"])
+    )
+    wait_loaded(bound)
+    bound.keyboard.press("Control+k")
+    for tenant, number in (("maple", 0), ("larch", 1)):
+        (one,) = owner.send("GET", f"/v1/notifications?tenant={tenant}&limit=1")["notifications"]
+        with bound.expect_response(lambda response: "/v1/notifications?" in response.url):
+            bound.get_by_label("Page, action or id").fill(one["id"])
+        expect(bound.get_by_role("option", name=one["title"])).to_have_count(number)
+
+
 @pytest.mark.thorough
 def test_closed_connections_without_rows_say_what_would_appear(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")

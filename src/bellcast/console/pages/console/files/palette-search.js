@@ -19,7 +19,7 @@ async function readOnce(url, rows) {
   return (await lists.get(url))[rows];
 }
 
-const definitions = (list, rows, query = { tenant: '*', limit: MAX_DEFINITIONS }) => ({ list, search: async (text) => (await readOnce(withQuery(`/v1${list}`, query), rows)).filter((one) => [one.key, one.name, one.url].some((name) => name?.toLowerCase().includes(text.toLowerCase()))) });
+const definitions = (list, rows, query = { tenant: '*', limit: MAX_DEFINITIONS }) => ({ list, isInherited: true, search: async (text) => (await readOnce(withQuery(`/v1${list}`, query), rows)).filter((one) => [one.key, one.name, one.url].some((name) => name?.toLowerCase().includes(text.toLowerCase()))) });
 const begin = (list, parameter, text, signal) => get(withQuery(`/v1${list}`, { tenant: '*', limit: SUGGESTED, [parameter]: text }), signal);
 const byPrefix = (list, rows, parameter) => ({ list, search: async (text, signal) => (await begin(list, parameter, text, signal))[rows] });
 /** By the beginning of their keys, which finds each of many, and by a part of their names and addresses, of which there can be more. */
@@ -57,10 +57,10 @@ const SOURCES = [
 const titleOf = (one) => one.title ?? one.key ?? one.topic ?? one.to ?? one.url ?? (one.method ? `${one.method} ${one.path}` : one.workflow ?? one.name ?? one.id);
 const idOf = (one) => one.key ?? one.topic ?? one.id;
 
-/** An object as an option; viewers cannot open objects. */
-function optionOf({ list, noun, isOfAll, queryOf }, one) {
+/** An object as an option; viewers cannot open objects. One of the project opens in the tenant that is shown, another one without a tenant in the default tenant. */
+function optionOf({ list, noun, isOfAll, isInherited, queryOf }, one) {
   const name = (one.key && one.name) || titleOf(one), target = queryOf ? list : `${list}/${encodeURIComponent(idOf(one))}`;
-  const query = queryOf?.(one) ?? { tenant: isOfAll ? '' : one.tenant ?? shownTenant() };
+  const query = queryOf?.(one) ?? { tenant: isOfAll ? '' : one.tenant ?? (isInherited ? shownTenant() : '') };
   const section = ownPages().find(({ path: page }) => page === list).title;
   return { icon: list.slice(1), section, name, kind: noun, note: [one.key, one.name, isOfAll ? null : tenantName(one.tenant)].filter((text) => text && text !== name).join(' · '), url: withQuery(pageUrl(target).split('?')[0], query) };
 }
