@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -14,6 +15,7 @@ from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.errors import Conflict, NotFound, Unavailable
+from bellcast.settings.credentials import write_private
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.store import Store
@@ -307,3 +309,21 @@ def test_failed_backup_names_the_file_that_cannot_be_read(tmp_path: Path) -> Non
     unreadable = PermissionError(errno.EACCES, "Permission denied", "/var/lib/bellcast/bellcast.db")
     failure = backup.target_error(tmp_path / "copy", unreadable)
     assert str(failure) == "/var/lib/bellcast/bellcast.db cannot be used: Permission denied."
+
+
+def test_file_of_the_folder_is_written_where_root_may_not_change_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container without CAP_CHOWN, and some file systems."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", refuse)
+    connect(tmp_path / "bellcast.db").close()
+    assert write_private(tmp_path / "project.json", {})
+    assert {(path.name, path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {
+        ("bellcast.db", 0o600),
+        ("project.json", 0o600),
+    }
