@@ -4,7 +4,7 @@
 import { Field } from './form.js';
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js';
 import { createDraft, readDrafted } from './draft.js';
-import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, Starters, YamlNote } from './draft-parts.js';
+import { ConflictDialog, Dialog, DraftYaml, NewObject, Review, SaveState, Starters, UndoRedo, YamlNote } from './draft-parts.js';
 import { TYPES } from './block-model.js';
 import { EmailBlocks } from './email-blocks.js';
 import { count } from './format.js';
@@ -135,8 +135,7 @@ function Editor({ page, tenant, found }) {
       <h1 tabIndex="-1">${page.key}</h1>${tenant && !embedded && html`<span class="tag" title=${tenant}>${tenantName(tenant)}</span>`}
       <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
       <div class="editor-tools"><${Segments} label="View" options=${Object.entries(views)} value=${view} choose=${show} />
-        <${Checks} findings=${findings} insertDefault=${mayEdit && !draft.isUnread.value && ((path) => { change((now) => withDefault(now, path)); say(`${path} has a default`); })} />${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" title="Undo (Ctrl+Z)" disabled=${draft.history.value.past.length === 0} onClick=${undo}><${Icon} name="undo" /></button>
-        <button type="button" class="quiet" aria-label="Redo" title="Redo (Ctrl+Shift+Z)" disabled=${draft.history.value.future.length === 0} onClick=${redo}><${Icon} name="redo" /></button>`}
+        <${Checks} findings=${findings} insertDefault=${mayEdit && !draft.isUnread.value && ((path) => { change((now) => withDefault(now, path)); say(`${path} has a default`); })} />${mayEdit && html`<${UndoRedo} ...${{ draft, undo, redo }} />`}
         ${!isSmall ? seldom : seldom.some(Boolean) && html`<${Popup} label="More" buttonClass="quiet" button=${html`<${Icon} name="more" />`}>${(close) => html`<div class="options" onClick=${close}>${seldom}</div>`}<//>`}
         ${isLocked(draft.current.value) ? html`<${DownloadFiles} kind="templates" one=${draft.current.value} values=${draft.values.value} isPrimary />` : mayRender && may('publish') && html`<button type="button" class="primary" disabled=${!mayPublish} title="Ctrl+Enter" aria-label="Review and publish" onClick=${review}><span class="on-wide">Review and </span>publish</button>`}</div>
     </header>

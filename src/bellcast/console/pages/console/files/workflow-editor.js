@@ -15,7 +15,7 @@ import { session } from './storage.js';
 import { tenantName } from './tenant-names.js';
 import { Flow } from './workflow-canvas.js';
 import { createDraft, readDrafted } from './draft.js';
-import { ConflictDialog, Dialog, NewObject, Review, SaveState, StepList, Starters, YamlNote, obstacleOf } from './draft-parts.js';
+import { ConflictDialog, Dialog, NewObject, Review, SaveState, StepList, Starters, UndoRedo, YamlNote, obstacleOf } from './draft-parts.js';
 import { DraftYaml, FieldHelp, ProblemList } from './draft-yaml.js';
 import { Segments } from './segments.js';
 import { ActionMenu, PATTERNS, TypeMenu, stepsOfStarter } from './workflow-dialogs.js';
@@ -350,8 +350,7 @@ function Editor({ page, tenant, found }) {
       <${Segments} label="View" options=${[['canvas', 'Canvas'], ['yaml', 'YAML']]} value=${view} choose=${(one) => setView(one === 'canvas' ? null : one)} />
       <${SaveState} draft=${draft} isReadOnly=${!mayEdit} />
       <div class="editor-tools">${hasSteps && !isNarrow && html`<button type="button" class="test-button" aria-expanded=${String(isTesting)} onClick=${() => (isTesting ? closeTest() : (test.isOpen.value = true))}>Test</button>`}
-        ${mayEdit && html`<button type="button" class="quiet" aria-label="Undo" disabled=${draft.history.value.past.length === 0} onClick=${act.undo}><${Icon} name="undo" /></button>
-        <button type="button" class="quiet" aria-label="Redo" disabled=${draft.history.value.future.length === 0} onClick=${act.redo}><${Icon} name="redo" /></button>
+        ${mayEdit && html`<${UndoRedo} draft=${draft} undo=${act.undo} redo=${act.redo} />
         ${(draft.isChanged.value || draft.hasDraft()) && html`<button type="button" class="quiet" title="Discard the draft" onClick=${() => setDialog({ kind: 'discard' })}>Discard</button>`}
         ${problems.length > 0 && html`<button type="button" class="problem-count" aria-label=${count(problems.length, 'problem')} onClick=${() => act.nextProblem(1)}><${Icon} name="bad" /> ${problems.length}<span class="on-wide">${problems.length === 1 ? ' problem' : ' problems'}</span></button>`}
         ${findings.length > 0 && view === 'canvas' && html`<button type="button" class="problem-count warning-count" aria-label=${count(findings.length, 'warning')} aria-expanded=${String(isWarning)} onClick=${() => setWarning(!isWarning)}><${Icon} name="warn" /> ${findings.length}<span class="on-wide">${findings.length === 1 ? ' warning' : ' warnings'}</span></button>`}
