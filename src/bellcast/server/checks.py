@@ -28,7 +28,7 @@ from bellcast.kernel.outbound.http import HttpClients, HttpxClient
 from bellcast.providers import smtp
 from bellcast.providers.types import SETTING_PREFIX, Provider
 from bellcast.server import adapters
-from bellcast.settings import Settings
+from bellcast.settings import Settings, parsers
 from bellcast.settings.credentials import credentials_file, existing_project
 from bellcast.settings.parsers import NATS, POSTGRES, REDIS
 from bellcast.settings.table import StoreSettings
@@ -92,9 +92,12 @@ def _folder(settings: Settings) -> Iterator[FindingItem]:
 
 
 def _credentials(settings: Settings) -> Iterator[FindingItem]:
-    path = credentials_file(settings)
+    path, key = credentials_file(settings), settings.channels.encryption_key
+    keys = () if key is None else parsers.key_ring(key) or (("", key),)
+    for length in (len(one) for _, one in keys if len(one) < MIN_SECRET_CHARACTERS):
+        yield diagnoses.finding("weak_secret", setting="BELLCAST_ENCRYPTION_KEY", length=length)
     if settings.project is not None and len(settings.project.secret) < MIN_SECRET_CHARACTERS:
-        yield diagnoses.finding("weak_secret", length=len(settings.project.secret))
+        yield diagnoses.finding("weak_secret", setting="BELLCAST_PROJECT", length=len(settings.project.secret))
     elif settings.project is not None:
         yield FindingItem("credentials", "ok", "from BELLCAST_PROJECT")
     elif not path.exists():

@@ -128,3 +128,11 @@ def test_configured_credentials_need_no_file(settings_with_data):
     (settings_with_data.store.data / "project.json").unlink()
     configured = replace(settings_with_data, project=Project("1", "key", "s" * 40))
     assert states(checks._credentials(configured)) == [("credentials", "ok")]
+
+
+@pytest.mark.parametrize("key", ["short", f"2025:{'k' * 40},2026:short"])
+def test_short_encryption_key_is_a_warning(settings_with_data, key):
+    channels = replace(settings_with_data.channels, encryption_key=key)
+    warning, _ = checks._credentials(replace(settings_with_data, channels=channels))
+    assert warning.state == "warning"
+    assert "BELLCAST_ENCRYPTION_KEY has 5 characters" in warning.what
