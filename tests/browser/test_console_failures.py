@@ -143,7 +143,6 @@ def test_numbers_of_failures_of_a_day_agree(open_console: Callable[..., Page]) -
     expect(page.locator(".total")).to_have_text(re.compile(r"^\d+$"))
 
 
-@pytest.mark.thorough
 def test_causes_that_are_searched_cannot_all_be_retried(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     page.route("**/v1/failures/causes?*", lambda route: route.fulfill(json={"causes": [CAUSE]}))

@@ -62,7 +62,6 @@ def test_profile_is_edited_and_warns_of_an_address_that_cannot_be_used(
     assert [stored[name] for name in fields] == ["Petra Maier", "petra", None, "fr", "Europe/Vienna"]
 
 
-@pytest.mark.thorough
 def test_entries_of_a_profile_stay_while_another_operator_changes_it(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

@@ -100,7 +100,6 @@ def test_row_of_a_schedule_beside_its_pane_has_whole_values_in_two_lines(
     assert row.evaluate(cut) == []
 
 
-@pytest.mark.thorough
 def test_schedule_that_has_sent_is_not_undone_and_one_that_is_too_late_says_so(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

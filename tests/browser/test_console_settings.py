@@ -208,7 +208,6 @@ def texts(owner: Console) -> Iterator[str]:
     owner.send("DELETE", "/v1/providers/texts")
 
 
-@pytest.mark.thorough
 def test_another_sender_leaves_the_account_of_a_provider(open_console: Callable[..., Page], texts: str) -> None:
     page, sent = open_console("/providers?new=vonage"), list[str]()
 
@@ -245,7 +244,6 @@ def test_field_of_a_provider_behind_a_gateway_leaves_the_others(
     assert saved.value.post_data_json["url"] == f"vonage://…@gateway.example.com:9000?{query}"
 
 
-@pytest.mark.thorough
 def test_pusher_app_opens_beside_its_list_until_it_is_closed(open_console: Callable[..., Page]) -> None:
     page = open_console("/pusher-apps", viewport=DESKTOP)
     expect(page.get_by_role("region", name="Code of a page")).to_contain_text("new Pusher(")

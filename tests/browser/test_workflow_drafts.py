@@ -199,7 +199,6 @@ steps:
 """
 
 
-@pytest.mark.thorough
 def test_comments_of_yaml_become_notes(edit: Callable[..., Editor], owner: Console) -> None:
     editor = edit("commented-flow", [WAIT])
     editor.page.get_by_role("button", name="YAML").click()
@@ -238,7 +237,6 @@ def test_comment_longer_than_a_note_is_kept_as_a_note_with_a_problem(
     expect(editor.page.get_by_role("alert")).to_contain_text("note")
 
 
-@pytest.mark.thorough
 def test_yaml_with_errors_is_saved_and_not_published(leave: Callable[[str], Editor], owner: Console) -> None:
     editor = leave("wrong-yaml")
     page = editor.page
