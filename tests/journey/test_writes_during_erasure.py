@@ -15,6 +15,8 @@ WRITES: dict[str, tuple[str, str, Any]] = {
     "workflow": ("PUT", "/v1/workflows/news?tenant=acme", {"steps": [{"key": "bell", "type": "inbox", "title": "News"}]}),
     "draft": ("PUT", "/v1/templates/news/draft?tenant=acme", {"values": {}, "base": None}),
     "schedule": ("PUT", "/v1/schedules/news?tenant=acme", {"cron": "0 * * * *", "notification": {"to": "alice", "title": "News"}}),
+    "send for later": ("POST", "/v1/notifications?tenant=acme", {"to": "alice", "title": "News", "send_at": "2025-12-24T12:00:00Z"}),
+    "trigger for later": ("POST", "/v1/workflows/known/trigger?tenant=acme", {"to": "alice", "send_at": "2025-12-24T12:00:00Z"}),
     "provider": ("PUT", "/v1/providers/texts?tenant=acme", {"channel": "sms", "url": URL}),
     "webhook": ("POST", "/v1/webhooks?tenant=acme", {"url": "https://app.example.com/hooks", "events": ["*"]}),
     "preference defaults": ("PUT", "/v1/preference-defaults?tenant=acme", {"channels": {"sms": False}}),
@@ -30,6 +32,7 @@ WRITES: dict[str, tuple[str, str, Any]] = {
 async def test_write_whose_tenant_is_erased_meanwhile_is_refused(rest: Rest, subject: str) -> None:
     method, path, value = WRITES[subject]
     assert (await rest.app.put("/v1/recipients/alice?tenant=acme", json={})).status_code == 201
+    assert (await rest.app.put("/v1/workflows/known", json=WRITES["workflow"][2])).status_code == 201
 
     async def body() -> AsyncIterator[bytes]:
         text = json.dumps(value).encode()

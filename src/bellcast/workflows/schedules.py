@@ -319,7 +319,7 @@ class Schedules(Struct, eq=False):
         response = await Runs(engines.db).start(
             TriggerRequest(
                 tenant=tenant,
-                created_at=now,
+                created_at=request_time(engines.clock),
                 schedules=(await self._new(tenant, key, schedule),),
                 idempotency_key=idempotency_key,
                 fingerprint=idempotency.fingerprint(request, idempotency_key),
