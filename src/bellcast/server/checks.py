@@ -444,6 +444,8 @@ async def _outbox(store: StoreSettings) -> AsyncIterator[FindingItem]:
     if (url := store.outbox_url) is None:
         return
     adapters.need_postgres("BELLCAST_DATABASE_URL")
+    import asyncpg
+
     from bellcast.outbox import tables
 
     try:
@@ -457,6 +459,10 @@ async def _outbox(store: StoreSettings) -> AsyncIterator[FindingItem]:
             is_missing = isinstance(error, NotFound)
             unavailable = _unavailable("outbox", POSTGRESQL, "BELLCAST_DATABASE_URL", error)
             yield diagnoses.finding("no_outbox") if is_missing else unavailable
+        return
+    except asyncpg.PostgresError as error:  # of a statement: a privilege is missing
+        variable = "BELLCAST_STORE" if store.database_url is None else "BELLCAST_DATABASE_URL"
+        yield _unavailable("outbox", POSTGRESQL, variable, Unavailable.of("PostgreSQL", error))
         return
     if (outbox.oldest or 0) > LATE_S:
         yield diagnoses.finding("outbox_late", rows=outbox.waiting, seconds=f"{outbox.oldest:.0f}")

@@ -132,6 +132,16 @@ def test_fault_of_the_store_is_not_reported_for_an_outbox_in_it_too():
     assert {check: state for check, (state, _) in findings.items()} == {"store": "problem"}
 
 
+def test_outbox_that_the_user_may_not_read_is_a_problem(url):
+    asyncio.run(install(url))
+    asyncio.run(run(url, "CREATE ROLE doctor_reader LOGIN"))
+    try:
+        state, fix = states_and_fixes(database_url=url.replace("//postgres@", "//doctor_reader@"))["outbox"]
+    finally:
+        asyncio.run(run(url, "DROP ROLE doctor_reader"))
+    assert (state, "BELLCAST_DATABASE_URL" in fix) == ("problem", True)
+
+
 def test_outbox_is_reported_as_missing_flowing_or_stalled(url):
     assert states_and_fixes(database_url=url)["outbox"] == ("warning", "run `bellcast sql install`")
     asyncio.run(install(url))
