@@ -385,6 +385,11 @@ def test_problem_of_a_text_that_is_no_yaml_has_its_line_and_no_field(edit: Calla
     text.fill(text.input_value() + "  foo: [\n")
     problem = editor.page.get_by_role("region", name="Problems").get_by_role("listitem")
     expect(problem).to_have_text(re.compile(r"^Line \d+The body is not YAML"))
+    for name in ("Undo", "Redo"):  # there is no change
+        button = editor.page.get_by_role("button", name=name)
+        expect(button).to_be_disabled()
+        button.click(force=True)
+    expect(text).to_have_value(re.compile(r"foo: \["))
 
 
 def test_zoom_by_keyboard_keeps_the_focus_at_its_limits(edit: Callable[..., Editor]) -> None:

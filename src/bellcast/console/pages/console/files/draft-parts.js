@@ -140,8 +140,8 @@ export function NewObject({ page, kind, hint, steps, patterns, none, first = '',
 /** Steps one below the other, as the cards of the canvas, after their trigger. */
 export const StepList = ({ of: steps }) => html`<ol class="step-list"><li class="step-card"><span class="step-icon tone-6"><${Icon} name="playground" /></span><span class="step-text"><span class="step-kind">Trigger</span><span class="step-summary">By your app, for each recipient</span></span></li>${steps.map((step) => html`<li key=${step.key} class="step-card"><span class=${`step-icon tone-${typeOf(step).tone}`}><${Icon} name=${typeOf(step).icon} /></span><span class="step-text"><span class="step-kind">${typeOf(step).text}</span><span class="step-summary">${teaser(summaryOf(step))}</span></span></li>`)}</ol>`;
 
-/** The buttons of the last change. They can be pressed when there is none, so that a button that was just pressed keeps the focus. */
-export const UndoRedo = ({ draft, undo, redo }) => [['Undo', 'Ctrl+Z', 'past', undo], ['Redo', 'Ctrl+Shift+Z', 'future', redo]].map(([word, keys, side, act]) => html`<button type="button" class="quiet" aria-label=${word} title=${`${word} (${keys})`} aria-disabled=${draft.history.value[side].length === 0 || null} onClick=${act}><${Icon} name=${word.toLowerCase()} /></button>`);
+/** The buttons of the last change. They can be pressed when there is none, so that a button that was just pressed keeps the focus; a text that cannot be read then stays. */
+export const UndoRedo = ({ draft, undo, redo }) => [['Undo', 'Ctrl+Z', 'past', undo], ['Redo', 'Ctrl+Shift+Z', 'future', redo]].map(([word, keys, side, act]) => html`<button type="button" class="quiet" aria-label=${word} title=${`${word} (${keys})`} aria-disabled=${draft.history.value[side].length === 0 || null} onClick=${() => draft.history.value[side].length > 0 && act()}><${Icon} name=${word.toLowerCase()} /></button>`);
 
 /** A modal dialog of an editor. */
 export const Dialog = ({ isWide, children, ...more }) => html`<${Modal} class=${`editor-dialog ${isWide ? 'wide' : ''}`} ...${more}><div class="dialog-body"><h2>${withWholeWords(more.label)}</h2>${children}</div><//>`;
