@@ -28,6 +28,7 @@ from tests.unit.live.fakes import add, connect, new_hub
 
 BEFORE, FRESH = Principal(recipient="alice", roles=("admin",)), Principal(recipient="alice", roles=())
 RENEW = protocol.AuthCommand(token="t")
+LIMITS = Limits()
 
 
 @pytest.fixture
@@ -40,11 +41,11 @@ async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     await result.close()
 
 
-def commands_of(hub: Hub, store: Store) -> Commands:
+def commands_of(hub: Hub, store: Store, limits: Limits = LIMITS) -> Commands:
     live = SimpleNamespace(
         engines=idle_context(store, MemoryBroker(), FakeClock(), str),
         hub=hub,
-        config=LiveConfig(limits=Limits()),
+        config=LiveConfig(limits=limits),
         spawn=None,
         authenticator=SimpleNamespace(session=AsyncMock(return_value=FRESH)),
     )
@@ -110,3 +111,33 @@ async def test_typing_to_many_followers_counts_as_more_messages(
     monkeypatch.undo()
     for one in sent:
         one.cancel()
+
+
+async def test_typing_to_many_followers_with_a_low_limit_lets_the_next_message_follow(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = new_hub()
+    connection, commands = connect(hub, "1", BEFORE), commands_of(hub, store, Limits(frames_per_second=10))
+    hub.subscriptions.follow(connection, {"role.admin": Grant.ROLE})
+    monkeypatch.setattr(type(hub.subscriptions), "total", lambda *_: 10_000)
+    for is_on in (True, False):
+        await commands.perform(connection, protocol.TypingCommand(topic="role.admin", on=is_on))
+    assert connection.phase is Phase.LIVE
+
+
+async def test_typing_of_a_connection_that_is_closed_for_too_many_messages_is_not_delivered(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = new_hub()
+    connection, commands = connect(hub, "1", BEFORE), commands_of(hub, store)
+    hub.subscriptions.follow(connection, {"role.admin": Grant.ROLE})
+    published = AsyncMock()
+    monkeypatch.setattr(commands._live.engines.broker, "publish", published)
+    monkeypatch.setattr(type(hub.subscriptions), "total", lambda *_: 10_000)
+    monkeypatch.setattr(asyncio, "sleep", AsyncMock())  # as if all of them had arrived at once
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 1.0)
+    typing = protocol.TypingCommand(topic="role.admin", on=True)
+    for _ in range(20):
+        await commands.perform(connection, typing)
+    monkeypatch.undo()
+    assert (connection.phase, published.await_count) == (Phase.CLOSED, 12)
