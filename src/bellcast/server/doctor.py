@@ -61,10 +61,7 @@ class Doctor(Struct, eq=False):
             for finding in findings:
                 loop.call_soon_threadsafe(queue.put_nowait, finding)
 
-        blocking = [
-            checks.check(self.settings, STORE_SECONDS, len(nodes)),
-            checks.check_urls(self.settings),
-        ]
+        blocking = [checks.check(self.settings, STORE_SECONDS, len(nodes)), checks.check_urls(self.settings)]
         pool = ThreadPoolExecutor(len(blocking), "doctor")
         self._threads = [pool.submit(check, findings) for findings in blocking]
         pool.shutdown(wait=False)

@@ -189,6 +189,8 @@ class JobRunner:
         replanning = asyncio.ensure_future(self._replan())
         try:
             while True:
+                if replanning.done():
+                    replanning.result()  # raises its error, so that both are restarted
                 self._changed.clear()
                 self._turns += 1
                 try:
@@ -307,7 +309,7 @@ class JobRunner:
     async def _replan(self) -> None:
         """At the start, and when the clock goes back: let jobs that were planned in a time that has not come wait as long as they
         were meant to, from now on. A job with a time of its own (`until`, a schedule) that runs too early waits for it again.
-        Due jobs run meanwhile: the search takes 3 s among a million waiting jobs on SQLite."""
+        Due jobs run meanwhile, so each search has its own time: one takes 3 s among a million waiting jobs on SQLite."""
         last_turn_at = END_OF_TIME
         while True:
             now, replanned = self._clock.now(), 0
@@ -315,16 +317,15 @@ class JobRunner:
                 self._is_replanning = True
                 timed = [kind.name for kind in self._kinds.values() if kind.is_timed]
                 try:
-                    while ids := await self._db.planned_after(now + STEP_MS, LEASE_MS, REPLANNED):
-                        replanned += await self._db.replan(ids, now, LEASE_MS, timed)
+                    while ids := await self._db.planned_after(self._clock.now() + STEP_MS, LEASE_MS, REPLANNED):
+                        replanned += await self._db.replan(ids, self._clock.now(), LEASE_MS, timed)
                 except BellcastError as failure:
                     log.warning("jobs_delayed", reason=failure.detail)
                     await asyncio.sleep(POLL_INTERVAL_SECONDS)
                     continue
                 if replanned:
-                    log.warning(
-                        "jobs_replanned", number=replanned, reason="they were planned while the clock was ahead"
-                    )
+                    reason = "they were planned while the clock was ahead"
+                    log.warning("jobs_replanned", number=replanned, reason=reason)
                 self._is_replanning = False
                 self._changed.set()
             last_turn_at = now

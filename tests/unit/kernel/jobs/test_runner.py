@@ -17,6 +17,7 @@ from bellcast.kernel.jobs.runner import (
     PAGE,
     RENEW_MS,
     SLOTS,
+    STEP_MS,
     URGENT_SLOTS,
     Again,
     DestinationCall,
@@ -36,6 +37,7 @@ class FakeStore:
         self.is_away = False
         self.leases = 0
         self.searches: list[asyncio.Future[list[str]]] = []  # for jobs that were planned while the clock was ahead
+        self.search_moments: list[int] = []
         self.replanned: asyncio.Queue[list[str]] = asyncio.Queue()
 
     def put(self, *jobs: Job) -> None:
@@ -77,6 +79,7 @@ class FakeStore:
         self.put(*jobs)
 
     async def planned_after(self, moment: int, lease: int, limit: int) -> list[str]:
+        self.search_moments.append(moment)
         return await self.searches.pop(0) if self.searches else []
 
     async def replan(self, ids: list[str], now: int, lease: int, due: Sequence[str]) -> int:
@@ -160,6 +163,33 @@ async def test_jobs_run_while_the_start_searches_for_those_planned_with_a_wrong_
         second.set_result(["ahead"])
         async with asyncio.timeout(5):
             assert await world.store.replanned.get() == ["ahead"]
+
+
+async def test_job_that_is_leased_during_a_long_search_is_not_planned_again() -> None:
+    """Its lease ends a lease after the beginning of the first search, but not after that of the next one."""
+    world, search = World(), asyncio.get_running_loop().create_future()
+    world.store.searches.append(search)
+    async with running(world), asyncio.timeout(5):
+        await world.settle()
+        world.clock.advance(60)
+        world.add(1)
+        await world.settle()
+        search.set_result(["ahead"])
+        await world.store.replanned.get()
+        await world.settle()
+        assert world.store.search_moments[1:] == [world.clock.now() + STEP_MS]
+        assert world.store.jobs["j0"].run_at <= world.store.search_moments[1] + LEASE_MS
+
+
+async def test_error_of_the_search_for_jobs_planned_with_a_wrong_clock_ends_the_loop_which_is_restarted() -> None:
+    world, search = World(), asyncio.get_running_loop().create_future()
+    world.store.searches.append(search)
+    async with running(world) as task:
+        await world.settle()
+        search.set_exception(ZeroDivisionError())
+        with pytest.raises(ZeroDivisionError):
+            async with asyncio.timeout(5):
+                await task
 
 
 async def test_urgent_job_starts_while_all_others_wait(world: World) -> None:
