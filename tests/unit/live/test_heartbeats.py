@@ -100,6 +100,18 @@ async def test_replay_is_closed_once_its_reader_reads_nothing_for_an_interval(wh
     assert (connection.close_reason, len(wheel.hub)) == (TOO_SLOW, 0)
 
 
+async def test_replay_that_waits_for_another_one_of_its_session_is_not_closed_while_the_reader_reads(
+    wheel: Wheel,
+) -> None:
+    connection = responsive(connect(wheel.hub, phase=Phase.OPENING))
+    connection.transition(Phase.REPLAYING)
+    for _ in range(3):
+        connection.pause_writing()  # the other one has filled the buffer of the session again
+        wheel.tick(TICKS_PER_INTERVAL - 1)
+        connection.resume_writing()
+    assert connection.phase is Phase.REPLAYING
+
+
 async def test_peer_without_a_pong_is_closed_an_interval_after_the_ping(wheel: Wheel) -> None:
     connection = connect(wheel.hub)
     wheel.tick(TICKS_PER_INTERVAL)

@@ -185,6 +185,18 @@ async def test_topic_is_replayed_after_the_inbox_of_a_slow_reader(server: Server
     assert connection.phase is Phase.LIVE
 
 
+async def test_long_replay_to_a_reader_with_unsent_output_waits_for_it(server: Server) -> None:
+    start = await server.publish_many("room")
+    connection = server.connect()
+    connection.max_unsent = connection.fake.high = REPLAY_BUFFER_BYTES
+    connection.fake.is_buffering, connection.fake.buffered = True, REPLAY_BUFFER_BYTES // 2
+    subscribing = server.subscribe(connection, "room", position=f"~{start}")
+    await turns()
+    assert (connection.phase, subscribing.done()) == (Phase.REPLAYING, False)
+    await read_all(connection, subscribing)
+    assert numbers(connection, "room") == ALL_NUMBERS
+
+
 async def test_replay_of_a_reader_that_does_not_read_holds_little_memory(server: Server) -> None:
     starts = [await server.publish_many("room") for _ in range(10)]
     connection = server.connect()
