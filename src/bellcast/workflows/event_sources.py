@@ -4,6 +4,7 @@ is used is counted.
 The rules of each tenant are cached for CACHE_SECONDS, so that publishing its events reads them once a second, and no others."""
 
 import asyncio
+import contextlib
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft, draft_errors
 from bellcast.kernel import times, validation
 from bellcast.kernel.concurrency import shared
-from bellcast.kernel.errors import BellcastError, FieldError, Unavailable
+from bellcast.kernel.errors import BellcastError, FieldError, TenantErased, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.field_limits import Limit, Schema
 from bellcast.kernel.http.validation_errors import field_error
@@ -316,9 +317,9 @@ class EventReactions(Struct, eq=False):
             return
         log.warning("event_source_failed", source=key, event_name=event.name, reason=reason)
         # Store the error for the event's tenant, because it may contain data of the event.
-        engines = self.engines()
         body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
-        await Documents(engines.db).put(ERRORS, event.tenant, key, body, now)
+        with contextlib.suppress(TenantErased):
+            await Documents(self.engines().db).put(ERRORS, event.tenant, key, body, now)
 
     async def last_failures(self, tenant: str, keys: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Return why the last events of this tenant that sources could not use failed, and when (UTC milliseconds), by source."""

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ from bellcast.documents.types import SOURCES
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import concurrency
-from bellcast.kernel.errors import Invalid, NotFound, Unavailable
+from bellcast.kernel.errors import Invalid, NotFound, TenantErased, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.slots import MAX_TIMEOUTS
@@ -661,6 +662,16 @@ async def test_error_of_a_source_is_shown_to_the_tenant_of_the_event_only(world:
     assert "s" in await world.workflows.sources.last_failures("shop", ["s"])
     for tenant in ("", "other"):
         assert await world.workflows.sources.last_failures(tenant, ["s"]) == {}
+
+
+async def test_error_of_a_source_refuses_no_event_of_a_tenant_that_is_being_erased(
+    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = {"event": "moved", "topic": "{a}", "notification": {"to": "", "title": "{{ event.data }}"}}
+    await world.store.documents.put(SOURCES, "", "s", msgspec.json.encode(source), world.clock.now())
+    monkeypatch.setattr("bellcast.documents.store.check_new", Mock(side_effect=TenantErased))
+    await world.workflows.sources.react([LiveEvent(tenant="shop", name="moved", topic="x", data="secret")], None)
+    assert await world.workflows.sources.last_failures("shop", ["s"]) == {}
 
 
 async def test_trigger_step_reaches_no_other_tenant(world: WorkflowWorld) -> None:
