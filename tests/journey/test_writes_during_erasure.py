@@ -23,6 +23,7 @@ WRITES: dict[str, tuple[str, str, Any]] = {
     "recipient": ("PUT", "/v1/recipients/bob?tenant=acme", {"name": "Bob"}),
     "preferences": ("PUT", "/v1/recipients/bob/preferences?tenant=acme", {"channels": {"sms": False}}),
     "subscription": ("PUT", "/v1/topics/news/subscriptions/bob?tenant=acme", {}),
+    "suppressed address": ("PUT", "/v1/suppressions/email/bob@example.com?tenant=acme", {"reason": "requested"}),
     "tenant": ("PUT", "/v1/tenants/acme", {"name": "Acme"}),
     "push of files": ("POST", "/v1/bundle", {"source": "git", "objects": [{"kind": "types", "key": "news", "tenant": "acme", "values": {}}]}),
 }  # fmt: skip

@@ -7,6 +7,7 @@ from bellcast.channels.store import suppressions
 from bellcast.channels.store.suppressions import Suppressions
 from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel, SuppressedAddress, SuppressionReason
 from bellcast.kernel import times, validation
+from bellcast.kernel.clock import request_time
 from bellcast.kernel.db.lists import ListPage, containing
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.http import request_body
@@ -49,7 +50,7 @@ async def suppress(call: ResourceCall[SuppressionReason]) -> tuple[SuppressedAdd
 
     Nothing more is sent to it, and waiting messages become `suppressed`. 201 when it is new. The case of e-mail
     addresses does not matter."""
-    (channel, address), reason, now = call.key, call.body.reason, call.ctx.engines.clock.now()
+    (channel, address), reason, now = call.key, call.body.reason, request_time(call.ctx.engines.clock)
     if call.is_dry_run:
         return SuppressedAddress(call.tenant or None, channel, address, reason, times.to_rfc3339(now)), False
     return await Suppressions(call.ctx.engines.db).put(call.tenant, channel, address, reason, now)

@@ -9,7 +9,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import StoreTable, pages, read, write
 from bellcast.kernel.db.lists import KeysetList
-from bellcast.kernel.db.script import Params, Script, Statement
+from bellcast.kernel.db.script import TENANT_LOCK, Params, Script, Statement, check_tenant
 from bellcast.recipients.types import Recipient
 
 _item = columns.reader(SuppressedAddress, tenant=lambda tenant: tenant or None, created_at=times.to_rfc3339)
@@ -30,13 +30,12 @@ class Suppressions(StoreTable):
         found = {(one.channel, one.address) for one in suppressed}
         return frozenset(pair for pair, key in keys.items() if key in found)
 
-    @write(
-        locks=lambda tenant, channel, address, *_: [(tenant, f"\x01suppression {channel} {_stored(channel, address)}")]
-    )
+    @write(locks=lambda tenant, *_: [(tenant, TENANT_LOCK)])
     def put(
         self, tenant: str, channel: str, address: str, reason: str, now: int
     ) -> Script[tuple[SuppressedAddress, bool]]:
-        """Suppress an address, or change the reason. Return what is stored, and whether it is new."""
+        """Suppress an address, or change the reason. Return what is stored, and whether it is new. Raises TenantErased."""
+        yield from check_tenant(tenant, now)
         params = {**_key(tenant, channel, address), "reason": reason, "created_at": now}
         is_new = not (yield Statement("suppression_find", params))
         (written,) = yield Statement("suppression_write", params)
