@@ -12,7 +12,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.connection.close_reasons import EXPIRED, NO_PONG, TOO_SLOW
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import TICKS_PER_INTERVAL, HeartbeatWheel, Hub
+from bellcast.live.hub.hub import REPLAY_STALL_SECONDS, TICKS_PER_INTERVAL, HeartbeatWheel, Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
 from bellcast.live.pusher.endpoint import PONG_TIMEOUT
@@ -21,6 +21,7 @@ from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
 INTERVAL = 25.0  # seconds, so a tick is one second
+STALL_TICKS = round(REPLAY_STALL_SECONDS / INTERVAL * TICKS_PER_INTERVAL)
 ACTIVITY_TIMEOUT = 120.0
 
 
@@ -87,14 +88,14 @@ async def test_opening_connection_receives_no_heartbeat(wheel: Wheel) -> None:
     assert connection.fake.written == []
 
 
-async def test_replay_is_closed_once_its_reader_reads_nothing_for_an_interval(wheel: Wheel) -> None:
+async def test_replay_is_closed_once_its_reader_reads_nothing_for_two_minutes(wheel: Wheel) -> None:
     connection = responsive(connect(wheel.hub, phase=Phase.OPENING))
     connection.transition(Phase.REPLAYING)
     connection.fake.is_buffering = True
     for _ in range(2):
         connection.resume_writing()  # it has read what was written
         connection.write_replay(bytes(REPLAY_BUFFER_BYTES + 1))
-        wheel.tick(TICKS_PER_INTERVAL - 1)
+        wheel.tick(STALL_TICKS - 1)
         assert connection.phase is Phase.REPLAYING
     wheel.tick()
     assert (connection.close_reason, len(wheel.hub)) == (TOO_SLOW, 0)
@@ -107,7 +108,7 @@ async def test_replay_that_waits_for_another_one_of_its_session_is_not_closed_wh
     connection.transition(Phase.REPLAYING)
     for _ in range(3):
         connection.pause_writing()  # the other one has filled the buffer of the session again
-        wheel.tick(TICKS_PER_INTERVAL - 1)
+        wheel.tick(STALL_TICKS - 1)
         connection.resume_writing()
     assert connection.phase is Phase.REPLAYING
 

@@ -274,6 +274,9 @@ async def drain(hub: Hub, clock: Clock, window: float, ends: Mapping[Connection,
 
 # Ticks per heartbeat interval. Each tick checks the connections in its slot.
 TICKS_PER_INTERVAL = 25
+# Until a replay that cannot be written ends: it holds what it has read. A system's buffer of 4 MB takes more when a third is
+# free, which a reader of 12 KB/s needs this long for.
+REPLAY_STALL_SECONDS = 120
 # Seconds of silence before a ping, and to wait for the pong.
 SilenceLimit = Callable[[], tuple[float, float]]
 
@@ -354,10 +357,11 @@ class HeartbeatWheel:
         elif tick - connection.last_received_tick >= silence and connection.ping():
             connection.ping_tick = tick
         silent_ticks = tick - connection.last_sent_tick
-        if silent_ticks >= TICKS_PER_INTERVAL and connection.writable_waiter is not None:  # a replay that is not read
-            connection.owner.end(connection, close_reasons.TOO_SLOW)
-            return
-        if silent_ticks >= TICKS_PER_INTERVAL and connection.phase is not Phase.OPENING:
+        if connection.writable_waiter is not None:
+            if silent_ticks * self._tick >= REPLAY_STALL_SECONDS:
+                connection.owner.end(connection, close_reasons.TOO_SLOW)
+                return
+        elif silent_ticks >= TICKS_PER_INTERVAL and connection.phase is not Phase.OPENING:
             connection.write_tracked(connection.dialect.heartbeat(now))
         self.schedule(connection)
 
