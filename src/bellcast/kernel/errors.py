@@ -1,31 +1,4 @@
-"""The error hierarchy, with status and code.
-
-BellcastError                 500 internal
-├── BadRequest                400 bad_request            unreadable: not JSON, a broken cursor
-├── Unauthenticated           401 unauthenticated        no credentials, or wrong ones
-│   └── MfaRequired           401 mfa_required           the password is right, the second factor is missing
-├── Forbidden                 403 forbidden              valid credentials of the wrong kind or without permission
-│   ├── PasswordRequired      403 password_required      an operator typed its password more than 10 minutes ago
-│   └── MfaEnrolmentRequired  403 mfa_enrolment_required an operator has no second factor, and must have one
-├── NotFound                  404 not_found
-├── MethodNotAllowed          405 method_not_allowed
-├── Conflict                  409 conflict
-│   ├── TenantErased          409 conflict               the tenant is being erased
-│   └── Managed               409 managed                the object is written from files only
-├── PreconditionFailed        412 precondition_failed    the object is not the one of `If-Match`
-├── TooLarge                  413 too_large              the whole request is over a limit
-├── UnsupportedMediaType      415 unsupported_media_type
-├── UpgradeRequired           426 upgrade_required       this path accepts WebSocket connections only
-├── Invalid                   422 invalid                readable but wrong; names each bad field
-│   ├── IdempotencyMismatch   422 idempotency_mismatch   the key was used with another body
-│   └── TemplateFailed        422 template_error         a template failed with the data, or is too slow or too long
-├── TooMany                   429 too_many               retry after `retry_after`
-├── Unavailable               503 unavailable            a store, broker or other server is unreachable; retry
-├── DiskFull                  507 disk_full
-├── NoHandler                 404 no_handler             no handler for this call
-├── HandlerFailed             502 handler_failed         the app's handler raised or returned an invalid reply
-└── SettingsError                                        a setting is wrong; the server does not start
-"""
+"""The errors that clients receive, each with its code and status, and the error of a setting."""
 
 import re
 from collections.abc import Mapping
