@@ -215,11 +215,12 @@ class JobRunner:
                         ):
                             await self._changed.wait()
                     quiet = 0 if self._changed.is_set() or has_started else quiet + 1
-        except asyncio.CancelledError:
-            await self._close()
-            raise
-        finally:
+        except BaseException as reason:
             replanning.cancel()
+            await asyncio.gather(replanning, return_exceptions=True)
+            if isinstance(reason, asyncio.CancelledError):
+                await self._close()
+            raise
 
     async def settle(self) -> None:
         """Wait, while `run` executes jobs, until an iteration that began after the call finds no job due, running or without a

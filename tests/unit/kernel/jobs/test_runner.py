@@ -192,6 +192,19 @@ async def test_error_of_the_search_for_jobs_planned_with_a_wrong_clock_ends_the_
                 await task
 
 
+async def test_shutdown_ends_the_search_before_it_waits_for_running_jobs() -> None:
+    """Otherwise, it would move jobs during the shutdown, or read a store that is being closed."""
+    world, search = World(), asyncio.get_running_loop().create_future()
+    world.store.searches.append(search)
+    world.add(1)
+    async with running(world) as task:
+        await world.settle()
+        task.cancel()
+        await world.settle()
+        assert search.cancelled()
+        assert set(world.running) == {"j0"}
+
+
 async def test_urgent_job_starts_while_all_others_wait(world: World) -> None:
     world.add(SLOTS, "a", tenant="acme")
     world.add(SLOTS, "z", tenant="zoo")
