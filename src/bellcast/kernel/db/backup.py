@@ -1,5 +1,6 @@
 """Back up a SQLite store while a server runs, and restore it while no server runs."""
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -126,10 +127,12 @@ def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:
 def target_error(target: Path, error: Exception) -> Exception:
     """Translate an error of copying a store into a new file: the store is only read, so only the target can be full.
     An error of a file names it: the store may be unreadable."""
+    failure = translated(error)
+    if isinstance(failure, DiskFull) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+        return Unavailable(f"{target} cannot be written: its disk is full.")
     if isinstance(error, OSError):
         return Unavailable(f"{error.filename or target} cannot be used: {error.strerror}.")
-    failure = translated(error)
-    return Unavailable(f"{target} cannot be written: its disk is full.") if isinstance(failure, DiskFull) else failure
+    return failure
 
 
 @contextmanager
