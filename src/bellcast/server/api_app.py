@@ -254,7 +254,9 @@ def path_as_sent(scope: dict[str, Any]) -> str:
     sent = None if raw is None else raw.decode("latin-1")
     if sent is None or (sent != path and unquote(sent) != path):  # absent, or rewritten by a proxy
         sent = quote(path, safe=PATH_CHARACTERS)
-    return sent.removeprefix(quote(scope.get("root_path", ""), safe=PATH_CHARACTERS))
+    root: str = scope.get("root_path", "")
+    prefix = "/".join(sent.split("/")[: root.count("/") + 1])  # of which several encodings are valid
+    return sent[len(prefix) :] if unquote(prefix) == root else sent
 
 
 def _cors_origin(values: Mapping[bytes, bytes], path: str) -> str | None:
