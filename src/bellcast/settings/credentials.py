@@ -1,7 +1,6 @@
 """Files of the data folder: the default project's credentials and the keys that encrypt secrets in the store, which settings can
 replace, and the URL of the server that ran last, for the commands and the Python client."""
 
-import contextlib
 import os
 import secrets
 import tempfile
@@ -75,19 +74,18 @@ def read_private(file: Path, kind: type[T], *, unreadable: str = "", damaged: st
 
 
 def write_private(file: Path, content: object, *, replaces: bool = True) -> bool:
-    """Write a file of the data folder atomically and durably, readable by its owner only; the folder is created if needed. Root
-    gives it to the owner of the folder, who runs the server, unless the file system or the container refuses it. Unless it `replaces`
-    one, of concurrent first starts all use the first one's. Return True if it was written. Raises SettingsError."""
+    """Write a file of the data folder atomically and durably, readable by its owner only, the owner of the folder if root writes
+    it; the folder is created if needed. Unless it `replaces` one, of concurrent first starts all use the first one's. Return True
+    if it was written. Raises SettingsError."""
+    from bellcast.kernel.db.sqlite_connection import give_to_owner
+
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")  # mkstemp's mode is 0600
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as output:
-                if os.geteuid() == 0:
-                    folder = file.parent.stat()
-                    with contextlib.suppress(OSError):
-                        os.fchown(output.fileno(), folder.st_uid, folder.st_gid)
+                give_to_owner(output.fileno(), file.parent)
                 output.write(msgspec.json.encode(content))
                 output.flush()
                 os.fsync(output.fileno())

@@ -72,15 +72,20 @@ def connect(path: Path, *, cache: int = READER_CACHE) -> sqlite3.Connection:
 
 def make_private(path: Path, *, as_folder: bool = False) -> None:
     """Create the file if it is missing, readable by its owner only. With `as_folder`, root gives it to the owner of the folder,
-    who runs the server, unless the file system or the container refuses it. SQLite copies the mode and the owner to its log
-    files."""
+    who runs the server. SQLite copies the mode and the owner to its log files."""
     with contextlib.suppress(FileExistsError):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        if as_folder and os.geteuid() == 0:
-            folder = path.parent.stat()
-            with contextlib.suppress(OSError):
-                os.fchown(file, folder.st_uid, folder.st_gid)
+        if as_folder:
+            give_to_owner(file, path.parent)
         os.close(file)
+
+
+def give_to_owner(file: int, folder: Path) -> None:
+    """As root, give an open file to the owner of its folder, unless the file system or the container refuses it."""
+    with contextlib.suppress(OSError):
+        if os.geteuid() == 0:
+            owner = folder.stat()
+            os.fchown(file, owner.st_uid, owner.st_gid)
 
 
 def translated(error: Exception) -> Exception:
