@@ -270,6 +270,7 @@ async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode_rew
         events = [*((event, "") for event in earlier), (last, end)]
     room = min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES)
     room -= connection.transport.get_write_buffer_size()  # more unsent output closes one that is not replaying
+    rest: Sequence[EventWithId] = ()
     for number, (event, id) in enumerate(events):
         if (frame := _frame(connection, event, id, encoder)) is not None:
             if len(frame) > room:
@@ -277,7 +278,7 @@ async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode_rew
                 break
             room -= len(frame)
             connection.write_replay(frame)
-    else:
+    if not rest:
         return
     hub.history_holds.hold(connection)
     try:
