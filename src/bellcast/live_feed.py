@@ -58,7 +58,7 @@ OMITTED = "…"
 
 class FeedEvent(Struct, frozen=True, kw_only=True):
     """Something that happened on a node. `at` is UTC milliseconds. `trace` is the id of the request, shared by all its
-    events. `fields` depend on the kind. `node` is that of another node's event."""
+    events. `fields` depend on the kind. `node` is set in events of other nodes."""
 
     kind: FeedKind
     at: int

@@ -158,7 +158,7 @@ class Admission:
         return inbox
 
     async def _wait_for_turn(self, connection: Connection, inbox: Stream) -> None:
-        """Wait for the turn of another connection of a recipient. Raises TooMany at once if it is too late."""
+        """Wait for the turn of another connection of a recipient. Raises TooMany at once if the wait would exceed MAX_TURN_SECONDS."""
         limit, now = self._limits.connections_per_recipient, asyncio.get_running_loop().time()
         wait = self._pace.take(inbox, limit and max(ADMISSIONS_PER_SECOND, limit // 2), now, MAX_TURN_SECONDS)
         if wait > MAX_TURN_SECONDS:

@@ -382,7 +382,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Wake the replay that waits for the reader."""
-        self.last_sent_tick = self.owner.tick  # the reader reads, if only what another connection of its session sends
+        self.last_sent_tick = self.owner.tick  # the client reads its session's output, of this connection or another
         full, self.writable_waiter, self.bytes_during_replay = self.writable_waiter, None, 0
         if full is not None and not full.done():
             full.set_result(None)
