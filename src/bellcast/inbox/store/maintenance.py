@@ -58,7 +58,7 @@ class Maintenance(StoreTable):
     def expire_due(
         self, inboxes: frozenset[int], due: Statement, now: int, limit: int
     ) -> Script[tuple[int, list[Event]]]:
-        # Expired rows of the locked inboxes, and expired announcements. Other inboxes follow in the next step.
+        """Remove the due rows of these inboxes, which are locked, and due announcements. Other inboxes follow in the next step."""
         rows = [row for row in (yield due) if row[0] in inboxes]
         events = yield from _remove(rows, now)
         due_announcements = Statement("due_announcements", {"now": now, "limit": limit - len(rows)})
@@ -77,6 +77,7 @@ class Maintenance(StoreTable):
 
     @write(locks=lambda inboxes, *_: inboxes)
     def wake_due(self, inboxes: frozenset[int], due: Statement, now: int) -> Script[tuple[int, list[Event]]]:
+        """Wake the due rows of these inboxes, which are locked."""
         rows = [row for row in (yield due) if row[0] in inboxes]
         events: list[Event] = []
         for inbox, id in rows:
@@ -101,6 +102,7 @@ class Maintenance(StoreTable):
 
     @write()
     def end_old(self, old: Statement, now: int) -> Script[list[Event]]:
+        """Recall the announcements that a statement selects."""
         return (yield from _end((yield old), now))
 
     @write()
@@ -128,11 +130,12 @@ class Maintenance(StoreTable):
         old = Statement("old_tombstones", {"older_than": tombstones_before, "limit": limit})
         tombstones = await self.delete_tombstones(await self._inboxes(old), old)
         script = partial(delete_others, now, tombstones_before, keys_before, limit)
-        others, events = await self._engine.write(ScriptCommand(script, None))
+        others, events = await self._engine.write(ScriptCommand(script, None))  # None: unknown inboxes
         return max(tombstones, others), events
 
     @write(locks=lambda inboxes, *_: inboxes)
     def delete_tombstones(self, inboxes: frozenset[int], old: Statement) -> Script[int]:
+        """Delete the old tombstones of these inboxes, which are locked; return their number."""
         found = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in (yield old)]
         swept = [row for row in found if row["inbox"] in inboxes]
         if swept:
@@ -186,7 +189,8 @@ def _end(old_rows: list[Row], now: int) -> Script[list[Event]]:
 
 
 def delete_others(now: int, tombstones_before: int, keys_before: int, limit: int) -> Script[tuple[int, list[Event]]]:
-    # Inboxes that still contain a recalled announcement are materialized, which removes their row.
+    """Delete old idempotency keys, records of erased recipients, and recalled announcements. Inboxes that still contain one are
+    materialized, which removes their row."""
     keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
     erased = yield Statement("erased_forget", {"older_than": tombstones_before, "limit": limit})
     recalled = yield Statement("recalled_announcements", {"older_than": tombstones_before, "limit": limit})
