@@ -93,9 +93,10 @@ def _folder(settings: Settings) -> Iterator[FindingItem]:
 
 def _credentials(settings: Settings) -> Iterator[FindingItem]:
     path, key = credentials_file(settings), settings.channels.encryption_key
-    keys = () if key is None else parsers.key_ring(key) or (("", key),)
-    for length in (len(one) for _, one in keys if len(one) < MIN_SECRET_CHARACTERS):
-        yield diagnoses.finding("weak_secret", setting="BELLCAST_ENCRYPTION_KEY", length=length)
+    own_keys = [] if key is None else [one for _, one in parsers.key_ring(key) or [("", key)]]
+    for one in own_keys:
+        if len(one) < MIN_SECRET_CHARACTERS:
+            yield diagnoses.finding("weak_secret", setting="BELLCAST_ENCRYPTION_KEY", length=len(one))
     if settings.project is not None and len(settings.project.secret) < MIN_SECRET_CHARACTERS:
         yield diagnoses.finding("weak_secret", setting="BELLCAST_PROJECT", length=len(settings.project.secret))
     elif settings.project is not None:
@@ -424,9 +425,11 @@ async def _broker(settings: Settings) -> AsyncIterator[FindingItem]:
             await transport.send([(PROBE_STREAM, b"doctor")])
             await transport.ping(writes=True)
             await asyncio.wait_for(arrived.wait(), MESSAGE_SECONDS)
-        except (TimeoutError, BellcastError) as error:
-            reason = str(error) or f"a message did not arrive within {MESSAGE_SECONDS:.0f} s"
-            yield diagnoses.finding("broker_unusable", error=reason)
+        except TimeoutError:
+            yield diagnoses.finding("broker_unusable", error=f"a message did not arrive within {MESSAGE_SECONDS:.0f} s")
+            return
+        except BellcastError as error:
+            yield diagnoses.finding("broker_unusable", error=error.detail)
             return
         yield FindingItem("broker", "ok", f"{engine} passes messages on, and can be written")
         if isinstance(transport, NatsTransport) and any(rule.duration_ms for rule in rules):
@@ -454,11 +457,13 @@ async def _outbox(store: StoreSettings) -> AsyncIterator[FindingItem]:
     except Conflict as error:
         yield diagnoses.finding("outbox_old", error=error.detail)
         return
+    except NotFound:
+        if store.database_url is not None:
+            yield diagnoses.finding("no_outbox")
+        return
     except BellcastError as error:
         if store.database_url is not None:
-            is_missing = isinstance(error, NotFound)
-            unavailable = _unavailable("outbox", POSTGRESQL, "BELLCAST_DATABASE_URL", error)
-            yield diagnoses.finding("no_outbox") if is_missing else unavailable
+            yield _unavailable("outbox", POSTGRESQL, "BELLCAST_DATABASE_URL", error)
         return
     except asyncpg.PostgresError as error:  # of a statement: a privilege is missing
         variable = "BELLCAST_STORE" if store.database_url is None else "BELLCAST_DATABASE_URL"
