@@ -133,8 +133,9 @@ class Guardians:
         for start in range(0, len(reported), MAX_MESSAGE_ENTRIES):
             ended = dict.fromkeys(reported[start : start + MAX_MESSAGE_ENTRIES])
             self._outgoing.append(Holdings(node, node, 0, is_whole=False, changes=ended))
-        for other in self._reported if reported else ():  # of which it may have been the first guardian
-            self._outgoing.append(Holdings(node, other, 0, is_whole=True))
+        if reported:
+            for other in self._reported:  # the returned node may have been the first guardian of these
+                self._outgoing.append(Holdings(node, other, 0, is_whole=True))
         if event.is_whole:
             self._guarded[node] = {}
         elif node not in self._guarded or event.number != self._numbers[node] + 1:
