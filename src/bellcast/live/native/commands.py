@@ -28,8 +28,10 @@ log = structlog.get_logger(__name__)
 
 # A request can name 100 topics, whose refusals are about 170 bytes each. The live feed has more.
 MAX_SHOWN_REFUSALS = 5
-# Typing to this many followers takes as much CPU time as another message. At most this many, and half a second's, are counted.
-FOLLOWERS_PER_MESSAGE, MAX_TYPING_MESSAGES = 15, 100
+# Typing to this many followers takes as much CPU time as another message.
+FOLLOWERS_PER_MESSAGE = 15
+# Messages as which typing counts at most. It also counts as at most half a second's.
+MAX_TYPING_MESSAGES = 100
 
 
 class Commands:
@@ -78,9 +80,9 @@ class Commands:
                 if recipient is None or topic not in (connection.grants or ()):
                     raise Forbidden("Typing is shown only on topics that this connection follows: subscribe first.")
                 event = Typing(tenant=tenant, topic=topic, recipient=recipient, on=on, sender=connection.id)
-                followers = self._live.hub.subscriptions.total(event.stream) // FOLLOWERS_PER_MESSAGE
+                messages = self._live.hub.subscriptions.total(event.stream) // FOLLOWERS_PER_MESSAGE
                 most = min(MAX_TYPING_MESSAGES, self.limits.frames_per_second // 2)
-                if await self._queue.pace(connection, min(followers, most)):
+                if await self._queue.pace(connection, min(messages, most)):
                     await self._live.engines.broker.publish(event)
                 return protocol.ack(command.ref)
             case protocol.CallCommand(name=name):
