@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from socket import AF_INET, SOCK_STREAM, SocketType
 from typing import Any, TypeAlias
 
+NO_LIMIT = 2**31  # bytes: more than any output
+
 
 class QueuedTransport(ABC):
     """Output that waits in this process until another server or a client takes it. While `reading` is not set, the caller reads no
@@ -13,8 +15,10 @@ class QueuedTransport(ABC):
     clear = False  # never written directly
 
     def __init__(self) -> None:
-        self._size, self._high = 0, 2**31  # of the waiting output: its bytes, and above how many its writer must pause
-        self._full = self._closing = False
+        self._size = 0  # bytes of the waiting output
+        self._high = NO_LIMIT  # its writer must pause above so many
+        self._full = False
+        self._closing = False
         self.reading = asyncio.Event()
 
     @abstractmethod
@@ -40,7 +44,7 @@ class QueuedTransport(ABC):
         return default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._high = high or 2**31
+        self._high = high or NO_LIMIT
 
     def pause_reading(self) -> None:
         self.reading.clear()
