@@ -224,7 +224,8 @@ class LiveFeed(Struct, eq=False):
 
     def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
         """Return the recent requests of this node, newest first, older than the one with this time and id."""
-        position, both = attrgetter("at", "id"), chain(self._requests, self._refusals)
+        position = attrgetter("at", "id")
+        both = chain(self._requests, self._refusals)
         matching = [one for one in both if (before is None or position(one) < before) and wanted.matches(one)]
         return sorted(matching, key=position, reverse=True)
 

@@ -8,7 +8,6 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from functools import partial
-from itertools import accumulate
 
 from msgspec import Struct, field
 
@@ -46,7 +45,11 @@ class Histogram:
 
     def cumulative(self) -> list[tuple[str, float]]:
         """Return the number of values up to each bound, as Prometheus expects it."""
-        return list(zip((*map(str, self.bounds), "+Inf"), map(float, accumulate(self.buckets)), strict=True))
+        passed, pairs = 0, []
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.buckets, strict=True):
+            passed += count
+            pairs.append((bound, float(passed)))
+        return pairs
 
 
 class WriteLog(Struct, eq=False):
