@@ -77,7 +77,7 @@ def write_private(file: Path, content: object, *, replaces: bool = True) -> bool
     """Write a file of the data folder atomically and durably, readable by its owner only, the owner of the folder if root writes
     it; the folder is created if needed. Unless it `replaces` one, of concurrent first starts all use the first one's. Return True
     if it was written. Raises SettingsError."""
-    from bellcast.kernel.db.sqlite_connection import give_to_owner
+    from bellcast.kernel.db.sqlite_connection import give_to_owner, sync
 
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -87,18 +87,13 @@ def write_private(file: Path, content: object, *, replaces: bool = True) -> bool
             with os.fdopen(handle, "wb") as output:
                 give_to_owner(output.fileno(), file.parent)
                 output.write(msgspec.json.encode(content))
-                output.flush()
-                os.fsync(output.fileno())
+            sync(temporary)
             temporary.replace(file) if replaces else os.link(temporary, file)
         except FileExistsError:
             return False
         finally:
             temporary.unlink(missing_ok=True)
-        entries = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(entries)
-        finally:
-            os.close(entries)
+        sync(file.parent)
     except OSError as error:
         raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
     return True

@@ -2,14 +2,13 @@
 
 import errno
 import fcntl
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from bellcast.kernel.db.migrations import sqlite as migrations
-from bellcast.kernel.db.sqlite_connection import FolderLock, connect, make_private, renew_identity, translated
+from bellcast.kernel.db.sqlite_connection import FolderLock, connect, make_private, renew_identity, sync, translated
 from bellcast.kernel.errors import Conflict, DiskFull, NotFound, Unavailable
 
 COPY_BATCH_PAGES = 2_000  # a step: 8 MiB, a few milliseconds; then `progress` is called
@@ -51,14 +50,14 @@ def restore(source: Path, database: Path, progress: Progress) -> None:
                 restored.execute("PRAGMA journal_mode = DELETE")
             with closing(open_database(ready)) as restored:
                 verify(restored)
-            _sync(ready)
+            sync(ready)
             for suffix in LOG_SUFFIXES:
                 database.with_name(database.name + suffix).unlink(missing_ok=True)
             ready.replace(database)
             lock.note(is_in_use=False)
         finally:
             discard(ready)
-        _sync(database.parent)
+        sync(database.parent)
 
 
 def renew_positions(database: Path) -> None:
@@ -174,9 +173,9 @@ def discard(part: Path) -> None:
 
 def publish(part: Path, target: Path) -> None:
     """Sync a file to the disk, then rename it to its target."""
-    _sync(part)
+    sync(part)
     part.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def discard_restore(database: Path) -> Path:
@@ -184,12 +183,3 @@ def discard_restore(database: Path) -> Path:
     ready = database.with_name(database.name + RESTORED)
     discard(ready)
     return ready
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -88,6 +88,15 @@ def give_to_owner(file: int, folder: Path) -> None:
             os.fchown(file, owner.st_uid, owner.st_gid)
 
 
+def sync(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def translated(error: Exception) -> Exception:
     """Return a database error as a BellcastError. Any other error is a programming error and is returned unchanged."""
     if isinstance(error, sqlite3.Error):

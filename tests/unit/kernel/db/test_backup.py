@@ -99,7 +99,7 @@ async def test_error_of_the_target_names_the_target(
     full = sqlite3.OperationalError("database or disk is full")
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
     for error in (full, OSError(errno.ENOSPC, "No space left on device")):
-        monkeypatch.setattr(backup, "_sync", lambda _, error=error: fail(error))
+        monkeypatch.setattr(backup, "sync", lambda _, error=error: fail(error))
         with pytest.raises(Unavailable, match=r"/copy cannot be written: its disk is full\."):
             backup.backup(database, tmp_path / "copy", no_progress)
     assert names(tmp_path) == {"data"}
