@@ -39,6 +39,13 @@ def lock_of(kind: str, tenant: str, key: str) -> tuple[str, str]:
     return tenant, f"\x01{kind} {key}"
 
 
+def locks_of(kind: str, tenant: str, key: str, before: bytes | None = None) -> list[tuple[str, str]]:
+    """Return the locks of the write of an object, which replaces the body `before`, or else may create it: its own, then the tenant's
+    if a maximum counts those of its kind, or the tenant can be erased, which the default tenant cannot."""
+    locks_tenant = before is None and (kind in COUNTED or tenant != types.PROJECT)
+    return [lock_of(kind, tenant, key)] + [(tenant, TENANT_LOCK)] * locks_tenant
+
+
 def check_new(kind: str, tenant: str, key: str, now: int) -> Script[None]:
     """Raise TenantErased if the tenant of an object that a request of this time creates was erased since, and Conflict if it has
     MAX_OF_KIND others."""
@@ -147,7 +154,7 @@ class Documents(StoreTable):
 
     check_new = read(on_table(check_new))
 
-    @write(locks=lambda kind, tenant, key, *_, **__: [lock_of(kind, tenant, key), (tenant, TENANT_LOCK)])
+    @write(locks=lambda kind, tenant, key, *_, **__: locks_of(kind, tenant, key))
     def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> Script[tuple[Document, bool]]:
         """Create or replace an object; return whether it is new."""
         name = {"kind": kind, "tenant": tenant, "key": key}
@@ -157,11 +164,7 @@ class Documents(StoreTable):
         ((created_at, updated_at),) = yield from put(name, body, now)
         return Document(key, body, created_at, updated_at), is_new
 
-    @write(
-        locks=lambda kind, tenant, key, before, *_, **__: (
-            [lock_of(kind, tenant, key)] + [(tenant, TENANT_LOCK)] * (before is None)
-        )
-    )
+    @write(locks=lambda kind, tenant, key, before, *_, **__: locks_of(kind, tenant, key, before))
     def change(
         self, kind: str, tenant: str, key: str, before: bytes | None, after: bytes | None, now: int
     ) -> Script[bool]:
@@ -169,11 +172,11 @@ class Documents(StoreTable):
         False, and write nothing, if the stored object is not `before`."""
         return replace({"kind": kind, "tenant": tenant, "key": key}, before, after, now)
 
-    @write(locks=lambda _, tenants=(): (audit.LOCK, *((one, TENANT_LOCK) for one in tenants)), is_exclusive=True)
-    def apply(self, scripts: Sequence[Callable[[], WriteScript]], tenants: Collection[str] = ()) -> Script[None]:
-        """Run these scripts in a transaction of their own, for example with `audit.append`: writes of the same objects do not
-        run in step with them. Raises PreconditionFailed, and writes nothing, if one of them returns False."""
-        for script in scripts:
+    @write(locks=lambda writes, *_: {audit.LOCK}.union(*(locks_of(*one)[1:] for one in writes)), is_exclusive=True)
+    def apply(self, writes: Mapping[Place, Callable[[], WriteScript]], *log: Callable[[], WriteScript]) -> Script[None]:
+        """Write these objects in a transaction of their own, for example with `audit.append`: writes of the same objects do not
+        run in step with them. Raises PreconditionFailed, and writes nothing, if one of the scripts returns False."""
+        for script in (*writes.values(), *log):
             if not (yield from script()):
                 raise PreconditionFailed
 
@@ -337,9 +340,7 @@ def publish(
 class Versions(StoreTable):
     """The versions of objects by the plural of their kind, the tenant that owns them, and their key."""
 
-    publish = write(
-        locks=lambda *place, replaces, **_: [lock_of(*place[:3])] + [(place[1], TENANT_LOCK)] * (replaces is None)
-    )(on_table(publish))
+    publish = write(locks=lambda *of, replaces, **_: locks_of(of[0], of[1], of[2], replaces))(on_table(publish))
 
     @write_object
     def restore(

@@ -519,27 +519,26 @@ async def _apply(
     now, note = request_time(ctx.engines.clock), push.source
     if push.commit is not None:
         note += f" @ {push.commit[: errors.SHORT_COMMIT]}"
-    scripts: list[Callable[[], WriteScript]] = []
+    writes: dict[Place, Callable[[], WriteScript]] = {}
     for one in planned:
         kind, tenant, key = one.place
         stored = None if one.before is None else one.before.document.body
         if stored is None and one.body is None:
             continue
         if stored == one.body:
-            scripts.append(functools.partial(documents.hold, kind, tenant, key, stored or b""))
+            writes[one.place] = functools.partial(documents.hold, kind, tenant, key, stored or b"")
         else:
             form = kinds[kind].form
-            scripts.append(functools.partial(documents.push, form, one.place, stored, one.body, now, note, by))
+            writes[one.place] = functools.partial(documents.push, form, one.place, stored, one.body, now, note, by)
             audit.note_change(request, _name(one.place), None, one.action)
         if one.after is not None:
             by_now = managers.get(one.place)
             by_then = Management(source=push.source, commit=push.commit, etag=one.after.etag, at=now, lock=push.lock)
-            of_manager = dict(zip(("kind", "tenant", "key"), managed_place(*one.place), strict=True))
+            place = managed_place(*one.place)
             before, after = None if by_now is None else msgspec.json.encode(by_now), msgspec.json.encode(by_then)
-            scripts.append(functools.partial(documents.replace, of_manager, before, after, now))
+            writes[place] = functools.partial(documents.push, AS_JSON, place, before, after, now, note, by)
     audit.note_changes(request, {}, {"source": push.source, "commit": push.commit})
-    owners = {one.place[1] for one in planned}
-    await Documents(ctx.engines.db).apply([*scripts, audit.committed(request)], owners)
+    await Documents(ctx.engines.db).apply(writes, audit.committed(request))
     ctx.engines.router.forget()
     for plural, pushed in kinds.items():
         changed = [

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.documents.store import Documents, WriteScript, replace
+from bellcast.documents.store import AS_JSON, Documents, WriteScript, push
 from bellcast.documents.types import PROJECT
 from bellcast.kernel import setting_values
 from bellcast.kernel.clock import Clock
@@ -247,11 +247,11 @@ class DatabaseSettings(Struct, eq=False):
         if dry_run:
             return revision
         new, old = msgspec.json.encode(after), msgspec.json.encode(before) if before.revision else None
-        place, stored = {"kind": KIND, "tenant": PROJECT, "key": CURRENT}, msgspec.json.encode(revision)
-        of_history = {**place, "kind": HISTORY_KIND, "key": _key(after.revision)}
-        scripts = [partial(replace, place, old, new, now), partial(replace, of_history, None, stored, now)]
+        current, history = (KIND, PROJECT, CURRENT), (HISTORY_KIND, PROJECT, _key(after.revision))
+        of_history = partial(push, AS_JSON, history, None, msgspec.json.encode(revision), now, "", by)
+        writes = {current: partial(push, AS_JSON, current, old, new, now, "", by), history: of_history}
         try:
-            await self.documents.apply([*scripts, record(changes)])
+            await self.documents.apply(writes, record(changes))
         except PreconditionFailed:
             raise Conflict("The settings have changed in the meantime: read them again.") from None
         self._apply(after)

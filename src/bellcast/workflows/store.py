@@ -19,7 +19,6 @@ from bellcast.kernel.db.engine import StoreTable, on_table, pages, read, read_in
 from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import (
     STATEMENT_ROWS,
-    TENANT_LOCK,
     ListCommand,
     LockKey,
     PageCommand,
@@ -77,9 +76,8 @@ class StartTriggers(ListCommand[TriggerRequest, bytes]):
         return self.items[0].tenant
 
     def lock_keys(self) -> frozenset[LockKey]:
-        written = [(item.tenant, one.key) for item in self.items for one in item.schedules]
-        locks = {documents.lock_of(SCHEDULES, *place) for place in written}
-        return frozenset(locks | {(tenant, TENANT_LOCK) for tenant, _ in written})
+        written = [(item.tenant, one.key, one.replaces or None) for item in self.items for one in item.schedules]
+        return frozenset(lock for one in written for lock in documents.locks_of(SCHEDULES, *one))
 
     def rows_of(self, item: TriggerRequest) -> int:
         return max(1, len(item.runs))

@@ -54,7 +54,7 @@ async def test_object_is_replaced_once(store: Store) -> None:
 async def test_object_is_replaced_by_a_push_or_by_a_write(store: Store) -> None:
     documents, name = store.documents, {"kind": "kind", "tenant": "", "key": "k"}
     await documents.put(**name, body=b"{}", now=1)
-    pushed = documents.apply([lambda: replace(name, b"{}", b'{"pushed":1}', 2)])
+    pushed = documents.apply({("kind", "", "k"): lambda: replace(name, b"{}", b'{"pushed":1}', 2)})
     written = [documents.change(**name, before=b"{}", after=b'{"a":%d}' % number, now=2) for number in range(2)]
     results = await asyncio.gather(pushed, *written, return_exceptions=True)
     assert len([one for one in results if one is None or one is True]) == 1

@@ -135,7 +135,7 @@ async def test_object_of_a_request_that_began_before_the_erasure_is_refused(app:
             documents.put("webhooks", "acme", "put", b"{}", now),
             documents.change("providers", "acme", "changed", None, b"{}", now),
             versions.publish("templates", "acme", "published", added, replaces=None),
-            documents.apply([lambda: replace(name, None, b"{}", now)], {"acme"}),
+            documents.apply({("types", "acme", "pushed"): lambda: replace(name, None, b"{}", now)}),
             app.store.runs.start(later),
         ]
 
