@@ -17,7 +17,7 @@ from bellcast.channels.store.messages import Messages
 from bellcast.channels.store.suppressions import Suppressions
 from bellcast.channels.types import ExternalChannel, State, StoredMessage
 from bellcast.kernel import ids
-from bellcast.kernel.clock import Clock
+from bellcast.kernel.clock import Clock, request_time
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs import Job
@@ -193,7 +193,7 @@ class Receipts(Struct, eq=False):
             if opt_out.is_allowed:
                 await Suppressions(self.db).lift(one, "sms", opt_out.address)
             else:
-                await Suppressions(self.db).add_reported(one, "sms", opt_out.address, STOP, self.clock.now())
+                await Suppressions(self.db).add_reported(one, "sms", opt_out.address, STOP, request_time(self.clock))
 
     async def _is_about(self, tenant: str, provider: str, sender: str, channel: ExternalChannel) -> bool:
         """Return whether a report with this tenant and provider covers messages of the tenant `sender`."""
@@ -203,5 +203,5 @@ class Receipts(Struct, eq=False):
         return found is None or found.tenant != sender or found.fields.channel != channel or not found.fields.active
 
     async def _suppress(self, message: StoredMessage, reason: str) -> None:
-        now = self.clock.now()
+        now = request_time(self.clock)
         await Suppressions(self.db).add_reported(message.tenant, message.channel, message.address, reason, now)

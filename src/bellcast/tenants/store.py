@@ -35,10 +35,10 @@ ERASE_STATEMENTS = (
     "erase_announcements",
     "erase_idempotency",
     "erase_last_events",
-    "erase_suppressions",
     "erase_documents",
     "erase_webhook_events_of_tenant",
     "erase_messages_of_tenant",
+    "erase_suppressions",  # after the messages: an attempt that ends meanwhile may suppress the address of its message
     "erase_decisions_of_tenant",
     "erase_dead_jobs",
     "erase_runs_of_tenant",

@@ -147,6 +147,18 @@ async def test_object_of_a_request_that_began_before_the_erasure_is_refused(app:
     assert [len(await documents.page(kind, "acme", "", 10)) for kind in kinds] == [1, 1, 1, 1, 1]
 
 
+async def test_report_of_a_request_that_began_before_the_erasure_suppresses_no_address(
+    app: App, engines: Engines
+) -> None:
+    began, suppressions = app.now, app.store.suppressions
+    await app.send("alice", tenant="acme")
+    app.clock.advance(1)
+    assert await erasure.delete_tenant(engines, app.clock, "acme") is None
+    for now, stored in ((began, []), (app.now, ["a@x.at"])):
+        await suppressions.add_reported("acme", "email", "A@x.at", "bounce", now)
+        assert [one.address for one in (await suppressions.page(ListQuery(tenants=["acme"]))).items] == stored
+
+
 async def test_import_in_flight_does_not_create_its_erased_tenant_again(app: App, engines: Engines) -> None:
     load = BulkImport(engines, Limits())
     assert isinstance((await load.send([ImportedDraft(to="alice", title="First", tenant="acme")]))[0], bytes)

@@ -1,15 +1,18 @@
 """The table of suppressed addresses. E-mail addresses are stored and compared in lower case."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from msgspec import structs
 
 from bellcast.channels.types import MessageUpdate, SuppressedAddress
+from bellcast.documents import store as documents
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import StoreTable, pages, read, write
 from bellcast.kernel.db.lists import KeysetList
-from bellcast.kernel.db.script import TENANT_LOCK, Params, Script, Statement, check_tenant
+from bellcast.kernel.db.script import Params, Script, Statement, check_tenant
+from bellcast.kernel.errors import TenantErased
 from bellcast.recipients.types import Recipient
 
 _item = columns.reader(SuppressedAddress, tenant=lambda tenant: tenant or None, created_at=times.to_rfc3339)
@@ -30,7 +33,7 @@ class Suppressions(StoreTable):
         found = {(one.channel, one.address) for one in suppressed}
         return frozenset(pair for pair, key in keys.items() if key in found)
 
-    @write(locks=lambda tenant, *_: [(tenant, TENANT_LOCK)])
+    @write(locks=lambda *written: _locks(*written[:3]))
     def put(
         self, tenant: str, channel: str, address: str, reason: str, now: int
     ) -> Script[tuple[SuppressedAddress, bool]]:
@@ -41,10 +44,13 @@ class Suppressions(StoreTable):
         (written,) = yield Statement("suppression_write", params)
         return _item(written), is_new
 
-    @write()
+    @write(locks=lambda *written: _locks(*written[:3]))
     def add_reported(self, tenant: str, channel: str, address: str, reason: str, now: int) -> Script[None]:
-        """Suppress an address that a provider reports. It does not replace the app's own reason."""
-        yield Statement("suppression_insert", {**_key(tenant, channel, address), "reason": reason, "created_at": now})
+        """Suppress an address that a provider reports, unless its tenant is erased. It does not replace the app's own reason."""
+        params = {**_key(tenant, channel, address), "reason": reason, "created_at": now}
+        with suppress(TenantErased):
+            yield from check_tenant(tenant, now)
+            yield Statement("suppression_insert", params)
 
     @write()
     def lift(self, tenant: str, channel: str, address: str) -> Script[bool]:
@@ -74,6 +80,10 @@ def _of_addresses(tenant: str, addresses: Collection[str]) -> Script[list[Suppre
     """Return the suppressions of stored addresses, in any channel."""
     params = {"tenant": tenant, "addresses": columns.to_json(sorted(addresses))}
     return [_item(row) for row in (yield Statement("suppressions_find", params))]
+
+
+def _locks(tenant: str, channel: str, address: str) -> list[tuple[str, str]]:
+    return documents.locks_of("suppression", tenant, f"{channel} {_stored(channel, address)}")
 
 
 def _key(tenant: str, channel: str, address: str) -> dict[str, object]:
