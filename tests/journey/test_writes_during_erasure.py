@@ -1,4 +1,4 @@
-"""Requests whose tenant is erased while their body arrives: 409, and nothing is stored."""
+"""Requests whose tenant is erased while their body arrives: 409, and nothing is stored. Others may write their object meanwhile."""
 
 import json
 from collections.abc import AsyncIterator
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bellcast.preferences.types import DEFAULTS_KEY, DEFAULTS_KIND
 from tests.journey.rest import Rest
 
 URL = "twilio://AC1:token@default?from=%2B12025550123"
@@ -49,3 +50,24 @@ async def test_write_whose_tenant_is_erased_meanwhile_is_refused(rest: Rest, sub
     assert (await rest.app.get("/v1/tenants/acme")).status_code == 404
     assert (await rest.app.delete("/v1/tenants/acme")).status_code == 404  # it has no objects
     assert (await rest.app.request(method, path, json=value)).is_success
+
+
+@pytest.mark.parametrize("subject", ["type", "template", "provider", "preferences", "preference defaults"])
+async def test_object_that_is_written_meanwhile_gets_no_earlier_time(rest: Rest, subject: str) -> None:
+    method, path, value = WRITES[subject]
+
+    async def body() -> AsyncIterator[bytes]:
+        text = json.dumps(value).encode()
+        yield text[:1]
+        rest.clock.advance(60)
+        assert (await rest.app.request(method, path, json=value)).status_code in (200, 201)
+        yield text[1:]
+
+    began = rest.clock.now()
+    assert (
+        await rest.app.request(method, path, content=body(), headers={"content-type": "application/json"})
+    ).is_success
+    places = [("types", "news"), ("templates", "news"), ("providers", "texts"), (DEFAULTS_KIND, DEFAULTS_KEY)]
+    found = await rest.store.documents.several([(kind, "acme", key) for kind, key in places])
+    times = {one.updated_at for one in found.values()} | {(await rest.store.preferences.get("acme", "bob")).updated_at}
+    assert times - {None} == {began + 60_000}

@@ -36,9 +36,11 @@ class Clock(Protocol):
         await asyncio.sleep(seconds)
 
 
-def request_time(clock: Clock) -> int:
-    """Return the time of what a request creates: when it began, so that it is refused if its tenant was erased since."""
-    return BEGAN_AT.get() or clock.now()
+def request_time(clock: Clock, replaced: object = None) -> int:
+    """Return the time of what a request creates: when it began, so that it is refused if its tenant was erased since. What replaces
+    something is of the current time."""
+    began = BEGAN_AT.get()
+    return clock.now() if began is None or replaced is not None else began
 
 
 def steady_ns() -> int:

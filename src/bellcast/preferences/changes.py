@@ -87,12 +87,13 @@ async def change_preferences(
         changed = {"recipient": key, "preferences": msgspec.to_builtins(preferences)}
         events = await engines.webhooks.events(tenant, "preferences.changed", [changed])
         document, switches = msgspec.json.encode(preferences), preferences.switches_inbox
-        now = request_time(engines.clock)
+        now = engines.clock.now()
         is_written = await table.put(
             tenant,
             key,
             document,
             now,
+            began=request_time(engines.clock),
             switches_inbox=switches,
             events=events,
             before=before or b"",
@@ -120,7 +121,7 @@ async def change_defaults(
         preferences = await change(before)
         if is_dry_run:
             return preferences
-        body, now = msgspec.json.encode(preferences), request_time(engines.clock)
+        body, now = msgspec.json.encode(preferences), request_time(engines.clock, before)
         if await documents.change(DEFAULTS_KIND, tenant, DEFAULTS_KEY, before, body, now):
             engines.router.forget()
             return preferences

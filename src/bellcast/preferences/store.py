@@ -36,17 +36,21 @@ class OwnPreferencesTable(StoreTable):
         now: int,
         *,
         switches_inbox: bool,
+        began: int | None = None,
         events: Sequence[WebhookEvent] = (),
         before: bytes = b"",
         link: RecipientOfLink | None = None,
         is_own: bool = False,
     ) -> Script[bool | None]:
-        """Replace a recipient's own preferences, changed `now`; creates the recipient, unless the request `is_own`. `switches_inbox`: they switch
-        off the inbox in some case. `events` are committed with them. `before` is the document that was read, empty if
-        there was none: if the stored one differs, return False and write neither preferences nor events. By a link, no
-        recipient is created: return None, and write nothing, if the link is not accepted."""
+        """Replace a recipient's own preferences, changed `now`; creates the recipient, unless the request `is_own`. Raises TenantErased
+        if the tenant was erased since the request `began`. `switches_inbox`: they switch off the inbox in some case. `events` are
+        committed with them. `before` is the document that was read, empty if there was none: if the stored one differs, return
+        False and write neither preferences nor events. By a link, no recipient is created: return None, and write nothing, if the
+        link is not accepted."""
         if link is None:
-            inbox: int | None = yield from recipients.inbox_to_write(tenant, key, now, is_own=is_own)
+            inbox: int | None = yield from recipients.inbox_to_write(
+                tenant, key, now if began is None else began, is_own=is_own
+            )
         else:
             inbox = yield from _inbox_of_link(link)
         if inbox is None:

@@ -240,7 +240,7 @@ class ProviderDirectory(Struct, eq=False):
             usable, before, body = await self._usable(tenant, key, fields)
             if replaces not in (UNSET, before):
                 raise PreconditionFailed
-            if await Documents(self.db).change(KIND, tenant, key, before, body, request_time(self.clock)):
+            if await Documents(self.db).change(KIND, tenant, key, before, body, request_time(self.clock, before)):
                 self.forget(tenant)
                 return _without_secret(tenant, key, usable), before is None, body
         raise Unavailable("The provider is being changed by too many requests.")

@@ -516,7 +516,7 @@ async def _apply(
     managers: Mapping[Place, Management],
 ) -> None:
     ctx, by = context.of(request), audit.actor(request)
-    now, note = request_time(ctx.engines.clock), push.source
+    note = push.source
     if push.commit is not None:
         note += f" @ {push.commit[: errors.SHORT_COMMIT]}"
     writes: dict[Place, Callable[[], WriteScript]] = {}
@@ -525,6 +525,7 @@ async def _apply(
         stored = None if one.before is None else one.before.document.body
         if stored is None and one.body is None:
             continue
+        now = request_time(ctx.engines.clock, stored)
         if stored == one.body:
             writes[one.place] = functools.partial(documents.hold, kind, tenant, key, stored or b"")
         else:

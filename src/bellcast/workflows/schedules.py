@@ -73,7 +73,7 @@ class Schedules(Struct, eq=False):
                 return await self.put(tenant, key, schedule, None)
         new = msgspec.structs.replace(await self._new(tenant, key, stored_of(schedule)), replaces=replaces)
         await Runs(engines.db).start(
-            TriggerRequest(tenant=tenant, created_at=request_time(engines.clock), schedules=(new,))
+            TriggerRequest(tenant=tenant, created_at=request_time(engines.clock, replaces or None), schedules=(new,))
         )
         engines.router.messages_added()
         return replaces is None

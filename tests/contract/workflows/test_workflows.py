@@ -669,7 +669,7 @@ async def test_error_of_a_source_refuses_no_event_of_a_tenant_that_is_being_eras
 ) -> None:
     source = {"event": "moved", "topic": "{a}", "notification": {"to": "", "title": "{{ event.data }}"}}
     await world.store.documents.put(SOURCES, "", "s", msgspec.json.encode(source), world.clock.now())
-    monkeypatch.setattr("bellcast.documents.store.check_new", Mock(side_effect=TenantErased))
+    monkeypatch.setattr("bellcast.documents.store.check_new_object", Mock(side_effect=TenantErased))
     await world.workflows.sources.react([LiveEvent(tenant="shop", name="moved", topic="x", data="secret")], None)
     assert await world.workflows.sources.last_failures("shop", ["s"]) == {}
 

@@ -5,7 +5,16 @@ import time
 import pytest
 import structlog
 
-from bellcast.kernel.clock import CHECK_MS, CONFIRM_MS, MAX_STEP_MS, SteadyClock, SystemClock
+from bellcast.kernel.clock import (
+    BEGAN_AT,
+    CHECK_MS,
+    CONFIRM_MS,
+    MAX_STEP_MS,
+    SteadyClock,
+    SystemClock,
+    TestClock,
+    request_time,
+)
 
 DAY_MS = 86_400_000
 
@@ -74,3 +83,13 @@ def test_steady_clock_starts_at_the_system_time_and_takes_no_step(monkeypatch: p
     assert abs(before - system() // 1_000_000) < MAX_STEP_MS
     monkeypatch.setattr(time, "time_ns", lambda: system() - DAY_MS * 1_000_000)
     assert before <= clock.now() < before + MAX_STEP_MS
+
+
+def test_what_a_request_creates_is_of_its_beginning_and_what_it_replaces_of_the_current_time() -> None:
+    clock = TestClock(5)
+    assert request_time(clock) == 5
+    began = BEGAN_AT.set(0)
+    try:
+        assert (request_time(clock), request_time(clock, b"{}")) == (0, 5)
+    finally:
+        BEGAN_AT.reset(began)
