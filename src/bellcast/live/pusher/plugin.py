@@ -1,6 +1,7 @@
 """What the Pusher dialect brings, and its configuration. Not in the package itself: `bellcast --help` imports the commands of the
 dialect, and needs none of this."""
 
+import re
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -40,9 +41,8 @@ def alias(pattern: str, recipient: str) -> str:
 
 def carried(patterns: Iterable[str], channel: str) -> set[str]:
     """Return the recipients of the inboxes that a channel carries under these aliases."""
-    ends = [(before, after) for before, _, after in (pattern.partition(RECIPIENT) for pattern in patterns)]
-    fitting = [one for one in ends if len(channel) > len("".join(one)) and channel.startswith(one[0])]
-    return {channel[len(before) : len(channel) - len(after)] for before, after in fitting if channel.endswith(after)}
+    names = ("(.+)".join(map(re.escape, pattern.split(RECIPIENT, 1))) for pattern in patterns)
+    return {found[1] for name in names if (found := re.fullmatch(name, channel))}
 
 
 def aliases(value: str) -> NameList:
