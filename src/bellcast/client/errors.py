@@ -1,20 +1,4 @@
-"""The errors that the Python client raises.
-
-BellcastError
-├── NotConfigured           no secret was given or found
-├── InvalidArgument         an argument is wrong: nothing was sent (also a ValueError)
-│   └── UnknownArgument     an argument name is unknown (also a TypeError)
-├── BlockingInEventLoop     a blocking call inside the event loop that would process it
-├── RequestRefused          the server refused the request
-│   ├── Unauthorized        401: the secret, key or token is not accepted
-│   │   └── WrongProject    401: the server belongs to another project
-│   ├── Forbidden           403: valid credentials without permission
-│   ├── NotFound            404
-│   └── TooManyRequests     429, after every try
-├── Unavailable             no response, or 502, 503 or 504, after every try
-├── Unreadable              a response, but not one of a Bellcast server
-└── BulkInterrupted         a bulk send stopped between two requests
-"""
+"""The errors that the Python client raises, each a BellcastError."""
 
 import re
 from collections.abc import Sequence
