@@ -63,6 +63,17 @@ def test_one_refused_row_is_counted_in_the_singular(bellcast_server, project, tm
     assert "1 row was not imported; correct the file" in bellcast("import", str(file), **project).err
 
 
+def test_wrong_rows_are_listed_if_the_request_of_the_others_fails(project, tmp_path):
+    file = tmp_path / "old.json"
+    file.write_text(
+        json.dumps([{"to": "alice", "title": "First", "read": "maybe"}, {"to": "alice", "title": "Second"}])
+    )
+    failed = bellcast("import", str(file), **project | {"BELLCAST_SECRET": "wrong"})
+    assert failed.status == 1
+    assert "line 1: read: expected true or false" in failed.err
+    assert "the import stopped after 0 notifications, before line" in failed.err
+
+
 def test_file_without_a_format_is_refused(project, tmp_path):
     assert "pass --format" in bellcast("import", str(tmp_path / "old"), **project).err
     missing = bellcast("import", str(tmp_path / "old.csv"), **project)

@@ -141,7 +141,6 @@ def notify(
 
 FileFormat = Literal["csv", "json", "ndjson"]
 
-FIX = "correct the file and import it again"
 # Bytes per read of the rest of a line that is too long.
 BLOCK = 65_536
 SUFFIXES: dict[str, FileFormat] = {".csv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
@@ -161,6 +160,7 @@ class FileRow(NamedTuple):
     line: int
     value: Any
     problem: str | None = None
+    breaks_off: bool = False  # then the rest of the file cannot be read either
 
 
 class Mapped(NamedTuple):
@@ -174,7 +174,7 @@ class Mapped(NamedTuple):
 
 
 def rows(stream: BinaryIO, format: FileFormat) -> Iterator[FileRow]:
-    """Yield the rows of a file. Raises CommandError."""
+    """Yield the rows of a file."""
     if format == "ndjson":
         return _lines(stream)
     if format == "json":
@@ -216,7 +216,8 @@ def _records(text: TextIO) -> Iterator[FileRow]:
             line = reader.line_num + 1
             record = next(reader, None)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise CommandError(f"line {line}: is not CSV: {error}", FIX) from None
+            yield FileRow(line, None, f"is not CSV: {error}", breaks_off=True)
+            return
         if record is None:
             return
         if None in record or None in record.values():
@@ -231,7 +232,7 @@ SEPARATOR = re.compile(r"\s*([\[,\]])\s*")
 
 
 def _elements(stream: BinaryIO) -> Iterator[FileRow]:
-    """Yield the elements of a JSON array, which is read as a whole. Raises CommandError at the first position that is not valid."""
+    """Yield the elements of a JSON array, which is read as a whole, up to the first position that is not valid."""
     from bellcast.kernel.limits import MAX_ITEM_BYTES
 
     decoder, expected, line, end = json_text.JSONDecoder(), "[", 1, 0
@@ -246,10 +247,10 @@ def _elements(stream: BinaryIO) -> Iterator[FileRow]:
             is_long = end - start > MAX_ITEM_BYTES
             yield FileRow(line, None, f"has more than {MAX_ITEM_BYTES} bytes") if is_long else FileRow(line, value)
             line += text.count("\n", start, end)
+        problem = f"expected {' or '.join(expected)}, got {text[end : end + 1] or 'the end of the file'}"
     except (ValueError, RecursionError) as error:
-        raise CommandError(f"line {line}: is not a JSON array: {error}", FIX) from None
-    got = text[end : end + 1] or "the end of the file"
-    raise CommandError(f"line {line}: is not a JSON array: expected {' or '.join(expected)}, got {got}", FIX)
+        problem = str(error)
+    yield FileRow(line, None, f"is not a JSON array: {problem}", breaks_off=True)
 
 
 def notification(value: Any, mapped: Mapped) -> dict[str, Any]:
@@ -372,7 +373,7 @@ def import_(
         output.done((of_one if imported == 1 else f"{imported} notifications are in their inboxes") + known)
     if refused:
         rows_were = "1 row was" if refused == 1 else f"{refused} rows were"
-        raise CommandError(f"{rows_were} not imported", FIX)
+        raise CommandError(f"{rows_were} not imported", "correct the file and import it again")
 
 
 def import_rows(client: "options.Bellcast", batches: Iterator[list[FileRow]]) -> dict[str, Any]:
@@ -381,52 +382,53 @@ def import_rows(client: "options.Bellcast", batches: Iterator[list[FileRow]]) ->
     from bellcast.client import BulkInterrupted
 
     done: dict[str, Any] = {"imported": 0, "existing": 0, "refused": 0, "errors": []}
+
+    def refuse(line: int, problem: str) -> None:
+        done["refused"] += 1
+        if len(done["errors"]) < MAX_LISTED_ERRORS:
+            done["errors"].append({"line": line, "error": problem})
+        output.note(f"line {line}: {output.plain(problem)}")
+
     for batch in batches:
+        for row in batch:
+            if row.problem is not None:
+                refuse(row.line, row.problem)
         sent = [row for row in batch if row.problem is None]
         try:
             results = client.import_notifications([row.value for row in sent])
         except BulkInterrupted as error:
-            raise CommandError(
-                f"the import stopped after {done['imported']} notifications, before line {sent[0].line}: {error.__cause__}",
-                "run the same command again; existing rows do not change",
-            ) from error
-        refused = [(row.line, row.problem) for row in batch if row.problem is not None]
+            stopped = f"the import stopped after {done['imported']} notifications, before line {sent[0].line}"
+            hint = "run the same command again; existing rows do not change"
+            raise CommandError(f"{stopped}: {error.__cause__}", hint) from error
+        done["imported"] += sum(result.error is None for result in results)
+        done["existing"] += results.existing
         for row, result in zip(sent, results, strict=True):
             if (problem := result.error) is not None:
                 # The names of the fields without the item's number.
                 errors = [f"{one.field.partition('.')[2] or one.field}: {one.message}" for one in problem.errors]
-                refused.append((row.line, "; ".join(errors) or problem.detail or problem.code))
-        for line, text in sorted(refused):
-            output.note(f"line {line}: {output.plain(text)}")
-            if len(done["errors"]) < MAX_LISTED_ERRORS:
-                done["errors"].append({"line": line, "error": text})
-        done["imported"] += len(batch) - len(refused)
-        done["existing"] += results.existing
-        done["refused"] += len(refused)
+                refuse(row.line, "; ".join(errors) or problem.detail or problem.code)
     return done
 
 
 def in_batches(
     rows: Iterator[FileRow], mapped: Mapped, file: str, batch_sent: Callable[[], None]
 ) -> Iterator[list[FileRow]]:
-    """Yield the rows with their notifications, as many as one request imports. Raises CommandError if the file is broken, after the
-    rows before the error."""
+    """Yield the rows with their notifications, as many as one request imports. Raises CommandError where the file breaks off."""
     batch: list[FileRow] = []
     size = 0
-    try:
-        for row in rows:
-            if row.problem is None:
-                try:
-                    row = row._replace(value=notification(row.value, mapped))
-                except InvalidRow as error:
-                    row = FileRow(row.line, None, str(error))
-            batch.append(row)
-            size += len(str(row.value))
-            if len(batch) == BATCH_ROWS or size >= BATCH_BYTES:
-                yield batch
-                batch_sent()
-                batch, size = [], 0
-    except CommandError as error:
-        yield batch
-        raise CommandError(f"{file}: {error.problem}", error.hint) from None
+    for row in rows:
+        if row.breaks_off:
+            yield batch
+            raise CommandError(f"{file}: line {row.line}: {row.problem}", "correct the file and import it again")
+        if row.problem is None:
+            try:
+                row = row._replace(value=notification(row.value, mapped))
+            except InvalidRow as error:
+                row = FileRow(row.line, None, str(error))
+        batch.append(row)
+        size += len(str(row.value))
+        if len(batch) == BATCH_ROWS or size >= BATCH_BYTES:
+            yield batch
+            batch_sent()
+            batch, size = [], 0
     yield batch
