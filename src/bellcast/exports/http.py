@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import http as messages
+from bellcast.channels import http as channels_http
 from bellcast.channels.types import Message, SuppressedAddress
 from bellcast.exports import store
 from bellcast.exports.store import RECIPIENT_TABLES, Exports
@@ -88,7 +88,7 @@ async def _items(request: ApiRequest, pairs: AsyncIterator[tuple[str, Any]]) -> 
     async for kind, value in pairs:
         match kind:
             case "message":
-                message = messages.item(value)
+                message = channels_http.item(value)
                 yield kind, msgspec.structs.replace(message, to="") if message.channel == "push" else message
             case "run":
                 yield kind, await runs.item(request, value)

@@ -16,15 +16,15 @@ from msgspec import Struct
 from bellcast import explanations
 from bellcast.agents import http as agents
 from bellcast.audit import http as audit
-from bellcast.auth import http as tokens
+from bellcast.auth import http as auth
 from bellcast.auth import link_tokens, origins
-from bellcast.channels import http as messages
+from bellcast.channels import http as channels
 from bellcast.channels.http import link_pages, mailbox, notification_types, suppressions
 from bellcast.console import pages
 from bellcast.console.http import cluster, live_feed, settings
 from bellcast.console.pages import check, console, error_pages, landing
-from bellcast.documents import http as stored_secrets
-from bellcast.exports import http as export
+from bellcast.documents import http as documents
+from bellcast.exports import http as exports
 from bellcast.inbox import http as inbox
 from bellcast.inbox.http import bulk, notifications
 from bellcast.kernel.clock import BEGAN_AT
@@ -36,7 +36,7 @@ from bellcast.kernel.ip_addresses import is_server
 from bellcast.kernel.limits import Limits
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live_feed import STATE
-from bellcast.operators import http as account
+from bellcast.operators import http as operators_http
 from bellcast.operators.http import operators, passwordless
 from bellcast.preferences import http as preferences
 from bellcast.preferences.http import preferences_page
@@ -71,11 +71,11 @@ BUNDLES = bundles.operations(
 )
 # Those with operations, in the order of the documentation.
 MODULES = (
-    *(notifications, bulk, topics, recipients, export, tenants, tokens, cluster, inbox),
+    *(notifications, bulk, topics, recipients, exports, tenants, auth, cluster, inbox),
     *(explanations, replays, workflows, runs, schedules, sources, schemas),
-    *(messages, suppressions, mailbox, notification_types, templates, editor_tokens, preferences),
+    *(channels, suppressions, mailbox, notification_types, templates, editor_tokens, preferences),
     *(link_pages, providers, webhooks, preferences_page),
-    *(account, passwordless, operators, audit, live_feed, stored_secrets, settings, agents),
+    *(operators_http, passwordless, operators, audit, live_feed, documents, settings, agents),
     *(console, check, health, error_pages, pages, landing),
 )
 

@@ -9,7 +9,7 @@ from bellcast.kernel.field_limits import NULL, Schema
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.list_parameters import ShortListQuery
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.operators import http as account
+from bellcast.operators import http as operators_http
 from bellcast.operators.factors import NEW_PASSWORD
 from bellcast.operators.http import VALID, OperatorItem
 from bellcast.operators.sign_in import OPERATOR_NAME
@@ -98,7 +98,7 @@ async def page(request: ApiRequest, query: ShortListQuery) -> OperatorList:
         and query.includes(one.created_at)
     ]
     sessions = await operators.count_sessions(engines.clock.now() - IDLE_MS)
-    items = [account.item(one) for one in found[: query.limit]]
+    items = [operators_http.item(one) for one in found[: query.limit]]
     shown = [ListedOperator(**structs.asdict(one), sessions=sessions.get(one.id, 0)) for one in items]
     return OperatorList(shown, shown[-1].name if len(found) > query.limit else None)
 
@@ -107,14 +107,14 @@ async def page(request: ApiRequest, query: ShortListQuery) -> OperatorList:
 async def create(call: ResourceCall[OperatorRequest]) -> OperatorItem:
     """Create an operator of the console."""
     request, params = call.request, call.body
-    console = account.sessions(request)
-    account.check_grant(guards.caller(request), params.role)
+    console = operators_http.sessions(request)
+    operators_http.check_grant(guards.caller(request), params.role)
     hashed = await _hash(request, params.password)
-    account.check_grant(guards.caller(request), params.role)
+    operators_http.check_grant(guards.caller(request), params.role)
     bound = None if params.tenants is None else tuple(params.tenants)
     operator = await console.create(params.name, params.role, hashed, bound)
     audit.note_changes(request, {}, {"name": params.name, "role": params.role, "tenants": bound})
-    return account.item(operator)
+    return operators_http.item(operator)
 
 
 @OPERATORS.patch(CHANGE, OperatorItem, query=None, response_types={204: None}, refusals=(NotFound, Conflict))
@@ -172,7 +172,7 @@ async def reset_mfa(call: ResourceCall[None]) -> bool:
 async def _hash(request: ApiRequest, password: str) -> str:
     """Return the hash of a new password. The caller may lose its permissions in the meantime, so they are checked
     again."""
-    hashed = await account.sessions(request).hash(password)
+    hashed = await operators_http.sessions(request).hash(password)
     await guards.authorize(request, "admin", is_sensitive=True)
     return hashed
 
@@ -181,9 +181,9 @@ async def _changeable(request: ApiRequest, params: OperatorChange) -> Operator:
     """Return the operator in the path. Raises Forbidden, Conflict or Invalid if the caller may not make this change."""
     operator = await _manageable(request)
     if params.password is not None and operator.subject is not None:
-        raise Conflict(account.EXTERNAL)
+        raise Conflict(operators_http.EXTERNAL)
     if params.role is not None:
-        account.check_grant(guards.caller(request), params.role)
+        operators_http.check_grant(guards.caller(request), params.role)
     _check_tenants(params.role or operator.role, params.tenants)
     return operator
 
@@ -193,7 +193,7 @@ async def _manageable(request: ApiRequest) -> Operator:
     operator = await Operators(context.of(request).engines.db).get(request_body.path(request, "id"))
     if operator is None:
         raise NotFound(UNKNOWN)
-    account.check_grant(guards.caller(request), operator.role)
+    operators_http.check_grant(guards.caller(request), operator.role)
     return operator
 
 

@@ -12,7 +12,7 @@ from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, NotFound,
 from bellcast.kernel.field_limits import Limit, shown, text
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.operators import http as account
+from bellcast.operators import http as operators_http
 from bellcast.operators import passkeys
 from bellcast.operators.http import ME, NO_STORE, public_operation
 from bellcast.operators.oidc import MAX_RETURN_PATH, RETURN_PATH, OidcSignIn
@@ -72,7 +72,7 @@ async def begin_sign_in(request: ApiRequest) -> ASGIApp:
     return responses.json(begun, 200, NO_STORE)
 
 
-@public_operation("POST", "/v1/session/passkey", body=PasskeySignIn, response_types={200: account.Account})
+@public_operation("POST", "/v1/session/passkey", body=PasskeySignIn, response_types={200: operators_http.Account})
 async def sign_in(request: ApiRequest) -> ASGIApp:
     """Sign in with a passkey.
 
@@ -89,13 +89,13 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
     if signed_in is None:
         raise Unauthenticated(passkeys.WRONG)
     await audit.record(request, signed_in.operator.name, audit.OK)
-    return account.signed_in_response(request, signed_in, 200)
+    return operators_http.signed_in_response(request, signed_in, 200)
 
 
 @ME.get(PasskeyList, "/passkeys")
 async def page(call: ResourceCall[None]) -> Any:
     """List the passkeys of the signed-in operator."""
-    operator = await account.own(call.request)
+    operator = await operators_http.own(call.request)
     found = await Operators(call.ctx.engines.db).passkeys(operator.id)
     return responses.json(PasskeyList([responses.item(PasskeyItem, one) for one in found]), 200, NO_STORE)
 
@@ -103,7 +103,7 @@ async def page(call: ResourceCall[None]) -> Any:
 @ME.act("/passkey-options", PasskeyOptions, **SENSITIVE)
 async def begin(call: ResourceCall[None]) -> Any:
     """Begin to create a passkey."""
-    operator = await account.own(call.request)
+    operator = await operators_http.own(call.request)
     begun = await _passkeys(call.request).begin_creation(guards.browser_request(call.request), operator)
     return responses.json(begun, 200, NO_STORE)
 
@@ -114,7 +114,7 @@ async def create(call: ResourceCall[PasskeyCreation]) -> PasskeyItem:
 
     Afterwards, the password alone is not enough to sign in."""
     request, params = call.request, call.body
-    operator = await account.own(request)
+    operator = await operators_http.own(request)
     browser = guards.browser_request(request)
     added = await _passkeys(request).create(browser, operator, params.ceremony, params.credential, params.name)
     audit.note_change(request, "passkey", None, added.name)
@@ -124,14 +124,14 @@ async def create(call: ResourceCall[PasskeyCreation]) -> PasskeyItem:
 @ME.delete("/passkeys/{id:str}", **SENSITIVE)
 async def delete(call: ResourceCall[None]) -> bool:
     """Delete a passkey of the signed-in operator."""
-    operator = await account.own(call.request)
+    operator = await operators_http.own(call.request)
     if not await Operators(call.ctx.engines.db).delete_passkey(operator.id, request_body.path(call.request, "id")):
         raise NotFound("You have no passkey with this id.")
     return True
 
 
 def _passkeys(request: ApiRequest) -> Passkeys:
-    account.sessions(request)  # without the console there are no passkeys
+    operators_http.sessions(request)  # without the console there are no passkeys
     return context.of(request)[Passkeys]
 
 
@@ -233,6 +233,6 @@ def _root(request: ApiRequest) -> str:
 
 
 def _oidc(request: ApiRequest) -> OidcSignIn:
-    account.sessions(request)
+    operators_http.sessions(request)
     unset = "No identity provider is configured: set BELLCAST_OIDC_ISSUER."
     return context.of(request).require(OidcSignIn, unset)

@@ -16,7 +16,7 @@ from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, Unauthentica
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.responses import ServedFile
-from bellcast.operators import http as account
+from bellcast.operators import http as operators_http
 from bellcast.rest import context, editor_access, guards
 from bellcast.rest.operations import operation, public_file
 from bellcast.templates import http as templates
@@ -99,14 +99,14 @@ async def show_page(request: ApiRequest) -> ASGIApp:
         return _shown(request)
     if name not in responses.read_folder(FOLDER) and not name.startswith((VENDOR, "~")):
         return _shown(request)
-    account.sessions(request).check_network(guards.browser_request(request).address)
+    operators_http.sessions(request).check_network(guards.browser_request(request).address)
     # A shared cache would also respond to networks that are refused here.
     return file(request, HEADERS, "private")
 
 
 def _shown(request: ApiRequest) -> ASGIApp:
     """Return the page, which is the same for every path: its router reads the path."""
-    account.sessions(request).check_network(guards.browser_request(request).address)
+    operators_http.sessions(request).check_network(guards.browser_request(request).address)
     return _page(request, {**HEADERS, "content-security-policy": POLICY}, "index.html", "console", "console.js")
 
 
