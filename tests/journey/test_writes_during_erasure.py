@@ -1,4 +1,4 @@
-"""Requests whose tenant is erased while their body arrives: 409, and nothing is stored. Others may write their object meanwhile."""
+"""Writes while their tenant is erased, which get 409 and store nothing, or while others write the same object."""
 
 import json
 from collections.abc import AsyncIterator
@@ -9,15 +9,19 @@ import pytest
 from bellcast.preferences.types import DEFAULTS_KEY, DEFAULTS_KIND
 from tests.journey.rest import Rest
 
+NEWS = {"to": "alice", "title": "News"}
+STEPS = {"steps": [{"key": "bell", "type": "inbox", "title": "News"}]}
+CHRISTMAS = "2025-12-24T12:00:00Z"
+TYPE = {"kind": "types", "key": "news", "tenant": "acme", "values": {}}
 URL = "twilio://AC1:token@default?from=%2B12025550123"
 WRITES: dict[str, tuple[str, str, Any]] = {
     "type": ("PUT", "/v1/types/news?tenant=acme", {}),
     "template": ("PUT", "/v1/templates/news?tenant=acme", {"inbox": {"title": "News"}}),
-    "workflow": ("PUT", "/v1/workflows/news?tenant=acme", {"steps": [{"key": "bell", "type": "inbox", "title": "News"}]}),
+    "workflow": ("PUT", "/v1/workflows/news?tenant=acme", STEPS),
     "draft": ("PUT", "/v1/templates/news/draft?tenant=acme", {"values": {}, "base": None}),
-    "schedule": ("PUT", "/v1/schedules/news?tenant=acme", {"cron": "0 * * * *", "notification": {"to": "alice", "title": "News"}}),
-    "send for later": ("POST", "/v1/notifications?tenant=acme", {"to": "alice", "title": "News", "send_at": "2025-12-24T12:00:00Z"}),
-    "trigger for later": ("POST", "/v1/workflows/known/trigger?tenant=acme", {"to": "alice", "send_at": "2025-12-24T12:00:00Z"}),
+    "schedule": ("PUT", "/v1/schedules/news?tenant=acme", {"cron": "0 * * * *", "notification": NEWS}),
+    "send for later": ("POST", "/v1/notifications?tenant=acme", NEWS | {"send_at": CHRISTMAS}),
+    "trigger for later": ("POST", "/v1/workflows/known/trigger?tenant=acme", {"to": "alice", "send_at": CHRISTMAS}),
     "provider": ("PUT", "/v1/providers/texts?tenant=acme", {"channel": "sms", "url": URL}),
     "webhook": ("POST", "/v1/webhooks?tenant=acme", {"url": "https://app.example.com/hooks", "events": ["*"]}),
     "preference defaults": ("PUT", "/v1/preference-defaults?tenant=acme", {"channels": {"sms": False}}),
@@ -26,15 +30,15 @@ WRITES: dict[str, tuple[str, str, Any]] = {
     "subscription": ("PUT", "/v1/topics/news/subscriptions/bob?tenant=acme", {}),
     "suppressed address": ("PUT", "/v1/suppressions/email/bob@example.com?tenant=acme", {"reason": "requested"}),
     "tenant": ("PUT", "/v1/tenants/acme", {"name": "Acme"}),
-    "push of files": ("POST", "/v1/bundle", {"source": "git", "objects": [{"kind": "types", "key": "news", "tenant": "acme", "values": {}}]}),
-}  # fmt: skip
+    "push of files": ("POST", "/v1/bundle", {"source": "git", "objects": [TYPE]}),
+}
 
 
 @pytest.mark.parametrize("subject", WRITES)
-async def test_write_whose_tenant_is_erased_meanwhile_is_refused(rest: Rest, subject: str) -> None:
+async def test_write_to_a_tenant_that_is_erased_meanwhile_is_refused(rest: Rest, subject: str) -> None:
     method, path, value = WRITES[subject]
     assert (await rest.app.put("/v1/recipients/alice?tenant=acme", json={})).status_code == 201
-    assert (await rest.app.put("/v1/workflows/known", json=WRITES["workflow"][2])).status_code == 201
+    assert (await rest.app.put("/v1/workflows/known", json=STEPS)).status_code == 201
 
     async def body() -> AsyncIterator[bytes]:
         text = json.dumps(value).encode()
