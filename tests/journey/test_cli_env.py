@@ -114,7 +114,7 @@ def test_store_that_is_not_a_database_is_named(tmp_path):
     (tmp_path / "bellcast.db").write_text("not a database " * 1_000)
     refused = bellcast("serve", "--port", 0, "--data", tmp_path)
     assert refused.status == 1
-    assert f"{tmp_path}/bellcast.db: The database file is not a database" in refused.err
+    assert f"{tmp_path}/bellcast.db: The file is not a database" in refused.err
 
 
 def test_config_shows_values_in_full(tmp_path):

@@ -303,6 +303,5 @@ def show_usage(usage: dict[str, Any]) -> None:
         use = "encrypts" if one["is_current"] else "in use" if one["secrets"] else "not in use"
         print(f"{one['id']}\t{output.counted(one['secrets'], 'secret')}\t{use}", flush=True)
     if usage["unreadable"]:
-        output.note(
-            f"{output.counted(usage['unreadable'], 'secret')} cannot be decrypted with these keys: add the key that encrypted them."
-        )
+        unreadable = output.counted(usage["unreadable"], "secret")
+        output.note(f"{unreadable} cannot be decrypted with these keys: add the key that encrypted them.")

@@ -39,9 +39,8 @@ class Encryption:
             text = _decrypted(cipher, encrypted, place)
             if text is not None:
                 return text
-        raise ValueError(
-            "was encrypted with another key: restore encryption.json, or set the same BELLCAST_ENCRYPTION_KEY on all nodes"
-        )
+        advice = "restore encryption.json, or set the same BELLCAST_ENCRYPTION_KEY on all nodes"
+        raise ValueError(f"was encrypted with another key: {advice}")
 
     def digest(self, text: str) -> str:
         """Return what is stored of a text that is only compared."""

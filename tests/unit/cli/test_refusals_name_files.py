@@ -45,5 +45,5 @@ def test_damaged_backup_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("bellcast.cli.logs.configure", lambda server: None)
     broken = tmp_path / "broken.db"
     broken.write_text("no database")
-    with pytest.raises(CommandError, match=r"broken\.db: The database file is not a database"):
+    with pytest.raises(CommandError, match=r"broken\.db: The file is not a database"):
         cli.app(["restore", str(broken), "--data", str(tmp_path / "data")], standalone_mode=False)

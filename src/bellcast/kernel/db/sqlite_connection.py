@@ -40,7 +40,7 @@ UNAVAILABLE_ERRORS = {
     sqlite3.SQLITE_READONLY: "The database file cannot be written: check its owner and its permissions.",
     sqlite3.SQLITE_CANTOPEN: "The database file cannot be opened: check its path, its owner and its permissions.",
     sqlite3.SQLITE_CORRUPT: "The database file is damaged: restore a backup.",
-    sqlite3.SQLITE_NOTADB: "The database file is not a database: correct BELLCAST_DATA or BELLCAST_STORE, or restore a backup.",
+    sqlite3.SQLITE_NOTADB: "The file is not a database: correct BELLCAST_DATA or BELLCAST_STORE, or restore a backup.",
     sqlite3.SQLITE_PROTOCOL: "The database is locked by another program.",
 }
 FULL_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}  # the second if it is full before the first connection
