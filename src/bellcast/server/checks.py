@@ -442,8 +442,8 @@ async def _broker(settings: Settings) -> AsyncIterator[FindingItem]:
 
 
 async def _outbox(store: StoreSettings) -> AsyncIterator[FindingItem]:
-    """Check the outbox. In BELLCAST_DATABASE_URL it is expected; in the store's database, whose faults are reported already, it is
-    optional."""
+    """Check the outbox. In BELLCAST_DATABASE_URL it is expected; in the store's database it is optional, and faults of the
+    database are reported already."""
     if (url := store.outbox_url) is None:
         return
     adapters.need_postgres("BELLCAST_DATABASE_URL")

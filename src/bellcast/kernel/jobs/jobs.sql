@@ -92,8 +92,8 @@ RETURNING {{job_columns}}
 UPDATE jobs SET run_at = :until WHERE id = :id AND lease = :lease AND attempts > 0
 
 -- name: jobs_release
--- Make the jobs that an ended process had leased until a time due. Their leases count as crashes. Reads only the jobs whose
--- time is in between.
+-- Make the jobs that an ended process had leased until a time due. Their leases count as crashes. Reads only the jobs
+-- with a time in between.
 UPDATE jobs SET run_at = :now
 WHERE state = 'ready' AND lease IS NOT NULL AND attempts > 0 AND run_at > :now AND run_at <= :until
 
