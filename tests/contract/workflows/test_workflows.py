@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from typing import Any
-from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -17,11 +16,12 @@ from bellcast.documents.types import SOURCES
 from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import concurrency
-from bellcast.kernel.errors import Invalid, NotFound, TenantErased, Unavailable
+from bellcast.kernel.errors import Invalid, NotFound, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.slots import MAX_TIMEOUTS
 from bellcast.kernel.outbound import Response
+from bellcast.tenants.erasure import ERASURE_JOB_KIND
 from bellcast.workflows import step_calls
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import RunCommit, restarted
@@ -664,12 +664,12 @@ async def test_error_of_a_source_is_shown_to_the_tenant_of_the_event_only(world:
         assert await world.workflows.sources.last_failures(tenant, ["s"]) == {}
 
 
-async def test_error_of_a_source_refuses_no_event_of_a_tenant_that_is_being_erased(
-    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_error_of_a_source_refuses_no_event_of_a_tenant_that_is_being_erased(world: WorkflowWorld) -> None:
     source = {"event": "moved", "topic": "{a}", "notification": {"to": "", "title": "{{ event.data }}"}}
     await world.store.documents.put(SOURCES, "", "s", msgspec.json.encode(source), world.clock.now())
-    monkeypatch.setattr("bellcast.documents.store.check_new_object", Mock(side_effect=TenantErased))
+    await world.recipient("alice", "shop")
+    job = Job(id="erasure", kind=ERASURE_JOB_KIND, payload=b"shop", run_at=2**50, created_at=world.clock.now())
+    await world.store.tenants.begin_erasure("shop", world.clock.now(), job, lambda tenant: None)
     await world.workflows.sources.react([LiveEvent(tenant="shop", name="moved", topic="x", data="secret")], None)
     assert await world.workflows.sources.last_failures("shop", ["s"]) == {}
 

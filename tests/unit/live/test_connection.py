@@ -17,7 +17,7 @@ from bellcast.live.connection.connection import (
     Phase,
 )
 from bellcast.live.connection.dialect import Dialect
-from bellcast.live.connection.outbound import NULL_TRANSPORT, QueuedTransport
+from bellcast.live.connection.outbound import NULL_TRANSPORT
 from bellcast.live.native.protocol import SSE_PLAIN, WEBSOCKET
 from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
@@ -169,11 +169,6 @@ async def test_lost_socket_closes_and_releases_the_transport() -> None:
     connection = connect(hub)
     connection.connection_lost(None)
     assert (connection.phase, connection.transport, len(hub)) == (CLOSED, NULL_TRANSPORT, 0)
-
-
-def test_queued_transport_needs_a_write() -> None:
-    with pytest.raises(TypeError, match="abstract"):
-        type("Discarding", (QueuedTransport,), {})()
 
 
 async def test_lost_socket_after_a_close_cancels_the_close_timer() -> None:
