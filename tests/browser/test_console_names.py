@@ -111,7 +111,6 @@ def test_facts_of_an_object_name_its_tenant(open_console: Callable[..., Page], n
     expect(tenant).to_have_attribute("title", "globex")
 
 
-@pytest.mark.thorough
 def test_viewer_reads_no_names(open_console: Callable[..., Page], named: Console, chromium: Browser) -> None:
     state = state_of_operator(named, chromium, "vera@example.com", "viewer")
     page = open_console(None, state=state, viewport=DESKTOP)

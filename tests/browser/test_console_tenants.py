@@ -283,11 +283,19 @@ def test_palette_finds_the_recipients_of_all_tenants(open_console: Callable[...,
 
 def test_palette_finds_an_id_of_any_tenant(open_console: Callable[..., Page], owner: Console, tenants: None) -> None:
     owner.send("POST", "/v1/notifications?tenant=maple", {"to": {"all": True}, "title": "To all of maple"})
+    owner.send("PATCH", "/v1/recipients/tessa?tenant=maple", {"phone": "+12025550123"})
+    owner.send("POST", "/v1/notifications?tenant=maple", {"to": "tessa", "title": "Hello", "channels": ["sms"]})
+    owner.send(
+        "PUT", "/v1/workflows/greet?tenant=maple", {"steps": [{"key": "bell", "type": "inbox", "title": "Hello"}]}
+    )
+    owner.send("POST", "/v1/workflows/greet/trigger?tenant=maple", {"to": "tessa"})
     page = open_console("/account")
     wait_loaded(page)
     for path, rows, kind in (
         ("/notifications", "notifications", "Notification"),
         ("/announcements", "announcements", "Announcement"),
+        ("/messages", "messages", "Message"),
+        ("/runs", "runs", "Run"),
     ):
         listed = owner.send("GET", f"/v1{path}?tenant=maple&limit=1")[rows]
         page.keyboard.press("Control+k")
@@ -296,7 +304,8 @@ def test_palette_finds_an_id_of_any_tenant(open_console: Callable[..., Page], ow
         expect(found).to_have_text([re.compile(f"^{kind} .*Maple$")])
         page.keyboard.press("Enter")
         expect(page).to_have_url(re.compile(rf"{path}/{listed[0]['id']}\?tenant=maple"))
-        expect(page.locator("h1")).to_have_text(listed[0]["title"])
+        title = next(listed[0][name] for name in ("title", "workflow", "to") if name in listed[0])
+        expect(page.locator("h1")).to_contain_text(title)
 
 
 def test_palette_opens_what_it_finds_in_its_own_tenant(

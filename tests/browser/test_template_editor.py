@@ -405,7 +405,6 @@ def test_tools_of_a_block_are_shown_for_the_pointer_and_the_keyboard(
     assert page.evaluate("Math.round(document.querySelector('.side').getBoundingClientRect().top)") == 0
 
 
-@pytest.mark.thorough
 def test_token_of_a_text_stays_on_its_line_and_is_stored_as_it_is_written(
     owner: Console, open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
