@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 89_222),
+    "lines": (0, 89_217),
     "modules": (0, 430),
     "classes": (0, 1_217),
-    "functions": (0, 5_514),
+    "functions": (0, 5_512),
     "private functions used once": (0, 483),
     "functions that only pass their parameters on": (0, 15),
     "median lines of a function": (5, 6),
