@@ -5,4 +5,8 @@ from bellcast.live.pusher.plugin import PUSHER
 from bellcast.live.socketio import SOCKETIO
 from bellcast.live.wiring import DialectPlugin
 
-DIALECTS: tuple[DialectPlugin, ...] = (NATIVE, PUSHER, SOCKETIO)
+DIALECTS: tuple[DialectPlugin, ...] = (
+    NATIVE,
+    PUSHER,
+    SOCKETIO,
+)
