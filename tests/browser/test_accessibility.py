@@ -104,6 +104,7 @@ def test_axe_finds_nothing_in_menus_buttons_and_preferences(app, person, open_sh
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_controls_of_the_bell_are_large_enough_for_a_finger(app, person, open_shop, bellcast_server):
     phone = open_shop(bellcast_server, person, PHONE, is_mobile=True, has_touch=True).open(
         '<bellcast-bell token="{token}"></bellcast-bell>'

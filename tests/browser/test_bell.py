@@ -149,6 +149,7 @@ def test_action_after_the_session_ended_reports_it(app, person, open_page):
     expect(page.locator(".notice")).to_have_text("Your session has ended")
 
 
+@pytest.mark.thorough
 def test_ended_session_withdraws_the_offer_to_undo(app, person, open_page):
     page = open_page()
     app.notify(person, title="New order")

@@ -96,6 +96,7 @@ LOAD_SHEETS = """async (names) => { const beside = document.querySelector('link[
   document.head.append(Object.assign(document.createElement('link'), { rel: 'stylesheet', href: new URL(name, beside).href, onload: resolve })) }))) }"""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "paths",
     thoroughness.sampled(

@@ -178,6 +178,7 @@ def test_owner_retries_a_failed_run_by_its_cause(open_console: Callable[..., Pag
     expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_trigger_creates_a_recipient_only_at_the_second_click(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

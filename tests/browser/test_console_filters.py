@@ -35,6 +35,7 @@ def run(owner: Console) -> str:
     return str(runs["mailing"])
 
 
+@pytest.mark.thorough
 def test_wrong_value_of_a_filter_is_named_and_removed(open_console: Callable[..., Page]) -> None:
     page = open_console("/requests?status=refused")
     expect(page.get_by_text("There is no status “refused”")).to_be_visible()

@@ -104,6 +104,7 @@ def test_list_without_a_search_is_searched_by_a_recipient(open_console: Callable
     expect(page.locator(".row-link")).to_have_text(["To ivo"])
 
 
+@pytest.mark.thorough
 def test_column_sorts_a_list_that_is_loaded_as_a_whole(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", viewport=DESKTOP)
     uses = {"b": 2, "a": 10, "c": None}

@@ -153,6 +153,7 @@ def test_folded_menu_covers_the_page_only_while_it_is_used(open_console: Callabl
     expect(page).to_have_url(re.compile("/recipients/evil$"))  # the object stays open
 
 
+@pytest.mark.thorough
 def test_palette_creates_objects_and_changes_the_theme(open_console: Callable[..., Page]) -> None:
     page = open_console("/")
     wait_loaded(page)

@@ -35,6 +35,7 @@ def keys_requested(page: Page) -> list[list[str]]:
     return found
 
 
+@pytest.mark.thorough
 def test_names_of_a_page_are_read_with_one_request(open_console: Callable[..., Page], named: Console) -> None:
     page = open_console(None, viewport=DESKTOP)
     requested = keys_requested(page)

@@ -21,6 +21,7 @@ def box(of: Locator) -> dict[str, float]:
     return {**place, "bottom": place["y"] + place["height"]}
 
 
+@pytest.mark.thorough
 def test_filter_is_beside_the_search_on_a_phone(open_console: Callable[..., Page]) -> None:
     page = open_console("/connections", viewport=PHONE)
     filters = page.get_by_role("search", name="Filters")
@@ -151,6 +152,7 @@ def test_index_of_the_settings_stays_below_the_bar_of_a_tablet_with_touch(open_c
     assert box(index)["y"] == box(page.locator(".bar"))["bottom"] == 48
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("has_touch", [True, False], ids=["touch", "mouse"])
 @pytest.mark.parametrize("path", ["/topics", "/tenants?new=yes"], ids=["list", "form"])
 def test_list_and_form_fit_in_the_width_of_a_tablet(

@@ -265,6 +265,7 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     expect(page.get_by_role("button", name="Save brand")).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_owner_infers_the_schema_of_a_type_and_sees_what_it_would_refuse(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

@@ -187,6 +187,7 @@ def test_entry_of_the_audit_log_leads_to_what_was_changed(open_console: Callable
     owner.send("DELETE", "/v1/suppressions/email/far@example.com")
 
 
+@pytest.mark.thorough
 def test_what_is_wrong_is_said_below_its_field_until_it_is_changed(open_console: Callable[..., Page]) -> None:
     page = open_console("/recipients?new=yes")
     key = page.get_by_label("Key", exact=True)
@@ -301,6 +302,7 @@ NOTE_HIGHLIGHT = """() => {
 }"""
 
 
+@pytest.mark.thorough
 def test_new_object_is_named_and_its_row_highlighted(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/suppressions?new=yes", viewport=DESKTOP)
     page.evaluate(NOTE_HIGHLIGHT)

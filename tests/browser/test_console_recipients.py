@@ -153,6 +153,7 @@ def test_recipient_has_switches_only_for_the_channels_of_a_type(
     expect(row.get_by_role("cell").filter(has_text="–")).to_have_count(3)
 
 
+@pytest.mark.thorough
 def test_suggested_switch_is_shown_below_and_the_notification_is_sent_as_mail(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

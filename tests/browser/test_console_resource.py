@@ -166,6 +166,7 @@ def test_rows_are_exported_with_their_filters(open_console: Callable[..., Page])
     assert "globex" not in text
 
 
+@pytest.mark.thorough
 def test_new_rows_are_counted_and_shown_on_request(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/account", is_alone=True)
     wait_loaded(page)

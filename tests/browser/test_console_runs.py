@@ -263,6 +263,7 @@ def test_failure_for_a_missing_variable_is_in_words_and_leads_to_the_template(
     expect(page.get_by_role("link", name="Back to the workflow lacking")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_trigger_form_simulates_the_failure_and_has_the_variables_of_templates_in_its_example(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

@@ -83,6 +83,7 @@ def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console:
     expect(page.get_by_role("region", name="Readiness")).to_contain_text("The broker is not connected.")
 
 
+@pytest.mark.thorough
 def test_connections_of_a_node_are_listed(open_console: Callable[..., Page], owner: Console) -> None:
     def is_counted() -> bool:  # nodes report every two seconds
         (node,) = owner.send("GET", "/v1/nodes")["nodes"]
@@ -497,6 +498,7 @@ def test_connection_has_the_other_connections_and_last_notifications_of_its_reci
         assert violations(page, within=".pane") == []
 
 
+@pytest.mark.thorough
 def test_closed_connection_moves_to_the_recently_closed_with_its_reason(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

@@ -90,6 +90,7 @@ def test_settings_that_another_operator_saved_keep_what_was_entered(
     owner.send("PATCH", "/v1/settings", {"revision": revision + 2, "reset": ["limit_tags", "limit_tag"]})
 
 
+@pytest.mark.thorough
 def test_private_mail_server_is_refused_with_the_setting_that_allows_it(
     open_console: Callable[..., Page], owner: Console
 ) -> None:

@@ -214,6 +214,7 @@ def test_checklist_of_another_operator_is_its_own(page: Page, server: ServerProc
     expect_line(page, "Dashboards auto-refresh on events", "waiting")
 
 
+@pytest.mark.thorough
 def test_first_steps_that_are_done_come_last_however_long_their_checks_take(page: Page) -> None:
     at = "2026-01-01T12:00:00Z"
     connection = {

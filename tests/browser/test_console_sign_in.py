@@ -125,6 +125,7 @@ def test_sensitive_action_is_not_repeated_as_another_operator(
     expect(page.get_by_role("link", name="unwanted", exact=True)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_sensitive_action_is_not_repeated_with_the_password_of_another_operator(
     open_page: Callable[..., Page], server: ServerProcess
 ) -> None:

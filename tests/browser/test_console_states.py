@@ -53,6 +53,7 @@ class Server:
         self.held.clear()
 
 
+@pytest.mark.thorough
 def test_page_whose_module_cannot_be_loaded_appears_as_soon_as_the_server_answers(
     open_console: Callable[..., Page],
 ) -> None:

@@ -161,6 +161,7 @@ def test_channel_that_rules_did_not_send_is_no_failure(open_console: Callable[..
     expect(outcome).to_have_class("verdict warn")
 
 
+@pytest.mark.thorough
 def test_bounced_address_is_freed_and_suppressed_again(open_console: Callable[..., Page], owner: Console) -> None:
     notification = send_mail(owner, "gone", "bounced")
     owner.send("PUT", "/v1/suppressions/email/gone@example.com", {"reason": "complaint"})

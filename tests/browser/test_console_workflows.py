@@ -71,6 +71,7 @@ def cause_of(text: str, count: int) -> dict[str, Any]:
     return {**kind, "cause": text, "count": count, "newest": newest, "oldest_at": newest["created_at"]}
 
 
+@pytest.mark.thorough
 def test_overview_groups_the_causes_of_a_provider_and_offers_a_retry(open_console: Callable[..., Page]) -> None:
     page = open_console("/account", viewport={"width": 1280, "height": 800})
     causes = [cause_of("552 Mailbox full", 2), cause_of("451 Greylisted", 3)]
@@ -116,6 +117,7 @@ def test_overview_shows_the_most_important_rows_and_then_the_others(open_console
     assert page.evaluate(gap) <= 16  # no hole between them
 
 
+@pytest.mark.thorough
 def test_cause_says_what_helps_and_selects_all_its_failures(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
     one = {"kind": "message", "recipient": "ann", "created_at": "2026-11-01T10:00:00Z", "reason": "552 Mailbox full"}

@@ -215,6 +215,7 @@ def test_expired_token_is_replaced_by_the_token_url(
     assert httpx.get(url, headers=server.as_app()).json()["values"]["email"]["subject"] == "Still here"
 
 
+@pytest.mark.thorough
 def test_next_token_repeats_all_requests_that_the_ended_one_was_refused(
     context: BrowserContext, server: ServerProcess, site: Site, bell: Bellcast
 ) -> None:

@@ -195,6 +195,7 @@ def test_inbox_is_usable_by_keyboard(app, person, inbox):
     expect(page.get_by_role("button", name="Preferences")).to_be_focused()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "key", "number"),
     [

@@ -207,6 +207,7 @@ def test_only_type_has_the_only_row_unless_a_channel_is_off(shop):
     expect(page.locator(".type-name")).to_have_text(["All notifications", "Other notifications"])
 
 
+@pytest.mark.thorough
 def test_panel_shows_the_preferences_inside(types, app, person, open_shop, bellcast_server):
     page = open_shop(bellcast_server, person, PHONE, has_touch=True, is_mobile=True).open()
     bell(page).tap()
@@ -316,6 +317,7 @@ def test_page_of_a_link_is_a_form_without_scripts(types, open_link):
     expect(page.get_by_role("checkbox", name="Other notifications: Push")).not_to_be_checked()
 
 
+@pytest.mark.thorough
 @in_looks(WIDE, PHONE)
 def test_form_is_shown_if_the_element_cannot_be_loaded_and_axe_finds_nothing(types, open_link, viewport, scheme):
     page = open_link(viewport=viewport, color_scheme=scheme)

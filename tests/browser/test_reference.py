@@ -83,6 +83,7 @@ def test_reference_sends_the_example_of_a_notification(open_console: Callable[..
     expect(page.get_by_text(re.compile(r"^201 Created .*s$"))).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_reference_begins_with_the_menu_and_shows_filled_responses(
     chromium: Browser, bellcast_server: ServerProcess
 ) -> None:

@@ -79,6 +79,7 @@ def test_text_is_copied_over_plain_http(
     context.close()
 
 
+@pytest.mark.thorough
 def test_public_pages_have_one_header_and_ground(chromium: Browser, bellcast_server: ServerProcess) -> None:
     context = chromium.new_context(base_url=bellcast_server.url, viewport=DESKTOP)
     page, looks = context.new_page(), set[str]()

@@ -10,6 +10,7 @@ from tests.thoroughness import sampled
 STORED = "[localStorage.length, sessionStorage.length, name, document.cookie, history.length]"
 
 
+@pytest.mark.thorough
 def test_shared_context_keeps_nothing_of_the_test_before(chromium: Browser, owner: Console) -> None:
     shared = SharedContext(chromium, owner.server.url)
     page = shared.take(owner.state, PHONE, "dark")
@@ -35,6 +36,7 @@ def test_shared_context_keeps_nothing_of_the_test_before(chromium: Browser, owne
     page.context.close()
 
 
+@pytest.mark.thorough
 def test_shared_context_opens_another_page_after_a_change_that_stays_with_a_page(
     chromium: Browser, owner: Console
 ) -> None:
@@ -51,6 +53,7 @@ def test_shared_context_opens_another_page_after_a_change_that_stays_with_a_page
     following.context.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("change", sampled(["clock", "script", "function"]))
 def test_shared_context_refuses_a_change_of_all_its_documents(chromium: Browser, owner: Console, change: str) -> None:
     shared = SharedContext(chromium, owner.server.url)

@@ -136,6 +136,7 @@ def test_failed_action_can_be_retried(app, person, inbox):
     expect(page.get_by_role("group", name="Actions")).not_to_have_attribute("aria-busy", "true")
 
 
+@pytest.mark.thorough
 def test_all_read_rows_are_archived_and_undo_returns_them(app, person, inbox):
     for number in range(3):
         app.notify(person, title=f"Order {number}")

@@ -74,6 +74,7 @@ def test_channel_without_texts_says_what_it_needs_and_one_with_texts_is_shown_on
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_templates_name_their_variables_and_what_uses_them_in_words(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:
@@ -233,6 +234,7 @@ def test_author_confirms_an_email_in_the_editor_and_gets_a_test(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_brand_of_the_default_tenant_is_changed_in_the_editor_without_leaving_it(
     owner: Console, open_console: Callable[..., Page]
 ) -> None:

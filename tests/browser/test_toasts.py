@@ -90,6 +90,7 @@ def test_toast_closes_when_its_notification_is_read(app, person, shop):
     expect(toasts(page)).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_closed_toasts_leave_nothing_behind(app, person, shop):
     shop.context.add_init_script("""globalThis.endings = 0; const { addEventListener } = EventTarget.prototype;
       EventTarget.prototype.addEventListener = function (type, ...more) {
@@ -170,6 +171,7 @@ def test_sound_is_played_once_and_only_if_enabled(app, person, shop):
     assert notes() == 4
 
 
+@pytest.mark.thorough
 def test_sounds_that_the_browser_held_back_are_not_played_later(app, person, shop):
     """Web Audio: `resume()` stays pending until the user has clicked in the page."""
     held = """globalThis.asked = 0;
@@ -225,6 +227,7 @@ def test_desktop_notification_needs_a_click_for_permission_and_closes_when_seen(
     assert page.evaluate("desktop") == ["While elsewhere"]
 
 
+@pytest.mark.thorough
 def test_desktop_alerts_stay_off_where_the_browser_can_show_none(shop):
     shop.context.add_init_script(THROWING)
     page = open_both(shop)

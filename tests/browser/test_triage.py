@@ -315,6 +315,7 @@ def test_sheet_closes_when_dragged_down(phone):
     expect(title(phone, 2)).to_be_in_viewport()
 
 
+@pytest.mark.thorough
 def test_long_press_opens_the_menu_and_lifting_keeps_it_open(phone):
     box = row(phone, "Order 0").bounding_box()
     touch = phone.context.new_cdp_session(phone)
@@ -556,6 +557,7 @@ def test_title_uses_the_width_of_the_row_below_the_time(app, person, shop):
     assert max(lines[1:]) > when["x"]
 
 
+@pytest.mark.thorough
 def test_counts_of_an_ended_session_are_hidden(app, person, shop):
     app.notify(person, title="Secret", type="booking")
     page = shop.open('<bellcast-bell token="{token}" tabs="all,unread,type:booking=Bookings"></bellcast-bell>')

@@ -142,6 +142,7 @@ def test_failed_bell_shows_the_check_of_its_server(foreign, start_server, person
     expect(report).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_failed_bell_names_the_server_whose_check_cannot_be_loaded(foreign):
     page, _ = foreign('<bellcast-bell server="http://127.0.0.1:9" token="any"></bellcast-bell>')
     bell(page).click()
@@ -150,6 +151,7 @@ def test_failed_bell_names_the_server_whose_check_cannot_be_loaded(foreign):
     expect(page.locator(".hint").last).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_ended_session_of_a_script_is_checked_with_its_token(foreign, bellcast_server):
     page, _ = foreign("<bellcast-bell session></bellcast-bell>")
     page.evaluate(
@@ -197,6 +199,7 @@ def test_server_that_is_not_bellcast_is_named(shop, warnings, bellcast_server):
     ]
 
 
+@pytest.mark.thorough
 def test_failing_token_endpoint_is_warned_of_and_retried(app, person, shop, warnings, bellcast_server):
     status = [500]
     body = f'{{"token": "{bellcast_server.token(person)}"}}'

@@ -38,6 +38,7 @@ def test_two_editors_choose_between_their_changes(edit: Callable[..., Editor], o
         assert f"for: {expected}" in mine.yaml()
 
 
+@pytest.mark.thorough
 def test_conflict_with_another_tab_names_it_alike_everywhere(edit: Callable[..., Editor]) -> None:
     mine = edit("contested-alone", BUILT)
     steps = [BELL, {**WAIT, "for": "9m"}]

@@ -533,6 +533,7 @@ def test_each_problem_leads_to_its_field(edit: Callable[..., Editor], owner: Con
         expect(control.or_(control.locator("*")).and_(editor.page.locator(":focus"))).to_have_count(1)
 
 
+@pytest.mark.thorough
 def test_renaming_and_deleting_a_step_consider_references(edit: Callable[..., Editor]) -> None:
     waits = {"key": "unread", "type": "wait_for", "step": "bell", "event": "read"}
     editor = edit(
@@ -552,6 +553,7 @@ def test_renaming_and_deleting_a_step_consider_references(edit: Callable[..., Ed
     assert all(one in text for one in ("step: ring", "steps.ring.read_at", "{{ steps.ring.state }}"))
 
 
+@pytest.mark.thorough
 def test_steps_are_copied_between_workflows(edit: Callable[..., Editor]) -> None:
     editor = edit("copied-flow", BUILT)
     editor.step("mail").focus()

@@ -155,6 +155,7 @@ def test_bell_step_shows_its_row_and_offers_the_built_in_icons(edit: Callable[..
     assert (step["body"], "icon" in step) == ("At nine", False)
 
 
+@pytest.mark.thorough
 def test_buttons_of_a_bell_are_a_form(edit: Callable[..., Editor], owner: Console) -> None:
     accept = {"key": "accept", "label": "Accept", "call": "booking.accept", "style": "primary"}
     editor = edit("buttons-flow", [{**BELL, "actions": [accept]}, WAIT])

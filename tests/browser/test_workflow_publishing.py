@@ -132,6 +132,7 @@ def test_variables_of_texts_in_steps_are_checked_in_the_editor_and_before_publis
     expect(page.get_by_role("region", name="Published")).to_be_visible()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "author", ["editor", pytest.param("other", marks=pytest.mark.thorough)]
 )  # another operator's draft is read within 10 s
