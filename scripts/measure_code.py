@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 89_221),
+    "lines": (0, 89_222),
     "modules": (0, 430),
     "classes": (0, 1_217),
     "functions": (0, 5_512),

@@ -18,6 +18,7 @@ Priority = Literal["low", "normal", "high", "urgent"]
 
 Channel = Literal["inbox", "email", "sms", "push", "chat"]
 CHANNELS: tuple[Channel, ...] = ("inbox", "email", "sms", "push", "chat")
+CHANNEL_NAMED: dict[str, Channel] = {channel: channel for channel in CHANNELS}
 # The channels in sentences.
 CHANNEL_WORDS = dict(zip(CHANNELS, ("the inbox", "e-mail", "SMS", "push", "chat"), strict=True))
 Frequency = Literal["instant", "hourly", "daily", "weekly"]

@@ -9,7 +9,7 @@ from msgspec import Struct
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import data_schemas, validation
 from bellcast.kernel.errors import FieldError
-from bellcast.preferences.types import CHANNELS, Channel
+from bellcast.preferences.types import CHANNEL_NAMED, CHANNELS, Channel
 from bellcast.templates import conditions
 from bellcast.templates.types import Template
 from bellcast.workflows import step_fields
@@ -94,7 +94,7 @@ def of_valid(value: Mapping[str, Any]) -> Definition:
         ordered=ordered,
         awaited=awaited,
         live_waits=tuple(step for step in ordered if step.type == "wait_for" and "step" not in step.fields),
-        channels=frozenset(step.type for step in ordered if step.type in PARTS),  # type: ignore[misc]  # its keys are channels
+        channels=frozenset(CHANNEL_NAMED[step.type] for step in ordered if step.type in CHANNEL_NAMED),
         refers_to_events=bool(awaited) or b"seen_at" in text or b"read_at" in text,
         has_counters=any(step.type in ("throttle", "digest") for step in ordered),
     )

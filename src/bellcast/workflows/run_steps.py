@@ -15,6 +15,7 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid
 from bellcast.kernel.limits import Limits
+from bellcast.preferences.types import CHANNEL_NAMED
 from bellcast.recipients.types import Profile
 from bellcast.templates.budget import TemplateError, budget_of
 from bellcast.templates.rendering import Renderer, SharedResults
@@ -131,7 +132,7 @@ class RunSteps(Struct, eq=False):
                 stored.tenant,
                 stored.workflow,
                 _draft(execution),
-                step.type,  # type: ignore[arg-type]  # the types of such steps are the channels
+                CHANNEL_NAMED[step.type],
                 await self._template(stored.tenant, step),
                 page.recipients,
                 page.shared,
@@ -184,7 +185,7 @@ class RunSteps(Struct, eq=False):
             template = await self.triggers.router.template(tenant, key)
         except Invalid as error:
             raise InvalidValue(error.detail) from None
-        if template.part(step.type, ()) is None and template.part("inbox", ()) is None:  # type: ignore[arg-type]  # as above
+        if template.part(CHANNEL_NAMED[step.type], ()) is None and template.part("inbox", ()) is None:
             raise InvalidValue(f"template: {key[:100]!r} has no part for {step.type}")
         return template
 

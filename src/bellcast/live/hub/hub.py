@@ -274,8 +274,7 @@ async def drain(hub: Hub, clock: Clock, window: float, ends: Mapping[Connection,
 
 # Ticks per heartbeat interval. Each tick checks the connections in its slot.
 TICKS_PER_INTERVAL = 25
-# Until a replay that cannot be written ends. The system's buffer of 4 MB takes more when a third is free: a reader of
-# 12 KB/s needs this long.
+# Until a replay that cannot be written ends. A full buffer of 4 MB takes more in this time if 12 KB/s are read.
 REPLAY_STALL_SECONDS = 120
 # Seconds of silence before a ping, and to wait for the pong.
 SilenceLimit = Callable[[], tuple[float, float]]
