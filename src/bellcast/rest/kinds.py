@@ -39,6 +39,11 @@ MAX_USES = 100
 CheckReferences = Callable[[T, ApiContext, str, str], Awaitable[list[FieldError]]]
 # Returns the fields that a read adds to the objects with these keys.
 Describe = Callable[[ApiContext, str, Sequence[str]], Awaitable[dict[str, dict[str, Any]]]]
+# Returns the fields that only a list adds to published objects, which are given with their versions by the tenants that own
+# them and their keys. The list is of these tenants; None: of all.
+DescribeList = Callable[
+    [ApiContext, Mapping[tuple[str, str], int], Sequence[str] | None], Awaitable[dict[tuple[str, str], dict[str, Any]]]
+]
 
 # Name of the field that a read adds.
 MANAGED = "managed"
@@ -53,16 +58,9 @@ class FindUses(Protocol):
     ) -> dict[tuple[str, str], list[str]]: ...
 
 
-class BrokenUses(Struct, frozen=True):
-    """A search for the users of an object that a change would break, and the end of an error such as
-    `This template is used by templates/booking`, which states how they use it and why the change breaks that use."""
-
-    find: FindUses
-    reason: str = ""
-
-
-# Returns which uses of an object end if another body replaces one; None if none do.
-FindBroken = Callable[[ApiContext, bytes, bytes], Awaitable[BrokenUses | None]]
+# Returns which uses of an object end if another body replaces one: a search for these users, and the end of an error such as
+# `This template is used by templates/booking`, which states how they use it and why the change breaks that use. None if none do.
+FindBroken = Callable[[ApiContext, bytes, bytes], Awaitable[tuple[FindUses, str] | None]]
 
 
 class PublishEffect(Struct, frozen=True, omit_defaults=True):
@@ -111,6 +109,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     added: Mapping[str, Any] = {}
     listed: Mapping[str, Any] = {}
     describe: Describe | None = None
+    describe_list: DescribeList | None = None
     written: Callable[[ApiContext, Sequence[tuple[str, str, bool]]], Awaitable[None]] | None = None
     merge: Callable[[T, T], T] | None = None
     is_open_to_viewers: bool = False
@@ -133,16 +132,6 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
         """Return an object as it was in an earlier version."""
         body = self.form.restored(document.body, stored)
         return msgspec.structs.replace(document, body=body, version=stored.version, updated_at=stored.created_at)
-
-    async def describe_list(
-        self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
-    ) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return the fields that only a list adds to published objects, which are given with their versions by the tenants that own
-        them and their keys. The list is of these tenants; None: of all."""
-        if not self.is_versioned:
-            return {}
-        authors = await Versions(ctx.engines.db).authors(self.plural, versions)
-        return {place: {"published_by": authors.get(place)} for place in versions}
 
     async def check(self, ctx: ApiContext, tenant: str, key: str, values: Any) -> T:
         """Return the valid object of a write as it is stored. Raises Invalid."""
@@ -321,14 +310,16 @@ async def check_uses(kind: Kind[Any], ctx: ApiContext, after: ApiContext, names:
         elif kind.find_broken is not None and before[0].body != found[0].body:
             broken = await kind.find_broken(ctx, before[0].body, found[0].body)
             if broken is not None:
-                await check_unused(kind, after, [(tenant, key)], broken)
+                await check_unused(kind, after, [(tenant, key)], *broken)
     if deleted:
-        await check_unused(kind, after, deleted, BrokenUses(kind.find_uses))
+        await check_unused(kind, after, deleted, kind.find_uses)
 
 
-async def check_unused(kind: Kind[Any], ctx: ApiContext, names: Sequence[tuple[str, str]], broken: BrokenUses) -> None:
-    """Raise Conflict if one of these objects has users that this search finds."""
-    found = await broken.find(ctx, names, SHOWN_USES + 1, is_exact=True)
+async def check_unused(
+    kind: Kind[Any], ctx: ApiContext, names: Sequence[tuple[str, str]], find: FindUses, reason: str = ""
+) -> None:
+    """Raise Conflict, with a reason, if one of these objects has users that this search finds."""
+    found = await find(ctx, names, SHOWN_USES + 1, is_exact=True)
     used = next((one for one in names if found[one]), None)
     if used is None:
         return
@@ -337,7 +328,7 @@ async def check_unused(kind: Kind[Any], ctx: ApiContext, names: Sequence[tuple[s
     if any(user.startswith(f"{SCHEDULES}/{GENERATED_PREFIX}") for user in users):
         hint = " A schedule whose key begins with send- is a send or trigger with send_at: delete it, or wait for its time."
     which = f"This {kind.name}" if len(names) == 1 else f"The {kind.name} {used[1]}"
-    raise Conflict(f"{which} is used by {listed(users)}{broken.reason}: change or delete these first.{hint}")
+    raise Conflict(f"{which} is used by {listed(users)}{reason}: change or delete these first.{hint}")
 
 
 def listed(names: Sequence[str]) -> str:
@@ -366,6 +357,17 @@ async def fields_of_read(
         return {name: {} for name in named}
     uses = await kind.find_uses(ctx, named, MAX_USES, is_exact=False)
     return {name: {"uses": users} for name, users in uses.items()}
+
+
+async def fields_of_list(
+    kind: Kind[Any], ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the fields that only a list adds to published objects, by tenant and key."""
+    added = {} if kind.describe_list is None else await kind.describe_list(ctx, versions, tenants)
+    if not kind.is_versioned:
+        return added
+    authors = await Versions(ctx.engines.db).authors(kind.plural, versions)
+    return {place: {"published_by": authors.get(place)} | added.get(place, {}) for place in versions}
 
 
 def decode_draft(document: Document) -> StoredDraft:

@@ -150,7 +150,7 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     managers = await kinds.managers_of(ctx, kind.plural, places)
     of = tenants.every(request) if query.tenant == EVERY_TENANT else (tenants.single_tenant(request),)
     versions = {place: version for one, place in zip(shown, places, strict=True) if (version := one.get("version", 1))}
-    of_list = await kind.describe_list(ctx, versions, of)
+    of_list = await kinds.fields_of_list(kind, ctx, versions, of)
     items = [
         one
         | {kinds.MANAGED: by}

@@ -206,10 +206,10 @@ def of_rendered(
             text = "There is no link for unsubscribing: add {{ unsubscribe_url }} or {{ preferences_url }}."
             found.append(Finding("warning", "unsubscribe_missing", text, "email", locale))
     if own.sms is not None and "sms" in rendered:
-        length = types.sms_length(str(rendered["sms"].get("text") or ""))
-        if length.segments > 1:
-            text = f"It is sent as {length.segments} messages: {length.characters} characters in {length.encoding}."
-            found.append(Finding("warning" if length.segments > 2 else "info", "sms_segments", text, "sms", locale))
+        message = types.sms_preview(str(rendered["sms"].get("text") or ""))
+        if message.segments > 1:
+            text = f"It is sent as {message.segments} messages: {message.characters} characters in {message.encoding}."
+            found.append(Finding("warning" if message.segments > 2 else "info", "sms_segments", text, "sms", locale))
     if own.push is not None and "push" in rendered:
         body = str(rendered["push"].get("body") or "")
         if len(body) > types.PUSH_CUT:

@@ -273,16 +273,16 @@ GSM_LENGTHS, UCS2_LENGTHS = (160, 153), (70, 67)
 PUSH_CUT = 178
 
 
-class SmsLength(Struct, frozen=True):
-    """The length of a text message: its characters in the encoding, and the messages that it is sent as."""
+class SmsPreview(SmsContent, frozen=True, kw_only=True):
+    """A rendered text message, its characters in its encoding, and the messages that it costs."""
 
     characters: int
-    encoding: str
+    encoding: Literal["GSM-7", "UCS-2"]
     segments: int
 
 
-def sms_length(text: str) -> SmsLength:
-    """Return the length of a text message."""
+def sms_preview(text: str) -> SmsPreview:
+    """Return a text message with its length."""
     is_gsm = GSM.union(GSM_DOUBLE).issuperset(text)
     single, part = GSM_LENGTHS if is_gsm else UCS2_LENGTHS
     places = [2 if (one in GSM_DOUBLE if is_gsm else one > "\uffff") else 1 for one in text]
@@ -291,4 +291,5 @@ def sms_length(text: str) -> SmsLength:
         if taken > free:
             segments, free = segments + 1, part
         free -= taken
-    return SmsLength(sum(places), "GSM-7" if is_gsm else "UCS-2", segments)
+    encoding: Literal["GSM-7", "UCS-2"] = "GSM-7" if is_gsm else "UCS-2"
+    return SmsPreview(text=text, characters=sum(places), encoding=encoding, segments=segments)

@@ -44,23 +44,19 @@ async def _reference_errors(value: NotificationType, ctx: ApiContext, tenant: st
     return [FieldError("template", await no_template(ctx.engines.db, tenant, value.template))]
 
 
-class TypeKind(kinds.Kind[NotificationType], frozen=True, kw_only=True, eq=False):
-    """Types, which are listed with their recent sends."""
-
-    async def describe_list(
-        self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
-    ) -> dict[tuple[str, str], dict[str, Any]]:
-        sent = SentItems(ctx.engines.db)
-        counts, exact = await resource.read_recent(ctx, "sends", None, lambda since, _: sent.recent(since))
-        return {
-            place: {
-                "recent_sends": responses.item(Recent, resource.recent_of_object(counts, tenants, *place), exact=exact)
-            }
-            for place in versions
-        }
+async def recent_sends(
+    ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the recent sends of listed types."""
+    sent = SentItems(ctx.engines.db)
+    counts, exact = await resource.read_recent(ctx, "sends", None, lambda since, _: sent.recent(since))
+    return {
+        place: {"recent_sends": responses.item(Recent, resource.recent_of_object(counts, tenants, *place), exact=exact)}
+        for place in versions
+    }
 
 
-KIND = TypeKind(
+KIND = kinds.Kind(
     plural="types",
     name="notification type",
     tag="Objects",
@@ -72,6 +68,7 @@ KIND = TypeKind(
     find_uses=usage.of_types,
     find_effects=_effects,
     listed={"recent_sends": Recent},
+    describe_list=recent_sends,
 )
 
 TYPE = Resource(

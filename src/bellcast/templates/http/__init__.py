@@ -10,7 +10,7 @@ from bellcast.channels.catalog import Catalog, no_template
 from bellcast.channels.http import HTML_HEADERS, in_scheme
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
-from bellcast.channels.types import ExternalChannel, PushContent, SimulationCause, SmsContent
+from bellcast.channels.types import ExternalChannel, PushContent, SimulationCause
 from bellcast.documents.store import ObjectForm
 from bellcast.documents.types import PROJECT
 from bellcast.explanations import simulation_causes
@@ -30,7 +30,16 @@ from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import budget, content_checks, email_blocks, email_imports, rendering, variables
 from bellcast.templates.email_checks import Finding
-from bellcast.templates.types import BASE_LAYOUT, MAX_LOCALE, PUSH_CUT, Parts, Template, TemplateEmail, sms_length
+from bellcast.templates.types import (
+    BASE_LAYOUT,
+    MAX_LOCALE,
+    PUSH_CUT,
+    Parts,
+    SmsPreview,
+    Template,
+    TemplateEmail,
+    sms_preview,
+)
 from bellcast.templates.variables import TemplateVariable
 from bellcast.workflows import publish_checks, recent_data, usage
 from bellcast.workflows.recent_data import Sample
@@ -88,13 +97,13 @@ async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: 
     return errors
 
 
-async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> kinds.BrokenUses | None:
+async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> tuple[kinds.FindUses, str] | None:
     """Return the uses of a template as a layout, if it is no longer one in a language in which it was."""
     lost = rendering.lost_layout(await _decoded(ctx, before), await _decoded(ctx, after))
     if lost is None:
         return None
     reason = f" as a layout, and would have no HTML with {{{{ content }}}}{rendering.in_language(lost)}"
-    return kinds.BrokenUses(usage.of_layouts, reason)
+    return usage.of_layouts, reason
 
 
 async def _obstacles(ctx: ApiContext, tenant: str, key: str, value: Template) -> list[FieldError]:
@@ -169,14 +178,6 @@ class HtmlQuery(LookQuery, frozen=True, kw_only=True):
     locale: Annotated[str | None, Limit(MAX_LOCALE)] = None
 
 
-class SmsPreview(SmsContent, frozen=True, kw_only=True):
-    """A rendered text message, its characters in its encoding, and the messages that it costs."""
-
-    characters: int
-    encoding: Literal["GSM-7", "UCS-2"]
-    segments: int
-
-
 class PushPreview(PushContent, frozen=True, kw_only=True):
     """A rendered push notification. Phones cut its body at about `cut_at` characters."""
 
@@ -246,7 +247,7 @@ async def preview(call: ResourceCall[bytes]) -> Any:
         prefix = f"translations.{one.locale}." if one.locale else ""
         warnings.append(f"{prefix}email.{place}:{line} {one.message}")
     if "sms" in parts:
-        parts["sms"] |= msgspec.structs.asdict(sms_length(parts["sms"]["text"]))
+        parts["sms"] |= msgspec.structs.asdict(sms_preview(parts["sms"]["text"]))
     if "push" in parts:
         parts["push"] |= {"cut_at": PUSH_CUT}
     return {"missing": missing} | ({"warnings": warnings} if warnings else {}) | parts

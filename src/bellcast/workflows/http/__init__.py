@@ -239,17 +239,6 @@ class WorkflowKind(kinds.Kind[Any], frozen=True, kw_only=True, eq=False):
     def item(self, document: Document, tenant: str) -> dict[str, Any]:
         return workflow_catalog.stored(document, tenant).item
 
-    async def describe_list(
-        self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
-    ) -> dict[tuple[str, str], dict[str, Any]]:
-        shown = await super().describe_list(ctx, versions, tenants)
-        for owner in dict.fromkeys(owner for owner, _ in versions):
-            keys = [key for of, key in versions if of == owner]
-            counts = await ctx[RunStats].recent(None if tenants is None and owner == PROJECT else owner, keys)
-            for key in keys:
-                shown[owner, key]["recent_runs"] = counts[key]
-        return shown
-
     async def check(self, ctx: ApiContext, tenant: str, key: str, values: Any) -> Any:
         await check(ctx, tenant, key, values)
         return values
@@ -269,6 +258,18 @@ async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[s
     return {key: {} for key in keys}
 
 
+async def recent_runs(
+    ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the recent runs of listed workflows."""
+    shown: dict[tuple[str, str], dict[str, Any]] = {}
+    for owner in dict.fromkeys(owner for owner, _ in versions):
+        keys = [key for of, key in versions if of == owner]
+        counts = await ctx[RunStats].recent(None if tenants is None and owner == PROJECT else owner, keys)
+        shown |= {(owner, key): {"recent_runs": counts[key]} for key in keys}
+    return shown
+
+
 KIND = WorkflowKind(
     plural=WORKFLOWS,
     name="workflow",
@@ -278,6 +279,7 @@ KIND = WorkflowKind(
     added={"active": bool, "in_code": bool, "recent_runs": ListTotal},
     find_uses=usage.of_workflows,
     describe=_describe,
+    describe_list=recent_runs,
     find_effects=publish_checks.workflow_effects,
     written=_written,
     is_open_to_viewers=True,

@@ -40,25 +40,23 @@ async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) ->
             await ctx[EventReactions].recorder.forget(owner, key)
 
 
-class SourceKind(kinds.Kind[event_sources.EventSource], frozen=True, kw_only=True, eq=False):
-    """Sources, which are listed with their recent events. Those of the project have the events of all tenants, which only a list
-    that includes the project shows."""
-
-    async def describe_list(
-        self, ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
-    ) -> dict[tuple[str, str], dict[str, Any]]:
-        places = [place for place in versions if tenants is None or place[0] in tenants]
-        recorder, now = ctx[EventReactions].recorder, ctx.engines.clock.now()
-        found, dropped_at = await recorder.find(places)
-        is_complete = dropped_at < now - times.DAY_MS
-        shown = {place: Recent(0, exact=is_complete, last_at=None) for place in places}
-        for place, use in found.items():
-            value, is_exact = use.in_day(now)
-            shown[place] = Recent(value, is_exact and is_complete, times.to_rfc3339(use.last_at))
-        return {place: {"recent_events": shown[place]} for place in places}
+async def recent_events(
+    ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the recent events of listed sources. One of the project has those of all tenants, which only a list that includes
+    the project shows."""
+    places = [place for place in versions if tenants is None or place[0] in tenants]
+    recorder, now = ctx[EventReactions].recorder, ctx.engines.clock.now()
+    found, dropped_at = await recorder.find(places)
+    is_complete = dropped_at < now - times.DAY_MS
+    shown = {place: Recent(0, exact=is_complete, last_at=None) for place in places}
+    for place, use in found.items():
+        value, is_exact = use.in_day(now)
+        shown[place] = Recent(value, is_exact and is_complete, times.to_rfc3339(use.last_at))
+    return {place: {"recent_events": shown[place]} for place in places}
 
 
-KIND = SourceKind(
+KIND = kinds.Kind(
     plural=SOURCES,
     name="event source",
     tag="Workflows",
@@ -73,6 +71,7 @@ KIND = SourceKind(
     stand_ins={"event": "x"},
     added={"last_error": str | None, "last_error_at": datetime | None},
     listed={"recent_events": Recent},
+    describe_list=recent_events,
     describe=_describe,
     written=_written,
 )
