@@ -116,14 +116,6 @@ class RecipientOfLink(Struct, frozen=True, array_like=True):
     ends_with_sessions: ClassVar[bool] = False
 
 
-class OwnPreferences(NamedTuple):
-    """A recipient's own preferences as JSON, None for none, and when they last changed (UTC milliseconds); None: before
-    Bellcast recorded it."""
-
-    document: bytes | None
-    updated_at: int | None
-
-
 class RecipientChange(Struct, frozen=True):
     """A change that concerns the connections of a recipient."""
 

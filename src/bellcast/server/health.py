@@ -23,7 +23,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bellcast import build
 from bellcast.console.types import BUCKETS
-from bellcast.kernel.db import StoreMigration
+from bellcast.kernel.db.engine import StoreMigration
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.http import ASGIApp, responses
 from bellcast.kernel.http.request_body import ApiRequest

@@ -9,10 +9,6 @@ import httpx
 from bellcast.client import BellcastError, BlockingInEventLoop
 
 
-class NotStarted(BellcastError):
-    """The app has not been started. A blocking request needs the app's event loop."""
-
-
 class ThreadTransport(httpx.AsyncBaseTransport):
     """Runs an async client's requests in the app's event loop, from any other event loop."""
 
@@ -37,7 +33,7 @@ class LoopTransport(httpx.BaseTransport):
         """Return the whole response. Cancels the request in the loop if it takes longer than its read timeout."""
         loop = self._loop()
         if loop is None or not loop.is_running():
-            raise NotStarted("the app is not running: start it with the server's lifespan or `await app.start()`")
+            raise BellcastError("the app is not running: start it with the server's lifespan or `await app.start()`")
         running: asyncio.AbstractEventLoop | None = None
         with contextlib.suppress(RuntimeError):  # this thread has none
             running = asyncio.get_running_loop()

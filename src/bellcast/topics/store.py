@@ -6,7 +6,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from bellcast.kernel import times
-from bellcast.kernel.db import StoreTable, read, write
+from bellcast.kernel.db.engine import StoreTable, read, write
 from bellcast.kernel.db.script import Script, Statement, first
 
 # Lifetime and refresh interval. A recovered connection finds its topics for at least the difference of the two, even
@@ -24,13 +24,6 @@ class JoinedBy(NamedTuple):
 
     inbox: int
     connection: str
-
-
-class SavedTopics(NamedTuple):
-    """The topics of a connection, and when they were saved or last refreshed (UTC milliseconds)."""
-
-    text: str
-    saved_at: int
 
 
 class TopicLists(Struct, frozen=True, array_like=True):
@@ -51,9 +44,10 @@ class JoinedTopics(StoreTable):
         yield Statement("joined_topics_trim", {"inbox": by.inbox, "limit": MAX_CONNECTIONS_PER_RECIPIENT})
 
     @read
-    def get(self, by: JoinedBy) -> Script[SavedTopics | None]:
-        """Return the topics of a connection, even if they have expired."""
-        return first(Statement("joined_topics_get", by._asdict()), lambda row: SavedTopics(*row))
+    def get(self, by: JoinedBy) -> Script[tuple[str, int] | None]:
+        """Return the topics of a connection, even if they have expired, and when they were saved or last refreshed (UTC
+        milliseconds)."""
+        return first(Statement("joined_topics_get", by._asdict()), lambda row: (row[0], row[1]))
 
     @write()
     def refresh(self, connections: Sequence[JoinedBy], now: int) -> Script[None]:

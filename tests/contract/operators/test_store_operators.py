@@ -241,9 +241,9 @@ async def test_tenants_of_operators_and_keys_are_kept_and_an_owner_has_all(store
     assert await store.operators.change("1", "viewer", None)  # restricted to the same tenants as before
     assert [one.tenants for one in await store.operators.all()] == [("globex", "acme"), None]
     for tenants in (None, ("acme",)):
-        made = keys.make("k", ["send"], NOW, tenants)
-        await store.keys.create(made.key, made.digest)
-        assert await store.keys.find(made.key.id) == (made.key, made.digest)
+        key, _, digest = keys.make("k", ["send"], NOW, tenants)
+        await store.keys.create(key, digest)
+        assert await store.keys.find(key.id) == (key, digest)
 
 
 async def test_operator_of_an_identity_provider_is_found_by_its_subject(store: Store) -> None:

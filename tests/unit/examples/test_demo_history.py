@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from bellcast import replays
 from bellcast.console.types import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint, total
 from bellcast.examples.demo import activity, history
 from bellcast.examples.demo.history import DAY_MS, PERIOD_MS
@@ -15,6 +14,7 @@ from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.replays import replays
 from bellcast.replays.store import FailureFilter, Replays
 from bellcast.workflows.types import runs
 from tests.clock import FakeClock

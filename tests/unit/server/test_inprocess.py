@@ -4,10 +4,9 @@ import asyncio
 
 import pytest
 
-from bellcast.client import BlockingInEventLoop, RequestRefused
+from bellcast.client import BellcastError, BlockingInEventLoop, RequestRefused
 from bellcast.kernel.identities import Project
 from bellcast.server.app import create_app
-from bellcast.server.inprocess import NotStarted
 from bellcast.settings.parsers import Secret
 from bellcast.settings.table import Settings, StoreSettings
 
@@ -43,7 +42,7 @@ async def test_blocking_client_in_the_event_loop_of_the_app_raises(started_app):
 
 
 def test_blocking_client_of_an_app_that_is_not_running_raises(app):
-    with pytest.raises(NotStarted, match="is not running"):
+    with pytest.raises(BellcastError, match="is not running"):
         app.sync_client.notify("alice", title="Hello")
 
 

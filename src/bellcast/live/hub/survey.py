@@ -15,13 +15,14 @@ import structlog
 from msgspec import Struct, field
 
 from bellcast.kernel.brokers import Broker
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import inbox_stream, topic_stream
 from bellcast.kernel.http.responses import INCOMPLETE
-from bellcast.live.connection import Connection, close_reasons
-from bellcast.live.hub import Hub
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.connection import Connection
+from bellcast.live.hub.hub import Hub
 from bellcast.live.types import (
     EVERY_CONNECTION,
     CloseRequest,

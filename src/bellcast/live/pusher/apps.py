@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
 from bellcast.kernel.clock import Clock, request_time
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, NotFound, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT, Project
-from bellcast.live.connection import Connection
 from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection
 from bellcast.live.pusher import protocol
 
 log = structlog.get_logger(__name__)

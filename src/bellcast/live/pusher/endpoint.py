@@ -18,14 +18,14 @@ from bellcast.kernel.events import SEPARATOR, TOPIC, Stream, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT, Principal
 from bellcast.live.cluster.groups import PresenceKey
 from bellcast.live.cluster.guardians import Holder
-from bellcast.live.connection import Connection, OnReady
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
+from bellcast.live.connection.connection import Connection, OnReady
 from bellcast.live.connection.dialect import Dialect, payload_of
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.http import asgi
 from bellcast.live.http.asgi import HandshakeRequest
 from bellcast.live.http.websockets import WebSocketEndpoint
-from bellcast.live.hub import Hub
+from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.apps import ConnectedApps, PusherApp, PusherAppDirectory
 from bellcast.live.pusher.channels import PresenceCache, PusherChannels

@@ -31,11 +31,12 @@ from bellcast.kernel.events import role_topic
 from bellcast.kernel.http.validation_errors import field_error
 from bellcast.kernel.identities import Principal, Project
 from bellcast.live import resume
-from bellcast.live.connection import Phase
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
+from bellcast.live.connection.connection import Phase
 from bellcast.live.connection.dialect import InboxReset
 from bellcast.live.connection.inbound_queue import InboundQueue
-from bellcast.live.hub import Hub, subscriptions
+from bellcast.live.hub import subscriptions
+from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol as native
 from bellcast.live.native.app_callbacks import CLOSED_BY_APP, RESTART_BY_APP, NativeCallContext, accept, caller
 from bellcast.live.native.commands import Commands

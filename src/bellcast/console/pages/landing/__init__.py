@@ -62,21 +62,6 @@ THEME_HEADERS = {
 }
 
 
-class Landing(Struct, frozen=True):
-    """State of the server, and links relative to this path, as on the landing page. `console` is null if the console is
-    turned off. Before the first set-up, it links to the set-up page."""
-
-    name: str
-    version: str
-    status: str
-    docs: str
-    openapi: str
-    errors: str
-    check: str
-    console: str | None
-    is_setup_needed: bool
-
-
 class FirstNotification(Struct, frozen=True, forbid_unknown_fields=True):
     """The notification to send. Without a title only a session token is created."""
 
@@ -118,8 +103,9 @@ async def show(request: ApiRequest) -> ASGIApp:
     if "json" in accepted and "html" not in accepted:
         status = "not ready" if reason else "ready"
         console = None if sessions is None else "console/setup" if is_setup_needed else "console"
-        links = ("docs", "openapi.json", "errors", "check", console)
-        return responses.json(Landing("Bellcast", __version__, status, *links, is_setup_needed), 200, HEADERS)
+        links = {"docs": "docs", "openapi": "openapi.json", "errors": "errors", "check": "check", "console": console}
+        state = {"name": "Bellcast", "version": __version__, "status": status}
+        return responses.json(state | links | {"is_setup_needed": is_setup_needed}, 200, HEADERS)
     link = "" if sessions is None else SETUP_LINK if is_setup_needed else CONSOLE_LINK
     scope: Any = request.scope
     is_trial, place = ctx.has_trial and _is_local(scope), scope["state"]["root_path"]
