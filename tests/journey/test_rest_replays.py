@@ -12,7 +12,7 @@ from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.replays.replays import ReplayRunner
 from bellcast.replays.store import MAX_RUNNING_REPLAYS
 from bellcast.webhooks.types import WebhookDelivery
-from bellcast.webhooks.webhooks import JOB_KIND
+from bellcast.webhooks.webhooks import DELIVERY_JOB_KIND
 from tests.contract.app import App
 from tests.contract.replays.test_store_replays import add_failed, add_run, id_of, set_dead
 from tests.due_jobs import run_due
@@ -59,7 +59,7 @@ async def test_dead_deliveries_are_found_by_their_job_and_webhook(rest: Rest, ap
     """The jobs of a webhook wait in its line."""
     for number, webhook in ((1, "w1"), (2, "w2"), (3, "w1")):
         payload = msgspec.json.encode(WebhookDelivery("", webhook, id_of(number)))
-        await set_dead(app, id_of(number), kind=in_line(JOB_KIND, webhook), payload=payload, error="HTTP 410")
+        await set_dead(app, id_of(number), kind=in_line(DELIVERY_JOB_KIND, webhook), payload=payload, error="HTTP 410")
     found = (await rest.app.get("/v1/failures", params={"webhook": "w1"})).json()["failures"]
     assert [(one["id"], one["job"], one["webhook"]) for one in found] == [
         (id_of(3), "webhook", "w1"),

@@ -368,7 +368,7 @@ class Deliveries:
         await self.store.webhook_events.add(events, self.clock.now())
         (event,) = (await self.store.webhook_events.page(None, "", 10))[-1:]
         payload = json.dumps(["", self.id, event.id]).encode()
-        return Job(id="1", kind=webhooks.JOB_KIND, payload=payload, run_at=0, created_at=0, attempts=1)
+        return Job(id="1", kind=webhooks.DELIVERY_JOB_KIND, payload=payload, run_at=0, created_at=0, attempts=1)
 
     async def deliver(self, job: Job) -> Again | None:
         """Make one attempt."""

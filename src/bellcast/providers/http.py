@@ -189,7 +189,7 @@ async def write(call: ResourceCall[Any]) -> Written[ProviderObject]:
 
 
 @PROVIDERS.delete(
-    is_sensitive=True, headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, Conflict, PreconditionFailed)
+    is_sensitive=True, headers=objects.CONDITION_OF_CHANGE, refusals=(NotFound, Conflict, PreconditionFailed)
 )
 async def delete(call: ResourceCall[None]) -> bool:
     """Delete a provider."""

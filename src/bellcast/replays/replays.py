@@ -253,7 +253,7 @@ def _by_cause(
 
 def webhook_of(failure: StoredFailure) -> str | None:
     """Return the webhook of a dead delivery job."""
-    if failure.job != webhooks.JOB_KIND:
+    if failure.job != webhooks.DELIVERY_JOB_KIND:
         return None
     return msgspec.json.decode(failure.payload, type=WebhookDelivery).webhook
 

@@ -93,7 +93,7 @@ def operations(kind: Kind[Any]) -> list[ApiEndpoint]:
             refusals=(Conflict, PreconditionFailed), example={"values": kind.example}, is_recorded=False),
         objects.declare(
             "DELETE", path, discard_draft, kind, f"Discard the draft of a {kind.name}.\n\nThe {kind.name} does not change.", "manage",
-            query=TenantQuery, headers=objects.CONDITION_OF_DELETION, response_types={204: None},
+            query=TenantQuery, headers=objects.CONDITION_OF_CHANGE, response_types={204: None},
             refusals=(NotFound, PreconditionFailed)),
         objects.declare(
             "POST", f"{item}/publish", publish, kind,

@@ -38,7 +38,7 @@ K = TypeVar("K", bound=Any)  # a kind, with its plural in paths and the `tag` of
 
 # Headers of a conditional write, which keep two editors from overwriting each other's changes.
 CONDITIONS = ("If-Match", "If-None-Match")
-CONDITION_OF_DELETION = ("If-Match",)
+CONDITION_OF_CHANGE = ("If-Match",)  # also of a deletion: the object exists
 # Fields that a read adds. A write ignores them, except for the tenant, so that a client can send back what it read.
 ADDED = ("key", "tenant", "created_at", "updated_at", "uses", kinds.MANAGED)
 
@@ -112,7 +112,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
                    response_types={200: written, 201: written}, response_headers=("ETag",),
                    refusals=(Conflict, PreconditionFailed), example=kind.example),
         declare("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\n" + ("Unless other objects use it (409). " * bool(kind.find_uses)) + f"With `?tenant=`, {override}", "manage",
-                   query=TenantQuery, headers=CONDITION_OF_DELETION, response_types={204: None},
+                   query=TenantQuery, headers=CONDITION_OF_CHANGE, response_types={204: None},
                    refusals=(NotFound, *([Conflict] if kind.find_uses else []), PreconditionFailed)),
     ]  # fmt: skip
 

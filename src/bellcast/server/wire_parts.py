@@ -120,8 +120,8 @@ class Channels:
         jobs.register_pages(JobKind(messages.JOB_KIND, delivery.run_page))
         jobs.register(sends.FANOUT_JOB_KIND, SendFanout(db, clock, self.router, parts.pace).run)
         jobs.register(messages.DIGEST_JOB_KIND, digests.run)
-        jobs.register(webhook_events.JOB_KIND, self.webhooks.dispatch)
-        jobs.register(webhooks.JOB_KIND, self.webhooks.deliver)
+        jobs.register(webhook_events.EVENT_JOB_KIND, self.webhooks.dispatch)
+        jobs.register(webhooks.DELIVERY_JOB_KIND, self.webhooks.deliver)
 
     async def _find(self, tenant: str, channel: ExternalChannel, since: int = 0) -> Sequence[NamedProvider]:
         if channel in self._parts.channel_config.simulate:

@@ -139,7 +139,7 @@ def _content(tenant: Tenant) -> dict[str, Any]:
 @TENANTS.delete(
     roles=("owner",),
     is_sensitive=True,
-    headers=objects.CONDITION_OF_DELETION,
+    headers=objects.CONDITION_OF_CHANGE,
     response_types={204: None, 202: Tenant},
     refusals=(NotFound, PreconditionFailed),
 )

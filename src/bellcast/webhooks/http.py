@@ -209,7 +209,7 @@ async def read(call: ResourceCall[None]) -> Any:
     request_body.Shape(WebhookPatch, _check),
     WebhookObject,
     is_sensitive=True,
-    headers=objects.CONDITION_OF_DELETION,
+    headers=objects.CONDITION_OF_CHANGE,
     refusals=(NotFound, PreconditionFailed),
     example={"active": True},
 )
@@ -239,7 +239,7 @@ async def change(call: ResourceCall[WebhookPatch]) -> Any:
     return _tagged(call, changed)
 
 
-@WEBHOOKS.delete(is_sensitive=True, headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, PreconditionFailed))
+@WEBHOOKS.delete(is_sensitive=True, headers=objects.CONDITION_OF_CHANGE, refusals=(NotFound, PreconditionFailed))
 async def delete(call: ResourceCall[None]) -> bool:
     """Delete a webhook.
 

@@ -11,7 +11,7 @@ from bellcast.kernel.jobs import NORMAL, Job, new_job_params
 from bellcast.webhooks.types import WebhookEvent
 
 # The job that finds the webhooks of an event; its payload is the event's id.
-JOB_KIND = "webhook-event"
+EVENT_JOB_KIND = "webhook-event"
 # Events of the last 24 hours that a list compares with each webhook: 5 ms for 100 webhooks.
 MAX_RECENT = 1_000
 
@@ -28,7 +28,7 @@ def add(events: Sequence[WebhookEvent], now: int) -> Script[None]:
             new_job_params(
                 Job(
                     id=event.id,
-                    kind=JOB_KIND,
+                    kind=EVENT_JOB_KIND,
                     payload=event.id.encode(),
                     run_at=now,
                     created_at=now,

@@ -42,7 +42,7 @@ from bellcast.webhooks.types import (
 log = structlog.get_logger(__name__)
 
 KIND = "webhooks"
-JOB_KIND = "webhook"
+DELIVERY_JOB_KIND = "webhook"
 # The types of events, and what each means.
 TYPES = {
     "notification.created": "A notification was put into an inbox.",
@@ -250,7 +250,7 @@ class Webhooks(WebhookSink):
         jobs = [
             Job(
                 id=f"{event}:{webhook}",
-                kind=in_line(JOB_KIND, webhook),
+                kind=in_line(DELIVERY_JOB_KIND, webhook),
                 payload=msgspec.json.encode(WebhookDelivery(tenant, webhook, event)),
                 run_at=now,
                 created_at=now,

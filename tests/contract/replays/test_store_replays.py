@@ -19,7 +19,7 @@ from bellcast.replays import store as replay_store
 from bellcast.replays.replays import ReplayRunner
 from bellcast.replays.store import MAX_RUNNING_REPLAYS, FailureFilter
 from bellcast.webhooks.types import WebhookDelivery, WebhookEvent
-from bellcast.webhooks.webhooks import JOB_KIND
+from bellcast.webhooks.webhooks import DELIVERY_JOB_KIND
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import StoredRun, TriggerRequest
 from tests.clock import FakeClock
@@ -91,7 +91,7 @@ async def add_run(app: App, number: int, **fields: Any) -> StoredRun:
 async def set_dead_delivery(app: App, id: str, webhook: str) -> None:
     """Add the delivery of an event to a webhook as a dead job."""
     payload = msgspec.json.encode(WebhookDelivery("", webhook, f"event-{id}"))
-    await set_dead(app, id, kind=JOB_KIND, payload=payload)
+    await set_dead(app, id, kind=DELIVERY_JOB_KIND, payload=payload)
 
 
 async def set_dead(

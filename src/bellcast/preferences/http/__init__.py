@@ -71,7 +71,7 @@ async def read_document(request: ApiRequest) -> dict[str, Any]:
 
 
 WRITTEN: dict[str, Any] = {"reads": read_document, "response_types": {200: EffectivePreferences}}
-CONDITIONAL: dict[str, Any] = {"reads": read_document, "headers": objects.CONDITION_OF_DELETION}
+CONDITIONAL: dict[str, Any] = {"reads": read_document, "headers": objects.CONDITION_OF_CHANGE}
 CONDITIONAL |= {"refusals": (PreconditionFailed,)}
 OWN = Resource("preferences", tag="Preferences", session=inbox.recipient, refusals=())
 OF_RECIPIENT = Resource(
@@ -164,7 +164,7 @@ async def change_defaults(call: ResourceCall[dict[str, Any]]) -> Any:
     return responses.json(shown, headers=entity_tags.tagged(*content) if content else None)
 
 
-@DEFAULTS.delete(headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, PreconditionFailed))
+@DEFAULTS.delete(headers=objects.CONDITION_OF_CHANGE, refusals=(NotFound, PreconditionFailed))
 async def delete_defaults(call: ResourceCall[None]) -> bool:
     """Delete the preference defaults.
 

@@ -146,7 +146,7 @@ async def read_brand(call: ResourceCall[None]) -> Any:
 @BRAND.put(
     StrictBrand,
     StrictBrand,
-    headers=objects.CONDITION_OF_DELETION,
+    headers=objects.CONDITION_OF_CHANGE,
     response_types={200: StrictBrand},
     refusals=(Conflict, PreconditionFailed),
     example={"name": "Acme", "color": "#0a5c36", "font": "georgia"},

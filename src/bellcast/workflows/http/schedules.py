@@ -118,7 +118,7 @@ async def write(call: ResourceCall[Any]) -> Written[Any]:
     return shown, is_new, _content(shown)
 
 
-@KIND.delete(headers=objects.CONDITION_OF_DELETION, refusals=(NotFound, PreconditionFailed))
+@KIND.delete(headers=objects.CONDITION_OF_CHANGE, refusals=(NotFound, PreconditionFailed))
 async def delete(call: ResourceCall[None]) -> bool:
     """Delete a schedule.
 
