@@ -122,15 +122,15 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[ListedProvider]:
     tenants, by tenant and key."""
     found = await listing.ctx[ProviderDirectory].page(listing.list_query)
     managers = await kinds.managers_of(listing.ctx, PROVIDERS.name, [(one.tenant, one.key) for one in found.items])
-    tenants, messages = listing.list_query.tenants, Messages(listing.ctx.engines.db)
-    counts, exact = await resource.read_recent(listing.ctx, "messages", tenants, messages.recent)
+    of, messages = listing.list_query.tenants, Messages(listing.ctx.engines.db)
+    counts, exact = await resource.read_recent(listing.ctx, "messages", of, messages.recent)
     return found.of(
         [
             responses.item(
                 ListedProvider,
                 _item(one, by),
                 recent_messages=responses.item(
-                    RecentMessages, resource.recent_of_object(counts, tenants, one.tenant, one.key), exact=exact
+                    RecentMessages, resource.recent_of_object(counts, of, one.tenant, one.key), exact=exact
                 ),
             )
             for one, by in zip(found.items, managers, strict=True)

@@ -320,17 +320,17 @@ async def start(request: ApiRequest) -> ASGIApp:
     Retries messages that failed or bounced, failed runs and dead jobs: those with the given ids, or all current
     failures that match a filter. A dry run counts them. The replay runs in the background and survives a restart; each
     failure is retried at most once. Ten replays of a tenant can run at a time."""
-    replays = context.of(request)[ReplayRunner]
+    runner = context.of(request)[ReplayRunner]
     body = await request_body.body(request, START)
     tenant = tenants.single_tenant(request, body.tenant)
     guards.require_one(request, is_one=body.ids is not None and len(body.ids) == 1)
-    plan, effects = await replays.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
+    plan, effects = await runner.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
     started = StartedReplay(id=None, matched=plan.matched, exact=plan.is_exact, effects=effects)
     # The query is checked whatever the body says.
     if request_body.is_dry_run(request) or body.dry_run:
         audit.note_check(request)
         return responses.json(started)
-    id, replay = await replays.start(tenant, plan)
+    id, replay = await runner.start(tenant, plan)
     audited = {"filter": _filter(replay), "ids": len(plan.ids) or None, "matched": plan.matched}
     audit.note_changes(request, {}, {name: value for name, value in audited.items() if value is not None})
     return responses.json(msgspec.structs.replace(started, id=id), 202)

@@ -48,7 +48,7 @@ UNKNOWN = "unknown"
 # Maximum characters of a cause. Longer reports usually contain a page of the other server.
 MAX_CAUSE = 200
 # Maximum characters of a reason that are searched for addresses and ids.
-MAX_REASON = 500
+MAX_SEARCHED_REASON = 500
 # Number of cached reasons: reasons of one cause are often equal.
 CACHED_CAUSES = 1_000
 # Applied in this order, because an address can be part of a URL. A status such as 550 or 5.1.1 is kept, but a reply
@@ -262,7 +262,7 @@ def webhook_of(failure: StoredFailure) -> str | None:
 def cause_of(reason: str | None) -> str:
     """Return the common cause of similar reasons: addresses, ids and long numbers are replaced by their kind, so that
     the cause names no recipient."""
-    text = " ".join((reason or "")[:MAX_REASON].split())
+    text = " ".join((reason or "")[:MAX_SEARCHED_REASON].split())
     for pattern, name in VARIABLE_PARTS:
         text = pattern.sub(name, text)
     return text[:MAX_CAUSE].strip() or UNKNOWN

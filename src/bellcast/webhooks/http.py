@@ -179,14 +179,13 @@ async def create(call: ResourceCall[WebhookRequest]) -> WebhookObject:
 
 
 @WEBHOOKS.page(documents.LIST, ListedWebhook)
-async def page(listing: Listing[ObjectsQuery]) -> ListPage[Any]:
+async def page(listing: Listing[ObjectsQuery]) -> ListPage[ListedWebhook]:
     """List the webhooks of a tenant.
 
     By id. With `?tenant=*`, those of all tenants, by tenant and id."""
-    of_kind = structs.replace(listing.list_query, filters={"kind": KIND})
-    found = await Documents(listing.ctx.engines.db).owned(of_kind)
-    tenants, events, listed = of_kind.tenants, WebhookEvents(listing.ctx.engines.db), []
-    newest, is_exact = await resource.read_recent(listing.ctx, "events", tenants, events.recent)
+    query, db = structs.replace(listing.list_query, filters={"kind": KIND}), listing.ctx.engines.db
+    found, listed = await Documents(db).owned(query), list[ListedWebhook]()
+    newest, is_exact = await resource.read_recent(listing.ctx, "events", query.tenants, WebhookEvents(db).recent)
     for owner, one in found.items:
         webhook = msgspec.json.decode(one.body, type=Webhook)
         first = ids.uuid7_floor(webhook.created_at)

@@ -17,7 +17,7 @@ from bellcast.kernel import times
 from bellcast.kernel.clock import Clock, request_time
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
-from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.errors import MAX_REASON, Unavailable
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.jobs import Job, in_line
 from bellcast.kernel.jobs.runner import Again, DestinationCall, JobRunner, SetAside
@@ -82,7 +82,6 @@ ROTATION_MS = times.DAY_MS
 SECRET_BYTES = 32
 GONE = 410  # the endpoint will not accept events again
 REPLAY_BATCH = 500
-MAX_ERROR = 500
 
 
 class Webhooks(WebhookSink):
@@ -237,7 +236,7 @@ class Webhooks(WebhookSink):
                     "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS
                 )
         except Unavailable as error:
-            return error.detail[:MAX_ERROR], None, self._real_clock.now() - begun
+            return error.detail[:MAX_REASON], None, self._real_clock.now() - begun
         except ValueError as error:  # the secret cannot be decrypted: another node may have its key
             log.error("webhook_unusable", webhook=delivery.webhook, tenant=delivery.tenant, reason=str(error))  # noqa: TRY400  the message is enough
             return f"the webhook's secret {error}", None, None

@@ -22,7 +22,7 @@ from bellcast.inbox import sending
 from bellcast.inbox.types.notifications import Audience, Draft, draft_errors
 from bellcast.kernel import times, validation
 from bellcast.kernel.concurrency import shared
-from bellcast.kernel.errors import BellcastError, FieldError, TenantErased, Unavailable
+from bellcast.kernel.errors import MAX_REASON, BellcastError, FieldError, TenantErased, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.field_limits import Limit, Schema
 from bellcast.kernel.http.validation_errors import field_error
@@ -209,7 +209,6 @@ WAKE_BATCH_ROWS = 250
 MAX_AWAITED = 1_000  # names of awaited events of a tenant in memory; with more, each of its events is looked up
 # Prefix of the idempotency keys of sends and triggers. Clients cannot send a control character.
 OWN_KEY = "\x1fsource "
-MAX_ERROR = 500
 
 
 class Rules(Struct, frozen=True):
@@ -317,7 +316,7 @@ class EventReactions(Struct, eq=False):
             return
         log.warning("event_source_failed", source=key, event_name=event.name, reason=reason)
         # Store the error for the event's tenant, because it may contain data of the event.
-        body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
+        body = msgspec.json.encode({"last_error": reason[:MAX_REASON]})
         with contextlib.suppress(TenantErased):
             await Documents(self.engines().db).put(ERRORS, event.tenant, key, body, now)
 

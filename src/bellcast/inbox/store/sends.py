@@ -92,9 +92,9 @@ class Sends(StoreTable):
         if seq is None:
             yield from idempotency.store_response(request.key_tenant, request)
             return SendResult(request.response)
-        columns = rows.content_params(request.content, request.created_at)
+        fields = rows.content_params(request.content, request.created_at)
         row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
-        yield Statement("announcement_insert", {**columns, **row})
+        yield Statement("announcement_insert", {**fields, **row})
         yield from webhook_events.add(request.events, request.created_at)
         yield from idempotency.store_response(request.key_tenant, request)
         return SendResult(request.response, (AnnouncementChanged(request.tenant, request.topic),))
@@ -113,9 +113,9 @@ class Sends(StoreTable):
             yield from webhook_events.add(request.events, request.created_at)
             return True
 
-        rows = len(request.messages) + len(request.decisions)
+        number = len(request.messages) + len(request.decisions)
         inboxes = [(request.tenant, key) for key in keys]
-        return await self._engine.write(PageCommand(script, inboxes, request.tenant, rows))
+        return await self._engine.write(PageCommand(script, inboxes, request.tenant, number))
 
     @write()
     def end_fanout(self, tenant: str, id: str) -> Script[bool]:
@@ -320,14 +320,14 @@ class InsertPlan(Struct, eq=False):
         events: list[Event] = []
         if request.contents:
             for id, key, content in zip(request.ids, request.recipients, request.contents, strict=True):
-                columns = rows.content_params(content, request.created_at)
-                state = self._plan((request.tenant, key), columns, id, content.tags)
+                fields = rows.content_params(content, request.created_at)
+                state = self._plan((request.tenant, key), fields, id, content.tags)
                 events.append(NotificationAdded(state, rows.new_notification(id, content, request.created_at)))
             return SendResult(request.response, tuple(events))
-        columns = rows.content_params(request.content, request.created_at)
+        fields = rows.content_params(request.content, request.created_at)
         first = rows.new_notification(request.ids[0] if request.ids else "", request.content, request.created_at)
         for id, key in zip(request.ids, request.recipients, strict=True):
-            state = self._plan((request.tenant, key), columns, id, request.content.tags)
+            state = self._plan((request.tenant, key), fields, id, request.content.tags)
             events.append(NotificationAdded(state, first if id == first.id else replace(first, id=id)))
         return SendResult(request.response, tuple(events))
 
@@ -339,7 +339,7 @@ class InsertPlan(Struct, eq=False):
         unseen = int(not is_archived and request.seen_at is None)
         part = 2 if is_archived else 1 - unread
         marks = {"seen_at": request.seen_at, "read_at": request.read_at, "archived_at": request.archived_at}
-        columns = {**rows.content_params(request.content, request.sent_at), **marks, "part": part}
+        fields = {**rows.content_params(request.content, request.sent_at), **marks, "part": part}
         shown = {name: times.to_rfc3339_or_null(value) for name, value in marks.items()}
         first = replace(rows.new_notification("", request.content, request.sent_at), **shown)
         events: list[Event] = []
@@ -347,14 +347,14 @@ class InsertPlan(Struct, eq=False):
             name = (request.tenant, key)
             if (name, id) in existing:
                 continue
-            state = self._plan(name, columns, id, request.content.tags, unread, unseen)
+            state = self._plan(name, fields, id, request.content.tags, unread, unseen)
             events.append(NotificationUpdated(state, replace(first, id=id)))
         return SendResult(request.response, tuple(events))
 
     def _plan(
         self,
         name: RecipientKey,
-        columns: dict[str, Any],
+        fields: dict[str, Any],
         id: str,
         tags: Sequence[str],
         unread: int = 1,
@@ -365,7 +365,7 @@ class InsertPlan(Struct, eq=False):
         state = InboxState(*name, before.epoch, before.revision + 1, before.unread + unread, before.unseen + unseen)
         self.heads[name] = inbox, state
         self._changed[name] = None
-        self._rows.append({**columns, "inbox": inbox, "id": id, "revision": state.revision})
+        self._rows.append({**fields, "inbox": inbox, "id": id, "revision": state.revision})
         if tags:
             self._tags += [{"inbox": inbox, "id": id, "tag": tag} for tag in tags]
         return state
@@ -395,8 +395,8 @@ def insert(requests: Sequence[SendRequest]) -> Script[list[SendResult] | None]:
     tags: list[tuple[int, str, str]] = []
     names: tuple[str, ...] = ()
     for request in requests:
-        columns = rows.content_params(request.content, request.created_at)
-        names, values = tuple(columns), tuple(columns.values())
+        fields = rows.content_params(request.content, request.created_at)
+        names, values = tuple(fields), tuple(fields.values())
         for id, key in zip(request.ids, request.recipients, strict=True):
             place = ordinals.setdefault((request.tenant, key), len(counts))
             if place == len(counts):

@@ -283,8 +283,8 @@ def add_outside(requests: Sequence[SendRequest]) -> Script[None]:
 
 def outside_item(row: Row) -> SentItem:
     """Create an item from a row of a page."""
-    *columns, tenant, key = row
-    return SentItem(notification=outside_notification(tuple(columns)), tenant=tenant, recipient=key, has_row=False)
+    *_, tenant, key = row
+    return SentItem(notification=outside_notification(row), tenant=tenant, recipient=key, has_row=False)
 
 
 def outside_notification(row: Row) -> Notification:
