@@ -20,6 +20,27 @@ from bellcast.preferences.types import PreferencesChanged
 from bellcast.recipients.types import SessionsRevoked, SubscriptionEnded
 from bellcast.topics.types import Member
 
+# Events that Socket.IO clients emit locally about the connection.
+SOCKETIO_LIFECYCLE = frozenset(
+    ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")
+)
+# Events sent by the server to Socket.IO clients, which a published event of the same name would imitate.
+SERVER_EVENTS = frozenset(
+    (
+        "counts",
+        "error",
+        "notification",
+        "notification-delete",
+        "notification-update",
+        "pong",
+        "preferences",
+        "presence",
+        "ready",
+        "reset",
+        "typing",
+    )
+)
+PUSHER_PREFIXES = ("pusher:", "pusher_internal:")
 # Starts a background task. The server owns it, logs its failure and cancels it at shutdown.
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 

@@ -1,4 +1,4 @@
-"""Topics: the meaning of their prefixes, the names of events that only the server sends, and drafts of live events."""
+"""Topics: the meaning of their prefixes, and drafts of live events."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,12 +24,9 @@ from bellcast.kernel.field_limits import (
     only,
 )
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.validation import FieldErrors
 from bellcast.recipients.types import Subscription
 
 PRIVATE, ENCRYPTED, PRESENCE, CACHE = "private-", "private-encrypted-", "presence-", "cache-"
-# Addresses one signed-in recipient instead of a topic. `#` is not allowed in topic names.
-TO_RECIPIENT = "#server-to-user-"
 
 
 def is_private(topic: str) -> bool:
@@ -53,40 +50,6 @@ def is_cache(topic: str) -> bool:
         if topic.startswith(prefix):
             return topic.startswith(CACHE, len(prefix))
     return topic.startswith(CACHE)
-
-
-def recipient(channel: str) -> str | None:
-    """Return the recipient that `#server-to-user-…` addresses."""
-    return channel.removeprefix(TO_RECIPIENT) or None if channel.startswith(TO_RECIPIENT) else None
-
-
-# Events that Socket.IO clients emit locally about the connection.
-SOCKETIO_LIFECYCLE = frozenset(
-    ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")
-)
-# Events sent by the server to Socket.IO clients, which a published event of the same name would imitate.
-SERVER_EVENTS = frozenset(
-    (
-        "counts",
-        "error",
-        "notification",
-        "notification-delete",
-        "notification-update",
-        "pong",
-        "preferences",
-        "presence",
-        "ready",
-        "reset",
-        "typing",
-    )
-)
-PUSHER_PREFIXES = ("pusher:", "pusher_internal:")
-
-
-def event_name_errors(field: str, name: str) -> FieldErrors:
-    """Yield the error of an event name that clients must not publish."""
-    if name in SERVER_EVENTS or name in SOCKETIO_LIFECYCLE or name.startswith(PUSHER_PREFIXES):
-        yield FieldError(field, f"must not be {name[:50]!r}, which only the server sends: choose another name")
 
 
 class EventDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

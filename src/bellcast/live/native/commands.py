@@ -19,10 +19,10 @@ from bellcast.live.connection.dialect import Payload
 from bellcast.live.connection.inbound_queue import TOPICS_PER_MESSAGE, InboundQueue
 from bellcast.live.hub import subscriptions
 from bellcast.live.native import app_callbacks, protocol
-from bellcast.live.types import TopicRefused, Typing
+from bellcast.live.types import PUSHER_PREFIXES, SERVER_EVENTS, SOCKETIO_LIFECYCLE, TopicRefused, Typing
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
-from bellcast.topics.types import Member, event_name_errors
+from bellcast.topics.types import Member
 
 log = structlog.get_logger(__name__)
 
@@ -163,11 +163,13 @@ class Commands:
         validation.check(validation.topic("topic", command.topic, self.limits))
         if (refusal := permissions.may_publish(principal, command.topic)) is not None:
             raise Forbidden(refusal)
-        validation.check(event_name_errors("name", command.name))
-        validation.check_event(command.name, command.data, self.limits)
+        name = command.name
+        if name in SERVER_EVENTS or name in SOCKETIO_LIFECYCLE or name.startswith(PUSHER_PREFIXES):
+            raise Invalid.of("name", f"must not be {name[:50]!r}, which only the server sends: choose another name")
+        validation.check_event(name, command.data, self.limits)
         event = LiveEvent(
             tenant=principal.tenant,
-            name=command.name,
+            name=name,
             data=command.data,
             topic=command.topic,
             sender=connection.id,

@@ -30,7 +30,7 @@ from bellcast.live.types import PresenceChanged, TopicRefused
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
 from bellcast.topics.store import LastEvent, LastEvents
-from bellcast.topics.types import TO_RECIPIENT, Member, is_cache, is_presence, is_private, recipient
+from bellcast.topics.types import Member, is_cache, is_presence, is_private
 
 log = structlog.get_logger(__name__)
 
@@ -119,8 +119,8 @@ class PusherChannels:
             raise SubscriptionRefused(
                 "AuthError", f"This app is being tested: it may use only the channel {only}.", 403
             )
-        if channel.startswith(TO_RECIPIENT):
-            if connection.principal.recipient != recipient(channel):
+        if channel.startswith(protocol.TO_RECIPIENT):
+            if connection.principal.recipient != protocol.recipient_of(channel):
                 raise SubscriptionRefused(
                     "AuthError", f"{channel} is only for connections signed in as that user.", 401
                 )

@@ -16,8 +16,17 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import InboxReset, Payload, payload_of
 from bellcast.live.framing import websocket
-from bellcast.live.types import PresenceChanged
-from bellcast.topics.types import PUSHER_PREFIXES, TO_RECIPIENT, Member, is_presence
+from bellcast.live.types import PUSHER_PREFIXES, PresenceChanged
+from bellcast.topics.types import Member, is_presence
+
+# Addresses one signed-in recipient instead of a topic. `#` is not allowed in topic names.
+TO_RECIPIENT = "#server-to-user-"
+
+
+def recipient_of(channel: str) -> str | None:
+    """Return the recipient that `#server-to-user-…` addresses."""
+    return channel.removeprefix(TO_RECIPIENT) or None if channel.startswith(TO_RECIPIENT) else None
+
 
 # --- close codes. Clients act on the range: 40xx stop, 41xx reconnect after a delay, 42xx immediately
 

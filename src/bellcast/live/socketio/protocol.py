@@ -22,7 +22,7 @@ from bellcast.kernel.events import Event, LiveEvent
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import InboxReset, PositionMark, payload_of, topic_payload
 from bellcast.live.framing import websocket
-from bellcast.topics.types import SOCKETIO_LIFECYCLE
+from bellcast.live.types import SOCKETIO_LIFECYCLE
 
 # --- Engine.IO
 

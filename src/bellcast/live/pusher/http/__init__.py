@@ -39,15 +39,15 @@ from bellcast.live.pusher.apps import PusherApp, PusherAppDirectory
 from bellcast.live.pusher.http import pusher_apps
 from bellcast.live.pusher.plugin import PusherConfig, carried
 from bellcast.live.pusher.protocol import MAX_DEVICE
+from bellcast.live.types import PUSHER_PREFIXES
 from bellcast.live.wiring import DialectApi
 from bellcast.recipients.store import StoredSubscriptions
 from bellcast.recipients.types import SessionsRevoked
 from bellcast.rest import guards
 from bellcast.rest.context import ApiContext
 from bellcast.topics import publishing as events
-from bellcast.topics import types as topics
 from bellcast.topics.store import LastEvents
-from bellcast.topics.types import PRESENCE, PUSHER_PREFIXES, is_encrypted, is_presence
+from bellcast.topics.types import PRESENCE, is_encrypted, is_presence
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ def check_channel(request: PusherRequest, field: str, channel: str) -> None:
     """Raise Invalid unless an event can be sent to this channel, and Forbidden if the app may not use it."""
     if request.app.only_channel not in (None, channel):
         raise Forbidden(f"This app is being tested: it may use only the channel {request.app.only_channel}.")
-    recipient, limits = topics.recipient(channel), request.context.limits
+    recipient, limits = protocol.recipient_of(channel), request.context.limits
     validation.check(
         validation.topic(field, channel, limits) if recipient is None else validation.key(field, recipient, limits)
     )
@@ -180,7 +180,7 @@ def _events(tenant: str, requested: Trigger, channels: list[str]) -> list[LiveEv
         data = data if any(validation.data("data", value, 0)) else value
     found: list[LiveEvent] = []
     for channel in channels:
-        recipient = topics.recipient(channel)
+        recipient = protocol.recipient_of(channel)
         topic = channel if recipient is None else None
         sender, text = requested.socket_id, requested.data
         found.append(LiveEvent(tenant, requested.name, data, topic, recipient, sender=sender, text=text))
