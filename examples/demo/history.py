@@ -27,6 +27,7 @@ from bellcast.kernel.db import columns
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.sqlite_connection import SqliteConnection, connect
+from bellcast.kernel.times import DAY_MS, HOUR_MS, MINUTE_MS
 from bellcast.preferences.types import Priority
 from bellcast.recipients import store as recipients
 from bellcast.workflows import definitions
@@ -46,8 +47,6 @@ CONTENTS: Sequence[tuple[str, str, str, Priority, str | None]] = (  # type, titl
     ("comment", "New comment on request {n}", "“Could we meet an hour earlier?”", "low", None),
     ("review", "You have a new review", "Five stars for order {n}.", "normal", None),
 )
-MINUTE_MS = 60_000
-DAY_MS = 24 * 60 * MINUTE_MS
 PERIOD_MS = 30 * DAY_MS
 ALL = ""  # tenants
 # How much more there is at noon, and less at midnight.
@@ -201,9 +200,9 @@ class _Past:
             counts = self._sums(step)
             points = [(at, self._point(at, step, 1, counts[at, ALL])) for at in range(first, self._now, step)]
             yield Statement("stats_write", many=[_numbers_of(step, at, columns.to_json(point)) for at, point in points])
-        of_tenants = self._sums(stats.HOUR_MS)
-        hours = range(self.begin // stats.HOUR_MS * stats.HOUR_MS, self._now, stats.HOUR_MS)
-        bodies = [_numbers_of(stats.HOUR_MS, at, self._tenants(at, of_tenants)) for at in hours]
+        of_tenants = self._sums(HOUR_MS)
+        hours = range(self.begin // HOUR_MS * HOUR_MS, self._now, HOUR_MS)
+        bodies = [_numbers_of(HOUR_MS, at, self._tenants(at, of_tenants)) for at in hours]
         yield Statement("stats_write", many=bodies)
 
     def _point(self, at: int, step: int, share: float, counts: Counter[str]) -> StatsPoint:
@@ -242,7 +241,7 @@ class _Past:
 
     def _tenants(self, at: int, counts: Mapping[tuple[int, str], Counter[str]]) -> str:
         shares = {tenant: share / 100 for tenant, share in activity.SHARES.items()}
-        points = {tenant: self._point(at, stats.HOUR_MS, share, counts[at, tenant]) for tenant, share in shares.items()}
+        points = {tenant: self._point(at, HOUR_MS, share, counts[at, tenant]) for tenant, share in shares.items()}
         return stored_stats.tenants_body(points)
 
     def _notification(self, inbox: PastInbox, number: int, count: int) -> dict[str, Any]:

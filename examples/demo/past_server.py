@@ -17,6 +17,7 @@ from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs import END_OF_TIME
 from bellcast.kernel.jobs.runner import TimeTravel
+from bellcast.kernel.times import HOUR_MS
 from bellcast.live_feed import RequestFilter, ServedRequest
 from bellcast.operators import factors
 from bellcast.operators.sign_in import ConsoleSessions
@@ -28,7 +29,6 @@ from bellcast.settings import Settings
 from . import history
 
 T = TypeVar("T")
-HOUR_MS = 3_600_000
 # A session's cookie is named after the port of the server, by default that of HTTP.
 COOKIE = browser_request.LOCAL_COOKIE + browser_request.HTTP_PORT
 ID_HEADER, ID_BITS = "x-request-id", 64

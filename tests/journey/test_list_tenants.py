@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from bellcast.console.types import HOUR_MS, STORED_MS, StatsPoint
+from bellcast.console.types import STORED_MS, StatsPoint
 from bellcast.documents.types import Document
 from bellcast.kernel import times
-from bellcast.kernel.times import DAY_MS
+from bellcast.kernel.times import DAY_MS, HOUR_MS
 from bellcast.server.api_app import HANDLERS
 from tests.journey.operators import set_up
 from tests.journey.rest import Caller, Rest, refused

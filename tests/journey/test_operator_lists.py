@@ -11,9 +11,10 @@ import pytest
 from websockets.sync.client import connect
 
 from bellcast import build
-from bellcast.console.types import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint
+from bellcast.console.types import STORED_MS, StatsPoint
 from bellcast.kernel import ids, times
 from bellcast.kernel.db import lists
+from bellcast.kernel.times import HOUR_MS, MINUTE_MS
 from bellcast.live.admission import MAX_ORIGIN
 from tests.contract.channels.test_store_messages import message
 from tests.faults.raw_sockets import eventually

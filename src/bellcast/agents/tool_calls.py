@@ -24,6 +24,7 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Conflict, FieldError, Invalid, NotFound, TooMany, Unavailable
 from bellcast.kernel.identities import Caller, Project
+from bellcast.kernel.times import HOUR_MS, MINUTE_MS
 from bellcast.live_feed import redact
 from bellcast.templates.masking import masked_text
 
@@ -93,7 +94,6 @@ def marked(value: Any, field: str = "") -> Any:
 
 CONFIRM_MS = 300_000
 CONFIRM_PREFIX = "c_"
-MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 # Maximum calls of a key at once, and writes in an hour: more are a loop.
 MAX_CONCURRENT = 4
 WRITES_PER_HOUR = 20

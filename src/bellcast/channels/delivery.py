@@ -23,6 +23,7 @@ from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
     NO_CONTENT,
     OPEN_STATES,
+    RETRIES,
     Attempt,
     AttemptOutcome,
     ExternalChannel,
@@ -40,7 +41,7 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.slots import Destination, server_of
-from bellcast.kernel.outbound import RETRIES, DeliveryError, next_delay
+from bellcast.kernel.outbound import DeliveryError, next_delay
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider, UnusableProvider
 from bellcast.recipients.store import PushEndpoints

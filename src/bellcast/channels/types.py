@@ -9,7 +9,6 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.kernel import times
 from bellcast.kernel.field_limits import Limit
-from bellcast.kernel.outbound import RETRIES
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.preferences.types import Channel, Priority
 from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
@@ -35,6 +34,8 @@ State = Literal[
 OPEN_STATES: tuple[State, ...] = ("held", "queued", "sending")
 # States from which `retry` returns a message to `queued`.
 RETRYABLE_STATES: tuple[State, ...] = ("failed", "bounced")
+# Seconds between rounds of attempts: 10 s covers a restart, 2 h an outage; in total about 4 hours.
+RETRIES = (10.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
 # States of a message that was accepted by a provider or the simulation.
 ARRIVED: tuple[State, ...] = ("sent", "delivered", "simulated")
 

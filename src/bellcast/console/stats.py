@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from bellcast.console import types as stats
 from bellcast.console.store import StatsPoints
-from bellcast.console.types import COUNTERS, HOUR_MS, KEPT_MS, MINUTE_MS, SAMPLE_MS, STORED_MS, StatsPoint
+from bellcast.console.types import COUNTERS, KEPT_MS, SAMPLE_MS, STORED_MS, StatsPoint
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError
@@ -136,19 +136,19 @@ class StatsRecorder(Struct, eq=False):
         first sample after it. A minute that cannot be stored is dropped, so that memory is bounded."""
         # A timer may fire a few milliseconds early.
         at = (self.clock.now() + SAMPLE_MS // 2) // SAMPLE_MS * SAMPLE_MS - SAMPLE_MS
-        if self._samples and at <= self._samples[-1][0] < at + MINUTE_MS:
+        if self._samples and at <= self._samples[-1][0] < at + times.MINUTE_MS:
             return  # ignore the second firing of such a timer, but continue after a larger step of the clock backwards
         measured = await self.measure()
         point, self._before = stats.difference(measured, self._before), measured
         self._samples.append((at, point))
-        if at - at % MINUTE_MS != self._minute_at:
+        if at - at % times.MINUTE_MS != self._minute_at:
             await self._store_minute()
-            if self._minute_at and at // HOUR_MS > (self._minute_at + MINUTE_MS) // HOUR_MS:
+            if self._minute_at and at // times.HOUR_MS > (self._minute_at + times.MINUTE_MS) // times.HOUR_MS:
                 self.tenants.clear()  # the hour without its last minute
-            self._minute_at = at - at % MINUTE_MS
+            self._minute_at = at - at % times.MINUTE_MS
         self.tenants.sample()
         self._minute = point if self._minute is None else stats.total((self._minute, point))
-        if at + SAMPLE_MS == self._minute_at + MINUTE_MS:
+        if at + SAMPLE_MS == self._minute_at + times.MINUTE_MS:
             await self._store_minute()
 
     async def _store_minute(self) -> None:
@@ -159,7 +159,7 @@ class StatsRecorder(Struct, eq=False):
             await self.points.add(self.node, self._minute_at, minute, STORED_MS, self.tenants.busiest())
         except BellcastError as error:
             log.warning("stats_not_stored", reason=error.detail)
-        if (self._minute_at + MINUTE_MS) % HOUR_MS == 0:
+        if (self._minute_at + times.MINUTE_MS) % times.HOUR_MS == 0:
             self.tenants.clear()
 
     async def series(
@@ -174,9 +174,9 @@ class StatsRecorder(Struct, eq=False):
         """Count the sends of tenants since midnight UTC: a send counts once with all of its recipients. Those of this process are
         up to date, those of others at most a minute old. Tenants of which nothing was counted are absent."""
         now = self.clock.now()
-        day, hour = now - now % times.DAY_MS, now - now % HOUR_MS
+        day, hour = now - now % times.DAY_MS, now - now % times.HOUR_MS
         sends = await self.points.tenant_sends(tenants, day, day + times.DAY_MS, None, stats.MAX_DAY_ROWS)
-        stored = await self.points.tenant_sends(tenants, hour, hour + HOUR_MS, self.node, 1)
+        stored = await self.points.tenant_sends(tenants, hour, hour + times.HOUR_MS, self.node, 1)
         if sends is None or stored is None:
             return {}
         for tenant, number in self.tenants.sends_of(tenants).items():

@@ -9,13 +9,13 @@ import msgspec
 
 from bellcast.console import types as stats
 from bellcast.console.types import (
-    HOUR_MS,
     MAX_TENANTS,
     MAX_TENANTS_BYTES,
     TENANT_METRICS,
     TENANTS_KEPT_MS,
     StatsPoint,
 )
+from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import StoreTable, read_in_background, write
 from bellcast.kernel.db.script import Row, Script, Statement
@@ -24,7 +24,7 @@ from bellcast.kernel.db.script import Row, Script, Statement
 # pause.
 SWEPT_ROWS = 20
 # Rows of tenants have 7 kB, so each read covers only this much time.
-WINDOW_MS = 24 * HOUR_MS
+WINDOW_MS = times.DAY_MS
 # The numbers of a tenant in the order of TENANT_METRICS.
 _TenantRow = tuple[int, ...]
 _decode = msgspec.json.Decoder(StatsPoint).decode
@@ -44,9 +44,9 @@ class StatsPoints(StoreTable):
         are stored, fewer with long keys. Points of all nodes that are older than `keep[step]` milliseconds are deleted,
         a bounded number in each call."""
         if tenants:
-            hour = {"step": HOUR_MS, "at": at - at % HOUR_MS, "node": node}
+            hour = {"step": times.HOUR_MS, "at": at - at % times.HOUR_MS, "node": node}
             yield Statement("stats_write", hour | {"body": tenants_body(tenants)})
-            yield Statement("stats_sweep", {"step": HOUR_MS, "before": at - TENANTS_KEPT_MS, "limit": SWEPT_ROWS})
+            yield Statement("stats_sweep", {"step": times.HOUR_MS, "before": at - TENANTS_KEPT_MS, "limit": SWEPT_ROWS})
         for step, kept in keep.items():
             name = {"step": step, "at": at - at % step, "node": node}
             before = yield Statement("stats_find", name)
@@ -82,7 +82,7 @@ class StatsPoints(StoreTable):
                     points.append((at, msgspec.convert(numbers, StatsPoint)))
 
         for begin in range(since, until, WINDOW_MS):
-            found = await self._rows(HOUR_MS, begin, min(begin + WINDOW_MS, until), node, limit + 1)
+            found = await self._rows(times.HOUR_MS, begin, min(begin + WINDOW_MS, until), node, limit + 1)
             if len(found) > limit:
                 return None
             await asyncio.to_thread(add, found)
@@ -93,7 +93,7 @@ class StatsPoints(StoreTable):
     ) -> dict[str, int] | None:
         """Count the sends of tenants in the hours that begin from `since` to before `until`; those without a stored number are
         absent. None if there are more than `limit` rows of nodes."""
-        found = await self._rows(HOUR_MS, since, until, node, limit + 1)
+        found = await self._rows(times.HOUR_MS, since, until, node, limit + 1)
         wanted = frozenset(tenants)
 
         def count() -> dict[str, int]:

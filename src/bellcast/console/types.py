@@ -6,24 +6,24 @@ from typing import Literal
 
 from msgspec import Struct
 
+from bellcast.kernel import times
+
 # Histogram buckets in seconds. A send is one commit (about 1 ms), a second indicates trouble, and ten seconds is the
 # timeout of most clients.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
-SECOND_MS, MINUTE_MS = 1000, 60_000
 # Retention of each step: 10 s in memory, the others in the store. With 6,200 rows of about 300 bytes, a node
 # needs 2 MB.
-SAMPLE_MS = 10 * SECOND_MS
+SAMPLE_MS = 10_000
 KEPT_MS = {
-    SAMPLE_MS: 60 * MINUTE_MS,
-    MINUTE_MS: 48 * 60 * MINUTE_MS,
-    15 * MINUTE_MS: 30 * 24 * 60 * MINUTE_MS,
-    24 * 60 * MINUTE_MS: 400 * 24 * 60 * MINUTE_MS,
+    SAMPLE_MS: times.HOUR_MS,
+    times.MINUTE_MS: 2 * times.DAY_MS,
+    15 * times.MINUTE_MS: 30 * times.DAY_MS,
+    times.DAY_MS: 400 * times.DAY_MS,
 }
-HOUR_MS = 60 * MINUTE_MS
 # Hourly statistics of the busiest tenants. These limits bound the tenants and bytes of a node's row: with 720 rows, a
 # node needs 7 MB.
-TENANTS_KEPT_MS = 30 * 24 * HOUR_MS
+TENANTS_KEPT_MS = 30 * times.DAY_MS
 MAX_TENANTS, MAX_TENANTS_BYTES = 100, 7_500
 # Rows of a day that are read for a tenant: 83 nodes.
 MAX_DAY_ROWS = 2_000
@@ -85,8 +85,8 @@ def samples(step: int, at: int, now: int) -> int:
     at noon and its successor would both count fully on that day."""
     if step == SAMPLE_MS:
         return 1
-    ended = (now - at) // MINUTE_MS * MINUTE_MS
-    return max(MINUTE_MS, min(step, ended)) // SAMPLE_MS
+    ended = (now - at) // times.MINUTE_MS * times.MINUTE_MS
+    return max(times.MINUTE_MS, min(step, ended)) // SAMPLE_MS
 
 
 def value(point: StatsPoint, metric: str, bounds: Sequence[float], samples: int) -> float | None:

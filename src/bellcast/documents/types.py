@@ -43,10 +43,9 @@ CONFIRMATIONS = "agent-confirmations"
 DRAFT_MS = 90 * 86_400_000
 # Maximum objects of a tenant or the project, of one kind, and of drafts: what reads all of them takes at most 50 ms of CPU.
 MAX_OF_KIND = 1_000
-# Kinds of objects, those with drafts, and those to which the maximum applies.
+# Kinds of objects, and those with drafts.
 TYPES, TEMPLATES, WORKFLOWS, SOURCES = "types", "templates", "workflows", "sources"
 DRAFTED = (WORKFLOWS, TEMPLATES)
-COUNTED = frozenset((*DRAFTED, "workflows-drafts", "templates-drafts", TYPES, SOURCES, "providers", "webhooks"))
 
 
 def draft_kind(plural: str) -> str:
@@ -54,6 +53,8 @@ def draft_kind(plural: str) -> str:
     return f"{plural}-drafts"
 
 
+# Kinds to which the maximum applies.
+COUNTED = frozenset((*DRAFTED, *map(draft_kind, DRAFTED), TYPES, SOURCES, "providers", "webhooks"))
 # The kind under which is stored who manages an object.
 MANAGED = "managed"
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 Moment = Annotated[datetime, Meta(tz=True)]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
-DAY_MS = 86_400_000
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 # How far ahead requests may move something: a year. For later times, apps need a schedule instead of a delay.
 MAX_AHEAD_SECONDS = 366 * 86_400
 # The last millisecond of the year 9999: a datetime cannot hold a later one.
@@ -145,8 +145,8 @@ def next_hour(now: int, zone: ZoneInfo) -> int:
     """Return the next full hour in the zone; some zones differ from UTC by half hours."""
     local = to_rfc3339(now).astimezone(zone)
     offset = local.utcoffset() or timedelta()
-    shift = (offset // MILLISECOND) % 3_600_000
-    return ((now + shift) // 3_600_000 + 1) * 3_600_000 - shift
+    shift = (offset // MILLISECOND) % HOUR_MS
+    return ((now + shift) // HOUR_MS + 1) * HOUR_MS - shift
 
 
 def is_within(now: int, start: time, end: time, zone: ZoneInfo) -> bool:

@@ -10,8 +10,8 @@ from bellcast.channels.types import ChannelConfig
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CONFIRMATIONS, DRAFT_MS, DRAFTED, draft_kind
 from bellcast.engines import Engines
+from bellcast.inbox.store.idempotency import IDEMPOTENCY_MS
 from bellcast.inbox.store.maintenance import Maintenance
-from bellcast.inbox.types.sends import IDEMPOTENCY_MS
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError

@@ -173,11 +173,10 @@ def values_of(source: EventSource, event: LiveEvent) -> dict[str, Any] | None:
 
 # --- the use of a source
 
-HOUR_MS = 3_600_000
 HOURS_A_DAY = 24
 # The kind under which it is stored, and how long after the last event.
 USES = "source-uses"
-USES_MS = 30 * HOURS_A_DAY * HOUR_MS
+USES_MS = 30 * times.DAY_MS
 
 
 class SourceUse(Struct, frozen=True):
@@ -190,12 +189,12 @@ class SourceUse(Struct, frozen=True):
         """Add what another process or a later time had, without the hours that are over a day old."""
         last_at = max(self.last_at, later.last_at)
         numbers = {hour: self.hours.get(hour, 0) + later.hours.get(hour, 0) for hour in {*self.hours, *later.hours}}
-        first = last_at // HOUR_MS - HOURS_A_DAY
+        first = last_at // times.HOUR_MS - HOURS_A_DAY
         return SourceUse({hour: number for hour, number in numbers.items() if hour >= first}, last_at)
 
     def in_day(self, now: int) -> tuple[int, bool]:
         """Return the events of the last 24 hours: without those of the hour in which these began, and whether it had none."""
-        begun = now // HOUR_MS - HOURS_A_DAY
+        begun = now // times.HOUR_MS - HOURS_A_DAY
         return sum(number for hour, number in self.hours.items() if hour > begun), begun not in self.hours
 
 
@@ -311,7 +310,7 @@ class EventReactions(Struct, eq=False):
             reason = str(error)
         # Not after an error of the server: the event is published again.
         now = self.engines().clock.now()
-        self.recorder.add(owner, key, SourceUse({now // HOUR_MS: 1}, now))
+        self.recorder.add(owner, key, SourceUse({now // times.HOUR_MS: 1}, now))
         if reason is None:
             return
         log.warning("event_source_failed", source=key, event_name=event.name, reason=reason)

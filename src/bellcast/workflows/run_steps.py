@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 # Maximum depth of triggers: stops a workflow that triggers itself.
 MAX_TRIGGER_DEPTH = 3
 MAX_BY = 500
-COUNTER_GRACE_MS = 86_400_000
+COUNTER_GRACE_MS = times.DAY_MS
 # Bytes of a run reserved for the steps after a digest.
 DIGEST_RESERVE = 16 * 1024
 

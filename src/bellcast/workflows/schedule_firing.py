@@ -51,9 +51,9 @@ T = TypeVar("T")
 OWN_KEY = "\x1fschedule "
 # Lifetime of claims. A local time lasts 26 hours around the world, and after downtime it may be made up for during
 # another day.
-CLAIM_MS = 3 * 86_400_000
+CLAIM_MS = 3 * times.DAY_MS
 # The default retention of runs.
-GENERATED_MS = 30 * 86_400_000
+GENERATED_MS = 30 * times.DAY_MS
 
 
 async def run(schedules: Schedules, job: Job) -> int | None:

@@ -30,7 +30,7 @@ MAX_CRON_LENGTH = 500
 # A time this far in the past is a mistake, or was missed.
 LATE_MS = 60_000
 # After downtime: the maximum age of the latest missed time, and the maximum number of missed times to make up for.
-LATEST_MS = 24 * 3_600_000
+LATEST_MS = times.DAY_MS
 MAX_MISSED = 100
 # Value of `timezone` for each recipient's own time zone.
 RECIPIENT_ZONE = "recipient"

@@ -13,6 +13,7 @@ from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedPro
 from bellcast.channels.releases import Release
 from bellcast.channels.types import (
     MAX_ATTEMPTS,
+    RETRIES,
     ChannelConfig,
     ExternalChannel,
     MessageUpdate,
@@ -23,7 +24,7 @@ from bellcast.channels.types import (
 from bellcast.kernel.jobs import Job, slots
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel.jobs.slots import Destination, Destinations
-from bellcast.kernel.outbound import RETRIES, DeliveryError
+from bellcast.kernel.outbound import DeliveryError
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, ServerAddress, UnusableProvider
 from bellcast.webhooks.types import WebhookSink

@@ -1,6 +1,7 @@
 """Statistics of the nodes over time, on every engine."""
 
-from bellcast.console.types import HOUR_MS, MAX_TENANTS, MINUTE_MS, STORED_MS, TENANTS_KEPT_MS, StatsPoint
+from bellcast.console.types import MAX_TENANTS, STORED_MS, TENANTS_KEPT_MS, StatsPoint
+from bellcast.kernel.times import HOUR_MS, MINUTE_MS
 from tests.store import Store
 
 DAY = 24 * 60 * MINUTE_MS

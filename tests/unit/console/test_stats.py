@@ -6,8 +6,9 @@ import pytest
 
 from bellcast.console import types as stats
 from bellcast.console.stats import MAX_COUNTED_TENANTS, MAX_SAMPLES, StatsRecorder, TenantCounts
-from bellcast.console.types import HOUR_MS, MINUTE_MS, SAMPLE_MS, StatsPoint
+from bellcast.console.types import SAMPLE_MS, StatsPoint
 from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.times import HOUR_MS, MINUTE_MS
 from bellcast.live_feed import FeedEvent, FeedKind
 from tests.clock import FakeClock
 

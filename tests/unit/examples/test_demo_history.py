@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bellcast.console.types import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint, total
+from bellcast.console.types import STORED_MS, StatsPoint, total
 from bellcast.examples.demo import activity, history
-from bellcast.examples.demo.history import DAY_MS, PERIOD_MS
+from bellcast.examples.demo.history import PERIOD_MS
 from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.times import DAY_MS, HOUR_MS, MINUTE_MS
 from bellcast.replays import replays
 from bellcast.replays.store import FailureFilter, Replays
 from bellcast.workflows.types import runs

@@ -11,12 +11,13 @@ import pytest
 from bellcast.audit.store import AuditLog
 from bellcast.auth.store import Keys
 from bellcast.examples.demo import activity, installation, past, story
-from bellcast.examples.demo.history import DAY_MS, PERIOD_MS
+from bellcast.examples.demo.history import PERIOD_MS
 from bellcast.examples.demo.servers import DemoServers
 from bellcast.kernel import times
 from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.times import DAY_MS
 from bellcast.live_feed import ServedRequest
 from bellcast.operators.store import Operators
 from tests.clock import FakeClock

@@ -356,7 +356,7 @@ async def series(request: ApiRequest) -> ASGIApp:
     until = now if query.end is None else times.milliseconds(query.end)
     kept = times.DAY_MS if tenant is not None else min(times.DAY_MS, types.KEPT_MS[STEPS[step]])
     since = until - kept if query.start is None else times.milliseconds(query.start)
-    step_ms = types.HOUR_MS if tenant is not None else STEPS[step]
+    step_ms = times.HOUR_MS if tenant is not None else STEPS[step]
     if (until - since) // step_ms > MAX_POINTS:
         raise Invalid.of("from", f"must be at most {MAX_POINTS} steps before to")
     if tenant is None:

@@ -9,10 +9,14 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from bellcast.inbox.types.sends import IDEMPOTENCY_MS, AnnounceRequest, ImportRequest, SendRequest
+from bellcast.inbox.types.sends import AnnounceRequest, ImportRequest, SendRequest
+from bellcast.kernel import times
 from bellcast.kernel.db.script import Script, Statement, WriteConflict
 from bellcast.kernel.errors import IdempotencyMismatch
 from bellcast.workflows.types.runs import TriggerRequest
+
+# Lifetime of an idempotency key and the stored response.
+IDEMPOTENCY_MS = times.DAY_MS
 
 KeyedRequest: TypeAlias = SendRequest | ImportRequest | AnnounceRequest | TriggerRequest
 

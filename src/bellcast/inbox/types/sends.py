@@ -8,14 +8,10 @@ from msgspec import Struct
 from bellcast.channels.types import NewDecision, NewMessage
 from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.inbox.types.notifications import Audience, Content, Draft, Notification
-from bellcast.kernel import times
 from bellcast.kernel.events import Event
 from bellcast.kernel.validation import FieldErrors
 from bellcast.preferences.types import Channel
 from bellcast.webhooks.types import WebhookEvent
-
-# Lifetime of an idempotency key and the stored response.
-IDEMPOTENCY_MS = times.DAY_MS
 
 
 class Claim(Struct, frozen=True):

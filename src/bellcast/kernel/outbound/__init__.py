@@ -71,10 +71,8 @@ class DeliveryError(Exception):
         return f"{self.code}: {self.response}" if self.code else self.response
 
 
-# --- retries of messages that no provider accepted, and of calls that failed
+# --- retries of messages and calls that failed
 
-# 10 s covers a restart, 2 h an outage; in total about 4 hours.
-RETRIES = (10.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
 # Jitter, so that messages that failed together are not retried together.
 JITTER = 0.1
 # A longer Retry-After of a provider is reduced to one day.
