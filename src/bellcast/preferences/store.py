@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from bellcast.kernel.db.engine import StoreTable, on_table, read, write_to_recipient
 from bellcast.kernel.db.script import Script, Statement
-from bellcast.preferences.types import OwnPreferences
 from bellcast.recipients import store as recipients
 from bellcast.recipients.types import RecipientOfLink
 from bellcast.webhooks import store as webhook_events

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -83,14 +83,6 @@ class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         """True if the inbox is off, or on only for urgent notifications, in any switch."""
         groups = (self.channels, *self.types.values(), *self.workflows.values())
         return any(switches.get("inbox", True) is not True for switches in groups)
-
-
-class OwnPreferences(NamedTuple):
-    """A recipient's own preferences as JSON, None for none, and when they last changed (UTC milliseconds); None: before
-    Bellcast recorded it."""
-
-    document: bytes | None
-    updated_at: int | None
 
 
 NO_PREFERENCES = Preferences()

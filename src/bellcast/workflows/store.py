@@ -523,10 +523,13 @@ class Runs(StoreTable):
     def resume(self, workflow: str, owner: str, now: int, limit: int) -> Script[int]:
         """Make paused runs of a workflow due, at most `limit`; return how many."""
         paused = yield Statement("runs_paused", {"workflow": workflow, "owner": owner, "limit": limit})
-        for id, tenant in paused:
-            yield Statement("run_resume", {"id": id})
-            job = Job(id=id, kind=JOB_KIND, payload=id.encode(), run_at=now, created_at=now, tenant=tenant)
-            yield Statement("job_add", many=[new_job_params(job)])
+        if paused:
+            jobs = [
+                Job(id=id, kind=JOB_KIND, payload=id.encode(), run_at=now, created_at=now, tenant=tenant)
+                for id, tenant in paused
+            ]
+            yield Statement("run_resume", many=[{"id": job.id} for job in jobs])
+            yield Statement("job_add", many=[*map(new_job_params, jobs)])
         return len(paused)
 
     counter = read(on_table(find_counter))

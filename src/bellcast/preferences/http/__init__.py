@@ -149,8 +149,8 @@ async def replace_defaults(call: ResourceCall[dict[str, Any]]) -> Written[Any]:
     """Replace the preference defaults.
 
     They apply to every recipient without its own settings. With `?tenant=`, to the tenant's recipients."""
-    shown, *content = await _write_defaults(call, merge=False)
-    return (shown, False, *content)
+    shown, changed = await _write_defaults(call, merge=False)
+    return (shown, False) if changed is None else (shown, False, changed)
 
 
 @DEFAULTS.patch(
@@ -160,8 +160,8 @@ async def change_defaults(call: ResourceCall[dict[str, Any]]) -> Any:
     """Change the preference defaults.
 
     A merge patch (RFC 7396)."""
-    shown, *content = await _write_defaults(call, merge=True)
-    return responses.json(shown, headers=entity_tags.tagged(*content) if content else None)
+    shown, changed = await _write_defaults(call, merge=True)
+    return responses.json(shown, headers=None if changed is None else entity_tags.tagged(changed))
 
 
 @DEFAULTS.delete(headers=objects.CONDITION_OF_CHANGE, refusals=(NotFound, PreconditionFailed))
@@ -219,8 +219,10 @@ async def write(
     return await with_effective(ctx, tenant, key, preferences, now)
 
 
-async def _write_defaults(call: ResourceCall[dict[str, Any]], *, merge: bool) -> tuple[Any, ...]:
-    """Return the defaults that apply, and what the next write replaces, if this was none of a dry run."""
+async def _write_defaults(
+    call: ResourceCall[dict[str, Any]], *, merge: bool
+) -> tuple[dict[str, Any], Preferences | None]:
+    """Return the defaults that apply, and what the next write replaces; None of a dry run."""
     ctx, document = call.ctx, call.body
     tenant = tenants.tenant_of_object(call.request, document)
     document.pop("tenant", None)
@@ -236,7 +238,7 @@ async def _write_defaults(call: ResourceCall[dict[str, Any]], *, merge: bool) ->
 
     changed = await changes.change_defaults(ctx.engines, tenant, change, is_dry_run=call.is_dry_run)
     if call.is_dry_run:
-        return (await _defaults_with_effective(ctx, tenant, tenant, changed, ctx.engines.clock.now()),)
+        return await _defaults_with_effective(ctx, tenant, tenant, changed, ctx.engines.clock.now()), None
     return await _shown_defaults(ctx, tenant), changed
 
 
