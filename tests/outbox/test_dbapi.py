@@ -12,6 +12,8 @@ import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import create_engine
@@ -104,6 +106,15 @@ def test_proxy_of_a_connection_is_one_of_its_class(connection):
 
     dbapi.notify(Proxy(), "alice", title="Booked")
     assert rows(connection) == [("notify", {"to": "alice", "title": "Booked"})]
+
+
+@pytest.mark.parametrize("package", ["pymysql", "MySQLdb", "mariadb"])
+def test_drivers_of_mysql_and_mariadb_get_the_statement_of_the_table(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, SimpleNamespace(paramstyle="qmark"))
+    cursor = Mock()
+    connection = type("Connection", (), {"__module__": f"{package}.connections", "cursor": lambda _: cursor})()
+    dbapi.notify(connection, "alice", title="Booked")
+    assert cursor.execute.call_args.args[0] == outbox.insert_sql("mysql", ["?"] * 3)
 
 
 def test_sqlalchemy_statement_inserts_the_same_row(tmp_path):
@@ -252,8 +263,12 @@ def test_relay_on_mysql_does_not_wait_for_rows_that_are_not_committed(monkeypatc
     assert "FROM (SELECT ? AS id UNION ALL SELECT ? AS id) AS sent STRAIGHT_JOIN" in changes[-1]
 
 
-def test_mysql_stores_the_reason_of_a_refusal_in_any_script():
-    assert "\n  error TEXT CHARACTER SET utf8mb4\n" in outbox.table_sql("mysql")
+def test_mysql_stores_the_reason_of_a_refusal_in_any_character_set():
+    connection = Mock()
+    connection.cursor().description = None
+    OutboxRows(connection, "mysql").refuse(7, "There is no template 'Ž😀'.")
+    (_, reason, _) = connection.cursor().execute.call_args.args[1]
+    assert reason == r"There is no template '\u017d\U0001f600'."
 
 
 def test_relay_reconnects_after_an_outage_of_its_database(bellcast_server, tmp_path):

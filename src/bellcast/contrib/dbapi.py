@@ -1,4 +1,4 @@
-"""The outbox table from any DB-API connection: sqlite3, psycopg, PyMySQL, mysqlclient.
+"""The outbox table from any DB-API connection: sqlite3, psycopg, PyMySQL, mysqlclient, mariadb.
 
     with connection:
         connection.execute("INSERT INTO bookings …")
@@ -7,6 +7,7 @@
 `bellcast sql outbox` prints the table; `bellcast relay` sends its rows."""
 
 import sys
+from contextlib import closing
 from typing import Any, Unpack
 
 from bellcast.client.arguments import Text
@@ -51,10 +52,7 @@ def _insert(connection: Any, kind: outbox.Kind, key: Any, payload: str) -> None:
     dialect: outbox.Dialect = "postgresql"
     if "sqlite" in package:
         dialect = "sqlite"
-    elif "mysql" in package.lower():
+    elif "mysql" in package.lower() or package == "mariadb":
         dialect = "mysql"
-    cursor = connection.cursor()
-    try:
+    with closing(connection.cursor()) as cursor:
         cursor.execute(outbox.insert_sql(dialect, [mark] * 3), (str(key), kind, payload))
-    finally:
-        cursor.close()

@@ -9,6 +9,7 @@ import importlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -68,7 +69,7 @@ _COLUMNS: dict[Dialect, str] = {
   next_attempt_at DATETIME(6) DEFAULT (UTC_TIMESTAMP(6)),
   attempts INTEGER DEFAULT 0,
   refused_at DATETIME(6),
-  error TEXT CHARACTER SET utf8mb4""",
+  error TEXT""",
 }
 
 
@@ -302,14 +303,13 @@ class OutboxRows:
         return ", ".join([self._mark] * len(ids))
 
     def _run(self, statement: str, *params: Any) -> list[Any]:
-        cursor = self._connection.cursor()
-        try:
+        with closing(self._connection.cursor()) as cursor:
             cursor.execute(statement, [self._param(one) for one in params])
             return list(cursor.fetchall()) if cursor.description else []
-        finally:
-            cursor.close()
 
     def _param(self, value: Any) -> Any:
+        if self._dialect == "mysql" and isinstance(value, str):  # a table of Django may have any character set
+            return value.encode("ascii", "backslashreplace").decode()
         if not isinstance(value, datetime) or self._dialect == "postgresql":
             return value
         naive = value.astimezone(self._zone).replace(tzinfo=None)
