@@ -160,11 +160,8 @@ class App:
 
     async def page(self, key: str, *, tenant: str = "", **query: Any) -> list[Notification]:
         number = (await self.inbox(key, tenant)).number
-        for one, several in (("type", "types"), ("tag", "tags"), ("priority", "priorities")):
-            if query.get(one) is not None:
-                query[several] = (query[one],)
-            query.pop(one, None)
-        return (await self.store.inboxes.page(number, Query(**{"limit": 100, **query}))).notifications
+        lists = {name: [query[name]] for name in ("type", "tag", "priority") if query.get(name) is not None}
+        return (await self.store.inboxes.page(number, Query(**{"limit": 100, **query, **lists}))).notifications
 
     async def titles(self, key: str, *, tenant: str = "", **query: Any) -> list[str]:
         return [notification.title for notification in await self.page(key, tenant=tenant, **query)]

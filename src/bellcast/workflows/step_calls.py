@@ -14,11 +14,12 @@ from msgspec import Struct
 from bellcast.documents.types import PROJECT
 from bellcast.kernel import concurrency
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.errors import MAX_REASON, BellcastError, Unavailable
+from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs.slots import Destination, Destinations, server_of
 from bellcast.kernel.outbound import (
     STEP_SEPARATOR,
+    DeliveryError,
     Http,
     is_temporary,
     next_delay,
@@ -66,16 +67,6 @@ class FunctionRun(Struct, frozen=True, kw_only=True):
 StepFunction = Callable[[FunctionRun], Any]
 
 
-class CallFailed(Exception):
-    """A failed call. A temporary failure is retried, not before `retry_after` seconds."""
-
-    def __init__(self, reason: str, *, is_temporary: bool, retry_after: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.is_temporary = is_temporary
-        self.retry_after = retry_after
-
-
 class StepCalls(Struct, eq=False):
     """Calls the app for steps."""
 
@@ -112,9 +103,9 @@ class StepCalls(Struct, eq=False):
         try:
             call = self._request if step.type == "http" else self._function
             result = await call(step, run, context, stored, attempts)
-        except CallFailed as error:
+        except DeliveryError as error:
             delay = next_delay(attempts, self.delays(), error.retry_after) if error.is_temporary else None
-            reason = error.reason[:MAX_REASON]
+            reason = error.response
             if delay is not None:
                 now = self.clock.now()
                 due_at = now + int(delay * 1000)
@@ -156,11 +147,11 @@ class StepCalls(Struct, eq=False):
             async with slots.call(slots.server):
                 response = await self.http.request(method, url, headers=headers, body=body, timeout=timeout)
         except BellcastError as error:
-            raise CallFailed(error.detail, is_temporary=True) from None
+            raise DeliveryError(error.detail, is_temporary=True) from None
         status = response.status
         if not 200 <= status < 300:
             after = parse_retry_after(response.headers, self.clock.now())
-            raise CallFailed(f"HTTP status {status}", is_temporary=is_temporary(status), retry_after=after)
+            raise DeliveryError(f"HTTP status {status}", is_temporary=is_temporary(status), retry_after=after)
         if not response.body:
             return None
         try:
@@ -172,7 +163,7 @@ class StepCalls(Struct, eq=False):
 
     async def _function(self, step: Step, run: RunState, context: RunContext, stored: StoredRun, attempts: int) -> Any:
         if stored.owner != PROJECT:  # a definition that an earlier version accepted
-            raise CallFailed(f"type: {workflow_catalog.OWN_FUNCTIONS}", is_temporary=False)
+            raise DeliveryError(f"type: {workflow_catalog.OWN_FUNCTIONS}", is_temporary=False)
         values = engine.values_of(run, context)
         argument = FunctionRun(
             id=stored.id,
@@ -191,10 +182,10 @@ class StepCalls(Struct, eq=False):
                 result = await _result(function, argument, stored.tenant, timeout)
             return msgspec.json.decode(msgspec.json.encode(result))
         except Unavailable as error:
-            raise CallFailed(error.detail, is_temporary=True) from None
+            raise DeliveryError(error.detail, is_temporary=True) from None
         except Exception as error:
             log.exception("step_function_failed", function=step.fields["function"], run=stored.id)
-            raise CallFailed(engine.described(error), is_temporary=True) from None
+            raise DeliveryError(engine.described(error), is_temporary=True) from None
 
 
 async def _result(function: StepFunction, argument: FunctionRun, tenant: str, seconds: float) -> Any:

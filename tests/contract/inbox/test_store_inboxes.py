@@ -1,5 +1,6 @@
 """Reading inboxes and acting on them."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from bellcast.inbox.types.inboxes import (
     SentRows,
 )
 from bellcast.inbox.types.notifications import Notification
+from bellcast.kernel import times
 from bellcast.kernel.errors import NotFound
 from tests.contract.app import App
 
@@ -341,8 +343,8 @@ async def test_page_since_a_time_leaves_out_older_rows(app: App, filters: dict[s
     content = {"type": "booking", "tags": ("vip",)}
     for title in ("oldest", "older", "new"):
         await app.send("alice", title, **content)
-        moment = app.now
+        moment = times.to_rfc3339(app.now)
         app.clock.advance(60)
     assert await app.titles("alice", since=moment, **filters) == ["new"]
-    assert await app.titles("alice", since=moment - 60_000, **filters) == ["new", "older"]
-    assert await app.titles("alice", since=moment + 1, **filters) == []
+    assert await app.titles("alice", since=moment - timedelta(minutes=1), **filters) == ["new", "older"]
+    assert await app.titles("alice", since=moment + times.MILLISECOND, **filters) == []

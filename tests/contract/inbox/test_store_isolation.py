@@ -91,7 +91,7 @@ async def test_operation_does_not_affect_others(
 async def test_reads_return_own_rows_only(cast: Cast) -> None:
     inboxes = cast.app.store.inboxes
     assert [row.id for row in (await inboxes.page(cast.number, Query())).notifications] == [cast.own]
-    assert [row.id for row in (await inboxes.page(cast.number, Query(tags=("x",)))).notifications] == [cast.own]
+    assert [row.id for row in (await inboxes.page(cast.number, Query(tag=["x"]))).notifications] == [cast.own]
     assert (await inboxes.unread_by_type(cast.number)).by_type == {"general": 1}
     assert [change.id for change in (await inboxes.changes(cast.number, 0, 10)).rows] == [cast.own]
     for other in cast.others:

@@ -182,7 +182,7 @@ class RandomOperations(RuleBasedStateMachine):
             assert (inbox.state.unread, inbox.state.unseen) == replica.counts == replica.counted
             assert inbox.state.revision == replica.revision
             for tag in "xy":
-                tagged = {row.id for view in ALL_VIEWS for row in self._view(inbox.number, view, tags=(tag,))}
+                tagged = {row.id for view in ALL_VIEWS for row in self._view(inbox.number, view, tag=[tag])}
                 assert tagged == {row.id for row in rows.values() if tag in row.tags}
 
     def _view(self, number: int, view: View, **filters: Any) -> Any:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from bellcast.channels.types import NewDecision
 from bellcast.inbox.store.marking import MAX_SNOOZES
-from bellcast.inbox.types.inboxes import NotificationAdded, NotificationUpdated, Query
+from bellcast.inbox.types.inboxes import CountsQuery, NotificationAdded, NotificationUpdated, Query
 from bellcast.inbox.types.notifications import ActionButton, Edit
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.script import Statement
@@ -313,16 +313,16 @@ async def test_filters_select_one_of_several_values(app: App) -> None:
     await app.send("alice", "c", type="z", tags=("red", "blue"))
     number = (await app.inbox("alice")).number
     for query, titles in (
-        (Query(types=("x", "z")), ["c", "a"]),
-        (Query(tags=("red", "blue")), ["c", "b", "a"]),
-        (Query(tags=("red",), priorities=("high", "low")), ["a"]),
-        (Query(priorities=("normal",), view="unread"), ["c"]),
-        (Query(types=("x", "y"), limit=1), ["b"]),
+        (Query(type=["x", "z"]), ["c", "a"]),
+        (Query(tag=["red", "blue"]), ["c", "b", "a"]),
+        (Query(tag=["red"], priority=["high", "low"]), ["a"]),
+        (Query(priority=["normal"], view="unread"), ["c"]),
+        (Query(type=["x", "y"], limit=1), ["b"]),
     ):
         page = await app.store.inboxes.page(number, query)
         assert [row.title for row in page.notifications] == titles
     await app.mark("alice", "seen", ids=((await app.page("alice", type="x"))[0].id,))
-    counted = await app.store.inboxes.unread_by_type(number, Query(tags=("red",)))
+    counted = await app.store.inboxes.unread_by_type(number, CountsQuery(tag=["red"]))
     assert (counted.by_type, counted.unread, counted.unseen) == ({"x": 1, "z": 1}, 2, 1)
 
 

@@ -4,13 +4,23 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Annotated, ClassVar, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
 from bellcast import calls
 from bellcast.inbox import inboxes
 from bellcast.inbox.store.inboxes import Inboxes
-from bellcast.inbox.types.inboxes import Action, Counts, Inbox, InboxListing, Marked, Marking, Query, SelectionFilter
-from bellcast.inbox.types.notifications import Notification, View
+from bellcast.inbox.types.inboxes import (
+    Action,
+    Counts,
+    CountsQuery,
+    Inbox,
+    InboxListing,
+    Marked,
+    Marking,
+    Query,
+    SelectionFilter,
+)
+from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
 from bellcast.kernel.field_limits import (
@@ -32,8 +42,6 @@ from bellcast.kernel.field_limits import (
 from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
 from bellcast.kernel.identities import Principal
-from bellcast.kernel.times import Moment
-from bellcast.preferences.types import Priority
 from bellcast.rest import context, guards
 from bellcast.rest.operations import ApiEndpoint, operation
 from bellcast.rest.resource import Resource, ResourceCall
@@ -56,32 +64,6 @@ async def inbox_of(request: ApiRequest) -> Inbox:
 def is_own(request: ApiRequest) -> bool:
     """Return whether the request has a session of the recipient, rather than permissions of the server."""
     return "principal" in request.scope["state"]
-
-
-ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-
-
-class InboxParameters(Struct, frozen=True, kw_only=True):
-    """Filters and paging of the inbox, newest first. `before` is the `next` of the previous page.
-
-    `type`, `tag` and `priority` may be repeated: a notification must match one value of each filter. `since` excludes
-    notifications created before that time."""
-
-    view: View = "all"
-    type: list[str] = []
-    tag: list[str] = []
-    priority: list[Priority] = []
-    since: Moment | None = None
-    limit: Annotated[int, Meta(ge=1, le=100)] = 20
-    before: Annotated[str | None, shown({"pattern": ID})] = None
-
-
-class CountsQuery(Struct, frozen=True, kw_only=True):
-    """Filters of the counts. Each may be repeated: a notification must match one value of each filter."""
-
-    type: list[str] = []
-    tag: list[str] = []
-    priority: list[Priority] = []
 
 
 class ViewQuery(Struct, frozen=True, kw_only=True):
@@ -171,7 +153,7 @@ async def _if_changed(request: ApiRequest, read: Callable[[Inboxes, int], Awaita
 @own_operation(
     "GET",
     "/v1/inbox",
-    query=InboxParameters,
+    query=Query,
     headers=("If-None-Match",),
     response_types={200: InboxListing, 304: None},
     response_headers=("ETag",),
@@ -182,20 +164,11 @@ async def listing(request: ApiRequest) -> ASGIApp:
 
     A page of notifications, newest first, and the counters. `view=all` is everything not archived, including `unread`
     and `read`."""
-    params = request_body.query(request, InboxParameters)
-    if params.before is not None and not ids.is_id(params.before):
+    query = request_body.query(request, Query)
+    if query.before is not None and not ids.is_id(query.before):
         raise BadRequest("before: invalid cursor; use the `next` of a page.")
-    if params.since is not None:
-        validation.check(validation.moment("since", params.since))
-    query = Query(
-        view=params.view,
-        types=tuple(params.type),
-        tags=tuple(params.tag),
-        priorities=tuple(params.priority),
-        since=None if params.since is None else times.milliseconds(params.since),
-        limit=params.limit,
-        before=params.before,
-    )
+    if query.since is not None:
+        validation.check(validation.moment("since", query.since))
     return await _if_changed(request, lambda stored, inbox: stored.page(inbox, query))
 
 
@@ -212,8 +185,7 @@ async def counts(request: ApiRequest) -> ASGIApp:
 
     The numbers for the badge and the tabs. Suitable for polling: an unchanged result is a 304 without a body. With a
     filter, all three numbers count only matching notifications."""
-    params = request_body.query(request, CountsQuery)
-    query = Query(types=tuple(params.type), tags=tuple(params.tag), priorities=tuple(params.priority))
+    query = request_body.query(request, CountsQuery)
     return await _if_changed(request, lambda stored, inbox: stored.unread_by_type(inbox, query))
 
 

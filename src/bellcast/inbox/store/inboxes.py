@@ -11,6 +11,7 @@ from bellcast.inbox.types.inboxes import (
     Change,
     Changes,
     Counts,
+    CountsQuery,
     Inbox,
     InboxListing,
     InboxState,
@@ -21,6 +22,7 @@ from bellcast.inbox.types.inboxes import (
     SessionRevoked,
 )
 from bellcast.inbox.types.notifications import Notification
+from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import StoreTable, on_table, read, write_to_inbox
 from bellcast.kernel.db.script import Params, Row, Script, ScriptCommand, Statement, fetch
@@ -74,18 +76,19 @@ class Inboxes(StoreTable):
         params: Params = {"inbox": inbox, "before": query.before or NEWEST, "limit": query.limit + 1}
         first, last = marking.MARK_PARTS[query.view]
         parts = {"first": first, "last": last, "snoozed": int(query.view == "snoozed")}
-        one_type = {"type": query.types[0] if query.types else None}
+        one_type = {"type": query.type[0] if query.type else None}
         if (
-            query.priorities
+            query.priority
             or query.since is not None
-            or len(query.types) > 1
-            or len(query.tags) > 1
-            or (query.view == "snoozed" and not query.tags)
+            or len(query.type) > 1
+            or len(query.tag) > 1
+            or (query.view == "snoozed" and not query.tag)
         ):
-            filters = {**_filter_params(query), "since": query.since or 0}
+            since = 0 if query.since is None else times.milliseconds(query.since)
+            filters = {**_filter_params(query), "since": since}
             statement = Statement("page_filtered", {**params, **parts, **filters})
-        elif query.tags:
-            statement = Statement("page_tag", {**params, **parts, **one_type, "tag": query.tags[0]})
+        elif query.tag:
+            statement = Statement("page_tag", {**params, **parts, **one_type, "tag": query.tag[0]})
         elif first == last:
             statement = Statement("page_part", {**params, **one_type, "part": first})
         else:
@@ -103,10 +106,10 @@ class Inboxes(StoreTable):
         )
 
     @read
-    def unread_by_type(self, inbox: int, query: Query = ALL) -> Script[Counts]:
+    def unread_by_type(self, inbox: int, query: CountsQuery = ALL) -> Script[Counts]:
         """Return the counts of rows that match the query, and the position in the same snapshot."""
         state, *_ = yield from _status(inbox)
-        if not (query.types or query.tags or query.priorities):
+        if not (query.type or query.tag or query.priority):
             found = yield Statement("unread_by_type", {"inbox": inbox})
             unread, unseen = state.unread, state.unseen
             return Counts(unread=unread, unseen=unseen, by_type=dict(found), position=state.position)
@@ -259,8 +262,8 @@ def _find_existing(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:
     return found
 
 
-def _filter_params(query: Query) -> Params:
-    named = {"types": query.types, "tags": query.tags, "priorities": query.priorities}
+def _filter_params(query: Query | CountsQuery) -> Params:
+    named = {"types": query.type, "tags": query.tag, "priorities": query.priority}
     return {name: columns.to_json_or_null(values) for name, values in named.items()}
 
 

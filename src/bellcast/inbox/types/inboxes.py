@@ -3,17 +3,19 @@
 import re
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bellcast.inbox.types.notifications import Notification, View
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.events import ANNOUNCEMENTS, Event, Stream, inbox_stream
-from bellcast.kernel.field_limits import NULL, Limit, Schema
+from bellcast.kernel.field_limits import NULL, Limit, Schema, shown
+from bellcast.kernel.times import Moment
 from bellcast.preferences.types import Priority
 
 # The stores keep the numbers of a position as signed 64-bit integers.
 MAX_POSITION_NUMBER = 2**63 - 1
 NUMBER = "[0-9a-f]{1,16}"
+ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 # Maximum interrupted replays stored in a position. With more, rows of the oldest two may be sent again as updates.
 MAX_REPLAYS = 8
 POSITION = re.compile(rf"({NUMBER})-({NUMBER})(?:-({NUMBER})((?:\.{NUMBER}\.{NUMBER}){{1,{MAX_REPLAYS}}}))?")
@@ -192,19 +194,29 @@ class SessionRevoked(Unauthenticated):
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """A page of an inbox: newest first, at most `limit` rows, after the place `before`. Each filter selects rows with
-    one of its values; an empty filter selects all. `since` (UTC milliseconds) excludes rows created before it."""
+    """Filters and paging of the inbox, newest first. `before` is the `next` of the previous page.
+
+    `type`, `tag` and `priority` may be repeated: a notification must match one value of each filter. `since` excludes
+    notifications created before that time."""
 
     view: View = "all"
-    types: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    priorities: tuple[Priority, ...] = ()
-    since: int | None = None
-    limit: int = 20
-    before: str | None = None
+    type: list[str] = []
+    tag: list[str] = []
+    priority: list[Priority] = []
+    since: Moment | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    before: Annotated[str | None, shown({"pattern": ID})] = None
 
 
-ALL = Query()
+class CountsQuery(Struct, frozen=True, kw_only=True):
+    """Filters of the counts. Each may be repeated: a notification must match one value of each filter."""
+
+    type: list[str] = []
+    tag: list[str] = []
+    priority: list[Priority] = []
+
+
+ALL = CountsQuery()
 
 
 class InboxListing(Struct, frozen=True, kw_only=True):
