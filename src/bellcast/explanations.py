@@ -30,8 +30,7 @@ from bellcast.kernel import ids, times, validation
 from bellcast.kernel.db.lists import ANY_TIME, ListQuery
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.field_limits import KEY_PATTERN, Limit, ValueRule, text
-from bellcast.kernel.http import ASGIApp, request_body, responses
-from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http import request_body
 from bellcast.kernel.times import Moment
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import ConnectionFilter, ConnectionInfo, NotificationWrite
@@ -39,9 +38,8 @@ from bellcast.live_feed import RequestFilter
 from bellcast.preferences.decision import SEND
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.rest import context, tenants
 from bellcast.rest.context import ApiContext
-from bellcast.rest.operations import operation
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.workflows.store import Runs
 from bellcast.workflows.types import runs
@@ -281,16 +279,8 @@ class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
     since: Moment | None = None
 
 
-@operation(
-    "GET",
-    "/v1/explain",
-    tag="Sending",
-    required_scope="read",
-    query=ExplainQuery,
-    response_types={200: Explanation},
-    refusals=(NotFound,),
-)
-async def explain(request: ApiRequest) -> ASGIApp:
+@Resource("explain", tag="Sending", query=ExplainQuery).get(Explanation)
+async def explain(call: ResourceCall[None]) -> Explanation:
     """Explain a delivery.
 
     With `recipient` alone: the last notification, or its run if that failed or goes on, and the facts since `since`, by default of the last day:
@@ -298,20 +288,18 @@ async def explain(request: ApiRequest) -> ASGIApp:
     recipient at the time of the send, and their results; with `since`, only the facts since then. With `type`, and
     optionally `channel`: the result of a send at this moment; with `since`, also the facts since then, of notifications
     of this type. `text` explains it in sentences."""
-    query = request_body.query(request, ExplainQuery)
-    ctx, tenant = context.of(request), tenants.single_tenant(request)
+    ctx, tenant, query = call.ctx, call.tenant, request_body.query(call.request, ExplainQuery)
     validation.check(validation.key("recipient", query.recipient, ctx.limits))
     if [query.notification, query.run, query.type].count(None) < 2:
         raise Invalid.of("notification", "expected one of notification, run, and type with channel")
     if query.type is None and query.channel is not None:
         raise Invalid.of("channel", "is only for type; notification and run explain every channel")
     if query.run is not None:  # its explanation has no facts
-        return responses.json(await of_run(ctx, tenant, query.recipient, query.run))
+        return await of_run(ctx, tenant, query.recipient, query.run)
     if query.notification is not None:
-        explained = await of_notification(ctx, tenant, query.recipient, query.notification, query.since)
-        return responses.json(explained)
+        return await of_notification(ctx, tenant, query.recipient, query.notification, query.since)
     if query.type is None:
-        return responses.json(await of_recipient(ctx, tenant, query.recipient, query.since))
+        return await of_recipient(ctx, tenant, query.recipient, query.since)
     validation.check(validation.text("type", query.type, ctx.limits.type))
     channels = CHANNELS if query.channel is None else (query.channel,)
-    return responses.json(await of_type(ctx, tenant, query.recipient, query.type, channels, query.since))
+    return await of_type(ctx, tenant, query.recipient, query.type, channels, query.since)

@@ -8,12 +8,11 @@ from msgspec import Meta, Struct
 from bellcast.audit.store import AuditEntry, AuditLog, FieldChange, OutcomeKind, first_broken_entry
 from bellcast.kernel.db.lists import ListQuery, ListTotal, containing
 from bellcast.kernel.errors import BadRequest
-from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context
-from bellcast.rest.operations import operation
-from bellcast.rest.resource import SearchedText, listing
+from bellcast.rest.resource import Resource, ResourceCall, SearchedText, listing
 
 # Maximum entries that one request verifies: 5,000 take 0.1 s.
 MAX_VERIFIED = 5_000
@@ -104,32 +103,26 @@ async def audit_page(request: ApiRequest, query: AuditQuery) -> AuditPage:
     return AuditPage([_shown(one) for one in found.items], following, scanned, found.total)
 
 
-@operation(
-    "GET",
-    "/v1/audit/verification",
-    tag="Console",
-    required_scope="admin",
-    query=AuditVerificationQuery,
-    response_types={200: AuditVerification},
+@Resource("audit/verification", tag="Console", required_scope="admin", query=AuditVerificationQuery).get(
+    AuditVerification, refusals=()
 )
-async def verify_audit(request: ApiRequest) -> ASGIApp:
+async def verify_audit(call: ResourceCall[None]) -> AuditVerification:
     """Verify the audit log.
 
     Each entry has a MAC, made with the project secret, of itself and its predecessor. Verification begins with the
     oldest entry."""
-    query, ctx = request_body.query(request, AuditVerificationQuery), context.of(request)
+    query, ctx = request_body.query(call.request, AuditVerificationQuery), call.ctx
     # One more on each side: the entry before, and whether entries follow.
     entries = await AuditLog(ctx.engines.db).after(max(query.after - 1, 0), query.limit + 2)
     before = entries.pop(0) if entries and entries[0].number == query.after else None
     checked = entries[: query.limit]
     broken = first_broken_entry(checked, ctx.project, before)
-    verified = AuditVerification(
+    return AuditVerification(
         checked=len(checked),
         broken=None if broken is None else _shown(broken),
         last=_shown(checked[-1]) if checked else None,
         is_complete=len(entries) <= query.limit,
     )
-    return responses.json(verified)
 
 
 def _shown(entry: AuditEntry) -> AuditItem:

@@ -1,12 +1,12 @@
 """The encrypted secrets in the store, and their keys."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from bellcast.documents.stored_secrets import KeyUsage, RotationProgress, StoredSecrets
-from bellcast.kernel.http import ASGIApp, responses
-from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest import context
-from bellcast.rest.operations import operation
+from bellcast.kernel.http import responses
+from bellcast.rest.resource import Resource, ResourceCall
 
 
 class SecretKeys(Struct, frozen=True):
@@ -17,27 +17,23 @@ class SecretKeys(Struct, frozen=True):
     unreadable: int
 
 
-@operation("GET", "/v1/secrets", tag="Server", required_scope="admin", response_types={200: SecretKeys})
-async def keys(request: ApiRequest) -> ASGIApp:
+SECRETS = Resource("secrets", tag="Server", required_scope="admin", query=None, refusals=())
+
+
+@SECRETS.get(SecretKeys)
+async def keys(call: ResourceCall[None]) -> SecretKeys:
     """Count stored secrets by key.
 
     Counts URLs of providers, secrets of webhooks and Pusher apps, and the key used with browsers' push services. You
     can remove a key from `BELLCAST_ENCRYPTION_KEY` if it encrypted none of them, unless you want to restore older
     backups."""
-    return responses.json(SecretKeys(*await context.of(request)[StoredSecrets].usage()))
+    return SecretKeys(*await call.ctx[StoredSecrets].usage())
 
 
-@operation(
-    "POST",
-    "/v1/secrets/rotation",
-    tag="Server",
-    required_scope="admin",
-    is_streamed=True,
-    response_types={200: list[RotationProgress]},
-)
-async def rotate(request: ApiRequest) -> ASGIApp:
+@SECRETS.act("/rotation", list[RotationProgress], is_streamed=True)
+async def rotate(call: ResourceCall[None]) -> Any:
     """Encrypt all stored secrets with the first key.
 
     Streams the progress as NDJSON, or returns it as one JSON array with `Accept: application/json`. Safe to interrupt and to
     repeat."""
-    return await responses.respond_list(request, context.of(request)[StoredSecrets].rotate())
+    return await responses.respond_list(call.request, call.ctx[StoredSecrets].rotate())

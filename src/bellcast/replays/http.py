@@ -11,7 +11,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS, ListPage, ListTotal
 from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import ANY_TENANT, LIST, NULL, TENANT_NAME, Schema, one_of, only
-from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.jobs import kind_of
@@ -37,8 +37,7 @@ from bellcast.replays.store import (
     StoredFailure,
 )
 from bellcast.rest import audit, context, guards, tenants
-from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, Listing, Resource, ResourceCall, listing
+from bellcast.rest.resource import Listing, Resource, ResourceCall, listing
 from bellcast.rest.tenants import TenantQuery
 
 # A job's id is the id of what it runs, or a kind or an event with a name.
@@ -301,33 +300,31 @@ class ReplaysQuery(TimeRangeQuery, frozen=True, kw_only=True):
     after: str | None = None
 
 
-@operation(
-    "POST",
-    "/v1/replays",
-    tag="Messages",
-    required_scope="manage",
+def _check(body: StartReplayRequest, ctx: context.ApiContext) -> None:
+    if (body.ids is None) == (body.filter is None):
+        raise Invalid.of("filter", "either ids or filter is required, not both")
+
+
+@REPLAYS.create(
+    request_body.Shape(StartReplayRequest, _check),
+    StartedReplay,
     roles=ONE_BY_ONE,
     is_audited=True,
-    query=DryRunQuery,
-    body=StartReplayRequest,
     response_types={200: StartedReplay, 202: StartedReplay},
     refusals=(Conflict,),
     example={"filter": {"channel": "email", "from": "2026-06-10T12:00:00Z"}},
 )
-async def start(request: ApiRequest) -> ASGIApp:
+async def start(call: ResourceCall[StartReplayRequest]) -> Any:
     """Replay failures.
 
     Retries messages that failed or bounced, failed runs and dead jobs: those with the given ids, or all current
     failures that match a filter. A dry run counts them. The replay runs in the background and survives a restart; each
     failure is retried at most once. Ten replays of a tenant can run at a time."""
-    runner = context.of(request)[ReplayRunner]
-    body = await request_body.body(request, START)
-    tenant = tenants.single_tenant(request, body.tenant)
+    request, runner, tenant, body = call.request, call.ctx[ReplayRunner], call.tenant, call.body
     guards.require_one(request, is_one=body.ids is not None and len(body.ids) == 1)
     plan, effects = await runner.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
     started = StartedReplay(id=None, matched=plan.matched, exact=plan.is_exact, effects=effects)
-    # The query is checked whatever the body says.
-    if request_body.is_dry_run(request) or body.dry_run:
+    if call.is_dry_run or body.dry_run:
         audit.note_check(request)
         return responses.json(started)
     id, replay = await runner.start(tenant, plan)
@@ -393,11 +390,3 @@ def _shown(tenant: str, id: str, replay: Replay) -> ReplayObject:
         ids=None if replay.wanted is not None else len(replay.ids),
         exact=replay.is_exact,
     )
-
-
-def _check(body: StartReplayRequest, ctx: context.ApiContext) -> None:
-    if (body.ids is None) == (body.filter is None):
-        raise Invalid.of("filter", "either ids or filter is required, not both")
-
-
-START = request_body.Shape(StartReplayRequest, _check)

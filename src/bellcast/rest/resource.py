@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 from bellcast.documents.store import ShortCache
 from bellcast.documents.types import PROJECT
@@ -230,8 +230,11 @@ class Resource:
         query, is_optional = promised["query"], promised.get("is_body_optional", False)
         reads = promised.pop("reads", None)
         shape = body if body is None or isinstance(body, request_body.Shape) else request_body.Shape(body)
-        declare = operation(method, path, body=None if shape is None else shape.type, **promised)
+        body_type = None if shape is None else shape.type
+        declare = operation(method, path, body=body_type, **promised)
         can_plan = query is not None and "dry_run" in query.__struct_fields__
+        # The query or the body names the tenant.
+        names_tenant = query is not None and request_body.TENANT in getattr(body_type, "__struct_fields__", ())
 
         def declared(rule: RuleFunction[Any]) -> ApiEndpoint:
             @functools.wraps(rule)
@@ -242,6 +245,9 @@ class Resource:
                     sent = await reads(request)
                 elif shape is not None:
                     sent = await request_body.body(request, shape, is_optional=is_optional)
+                    if names_tenant:
+                        named = getattr(sent, request_body.TENANT)
+                        tenant = tenants.single_tenant(request, None if named is UNSET else named)
                 if self.session is not None:  # after the body, because the session may be revoked while it arrives
                     tenant, recipient = await self.session(request)
                     key = (recipient, *key)

@@ -94,8 +94,7 @@ async def subscribe(call: ResourceCall[SubscribeBody]) -> tuple[Subscription, bo
     """Subscribe a recipient to a topic.
 
     The recipient receives all later sends to the topic. 201 when the subscription is new. The body is optional."""
-    tenant, engines = tenants.single_tenant(call.request, call.body.tenant), call.ctx.engines
-    topic, recipient = call.key
+    tenant, engines, (topic, recipient) = call.tenant, call.ctx.engines, call.key
     if call.is_dry_run:
         known = await StoredSubscriptions(engines.db).get(tenant, topic, recipient)
         return known or Subscription(topic, recipient, times.to_rfc3339(engines.clock.now())), False

@@ -29,7 +29,7 @@ from bellcast.operators.types import ONE_BY_ONE
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.replays.replays import ReplayRunner
 from bellcast.replays.store import FailureFilter
-from bellcast.rest import audit, guards, tenants
+from bellcast.rest import audit, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Listing, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
@@ -199,8 +199,7 @@ async def retry_many(call: ResourceCall[RetryRequest]) -> Retried:
     Starts a replay in the background. It retries all messages of the tenant that failed or bounced, optionally of one
     channel or created since a time, except those whose template could not be rendered. `retried` counts at most 20,000,
     but more messages may be retried; it also counts messages of recalled notifications, which are not."""
-    replays, body = call.ctx[ReplayRunner], call.body
-    tenant = tenants.single_tenant(call.request, body.tenant)
+    replays, body, tenant = call.ctx[ReplayRunner], call.body, call.tenant
     since = 0 if body.since is None else times.milliseconds(body.since)
     plan, _ = await replays.plan(tenant, FailureFilter(kind="message", channel=body.channel, since=since), ())
     if plan.matched and not call.is_dry_run:

@@ -198,9 +198,8 @@ async def correct(call: ResourceCall[Correction]) -> SentNotification:
 
     The change applies to every inbox that contains it."""
     ctx, (id,), params = call.ctx, call.key, call.body
-    tenant = tenants.single_tenant(call.request, params.tenant)
     edit = Edit(**{field: getattr(params, field) for field in Edit.__struct_fields__})
-    item = await sending.edit(ctx.engines, ctx.limits, tenant, id, edit)
+    item = await sending.edit(ctx.engines, ctx.limits, call.tenant, id, edit)
     return await _sent_notification(call.request, ctx, item)
 
 

@@ -26,7 +26,7 @@ from bellcast.rest import context, drafts, editor_access, guards, kinds, objects
 from bellcast.rest.context import ApiContext
 from bellcast.rest.editor_access import EditorClaims
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import budget, content_checks, email_blocks, email_imports, rendering, variables
 from bellcast.templates.email_checks import Finding
@@ -349,26 +349,21 @@ class ImportedEmail(Struct, frozen=True):
     findings: list[Finding]
 
 
-@operation(
-    "POST",
-    "/v1/templates/import",
-    tag="Objects",
-    required_scope="manage",
-    query=DryRunQuery,
-    body=ImportRequest,
-    response_types={200: ImportedEmail},
+@Resource("templates/import", tag="Objects").act(
+    "",
+    ImportedEmail,
+    body=request_body.Shape(ImportRequest, None, {"format": "html", "source": "x"}),
+    refusals=(),
     example={"format": "html", "source": "<h1>New booking</h1><p>{{ data.client }} booked.</p>"},
 )
-async def import_email(request: ApiRequest) -> ASGIApp:
+async def import_email(call: ResourceCall[ImportRequest]) -> ImportedEmail:
     """Convert an e-mail of another tool.
 
     MJML becomes HTML. Scripts, handlers of events, forms, frames, objects, links to style sheets and fonts, `base`, reloads and
     `mj-include` are removed; each is a finding. Nothing is written: save the `part` as a template's `email`."""
-    request_body.query(request, DryRunQuery)  # nothing is written in any case
-    body = await request_body.body(request, IMPORT)
-    tenant = (guards.caller(request).tenants or (PROJECT,))[0]
-    part, findings = await budget.in_thread(tenant, email_imports.part_of, body.format, body.source)
-    return responses.json(ImportedEmail(part, findings))
+    tenant = (guards.caller(call.request).tenants or (PROJECT,))[0]
+    part, findings = await budget.in_thread(tenant, email_imports.part_of, call.body.format, call.body.source)
+    return ImportedEmail(part, findings)
 
 
 @TEMPLATE.act(
@@ -526,7 +521,6 @@ def _check_preview(body: PreviewRequest | CheckRequest | TestRequest, ctx: ApiCo
 
 PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
 CHECK = request_body.Shape(CheckRequest, _check_preview)
-IMPORT = request_body.Shape(ImportRequest, None, {"format": "html", "source": "x"})
 TEST = request_body.Shape(TestRequest, _check_preview, {"channel": "email", "to": "x"})
 OPERATIONS = [
     *objects.operations(KIND),

@@ -14,11 +14,9 @@ from bellcast.kernel import times, validation
 from bellcast.kernel.clock import request_time
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, PreconditionFailed
 from bellcast.kernel.field_limits import TENANT, Limit, each, lasting, matching
-from bellcast.kernel.http import ASGIApp, entity_tags, request_body, responses
-from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.rest import audit, context, editor_access, guards, objects, tenants
+from bellcast.kernel.http import entity_tags, request_body, responses
+from bellcast.rest import audit, editor_access, guards, objects, tenants
 from bellcast.rest.editor_access import EditorClaims, EditorRight
-from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall, Written
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates.html import StrictBrand
@@ -53,16 +51,26 @@ class EditorTokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = HOUR
 
 
-@operation(
-    "POST",
-    "/v1/editor-tokens",
-    tag="Access",
-    required_scope="manage",
-    roles=("owner",),
-    is_sensitive=True,
-    query=TenantQuery,
-    body=EditorTokenRequest,
-    response_types={201: Token},
+def _errors(body: EditorTokenRequest) -> validation.FieldErrors:
+    if not body.tenant:
+        yield FieldError("tenant", "is required: the project's own templates are edited in the console")
+    if origins.canonical(body.origin) is None:
+        yield FieldError("origin", "must be an origin such as https://app.example.com")
+    if body.email is not None and not addresses.is_email(body.email):
+        yield FieldError("email", "must be an e-mail address")
+
+
+TOKEN = request_body.Shape(
+    EditorTokenRequest,
+    lambda body, _: validation.check(_errors(body)),
+    {"tenant": "x", "templates": ["x"], "can": ["edit"], "origin": "https://app.example.com", "name": "x"},
+)
+EDITOR_TOKENS = Resource("editor-tokens", tag="Access", query=TenantQuery, roles=("owner",), is_sensitive=True)
+
+
+@EDITOR_TOKENS.create(
+    TOKEN,
+    Token,
     example={
         "tenant": "acme",
         "templates": ["booking", "news-*"],
@@ -71,18 +79,17 @@ class EditorTokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_field
         "name": "Ann",
     },
 )
-async def make(request: ApiRequest) -> ASGIApp:
+async def make(call: ResourceCall[EditorTokenRequest]) -> Any:
     """Create an editor token.
 
     With it, `<bellcast-template-editor>` opens these templates of the tenant in a page of your app, until it expires. The
     project's own templates are never changed. It is not a session token, and opens no inbox. It ends with the API key that
     creates it, also when that is revoked."""
-    ctx, body = context.of(request), await request_body.body(request, TOKEN)
-    tenant = tenants.single_tenant(request, body.tenant)
+    request, ctx, body = call.request, call.ctx, call.body
     now = ctx.token_clock.now()
     expires_at = guards.ending(request, now + round(times.seconds(body.ttl) * 1000))
     claims = EditorClaims(
-        tenant=tenant,
+        tenant=call.tenant,
         templates=tuple(body.templates),
         can=tuple(dict.fromkeys(body.can)),
         origin=origins.canonical(body.origin) or "",
@@ -99,25 +106,15 @@ async def make(request: ApiRequest) -> ASGIApp:
     return responses.json(Token(token, times.to_rfc3339(expires_at)), 201, {"cache-control": "no-store"})
 
 
-@operation(
-    "DELETE",
-    "/v1/editor-tokens",
-    tag="Access",
-    required_scope="manage",
-    roles=("owner",),
-    is_sensitive=True,
-    query=TenantQuery,
-    response_types={204: None},
-)
-async def end(request: ApiRequest) -> ASGIApp:
+@EDITOR_TOKENS.delete(refusals=())
+async def end(call: ResourceCall[None]) -> bool:
     """End all editor tokens of a tenant.
 
     Tokens that were created before are refused from now on."""
-    ctx, tenant = context.of(request), tenants.single_tenant(request)
-    if not tenant:
+    if not call.tenant:
         raise Invalid.of("tenant", "is required")
-    await editor_access.end_all(ctx, tenant)
-    return responses.empty()
+    await editor_access.end_all(call.ctx, call.tenant)
+    return True
 
 
 BRAND = Resource(
@@ -172,19 +169,3 @@ async def write_brand(call: ResourceCall[StrictBrand]) -> Written[StrictBrand]:
     ctx.engines.router.forget()
     audit.note_change(call.request, "brand", settings.get("brand"), written)
     return brand, False, written
-
-
-def _errors(body: EditorTokenRequest) -> validation.FieldErrors:
-    if not body.tenant:
-        yield FieldError("tenant", "is required: the project's own templates are edited in the console")
-    if origins.canonical(body.origin) is None:
-        yield FieldError("origin", "must be an origin such as https://app.example.com")
-    if body.email is not None and not addresses.is_email(body.email):
-        yield FieldError("email", "must be an e-mail address")
-
-
-TOKEN = request_body.Shape(
-    EditorTokenRequest,
-    lambda body, _: validation.check(_errors(body)),
-    {"tenant": "x", "templates": ["x"], "can": ["edit"], "origin": "https://app.example.com", "name": "x"},
-)

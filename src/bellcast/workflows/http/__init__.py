@@ -139,33 +139,21 @@ async def check(ctx: ApiContext, tenant: str, key: str, value: Any) -> definitio
     return definition
 
 
-@operation(
-    "PATCH",
-    "/v1/workflows/{key:str}",
-    tag="Workflows",
-    required_scope="manage",
-    query=tenants.TenantQuery,
-    body=WorkflowChange,
-    response_types={200: WorkflowObject},
-    refusals=(NotFound, Conflict),
-    example={"active": False},
-)
-async def change(request: request_body.ApiRequest) -> ASGIApp:
+@WORKFLOW.patch(WorkflowChange, WorkflowObject, refusals=(NotFound, Conflict), example={"active": False})
+async def change(call: ResourceCall[WorkflowChange]) -> Any:
     """Switch a workflow on or off, or make another version current.
 
     While a workflow is not `active`, triggers are refused and runs pause before their next step. They continue when it
     is active again."""
-    ctx, key = context.of(request), objects.restricted_key(request)
-    body = await request_body.body(request, CHANGE)
-    owner = tenants.single_tenant(request, body.tenant)
+    ctx, owner, (key,), body = call.ctx, call.tenant, call.key, call.body
     if body.version is not None:  # pausing needs no push: files do not say whether a workflow is active
         await kinds.check_managed(ctx, WORKFLOWS, owner, key)
     before = await Documents(ctx.engines.db).get(WORKFLOWS, owner, key)
     workflow = await ctx[WorkflowCatalog].change(owner, key, active=body.active, version=body.version)
-    audit.note_changes(request, {} if before is None else KIND.item(before, owner), workflow.item)
+    audit.note_changes(call.request, {} if before is None else KIND.item(before, owner), workflow.item)
     if workflow.current.active:
         ctx.engines.router.messages_added()  # its paused runs are due now
-    return responses.json(await kinds.described(KIND, ctx, owner, workflow.item))
+    return await kinds.described(KIND, ctx, owner, workflow.item)
 
 
 TRIGGER = request_body.Shape(
@@ -193,16 +181,17 @@ async def trigger(call: ResourceCall[TriggerDraft]) -> Any:
 
     `dry_run` validates the trigger and returns, for each channel of the workflow's steps and the first 100 recipients,
     what would be decided now; conditions of steps are not evaluated."""
-    request, schedules, (key,), draft = call.request, call.ctx[Schedules], call.key, call.body
+    schedules, (key,), draft = call.ctx[Schedules], call.key, call.body
     if errors := draft_errors(draft, call.ctx.limits):  # a valid one may repeat one whose time has passed
         validation.check(errors, schedules.time_errors(draft))
-    tenant, header = tenants.single_tenant(request, draft.tenant), request_body.header(request, b"idempotency-key")
+    header = request_body.header(call.request, b"idempotency-key")
     own_key = notifications.idempotency_key_of(draft.idempotency_key, header)
     if own_key is not None:
         validation.check(validation.key("idempotency_key", own_key, call.ctx.limits))
-    draft = msgspec.structs.replace(draft, tenant=tenant, idempotency_key=own_key)
+    draft = msgspec.structs.replace(draft, tenant=call.tenant, idempotency_key=own_key)
     if call.is_dry_run:
-        return notifications.plan_of(*await schedules.plan(key, draft, notifications.plan_limit(request, draft.to)))
+        limit = notifications.plan_limit(call.request, draft.to)
+        return notifications.plan_of(*await schedules.plan(key, draft, limit))
     return responses.complete(202, await schedules.trigger(key, draft))
 
 
@@ -224,10 +213,9 @@ async def cancel(call: ResourceCall[CancelRequest]) -> Cancelled:
     cancels it. If the runs of an audience are still being added, the recipients in `to` get none; they are not
     counted. An unknown workflow has no runs: it may have been deleted while they continue. Keys with the scope `manage`
     may cancel too."""
-    (key,), body = call.key, call.body
-    tenant, to = tenants.single_tenant(call.request, body.tenant), [body.to] if isinstance(body.to, str) else body.to
-    cancel = call.ctx[Schedules].cancel
-    return Cancelled(await cancel(tenant, key, body.cancel_key, to, is_dry_run=call.is_dry_run))
+    (key,), body, cancel = call.key, call.body, call.ctx[Schedules].cancel
+    to = [body.to] if isinstance(body.to, str) else body.to
+    return Cancelled(await cancel(call.tenant, key, body.cancel_key, to, is_dry_run=call.is_dry_run))
 
 
 # --- drafts
@@ -316,7 +304,6 @@ BUNDLE = BundleKind(
     services=lambda engines: {WorkflowCatalog: WorkflowCatalog(engines.db, engines.clock)},
 )
 
-CHANGE = request_body.Shape(WorkflowChange)
 OPERATIONS = [*objects.operations(KIND), *drafts.operations(KIND)]
 
 

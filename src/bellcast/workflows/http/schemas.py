@@ -9,10 +9,9 @@ import msgspec
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel.errors import NotFound
-from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.providers.types import ProviderFields
 from bellcast.rest.bundles import Push
-from bellcast.rest.operations import operation
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.templates.types import Template
 from bellcast.webhooks.http import WebhookRequest
 from bellcast.webhooks.webhooks import TYPES
@@ -159,21 +158,13 @@ SCHEMAS: dict[str, Callable[[], JsonSchema]] = {
 }
 
 
-@operation(
-    "GET",
-    "/v1/schemas/{name:str}",
-    tag="Objects",
-    required_scope="read",
-    bound_by="handler",
-    response_types={200: dict[str, Any]},
-    refusals=(NotFound,),
-)
-async def read(request: request_body.ApiRequest) -> ASGIApp:
+@Resource("schemas", "/{name:str}", tag="Objects", query=None).get(dict[str, Any], bound_by="handler")
+async def read(call: ResourceCall[None]) -> Any:
     """Read the JSON Schema of an object.
 
     Of a `workflow`, `template`, `type`, `schedule`, `source`, `provider` or `webhook`, or of a `bundle` of them as `POST /v1/bundle` takes it. `x-label` is the label of a field, and `x-widget` names
     the control that edits it."""
-    schema = SCHEMAS.get(request_body.path(request, "name"))
+    schema = SCHEMAS.get(*call.key)
     if schema is None:
         raise NotFound(f"There is no schema with this name: expected {', '.join(SCHEMAS)}.")
-    return responses.json(schema())
+    return schema()

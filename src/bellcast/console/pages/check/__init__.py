@@ -23,6 +23,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.responses import ServedFile
 from bellcast.rest import context
 from bellcast.rest.operations import operation, public_file
+from bellcast.rest.resource import ResourceCall
 from bellcast.topics import publishing
 
 # Tokens are far smaller.
@@ -145,22 +146,14 @@ async def answer(request: ApiRequest) -> ASGIApp:
     return responses.json(result, 200, {"cache-control": "no-store"})
 
 
-@operation(
-    "POST",
-    "/v1/inbox/test",
-    tag="Inbox",
-    required_scope="recipient",
-    response_types={202: SelfTest},
-    refusals=(TooMany,),
-)
-async def ring(request: ApiRequest) -> ASGIApp:
+@inbox.INBOX.act("/test", SelfTest, status=202, refusals=(TooMany,))
+async def ring(call: ResourceCall[None]) -> Any:
     """Send a test event to one's own connections.
 
     The live event `bellcast.test` with the returned `id` goes to all connections of this recipient, on the same path as
     notifications. It is not stored: there is no notification, no message and no webhook. At most one a second for each
     recipient."""
-    ctx = context.of(request)
-    tenant, recipient = await inbox.recipient(request)
+    ctx, (tenant, recipient) = call.ctx, await inbox.recipient(call.request)
     name = SEPARATOR.join((TEST, tenant, recipient))
     if ctx.engines.rates.take(name, TESTS_PER_SECOND, ctx.token_clock.now()):
         raise TooMany("Too many test events of this recipient.", retry_after=1)

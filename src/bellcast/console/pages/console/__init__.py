@@ -134,7 +134,7 @@ async def document(request: ApiRequest) -> ASGIApp:
     return described.respond(request, {})
 
 
-@operation("GET", "/docs", tag="Server", required_scope=None, response_types={200: responses.HTML}, id="reference.show")
+@public_file("/docs", responses.HTML, is_cached=False, any_query=False, id="reference.show")
 async def show_reference(request: ApiRequest) -> ASGIApp:
     """The API reference as a page.
 

@@ -24,7 +24,7 @@ from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.rest import context
 from bellcast.rest.context import ApiContext
-from bellcast.rest.operations import operation
+from bellcast.rest.operations import operation, public_file
 
 # A separate tenant: the page's token can neither read nor send other notifications.
 TENANT, RECIPIENT = "bellcast-landing", "you"
@@ -180,15 +180,7 @@ BODY = request_body.Shape(
 )
 
 
-@operation(
-    "GET",
-    "/theme",
-    tag="Server",
-    required_scope=None,
-    response_types={200: responses.HTML},
-    refusals=(NotFound,),
-    id="theme.show",
-)
+@public_file("/theme", responses.HTML, NotFound, is_cached=False, any_query=False, id="theme.show")
 async def show_theme(request: ApiRequest) -> ASGIApp:
     """Show the theme page.
 

@@ -24,7 +24,7 @@ from bellcast.providers import http as providers
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Resource, ResourceCall
+from bellcast.rest.resource import Resource, ResourceCall, listing
 
 KEY_BYTES = 10
 FIRST_ID, IDS = 1_000_000, 9_000_000
@@ -99,20 +99,18 @@ class PusherAppList(Struct, frozen=True):
 APPS = Resource("pusher-apps", "/{id:str}", tag="Console", required_scope="configure", query=None)
 
 
-@operation(
-    "GET",
+@listing(
     "/v1/pusher-apps",
+    PusherAppList,
+    query=PusherAppsQuery,
     tag="Console",
     required_scope="configure",
     bound_by="refused",
-    query=PusherAppsQuery,
-    is_exported=True,
-    response_types={200: PusherAppList},
     refusals=(BadRequest,),
 )
-async def page(request: ApiRequest) -> ASGIApp:
+async def page(request: ApiRequest, query: PusherAppsQuery) -> PusherAppList:
     """List the Pusher apps."""
-    ctx, query = context.of(request), request_body.query(request, PusherAppsQuery)
+    ctx = context.of(request)
     found = [
         app
         for app in ctx[PusherAppDirectory].all
@@ -122,7 +120,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         after = list_parameters.moment(query.after)
         found = [app for app in found if _position(app) > after]
     shown, following = list_parameters.split(found, query.limit, lambda app: list_parameters.of_moment(*_position(app)))
-    return responses.json(PusherAppList([_shown(app, ctx) for app in shown], following))
+    return PusherAppList([_shown(app, ctx) for app in shown], following)
 
 
 @APPS.create(
