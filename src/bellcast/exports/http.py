@@ -51,13 +51,7 @@ class Export(Struct, frozen=True, kw_only=True):
     suppressions: list[SuppressedAddress]
 
 
-@Resource(
-    "recipients",
-    "/{key:str}/export",
-    lambda request: (key(request),),
-    tag="Recipients",
-    unknown="No recipient has this key.",
-).get(Export)
+@Resource("recipients", "/{key:str}/export", key, tag="Recipients", unknown="No recipient has this key.").get(Export)
 async def export(call: ResourceCall[None]) -> Any:
     """Export a recipient.
 

@@ -99,11 +99,7 @@ class ProviderTestResult(Struct, frozen=True):
 
 
 PROVIDERS = Resource(
-    "providers",
-    "/{key:str}",
-    lambda request: (objects.restricted_key(request),),
-    tag="Objects",
-    unknown="There is no provider with this key.",
+    "providers", "/{key:str}", objects.restricted_key, tag="Objects", unknown="There is no provider with this key."
 )
 
 

@@ -91,9 +91,7 @@ def key(request: ApiRequest, name: str = "key") -> str:
     return result
 
 
-RECIPIENTS = Resource(
-    "recipients", "/{key:str}", lambda request: (key(request),), tag="Recipients", unknown=store.UNKNOWN
-)
+RECIPIENTS = Resource("recipients", "/{key:str}", key, tag="Recipients", unknown=store.UNKNOWN)
 
 
 @RECIPIENTS.page(store.LIST, Recipient, query=SearchQuery, shown=" ".join((*IMPERSONAL, "unread", "unseen")))
@@ -344,9 +342,7 @@ def _registration_errors(body: PushRegistration, ctx: ApiContext) -> validation.
 
 REGISTRATION = request_body.Shape(PushRegistration, lambda body, ctx: validation.check(_registration_errors(body, ctx)))
 UNKNOWN_ENDPOINT = "There is no push endpoint with this id."
-ENDPOINTS = Resource(
-    "recipients", "/{key:str}/push-endpoints", lambda request: (key(request),), tag="Messages", unknown=UNKNOWN_ENDPOINT
-)
+ENDPOINTS = Resource("recipients", "/{key:str}/push-endpoints", key, tag="Messages", unknown=UNKNOWN_ENDPOINT)
 OWN_ENDPOINTS = Resource(
     "push-endpoints", tag="Messages", unknown=UNKNOWN_ENDPOINT, session=inbox.recipient, refusals=()
 )

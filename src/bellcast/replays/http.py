@@ -305,8 +305,11 @@ def _check(body: StartReplayRequest, ctx: context.ApiContext) -> None:
         raise Invalid.of("filter", "either ids or filter is required, not both")
 
 
+START = request_body.Shape(StartReplayRequest, _check)
+
+
 @REPLAYS.create(
-    request_body.Shape(StartReplayRequest, _check),
+    START,
     StartedReplay,
     roles=ONE_BY_ONE,
     is_audited=True,

@@ -17,7 +17,6 @@ from bellcast.documents.types import PROJECT, Document, draft_kind
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage, ListQuery, containing
 from bellcast.kernel.errors import Conflict, Invalid, NotFound, PreconditionFailed
-from bellcast.kernel.field_limits import TENANT_NAME
 from bellcast.kernel.http import ASGIApp, entity_tags, list_parameters, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
@@ -65,16 +64,6 @@ class VersionQuery(TenantQuery, frozen=True, kw_only=True):
     """`version` reads an earlier version."""
 
     version: Version | None = None
-
-
-class VersionChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The version to make current."""
-
-    version: Version
-    tenant: Annotated[str | None, TENANT_NAME] = None
-
-
-VERSION_CHANGE = request_body.Shape(VersionChange, None, {"version": 1})
 
 
 def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
@@ -219,31 +208,6 @@ async def write(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
 def read_adds(kind: Kind[Any]) -> set[str]:
     """Return the fields that a read adds, and a write ignores."""
     return {*ADDED, *kind.added, *kind.listed, *(("version", "draft", "published_by") if kind.is_versioned else ())}
-
-
-async def change(request: ApiRequest, kind: Kind[T]) -> ASGIApp:
-    ctx, key, body = context.of(request), key_of(request, kind), await request_body.body(request, VERSION_CHANGE)
-    tenant, db = tenants.single_tenant(request, body.tenant), ctx.engines.db
-    before = await Documents(db).get(kind.plural, tenant, key)
-    if before is None:
-        raise NotFound(f"There is no {kind.name} with this key.")
-    await kinds.check_managed(ctx, kind.plural, tenant, key)
-    stored = await Versions(db).find(kind.plural, tenant, key, body.version)
-    if stored is None and before.version != body.version:
-        raise Invalid.of("version", f"names an unknown version {body.version}")
-    if stored is not None:
-        value = request_body.decoder(kind.type).decode(stored.body)
-        # What was stored is valid; the objects that it names may have been deleted since.
-        if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
-            raise Conflict(f"Version {body.version} cannot be used any more: {errors[0].field} {errors[0].message}")
-        await kinds.check_uses(kind, ctx, kinds.overlaid(kind, ctx, tenant, key, stored.body), [(tenant, key)])
-        if not await Versions(db).restore(kind.plural, tenant, key, stored, before.body, ctx.engines.clock.now()):
-            raise Conflict(f"The {kind.name} has changed at the same time: try again.")
-        after = kind.at_version(before, stored)
-        audit.note_changes(request, kind.item(before, tenant), kind.item(after, tenant))
-        await kinds.written(kind, ctx, tenant, key)
-        before = after
-    return responses.json(await kinds.described(kind, ctx, tenant, kind.item(before, tenant)))
 
 
 async def delete(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:

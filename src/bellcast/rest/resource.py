@@ -90,7 +90,7 @@ class ResourceCall(Struct, Generic[B], frozen=True):
 
 
 ReadPage: TypeAlias = Callable[[Listing[Q]], Awaitable[ListPage[Any]]]
-KeyOf: TypeAlias = Callable[[ApiRequest], tuple[Any, ...]]
+KeyOf: TypeAlias = Callable[[ApiRequest], str | tuple[Any, ...]]
 # Returns the tenant and the key of the recipient of a session, unless it was revoked.
 Session: TypeAlias = Callable[[ApiRequest], Awaitable[tuple[str, str]]]
 # A function of one kind, which an operation calls.
@@ -101,10 +101,10 @@ Written: TypeAlias = tuple[T, bool] | tuple[T, bool, Any]
 
 
 class Resource:
-    """A kind of object. `name` is its plural, in paths and pages; `key_of` checks and returns the key in the path of one, `tenant_of`
-    the tenant of a request, and `unknown` is the error if there is no such object. With a `session`, the tenant and the first part of
-    the key are those of its recipient. The arguments of each verb beyond those that it names are promises of its operation, and
-    replace what the verb promises; `reads` returns a body that is more than decoded."""
+    """A kind of object. `name` is its plural, in paths and pages; `key_of` checks and returns the key in the path of one, a tuple
+    if it has several parts, `tenant_of` the tenant of a request, and `unknown` is the error if there is no such object. With a
+    `session`, the tenant and the first part of the key are those of its recipient. The arguments of each verb beyond those that it
+    names are promises of its operation, and replace what the verb promises; `reads` returns a body that is more than decoded."""
 
     def __init__(
         self,
@@ -240,14 +240,15 @@ class Resource:
             @functools.wraps(rule)
             async def respond_to(request: ApiRequest) -> ASGIApp:
                 tenant = "" if query is None or self.session is not None else self.tenant_of(request)
-                key, sent = () if path == self.path else self.key_of(request), None
+                named, sent = () if path == self.path else self.key_of(request), None
+                key = (named,) if isinstance(named, str) else named
                 if reads is not None:
                     sent = await reads(request)
                 elif shape is not None:
                     sent = await request_body.body(request, shape, is_optional=is_optional)
                     if names_tenant:
-                        named = getattr(sent, request_body.TENANT)
-                        tenant = tenants.single_tenant(request, None if named is UNSET else named)
+                        owner = getattr(sent, request_body.TENANT)
+                        tenant = tenants.single_tenant(request, None if owner is UNSET else owner)
                 if self.session is not None:  # after the body, because the session may be revoked while it arrives
                     tenant, recipient = await self.session(request)
                     key = (recipient, *key)
@@ -286,7 +287,7 @@ def listing(
         @functools.wraps(read)
         async def page(request: ApiRequest) -> ASGIApp:
             listed = await read(request, request_body.query(request, query))
-            return responses.json(guards.page_for(request, listed, shown or ""))
+            return responses.json(listed if shown is None else guards.page_for(request, listed, shown))
 
         return declare(page)
 

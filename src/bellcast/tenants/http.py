@@ -31,14 +31,7 @@ class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     settings: Annotated[dict[str, Any], DATA] = {}
 
 
-TENANTS = Resource(
-    "tenants",
-    "/{key:str}",
-    lambda request: (key(request),),
-    tag="Tenants",
-    unknown="There is no tenant with this key.",
-    query=None,
-)
+TENANTS = Resource("tenants", "/{key:str}", key, tag="Tenants", unknown="There is no tenant with this key.", query=None)
 
 
 class TenantsQuery(Struct, frozen=True, kw_only=True):

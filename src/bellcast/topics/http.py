@@ -67,10 +67,8 @@ class TopicsOfRecipientQuery(TenantQuery, frozen=True, kw_only=True):
     after: str = ""
 
 
-TOPICS = Resource("topics", "/{topic:str}", lambda request: (topic(request),), tag="Topics")
-OF_RECIPIENT = Resource(
-    "recipients", "/{key:str}/subscriptions", lambda request: (recipients.key(request),), tag="Topics"
-)
+TOPICS = Resource("topics", "/{topic:str}", topic, tag="Topics")
+OF_RECIPIENT = Resource("recipients", "/{key:str}/subscriptions", recipients.key, tag="Topics")
 SUBSCRIPTIONS = Resource(
     "topics",
     "/{topic:str}/subscriptions/{recipient:str}",

@@ -74,7 +74,7 @@ KIND = kinds.Kind(
 TYPE = Resource(
     "types",
     "/{key:str}",
-    lambda request: (objects.key_of(request, KIND),),
+    lambda request: objects.key_of(request, KIND),
     tag="Objects",
     unknown="No notification of this type is stored yet.",
 )

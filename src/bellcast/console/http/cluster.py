@@ -18,7 +18,7 @@ from bellcast.documents.store import ShortCache
 from bellcast.inbox.store.maintenance import LARGE_COUNT, Maintenance, RowCounts
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListTotal
-from bellcast.kernel.errors import BadRequest, Invalid, NotFound
+from bellcast.kernel.errors import BadRequest, Invalid
 from bellcast.kernel.field_limits import ANY_TENANT, lasting
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ShortListQuery
@@ -100,12 +100,13 @@ class ConnectionsQuery(PageQuery, frozen=True, kw_only=True):
     end: Moment | None = msgspec.field(default=None, name="to")
 
 
+# A request may be about several tenants.
 CONNECTIONS = Resource(
     "connections",
     "/{id:str}",
     tag="Live",
     unknown="No open connection of this tenant has this id.",
-    tenant_of=lambda request: "",  # a request may be about several
+    tenant_of=lambda request: "",
 )
 
 
@@ -172,29 +173,22 @@ def _tenants(request: ApiRequest, query: TenantQuery) -> Sequence[str | None]:
     return [None if one == EVERY_TENANT else one for one in tenants.tenants_of(request, query.tenant)]
 
 
-@operation(
-    "GET",
-    "/v1/stats",
-    tag="Server",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=TenantQuery,
-    response_types={200: Stats},
-)
-async def stats(request: ApiRequest) -> ASGIApp:
+STATS = Resource("stats", tag="Server", roles=ROLES, tenant_of=lambda request: "")
+
+
+@STATS.get(Stats, bound_by="list", refusals=())
+async def stats(call: ResourceCall[None]) -> Stats:
     """Count connections and stored rows.
 
     Connections by protocol and transport on all nodes, and rows in the store by kind. With `tenant`, the numbers are
     those of one tenant (empty: the default tenant), else of all. For one tenant, at most 100,000 rows of each kind are
     counted: `at_least` lists the kinds that may have more. Counts of millions of rows of all tenants may be a minute old;
     on PostgreSQL they are the planner's estimates."""
-    ctx = context.of(request)
-    query = request_body.query(request, TenantQuery)
+    ctx, query = call.ctx, request_body.query(call.request, TenantQuery)
     connections: Counter[tuple[str, str]] = Counter()
     stored: Counter[str] = Counter()
     at_least: set[str] = set()
-    for tenant in [None] if query.tenant is None else _tenants(request, query):
+    for tenant in [None] if query.tenant is None else _tenants(call.request, query):
         for one in await ctx[ConnectionSurvey].counts_by_transport(tenant):
             connections[one.protocol, one.transport] += one.count
         maintenance = Maintenance(ctx.engines.db)
@@ -204,7 +198,7 @@ async def stats(request: ApiRequest) -> ASGIApp:
         stored.update(counted.by_kind)
         at_least |= counted.at_least
     transports = [TransportCount(*kind, count) for kind, count in connections.items()]
-    return responses.json(Stats(transports, stored, sorted(at_least)))
+    return Stats(transports, stored, sorted(at_least))
 
 
 async def count_all(counts: LargeCounts, read: Callable[[], Awaitable[RowCounts]]) -> RowCounts:
@@ -250,33 +244,31 @@ class NodeList(Struct, frozen=True):
     next: str | None = None
 
 
-@operation(
-    "GET",
+@listing(
     "/v1/nodes",
+    NodeList,
+    query=ShortListQuery,
     tag="Server",
     required_scope="observe",
     roles=ROLES,
     bound_by="refused",
-    query=ShortListQuery,
-    is_exported=True,
-    response_types={200: NodeList},
     id="nodes.nodes",
 )
-async def nodes(request: ApiRequest) -> ASGIApp:
+async def nodes(request: ApiRequest, query: ShortListQuery) -> NodeList:
     """List the live nodes.
 
     A node is one process: a server, each of its `--workers`, or a `bellcast worker`. `is_self` marks the one that
     responds. A node reports itself every 2 seconds through the broker, so the numbers of the others are at most that
     old. A node that stops leaves the list immediately. A node that crashes leaves it at most 10 seconds after its last
     report. Without a shared broker, a process lists only itself. Callers that are restricted to tenants are refused."""
-    query, listed = request_body.query(request, ShortListQuery), await context.of(request).nodes()
+    listed = await context.of(request).nodes()
     found = [one for one in listed if one.id > query.after and query.includes(one.report.started_at)]
     shown, following = list_parameters.split(found, query.limit, lambda node: node.id)
     items = [
         responses.item(NodeItem, one.report, id=one.id, reported_at=one.reported_at, is_self=one.is_self)
         for one in shown
     ]
-    return responses.json(NodeList(items, following))
+    return NodeList(items, following)
 
 
 # --- numbers over time
@@ -311,18 +303,8 @@ class Series(Struct, frozen=True):
     points: list[list[int | float | None]]
 
 
-@operation(
-    "GET",
-    "/v1/stats/series",
-    tag="Console",
-    required_scope="observe",
-    roles=ROLES,
-    query=SeriesQuery,
-    response_types={200: Series},
-    refusals=(NotFound,),
-    id="stats.series",
-)
-async def series(request: ApiRequest) -> ASGIApp:
+@STATS.get(Series, "/series", tag="Console", required_scope="observe", query=SeriesQuery, id="stats.series")
+async def series(call: ResourceCall[None]) -> Series:
     """Read numbers over time.
 
     Totals of all nodes, or of one `node`:
@@ -342,9 +324,9 @@ async def series(request: ApiRequest) -> ASGIApp:
     With `tenant`, you get the numbers of one tenant, without latencies and queue age, in steps of 1 h for 30 days. Each
     node stores the 100 busiest tenants of each hour; other tenants have no row. `requests` and `refusals` exclude
     requests that read the console's lists. Callers that are restricted to tenants read the numbers of one of theirs."""
-    query, ctx = request_body.query(request, SeriesQuery), context.of(request)
+    query, ctx = request_body.query(call.request, SeriesQuery), call.ctx
     recorder = ctx.require(StatsRecorder, "Statistics are turned off: BELLCAST_STATS=off.")
-    tenant = None if query.tenant in (None, EVERY_TENANT) else tenants.single_tenant(request)
+    tenant = None if query.tenant in (None, EVERY_TENANT) else tenants.single_tenant(call.request)
     now = ctx.token_clock.now()
     known = types.METRICS if tenant is None else types.TENANT_METRICS
     names = [name for given in query.metrics for name in given.split(",") if name] or list(known)
@@ -378,7 +360,7 @@ async def series(request: ApiRequest) -> ASGIApp:
             result.append([at, *(types.value(combined, metric, BUCKETS, samples) for metric in names)])
         return result
 
-    return responses.json(Series(step, names, await asyncio.to_thread(rows)))
+    return Series(step, names, await asyncio.to_thread(rows))
 
 
 # --- checks and the clock

@@ -147,15 +147,11 @@ class SessionList(Struct, frozen=True):
     sessions: list[SessionItem]
 
 
-@operation(
-    "GET", "/v1/setup", tag="Console", required_scope=None, response_types={200: SetupState}, refusals=(NotFound,)
-)
-async def setup_state(request: ApiRequest) -> ASGIApp:
+@Resource("setup", tag="Console", required_scope=None, query=None).get(SetupState)
+async def setup_state(call: ResourceCall[None]) -> SetupState:
     """Read whether the console must be set up, and how operators sign in."""
-    oidc = context.of(request).find(OidcSignIn)
-    return responses.json(
-        SetupState(await sessions(request).is_setup_needed(), None if oidc is None else oidc.provider.name)
-    )
+    oidc = call.ctx.find(OidcSignIn)
+    return SetupState(await sessions(call.request).is_setup_needed(), None if oidc is None else oidc.provider.name)
 
 
 @public_operation(

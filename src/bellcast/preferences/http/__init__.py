@@ -74,13 +74,7 @@ WRITTEN: dict[str, Any] = {"reads": read_document, "response_types": {200: Effec
 CONDITIONAL: dict[str, Any] = {"reads": read_document, "headers": objects.CONDITION_OF_CHANGE}
 CONDITIONAL |= {"refusals": (PreconditionFailed,)}
 OWN = Resource("preferences", tag="Preferences", session=inbox.recipient, refusals=())
-OF_RECIPIENT = Resource(
-    "recipients",
-    "/{key:str}/preferences",
-    lambda request: (recipients.key(request),),
-    tag="Preferences",
-    refusals=(),
-)
+OF_RECIPIENT = Resource("recipients", "/{key:str}/preferences", recipients.key, tag="Preferences", refusals=())
 DEFAULTS = Resource(
     "preference-defaults", tag="Preferences", unknown="No preference defaults are stored here.", refusals=()
 )

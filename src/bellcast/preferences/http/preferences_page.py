@@ -177,9 +177,7 @@ class PreferencesLink(Struct, frozen=True):
     url: str | None
 
 
-LINKS = Resource(
-    "recipients", "/{key:str}/preferences-link", lambda request: (recipients.key(request),), tag="Preferences"
-)
+LINKS = Resource("recipients", "/{key:str}/preferences-link", recipients.key, tag="Preferences")
 
 
 @LINKS.act(

@@ -11,21 +11,20 @@ from bellcast.channels.http import HTML_HEADERS, in_scheme
 from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ExternalChannel, PushContent, SimulationCause
-from bellcast.documents.store import ObjectForm
+from bellcast.documents.store import Documents, ObjectForm, Versions
 from bellcast.documents.types import PROJECT
 from bellcast.explanations import simulation_causes
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, TemplateFailed
-from bellcast.kernel.field_limits import KEY, Limit, shown
+from bellcast.kernel.field_limits import KEY, TENANT_NAME, Limit, shown
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators.http import own, sessions
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.recipients.types import Profile
-from bellcast.rest import context, drafts, editor_access, guards, kinds, objects, tenants
+from bellcast.rest import audit, context, drafts, editor_access, guards, kinds, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.editor_access import EditorClaims
-from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import budget, content_checks, email_blocks, email_imports, rendering, variables
@@ -220,7 +219,7 @@ class TestMessage(Struct, frozen=True):
 
 
 # Operations below a template. Its texts are compiled in a thread, so a body is read in two steps.
-TEMPLATE = Resource("templates", "/{key:str}", lambda request: (objects.key_of(request, KIND),), tag="Objects")
+TEMPLATE = Resource("templates", "/{key:str}", lambda request: objects.key_of(request, KIND), tag="Objects")
 
 
 @TEMPLATE.act(
@@ -253,22 +252,14 @@ async def preview(call: ResourceCall[bytes]) -> Any:
     return {"missing": missing} | ({"warnings": warnings} if warnings else {}) | parts
 
 
-@operation(
-    "GET",
-    "/v1/templates/{key:str}/html",
-    tag="Objects",
-    required_scope="read",
-    query=HtmlQuery,
-    response_types={200: responses.HTML},
-    refusals=(NotFound, Conflict),
-)
-async def html(request: ApiRequest) -> ASGIApp:
+@TEMPLATE.get(str, "/html", query=HtmlQuery, response_types={200: responses.HTML}, refusals=(NotFound, Conflict))
+async def html(call: ResourceCall[None]) -> Any:
     """Preview the HTML of a template's e-mail.
 
     In one language, without a recipient. Pages of this server can show it in a frame. Its scripts do not run, and it
     loads images from other servers only with `images=on`: the browser loads them, never this server."""
-    query = request_body.query(request, HtmlQuery)
-    validation.check(field_limits.errors(query, context.of(request).limits))
+    request, query = call.request, request_body.query(call.request, HtmlQuery)
+    validation.check(field_limits.errors(query, call.ctx.limits))
     # The JSON object in a query. Raises Invalid.
     try:
         value = msgspec.json.decode(query.data, type=dict[str, Any])
@@ -277,13 +268,12 @@ async def html(request: ApiRequest) -> ASGIApp:
     return await _html(request, await _subject(request, PreviewRequest(data=value, locale=query.locale)), query)
 
 
-@operation(
-    "POST",
-    "/v1/templates/{key:str}/html",
-    tag="Objects",
-    required_scope="manage",
-    query=DraftLookQuery,
+@TEMPLATE.act(
+    "/html",
+    str,
     body=PreviewRequest,
+    reads=request_body.json_or_form_text,
+    query=DraftLookQuery,
     body_types=("application/json", request_body.FORM),
     response_types={200: responses.HTML},
     refusals=(NotFound, Conflict),
@@ -293,13 +283,13 @@ async def html(request: ApiRequest) -> ASGIApp:
     },
     is_recorded=False,
 )
-async def draft_html(request: ApiRequest) -> ASGIApp:
+async def draft_html(call: ResourceCall[bytes]) -> Any:
     """Preview the HTML of an e-mail that is not stored.
 
     Send JSON, or a form with the JSON in its field `request`, whose target can be a frame of the page. The response is
     the same as that of `GET`."""
-    look = request_body.query(request, DraftLookQuery)
-    return await _html(request, await _subject_of(request, await request_body.json_or_form_text(request)), look)
+    subject = await _subject_of(call.request, call.body)
+    return await _html(call.request, subject, request_body.query(call.request, DraftLookQuery))
 
 
 class CheckRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -349,10 +339,13 @@ class ImportedEmail(Struct, frozen=True):
     findings: list[Finding]
 
 
+IMPORT = request_body.Shape(ImportRequest, None, {"format": "html", "source": "x"})
+
+
 @Resource("templates/import", tag="Objects").act(
     "",
     ImportedEmail,
-    body=request_body.Shape(ImportRequest, None, {"format": "html", "source": "x"}),
+    body=IMPORT,
     refusals=(),
     example={"format": "html", "source": "<h1>New booking</h1><p>{{ data.client }} booked.</p>"},
 )
@@ -522,21 +515,48 @@ def _check_preview(body: PreviewRequest | CheckRequest | TestRequest, ctx: ApiCo
 PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
 CHECK = request_body.Shape(CheckRequest, _check_preview)
 TEST = request_body.Shape(TestRequest, _check_preview, {"channel": "email", "to": "x"})
-OPERATIONS = [
-    *objects.operations(KIND),
-    objects.declare(
-        "PATCH",
-        "/v1/templates/{key:str}",
-        objects.change,
-        KIND,
-        "Make another version of a template current.\n\nIts content is checked like that of a write. With `?tenant=`, or `tenant` in "
-        "the body, the request is about a tenant's override of the template.",
-        "manage",
-        query=TenantQuery,
-        body=objects.VersionChange,
-        response_types={200: kinds.types_of(KIND)[0]},
-        refusals=(NotFound, Conflict),
-        example={"version": 1},
-    ),
-    *drafts.operations(KIND),
-]
+OPERATIONS = [*objects.operations(KIND), *drafts.operations(KIND)]
+
+
+class VersionChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The version to make current."""
+
+    version: objects.Version
+    tenant: Annotated[str | None, TENANT_NAME] = None
+
+
+VERSION_CHANGE = request_body.Shape(VersionChange, None, {"version": 1})
+
+
+@TEMPLATE.patch(
+    VERSION_CHANGE,
+    kinds.types_of(KIND)[0],
+    refusals=(NotFound, Conflict),
+    example={"version": 1},
+    id="objects.change_templates",
+)
+async def change(call: ResourceCall[VersionChange]) -> Any:
+    """Make another version of a template current.
+
+    Its content is checked like that of a write. With `?tenant=`, or `tenant` in the body, the request is about a tenant's override of the template."""
+    ctx, tenant, (key,), version, db = call.ctx, call.tenant, call.key, call.body.version, call.ctx.engines.db
+    before = await Documents(db).get(KIND.plural, tenant, key)
+    if before is None:
+        raise NotFound("There is no template with this key.")
+    await kinds.check_managed(ctx, KIND.plural, tenant, key)
+    stored = await Versions(db).find(KIND.plural, tenant, key, version)
+    if stored is None and before.version != version:
+        raise Invalid.of("version", f"names an unknown version {version}")
+    if stored is not None:
+        value = request_body.decoder(Template).decode(stored.body)
+        # What was stored is valid; the objects that it names may have been deleted since.
+        if errors := await _reference_errors(value, ctx, tenant, key):
+            raise Conflict(f"Version {version} cannot be used any more: {errors[0].field} {errors[0].message}")
+        await kinds.check_uses(KIND, ctx, kinds.overlaid(KIND, ctx, tenant, key, stored.body), [(tenant, key)])
+        if not await Versions(db).restore(KIND.plural, tenant, key, stored, before.body, ctx.engines.clock.now()):
+            raise Conflict("The template has changed at the same time: try again.")
+        after = KIND.at_version(before, stored)
+        audit.note_changes(call.request, KIND.item(before, tenant), KIND.item(after, tenant))
+        await kinds.written(KIND, ctx, tenant, key)
+        before = after
+    return await kinds.described(KIND, ctx, tenant, KIND.item(before, tenant))

@@ -117,15 +117,7 @@ async def end(call: ResourceCall[None]) -> bool:
     return True
 
 
-BRAND = Resource(
-    "tenants",
-    "/{key:str}/brand",
-    lambda request: (tenants.key(request),),
-    tag="Tenants",
-    bound_by="path",
-    query=None,
-    refusals=(),
-)
+BRAND = Resource("tenants", "/{key:str}/brand", tenants.key, tag="Tenants", bound_by="path", query=None, refusals=())
 
 
 @BRAND.get(StrictBrand, response_headers=("ETag",))

@@ -107,11 +107,7 @@ class CancelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 WORKFLOW = Resource(
-    WORKFLOWS,
-    "/{key:str}",
-    lambda request: (objects.restricted_key(request),),
-    tag="Workflows",
-    unknown="This workflow has no triggers yet.",
+    WORKFLOWS, "/{key:str}", objects.restricted_key, tag="Workflows", unknown="This workflow has no triggers yet."
 )
 
 

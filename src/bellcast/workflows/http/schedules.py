@@ -54,11 +54,7 @@ class ScheduleTimes(Struct, frozen=True):
 
 
 KIND = Resource(
-    "schedules",
-    "/{key:str}",
-    lambda request: (objects.restricted_key(request),),
-    tag="Workflows",
-    unknown="There is no schedule with this key.",
+    "schedules", "/{key:str}", objects.restricted_key, tag="Workflows", unknown="There is no schedule with this key."
 )
 
 
