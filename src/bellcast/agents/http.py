@@ -43,7 +43,7 @@ INSTRUCTIONS = (
     any_query=True,
     body=dict[str, Any],
     response_types={200: dict[str, Any], 202: None},
-    refusals=(Unauthenticated, Forbidden, NotFound, TooMany),
+    refusals=(Unauthenticated, Forbidden, NotFound),
 )
 async def serve(request: ApiRequest) -> ASGIApp:
     """Call tools as an agent.

@@ -10,7 +10,7 @@ from bellcast.auth import keys, tokens
 from bellcast.auth.store import ApiKey, Keys
 from bellcast.auth.tokens import Seconds
 from bellcast.kernel import times, validation
-from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, Invalid
+from bellcast.kernel.errors import FieldError, Forbidden, Invalid
 from bellcast.kernel.field_limits import KEY, LINK_LIFETIME, ROLE, TENANT, Limit, ValueRule, each, lasting, text
 from bellcast.kernel.http import list_parameters, request_body
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit
@@ -97,9 +97,7 @@ async def create_key(call: ResourceCall[KeyRequest]) -> NewKey:
     return NewKey(**msgspec.structs.asdict(key), key=text)
 
 
-@listing(
-    "/v1/keys", ApiKeys, query=KeysQuery, tag="Access", required_scope="manage", refusals=(BadRequest,), id="keys.page"
-)
+@listing("/v1/keys", ApiKeys, query=KeysQuery, tag="Access", required_scope="manage", id="keys.page")
 async def page_of_keys(request: ApiRequest, query: KeysQuery) -> ApiKeys:
     """List the API keys.
 

@@ -10,6 +10,8 @@ from bellcast.kernel.identities import DEFAULT_TENANT
 CACHE_SECONDS = 1.0
 # Maximum cached objects; a project has a few hundred.
 MAX_CACHED = 10_000
+# Attempts of a change of what is stored. Of concurrent changes of one object, one succeeds in each round.
+MAX_CHANGE_ROUNDS = 100
 
 # Maximum characters of the keys of most kinds.
 MAX_OBJECT_KEY = 100

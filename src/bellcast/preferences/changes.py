@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from bellcast.documents.store import Documents
-from bellcast.documents.types import MAX_OBJECT_KEY
+from bellcast.documents.types import MAX_CHANGE_ROUNDS, MAX_OBJECT_KEY
 from bellcast.engines import Engines
 from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
 from bellcast.kernel import validation
@@ -24,8 +24,6 @@ from bellcast.preferences.types import (
 )
 from bellcast.recipients.types import RecipientOfLink
 
-# Attempts of a change, which merges into the stored preferences. Of concurrent changes, one succeeds in each round.
-MAX_CHANGE_ROUNDS = 100
 # Unknown workflows in one error. Each is a query, and a recipient's own request may name any.
 SHOWN_UNKNOWN = 10
 

@@ -18,7 +18,7 @@ from bellcast.channels.email import Email
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import EXTERNAL_CHANNELS, ChannelConfig, ExternalChannel, ProviderRate
 from bellcast.documents.store import Documents
-from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, MAX_OF_KIND, Document, is_cached
+from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, MAX_CHANGE_ROUNDS, MAX_OF_KIND, Document, is_cached
 from bellcast.inbox.types.notifications import NotificationType
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock, request_time
@@ -71,8 +71,6 @@ VENDORS: Mapping[ExternalChannel, Mapping[str, Callable[[Setup], Provider]]] = {
 }
 
 KIND = "providers"
-# Attempts of a change. Of concurrent changes of one provider, one succeeds in each round.
-MAX_CHANGE_ROUNDS = 100
 # Label in metrics of the providers of all tenants. No key is equal, because keys have no space.
 TENANTS_LABEL = "of tenants"
 # Sender of simulated e-mails, if no provider has one.

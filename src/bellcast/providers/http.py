@@ -249,7 +249,7 @@ async def test(call: ResourceCall[ProviderTest]) -> ProviderTestResult:
     any_query=True,
     body_types=(request_body.FORM, "application/json", MAIL),
     response_types={204: None},
-    refusals=(NotFound, Unauthenticated, Invalid),
+    refusals=(NotFound, Unauthenticated),
 )
 async def receive(request: ApiRequest) -> ASGIApp:
     """Receive a delivery receipt.

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS, ListPage, ListTotal
-from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
+from bellcast.kernel.errors import Conflict, Invalid, NotFound
 from bellcast.kernel.field_limits import ANY_TENANT, LIST, NULL, TENANT_NAME, Schema, one_of, only
 from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, ListLimit, TimeRangeQuery
@@ -192,15 +192,7 @@ class CausePage(Struct, frozen=True, kw_only=True):
 SHOWN = "kind state recipient channel provider workflow job webhook cause"
 
 
-@listing(
-    "/v1/failures",
-    FailurePage,
-    query=FailuresQuery,
-    tag="Messages",
-    shown=SHOWN,
-    refusals=(BadRequest,),
-    id="failures.failure_page",
-)
+@listing("/v1/failures", FailurePage, query=FailuresQuery, tag="Messages", shown=SHOWN, id="failures.failure_page")
 async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage:
     """List failures.
 
@@ -337,11 +329,7 @@ async def start(call: ResourceCall[StartReplayRequest]) -> Any:
 
 
 @REPLAYS.page(
-    store.LIST,
-    ReplayObject,
-    query=ReplaysQuery,
-    shown="state filter ids matched exact examined retried ended_at",
-    refusals=(BadRequest,),
+    store.LIST, ReplayObject, query=ReplaysQuery, shown="state filter ids matched exact examined retried ended_at"
 )
 async def page(listing: Listing[ReplaysQuery]) -> ListPage[ReplayObject]:
     """List replays.

@@ -64,6 +64,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     headers: tuple[str, ...] = ()
     required_headers: tuple[str, ...] = ()
     response_headers: tuple[str, ...] = ()
+    # Without those that its scope, its parameters and its body imply (`refusals` below).
     refusals: tuple[type[BellcastError], ...] = ()
     # Also recorded in the audit log for API keys and the project secret. Operations of `configure` and `admin` always
     # are.

@@ -144,7 +144,7 @@ class EventQuery(TenantQuery, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
-@TOPICS.get(EventPage, "/events", query=EventQuery, refusals=(BadRequest,))
+@TOPICS.get(EventPage, "/events", query=EventQuery, refusals=())
 async def events(call: ResourceCall[None]) -> EventPage:
     """List the live events of a topic that are still kept.
 

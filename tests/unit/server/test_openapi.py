@@ -5,8 +5,10 @@ import re
 
 import jsonschema_rs
 import pytest
+from msgspec import structs
 
 from bellcast.kernel.limits import Limits
+from bellcast.rest.operations import refusals
 from bellcast.server import api_app as app
 
 
@@ -230,3 +232,9 @@ def test_publish_requires_the_etag_of_the_reviewed_draft(document):
         == [True]
     )
     assert is_required("put", "/v1/templates/{key}") == [False]
+
+
+def test_operations_declare_only_the_refusals_that_nothing_implies():
+    for endpoint in app.HANDLERS:
+        bare = structs.replace(endpoint, operation=structs.replace(endpoint.operation, refusals=()))
+        assert not {*endpoint.operation.refusals}.intersection(refusals(bare)), endpoint.path

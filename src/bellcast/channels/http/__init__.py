@@ -20,7 +20,7 @@ from bellcast.channels.types import (
 )
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListPage
-from bellcast.kernel.errors import BadRequest, Conflict, NotFound
+from bellcast.kernel.errors import Conflict, NotFound
 from bellcast.kernel.field_limits import TENANT_NAME
 from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, TimeRangeQuery
@@ -87,7 +87,7 @@ MESSAGES = Resource("messages", "/{id:str}", tag="Messages", unknown="There is n
 SHOWN = "recipient notification run channel provider state due_at"
 
 
-@MESSAGES.page(messages.LIST, Message, query=MessagesQuery, shown=SHOWN, refusals=(BadRequest,))
+@MESSAGES.page(messages.LIST, Message, query=MessagesQuery, shown=SHOWN)
 async def page(listing: Listing[MessagesQuery]) -> ListPage[Message]:
     """List messages.
 

@@ -18,7 +18,7 @@ from bellcast.channels.types import ChannelConfig, StoredMessage, title_of
 from bellcast.console import pages
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListQuery
-from bellcast.kernel.errors import BadRequest, NotFound
+from bellcast.kernel.errors import NotFound
 from bellcast.kernel.field_limits import LINK_LIFETIME
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
@@ -93,7 +93,7 @@ async def create(call: ResourceCall[MailboxRequest]) -> MailboxLink:
     required_scope=None,
     query=MailboxQuery,
     response_types={200: responses.HTML},
-    refusals=(BadRequest, NotFound),
+    refusals=(NotFound,),
 )
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the mailbox.

@@ -18,7 +18,7 @@ from bellcast.documents.store import ShortCache
 from bellcast.inbox.store.maintenance import LARGE_COUNT, Maintenance, RowCounts
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListTotal
-from bellcast.kernel.errors import BadRequest, Invalid
+from bellcast.kernel.errors import Invalid
 from bellcast.kernel.field_limits import ANY_TENANT, lasting
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ShortListQuery
@@ -123,7 +123,6 @@ class CloseQuery(TenantQuery, frozen=True, kw_only=True):
     query=ConnectionsQuery,
     shown="recipient protocol transport topics origin connected_at node closed_at code reason",
     tag="Live",
-    refusals=(BadRequest,),
 )
 async def page(request: ApiRequest, params: ConnectionsQuery) -> ConnectionPage:
     """List the connections of a tenant on all nodes.

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from bellcast.auth.browser_request import FOREIGN
 from bellcast.console.watchers import ClusterFeed, ClusterWatch
 from bellcast.kernel.db.lists import ListTotal
-from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid
+from bellcast.kernel.errors import BellcastError, Forbidden, Invalid
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
@@ -224,15 +224,7 @@ async def _batches(request: ApiRequest, watching: ClusterWatch) -> AsyncIterator
         yield named
 
 
-@listing(
-    "/v1/requests",
-    RequestPage,
-    query=RequestsQuery,
-    tag="Console",
-    required_scope="observe",
-    roles=WATCHERS,
-    refusals=(BadRequest,),
-)
+@listing("/v1/requests", RequestPage, query=RequestsQuery, tag="Console", required_scope="observe", roles=WATCHERS)
 async def page(request: ApiRequest, query: RequestsQuery) -> RequestPage:
     """List recent requests of this node.
 

@@ -125,7 +125,6 @@ async def change(call: ResourceCall[SettingsPatch]) -> RevisionItem:
     tag="Console",
     required_scope="configure",
     bound_by="refused",
-    refusals=(BadRequest,),
 )
 async def history(request: ApiRequest, query: HistoryQuery) -> RevisionPage:
     """List revisions of the settings, newest first."""

@@ -22,7 +22,7 @@ from bellcast.inbox.types.inboxes import (
 )
 from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import ids, times, validation
-from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
+from bellcast.kernel.errors import BadRequest, Conflict, HandlerFailed, Invalid, NotFound
 from bellcast.kernel.field_limits import (
     GIVEN,
     INNER,
@@ -157,7 +157,6 @@ async def _if_changed(request: ApiRequest, read: Callable[[Inboxes, int], Awaita
     headers=("If-None-Match",),
     response_types={200: InboxListing, 304: None},
     response_headers=("ETag",),
-    refusals=(BadRequest,),
 )
 async def listing(request: ApiRequest) -> ASGIApp:
     """List notifications.
@@ -277,7 +276,7 @@ async def back(call: ResourceCall[None]) -> Outcome:
     return outcome(await inboxes.wake_until_back(call.ctx.engines, await inbox_of(call.request)))
 
 
-@ONE.act("/actions/{key:str}", Notification, query=DryRunFlag, refusals=(NotFound, Conflict, Forbidden, HandlerFailed))
+@ONE.act("/actions/{key:str}", Notification, query=DryRunFlag, refusals=(NotFound, Conflict, HandlerFailed))
 async def take_action(call: ResourceCall[None]) -> Notification:
     """Take an action of a notification.
 

@@ -28,7 +28,7 @@ from bellcast.inbox.types.notifications import Audience, Draft, Edit, Notificati
 from bellcast.inbox.types.sends import Reach, SentItem
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.db.lists import ListPage, ListQuery
-from bellcast.kernel.errors import BadRequest, IdempotencyMismatch, Invalid, TemplateFailed
+from bellcast.kernel.errors import IdempotencyMismatch, Invalid, TemplateFailed
 from bellcast.kernel.events import ROLE_PREFIX
 from bellcast.kernel.field_limits import TENANT_NAME
 from bellcast.kernel.http import ASGIApp, request_body, responses
@@ -306,14 +306,7 @@ SHOWN = (
 )
 
 
-@NOTIFICATIONS.page(
-    store.LIST,
-    ListedNotification,
-    query=SentItemsQuery,
-    shown=SHOWN,
-    refusals=(BadRequest,),
-    id="activity.notification_page",
-)
+@NOTIFICATIONS.page(store.LIST, ListedNotification, query=SentItemsQuery, shown=SHOWN, id="activity.notification_page")
 async def notification_page(listing: Listing[SentItemsQuery]) -> ListPage[ListedNotification]:
     """List sent notifications.
 
@@ -328,7 +321,6 @@ async def notification_page(listing: Listing[SentItemsQuery]) -> ListPage[Listed
     ListedNotification,
     query=SentItemsQuery,
     shown=SHOWN,
-    refusals=(BadRequest,),
     id="activity.announcement_page",
 )
 async def announcement_page(listing: Listing[SentItemsQuery]) -> ListPage[ListedNotification]:

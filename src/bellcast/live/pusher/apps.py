@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.documents.store import Documents
-from bellcast.documents.types import Document
+from bellcast.documents.types import MAX_CHANGE_ROUNDS, Document
 from bellcast.kernel.clock import Clock, request_time
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
@@ -32,8 +32,6 @@ SECRET_BYTES = 32
 MAX_APPS = 1_000
 # How long the previous secret is valid: the app's servers must get the new one within this time.
 ROTATION_MS = 86_400_000
-# Attempts of a change. Of concurrent changes of one app, one succeeds in each round.
-MAX_CHANGE_ROUNDS = 100
 
 
 class PusherApp(Struct, frozen=True, kw_only=True):

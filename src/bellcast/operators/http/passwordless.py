@@ -190,7 +190,7 @@ async def begin_at_provider(request: ApiRequest) -> ASGIApp:
     any_query=True,
     response_types={303: None},
     response_headers=("Set-Cookie",),
-    refusals=(NotFound, Forbidden, Unauthenticated, Conflict, TooMany, Unavailable),
+    refusals=(NotFound, Forbidden, Unauthenticated, Conflict, Unavailable),
 )
 async def finish(request: ApiRequest) -> ASGIApp:
     """Return from the identity provider.

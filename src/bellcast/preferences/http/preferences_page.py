@@ -220,7 +220,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     required_scope=None,
     body=Preferences,
     response_types={200: EffectivePreferences},
-    refusals=(NotFound, Invalid),
+    refusals=(NotFound,),
     example={"types": {"booking": {"email": False}}},
 )
 async def change(request: ApiRequest) -> ASGIApp:
@@ -234,7 +234,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     return responses.json(changed, headers=link_pages.HEADERS)
 
 
-@link_pages.link_page("POST", "/preferences/{token:str}", Invalid)
+@link_pages.link_page("POST", "/preferences/{token:str}")
 async def save(request: ApiRequest) -> ASGIApp:
     """Save the form of the preferences page.
 

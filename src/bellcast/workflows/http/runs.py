@@ -10,7 +10,7 @@ from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.types import ExternalChannel
 from bellcast.documents.types import PROJECT
 from bellcast.kernel.db.lists import ListTotal
-from bellcast.kernel.errors import BadRequest, Conflict, NotFound
+from bellcast.kernel.errors import Conflict, NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
@@ -81,7 +81,7 @@ SHOWN = (
 )
 
 
-@resource.listing("/v1/runs", RunPage, query=RunsQuery, tag="Workflows", shown=SHOWN, refusals=(BadRequest,))
+@resource.listing("/v1/runs", RunPage, query=RunsQuery, tag="Workflows", shown=SHOWN)
 async def page(request: ApiRequest, query: RunsQuery) -> RunPage:
     """List runs.
 

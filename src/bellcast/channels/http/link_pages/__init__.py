@@ -21,7 +21,7 @@ from bellcast.channels.links import (
     Unsubscription,
 )
 from bellcast.console import pages
-from bellcast.kernel.errors import BellcastError, NotFound
+from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import DEFAULT_TENANT
@@ -48,11 +48,11 @@ CONTENT_SECURITY = (
 HEADERS = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 
-def link_page(method: Method, path: str, *refusals: type[BellcastError]) -> Callable[[Handler], ApiEndpoint]:
+def link_page(method: Method, path: str) -> Callable[[Handler], ApiEndpoint]:
     """Make a function the handler of a page. Show a page instead of a problem in JSON to people whose link is not valid."""
     types = {200: responses.HTML}
     declare = operation(
-        method, path, tag="Preferences", required_scope=None, response_types=types, refusals=(NotFound, *refusals)
+        method, path, tag="Preferences", required_scope=None, response_types=types, refusals=(NotFound,)
     )
 
     def declared(handler: Handler) -> ApiEndpoint:

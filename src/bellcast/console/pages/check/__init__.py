@@ -107,7 +107,7 @@ async def script(request: ApiRequest) -> ASGIApp:
     tag="Server",
     required_scope=None,
     response_types={200: CheckResult},
-    refusals=(TooLarge, TooMany),
+    refusals=(TooLarge,),
 )
 async def answer(request: ApiRequest) -> ASGIApp:
     """Check a session token and the page's origin.
@@ -146,7 +146,7 @@ async def answer(request: ApiRequest) -> ASGIApp:
     return responses.json(result, 200, {"cache-control": "no-store"})
 
 
-@inbox.INBOX.act("/test", SelfTest, status=202, refusals=(TooMany,))
+@inbox.INBOX.act("/test", SelfTest, status=202)
 async def ring(call: ResourceCall[None]) -> Any:
     """Send a test event to one's own connections.
 

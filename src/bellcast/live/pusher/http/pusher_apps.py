@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from bellcast.auth import origins
 from bellcast.kernel import setting_values
-from bellcast.kernel.errors import BadRequest, Conflict, FieldError, Invalid, NotFound, PasswordRequired
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PasswordRequired
 from bellcast.kernel.field_limits import TENANT
 from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRangeQuery
@@ -106,7 +106,6 @@ APPS = Resource("pusher-apps", "/{id:str}", tag="Console", required_scope="confi
     tag="Console",
     required_scope="configure",
     bound_by="refused",
-    refusals=(BadRequest,),
 )
 async def page(request: ApiRequest, query: PusherAppsQuery) -> PusherAppList:
     """List the Pusher apps."""
