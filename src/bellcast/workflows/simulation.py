@@ -17,7 +17,7 @@ from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.inbox.types.notifications import Actor, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import field_limits, times, validation
-from bellcast.kernel.clock import Clock
+from bellcast.kernel.clock import TestClock
 from bellcast.kernel.concurrency import Pauses
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import FieldError
@@ -104,15 +104,6 @@ def step_errors(value: SimulationRequest, definition: Definition) -> Iterator[Fi
                 yield FieldError(f"{field}.{key[:MAX_OBJECT_KEY]}", "names an unknown step")
 
 
-class SimulatedClock(Clock):
-    """A clock that the simulation sets."""
-
-    moment = 0
-
-    def now(self) -> int:
-        return self.moment
-
-
 class Allowance:
     """What is left of the limits of a simulation."""
 
@@ -159,15 +150,15 @@ async def simulate(
     async def find_no_version(owner: str, key: str) -> None:
         """Return no current version: a workflow is simulated even if it is not active."""
 
-    clock = SimulatedClock()
     router = triggers.router.without_effects(new_id)
-    of_simulation = Triggers(router, triggers.workflow_catalog, clock)
     recipients = await _recipients(router.db, run.tenant, definition, request)
     page, allowance = ExecutionPage(recipients, await router.catalog.tenant(run.tenant), None), Allowance()
-    steps = RunSteps(find_no_version, Runs(router.db).counter, of_simulation, limits)
     found: list[SimulatedRun] = []
     for one in request.to:
         stored = msgspec.structs.replace(run, recipient=one if isinstance(one, str) else one.key)
+        clock = TestClock(run.created_at)
+        of_simulation = Triggers(router, triggers.workflow_catalog, clock)
+        steps = RunSteps(find_no_version, Runs(router.db).counter, of_simulation, limits)
         simulated = RunSimulation(stored, definition, request, clock, steps, page, allowance)
         found.append(await allowance.suspendable(simulated.simulate()))
         if allowance.is_exceeded:
@@ -209,7 +200,7 @@ class RunSimulation:
         stored: StoredRun,
         definition: Definition,
         request: SimulationRequest,
-        clock: SimulatedClock,
+        clock: TestClock,
         steps: RunSteps,
         page: ExecutionPage,
         allowance: Allowance,
@@ -238,7 +229,7 @@ class RunSimulation:
         """Execute the run to its end, or to a limit."""
         pauses, now = Pauses(), self._stored.created_at
         while not self._allowance.is_exceeded:
-            self._clock.moment = now
+            self._clock.set(now)
             self._state = await self._wake(now, pauses)
             if self._state.status in runs.ENDED:
                 break
