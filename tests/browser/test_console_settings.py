@@ -58,6 +58,12 @@ def test_settings_name_the_section_that_is_read(open_console: Callable[..., Page
     row = page.locator(".setting", has_text="limit_frame").first.bounding_box()
     assert row is not None
     assert row["height"] <= 48
+    groups = page.get_by_role("navigation", name="Groups").get_by_role("link")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(current).to_contain_text(str(groups.last.text_content()))
+    for group in groups.all():  # the last ones are too near the end to be scrolled to the top
+        group.click()
+        expect(group).to_have_attribute("aria-current", "true")
     page.set_viewport_size(PHONE)
     section = page.get_by_role("combobox", name="Section")
     section.select_option("store")

@@ -41,19 +41,27 @@ const expected = (one) => (choicesOf(one) || /^a (text|whole number|duration)|^a
 /** Values of a list that cannot be changed here; its tooltip has all. */
 const MAX_LISTED = 3;
 
-/** The part of the window, below its bars, in which the section that is read begins. */
-const READ = '-100px 0px -65% 0px';
+/** A section is read once it begins above this place of the window, in pixels: below its bars. */
+const READ = 132;
 
-/** The first of these sections that is being read. */
+/** The section that is read, and how to show one. At the end of the page, where not each can be scrolled to the top, it is the one that was chosen, or the last. */
 function useSection(names) {
-  const [seen, setSeen] = useState({});
-  const key = names.join();
+  const [section, setSection] = useState(null), chosen = useRef(null);
   useEffect(() => {
-    const observer = new IntersectionObserver((entries) => setSeen((last) => ({ ...last, ...Object.fromEntries(entries.map((one) => [one.target.id, one.isIntersecting])) })), { rootMargin: READ });
-    for (const name of names) observer.observe(document.getElementById(name));
-    return () => observer.disconnect();
-  }, [key]);
-  return names.find((name) => seen[name]) ?? names[0];
+    const read = () => {
+      const isEnd = scrollY + innerHeight > document.documentElement.scrollHeight - 1;
+      if (!isEnd) chosen.current = null;
+      setSection(chosen.current ?? names.findLast((name) => isEnd || document.getElementById(name).getBoundingClientRect().top < READ));
+    };
+    addEventListener('scroll', read);
+    return () => removeEventListener('scroll', read);
+  }, [names.join()]);
+  const show = (name) => {
+    chosen.current = name;
+    setSection(name);
+    document.getElementById(name).scrollIntoView();
+  };
+  return [names.includes(section) ? section : names[0], show];
 }
 
 export function Settings({ page }) {
@@ -83,7 +91,7 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
     last.current = brand;
     if (brand?.value !== before?.value && entered.brand !== undefined) setEntered((now) => ({ ...now, brand: textOf(brand, { ...brandOf(brand.value), ...changesOf(before.value, now.brand) }) }));
   }, [brand?.value]);
-  const section = useSection(groups.map(([group]) => group)), showSection = (group) => document.getElementById(group).scrollIntoView();
+  const [section, showSection] = useSection(groups.map(([group]) => group));
   const save = async (event) => {
     event.preventDefault();
     setSaving(true);
