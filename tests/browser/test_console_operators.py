@@ -555,6 +555,22 @@ def test_refused_change_of_a_role_shows_the_reason(open_console: Callable[..., P
 
 
 @pytest.mark.thorough
+def test_saved_tenants_keep_the_role_that_another_operator_has_set(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    dora = {"name": "dora", "role": "developer", "password": PASSWORD, "tenants": ["acme"]}
+    id = owner.send("POST", "/v1/operators", dora)["id"]
+    page = open_console(f"/operators/{id}?focus=role", viewport=DESKTOP)
+    expect(page.get_by_label("Role")).to_have_value("developer")
+    owner.send("PATCH", f"/v1/operators/{id}", {"role": "viewer"})
+    page.get_by_role("button", name="Remove acme").click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("viewer:")).to_be_visible()
+    (stored,) = [one for one in owner.send("GET", "/v1/operators")["operators"] if one["id"] == id]
+    assert (stored["role"], stored["tenants"]) == ("viewer", None)
+
+
+@pytest.mark.thorough
 def test_buttons_of_a_new_object_are_in_sight_and_one_goes_back(open_console: Callable[..., Page]) -> None:
     page = open_console("/keys?new=yes&tenant=acme", viewport={"width": 1280, "height": 500})
     create, name = page.get_by_role("button", name="Create key"), page.get_by_label("Name")

@@ -203,7 +203,8 @@ export function Operator({ page }) {
       page.go(page.url('/operators'));
     })} /><//>`}<//>
     ${isEdited ? html`<${Form} isGuarded isEdit key=${one.role + one.tenants} button="Save" more=${html`<${CancelEdit} />`} send=${async ({ role, tenants }) => {
-        await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && { role }), ...(tenants !== undefined && { tenants: listed(tenants) }) });
+        // Only what was changed: the rest is as another operator may have saved it since.
+        await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && role !== one.role && { role }), ...(tenants !== undefined && String(listed(tenants) ?? '') !== String(one.tenants ?? '') && { tenants: listed(tenants) }) });
         refresh();
         endEdit();
       }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${TenantsField} of=${one.tenants} hint="Owners see all." />`}<//>` : html`<${OperatorVerdict} page=${page} of=${one} isOwn=${isOwn} />

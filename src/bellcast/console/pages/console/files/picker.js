@@ -217,8 +217,8 @@ export function Picker({ kind, chosen, change, tenant, isMany = false, max = Inf
   if (settle) settle.current = () => now.current.decide(false, true);
   usePanel({ box, panel, isOpen, close: () => setOpen(false), lines: chosen.length });
   const remove = (key) => {
+    input.current.focus(); // before the change: an unchanged form reads its entries with each focus
     set(chosen.filter((one) => one !== key), text);
-    input.current.focus();
   };
   const enter = ({ currentTarget: { value } }) => {
     // An event that the field itself has made has nothing new.

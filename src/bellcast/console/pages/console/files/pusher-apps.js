@@ -82,7 +82,7 @@ export function PusherApp({ page }) {
       <${Card} title="Connect your app"><ol class="numbered"><li><b>In your pages</b><p class="muted">pusher-js connects to this server.</p><${PageCode} of=${one} /></li>
         <li><b>On your server</b><p class="muted">Laravel and other frameworks read these variables.</p><${Snippet} of=${environmentOf({ ...one, secret: '…' })} /></li>
         <li><b>Test the connection</b><p class="muted">A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.</p><${PusherTest} tested=${() => ({ app: one.id })} /></li></ol><//>
-      ${isStored && html`<${Card} title="Name and origins"><${Form} isGuarded key=${one.name + one.origins} button="Save" send=${({ new_name: newName, origins }) => change({ name: newName.trim(), ...(origins !== undefined && { origins: listed(origins) }) })}>
+      ${isStored && html`<${Card} title="Name and origins"><${Form} isGuarded isEdit key=${one.name + one.origins} button="Save" send=${({ new_name: newName, origins }) => change({ ...(newName.trim() !== one.name && { name: newName.trim() }), ...(origins !== undefined && String(listed(origins)) !== String(one.origins) && { origins: listed(origins) }) })}>
         <${Field} label="Name of the app" name="new_name" defaultValue=${one.name} required maxlength="100" autocomplete="off" />${mayIssue(page) && html`<${Field} label="Origins of its pages" name="origins" defaultValue=${one.origins.join(', ')} ...${TECHNICAL} hint=${ORIGINS_HINT} />`}<//><//>`}`;
   }}<//>`;
 }
