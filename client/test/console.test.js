@@ -25,7 +25,7 @@ test('requests of the console go to the path of its server, also of one below a 
 
 test('a cron expression is shown in words', async () => {
   const { cronText } = await import(new URL('cron-text.js', FOLDER));
-  const shown = { '30 18 * * 1-5': 'Monday to Friday at 18:30', '0 9 * * mon': 'Every Monday at 09:00', '5 7 * * 7': 'Every Sunday at 07:05', '0 3 * * *': 'Every day at 03:00', '0 6 1 * *': 'Day 1 of each month at 06:00' };
+  const shown = { '30 18 * * 1-5': 'Monday to Friday at 18:30', '0 9 * * mon': 'Every Monday at 09:00', '5 7 * * 7': 'Every Sunday at 07:05', '0 3 * * *': 'Every day at 03:00', '0 6 1 * *': 'Monthly on day 1 at 06:00' };
   for (const [cron, text] of Object.entries(shown)) assert.equal(cronText(cron), text);
   for (const cron of ['*/5 * * * *', '0 9 1 * mon', '0 9 * 6 *', '0 9 * * mon,tue', '0 9 L * *', '@daily', '']) assert.equal(cronText(cron), cron);
 });

@@ -35,7 +35,7 @@ export const jobs = {
     { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Created', kind: 'time', of: (one) => one.created_at },
   ],
   actions: (one, page) => page.may(BUILDERS) && html`<${RetryJob} one=${one} page=${page} /><${DeleteJob} one=${one} page=${page} />`,
-  none: { icon: 'ok', text: 'No dead jobs. A job is work in the background, such as an e-mail to send, a workflow to continue or a schedule to fire. One that fails several times in a row is given up and waits here, to be retried or deleted.', tools: (page) => html`<a class="button" href=${page.url('/failures')}>Failures</a>` },
+  none: { icon: 'ok', text: 'No dead jobs. A job is work in the background, such as an e-mail to send, a workflow to continue or a schedule to fire. One that fails several times in a row is given up and waits here, to be retried or deleted.' },
 };
 
 /** A dead job: its error and what to do, and where it belongs. The list has it: there are few, and none has another operation to read it. */

@@ -14,11 +14,9 @@ await loadStyle('object-parts.css');
 /** A value with a note below it; on a narrow list, only one that `isKept` is beside it. */
 export const Lines = ({ of, note, isKept = false }) => html`<span class=${isKept ? 'two-lines kept' : 'two-lines'}><span>${of}</span>${note && html`<small>${note}</small>`}</span>`;
 
-/** Room for a name and a note before all other columns. */
-export const NAME_WIDTH = 'minmax(17rem, 1fr)';
 const publisherOf = ({ published_by: by }) => by && `Published by ${by === 'project secret' ? 'your server' : by}`;
 /** The version of an object, whether it has a draft, and who published or saved it. */
-export const VERSION = { name: 'Version', kind: 'number', isLabeled: false, of: (one) => html`<span title=${one.draft ? `Draft of ${one.draft.by}` : publisherOf(one)}><${Lines} isKept of=${one.version === 0 ? 'draft' : `v${one.version}`} note=${one.version > 0 && one.draft && 'draft'} /></span>`, width: '3.5rem' };
+export const VERSION = { name: 'Version', kind: 'number', isLabeled: false, of: (one) => html`<span title=${one.draft ? `Draft of ${one.draft.by}` : publisherOf(one)}><${Lines} isKept of=${one.version === 0 ? 'draft' : `v${one.version}`} note=${one.version > 0 && one.draft && 'draft'} /></span>`, width: '4rem' };
 
 /** A state in a row that begins with the sign of its object. */
 export const stated = (value) => html`<${State} of=${value} />`;

@@ -89,7 +89,7 @@ function Pane({ dialect: [name, kind, client, connect, use, expected], target, e
   }, []);
   const hidden = frames.filter(isOfProtocol).length;
   const coming = [[expected[0], 1], [expected[1], 2], [expected[2] ?? event, 2]];
-  return html`<section class=${isShown ? 'panel pane shown' : 'panel pane'} aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status">${target && html`<${State} of=${word} />`}</span><small class="muted">${client}</small>${latency !== undefined && html`<b title="From the send to this client">${latency} ms</b><i class=${kind} style=${{ width: `${100 * latency / longest}%` }}></i>`}</h2>
+  return html`<section class=${isShown ? 'panel pane shown' : 'panel pane'} aria-label=${name}><h2><span class=${`dialect ${kind}`}>${name}</span><span role="status">${target && html`<${State} of=${word} />`}</span>${client !== name && html`<small class="muted">${client}</small>`}${latency !== undefined && html`<b title="From the send to this client">${latency} ms</b><i class=${kind} style=${{ width: `${100 * latency / longest}%` }}></i>`}</h2>
     <ol class="frames" tabIndex="0" aria-label=${`Frames of ${name}`}>${!target && html`<li class="muted">${use}</li>${coming.map(([frame, step], index) => html`<li key=${index} class="coming"><b>${frame}</b> <small>after step ${step}</small></li>`)}`}${frames.filter((one) => isWhole || !isOfProtocol(one)).map((one) => html`<li key=${one.id}><${Frame} ...${one} /></li>`)}
       ${hidden > 0 && html`<li key="protocol"><button type="button" class="quiet" aria-pressed=${String(isWhole)} onClick=${() => setWhole(!isWhole)}>${count(hidden, 'protocol event')}</button></li>`}</ol></section>`;
 }

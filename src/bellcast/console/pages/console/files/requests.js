@@ -11,7 +11,7 @@ import { html } from './html.js';
 import { Refusal } from './live.js';
 import { loadStyle, useLoad, useOpened } from './load.js';
 import { Headline } from './object-parts.js';
-import { Empty, Facts, Heading, Id, Moment, Opening, Snippet } from './parts.js';
+import { Empty, Facts, Heading, Id, Moment, Opening, Snippet, prose } from './parts.js';
 import { Named, nameOf, readNames } from './recipient-names.js';
 import { LatestRequests, withShortIds } from './request-parts.js';
 import { ROOT, get, path, withQuery } from './server.js';
@@ -34,7 +34,7 @@ const Status = ({ of: { status, code } }) => html`<span class=${`chip status ${(
 
 /** Why a request was refused, or what it sent: the beginning of its body. */
 function aboutOf({ code, errors, detail, body, tenant }) {
-  if (code) return errors.map(({ field, message }) => `${field} ${message}`).join('; ') || detail || code.replaceAll('_', ' ');
+  if (code) return prose(errors.map(({ field, message }) => `${field} ${message}`).join('; ') || detail || code.replaceAll('_', ' '));
   const what = ['title', 'workflow', 'name', 'topic', 'key'].map((field) => body?.[field]).find((value) => typeof value === 'string');
   return [what, typeof body?.to === 'string' && `to ${nameOf({ tenant, recipient: body.to })}`].filter(Boolean).join(' ');
 }

@@ -6,7 +6,7 @@ import { newLink } from './edit.js';
 import { searchOf } from './filters.js';
 import { toneOf } from './format.js';
 import { html } from './html.js';
-import { NAME_WIDTH, Sign, VERSION, teaser } from './object-parts.js';
+import { Sign, VERSION, teaser } from './object-parts.js';
 import { CHANNEL_NAMES } from './outcomes.js';
 import { Icon } from './parts.js';
 import { CONTENT } from './roles.js';
@@ -28,8 +28,8 @@ const KIND = { name: 'template', path: '/templates' };
 export const templates = {
   path: '/v1/templates', rows: 'templates', fixed: { drafts: 'true' }, isTall: true, filters: [searchOf('templates')], order: byKey, link: (one) => path`/templates/${one.key}`, tools: (page) => newLink(page, KIND),
   columns: (page) => [
-    { name: 'Template', kind: 'title', lead: (one) => (PARTS.some((part) => one[part]) ? html`<${Picture} of=${one} tone=${toneOf(one.key)} />` : html`<${Sign} icon="templates" tone=${toneOf(one.key)} />`), of: (one) => one.key, text: (one) => teaser(one.inbox?.title ?? one.email?.subject), width: NAME_WIDTH }, { name: 'Channels', of: (one) => PARTS.some((part) => one[part]) && one, show: (one) => html`<${Channels} of=${PARTS.filter((part) => one[part])} />`, width: '7.25rem' },
-    page.may(CONTENT) && { name: 'Translations', of: ({ translations = {} }) => Object.keys(translations).map(languageName).join(', '), show: (names) => html`<span class="value" title=${names}>${names}</span>`, width: '6.5rem' }, page.may(CONTENT) && { name: 'Used by', of: (one) => one.uses.length > 0 && html`<${Uses} page=${page} of=${one} isNamed />`, none: 'API only', width: '7.5rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all tenants', width: '6rem' }, VERSION, { name: 'Updated', kind: 'time', of: (one) => one.updated_at },
+    { name: 'Template', kind: 'title', lead: (one) => (PARTS.some((part) => one[part]) ? html`<${Picture} of=${one} tone=${toneOf(one.key)} />` : html`<${Sign} icon="templates" tone=${toneOf(one.key)} />`), of: (one) => one.key, text: (one) => teaser(one.inbox?.title ?? one.email?.subject) }, { name: 'Channels', of: (one) => PARTS.some((part) => one[part]) && one, show: (one) => html`<${Channels} of=${PARTS.filter((part) => one[part])} />`, width: '7.25rem' },
+    page.may(CONTENT) && { name: 'Translations', of: ({ translations = {} }) => Object.keys(translations).map(languageName).join(', '), show: (names) => html`<span class="value" title=${names}>${names}</span>`, width: '6.5rem' }, page.may(CONTENT) && { name: 'Used by', of: (one) => one.uses.length > 0 && html`<${Uses} page=${page} of=${one} isNamed />`, none: 'API only', width: '8rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all tenants', width: '6rem' }, VERSION, { name: 'Updated', kind: 'time', of: (one) => one.updated_at },
   ],
   none: { text: 'No templates yet. A template has the texts of a notification, by channel and language.', command: 'bellcast template put booking.yaml', tools: (page) => newLink(page, KIND) },
 };

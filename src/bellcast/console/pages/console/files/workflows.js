@@ -6,7 +6,7 @@ import { searchOf, startOf } from './filters.js';
 import { count, number, toneOf } from './format.js';
 import { html } from './html.js';
 import { isLocked } from './managed.js';
-import { Lines, NAME_WIDTH, Sign, VERSION, teaser } from './object-parts.js';
+import { Lines, Sign, VERSION, teaser } from './object-parts.js';
 import { Icon, State } from './parts.js';
 import { CONTENT } from './roles.js';
 import { shownTenant } from './router.js';
@@ -49,8 +49,8 @@ async function readFailed(rows) {
 export const workflows = {
   path: '/v1/workflows', rows: 'workflows', fixed: { drafts: 'true' }, link: (one) => path`/workflows/${one.key}`, isTall: true, readMore: readFailed, filters: [searchOf('workflows')], tools: (page) => newLink(page, KIND),
   columns: (page) => [
-    { name: 'Workflow', kind: 'title', lead: (one) => html`<${Sign} icon="workflows" tone=${toneOf(one.type ?? one.key)} />`, of: (one) => one.key, text: noteOf, width: NAME_WIDTH }, page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && allSteps(one), show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '8.75rem' },
-    { name: 'Type', kind: 'type', of: (one) => one.type, width: '7.25rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all tenants', width: '6rem' }, { name: 'Runs, 24 h', kind: 'number', of: runsOf(page), by: (one) => one.recent_runs?.value, width: '4.75rem' }, VERSION, { name: 'Updated', kind: 'time', of: (one) => one.updated_at },
+    { name: 'Workflow', kind: 'title', lead: (one) => html`<${Sign} icon="workflows" tone=${toneOf(one.type ?? one.key)} />`, of: (one) => one.key, text: noteOf }, page.may(CONTENT) && { name: 'Steps', of: (one) => one.version > 0 && allSteps(one), show: (steps) => html`<${Chain} of=${steps} max=${MAX_STEPS} />`, width: '8.75rem' },
+    { name: 'Type', kind: 'type', of: (one) => one.type, width: '8rem' }, { name: 'Tenant', of: (one) => one.tenant ?? 'all tenants', width: '6rem' }, { name: 'Runs, 24 h', kind: 'number', of: runsOf(page), by: (one) => one.recent_runs?.value, width: '4.75rem' }, VERSION, { name: 'Updated', kind: 'time', of: (one) => one.updated_at },
   ],
   none: { text: 'No workflows yet. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml', tools: (page) => newLink(page, KIND) },
 };
