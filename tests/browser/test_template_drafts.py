@@ -110,7 +110,7 @@ def test_earlier_version_is_looked_at_in_the_history(
     changed = {"email": {"subject": "Other", "blocks": [TEXT]}, "inbox": {"title": "Other"}}
     owner.send("PUT", "/v1/templates/designed", changed)
     page = open_console("/templates/designed", viewport={"width": 1280, "height": 900})
-    page.get_by_role("button", name=f"Look at version {designed['version']}", exact=True).click()
+    page.get_by_role("button", name=f"View version {designed['version']}", exact=True).click()
     shown = page.get_by_role("region", name=f"As recipients saw version {designed['version']}")
     frame = shown.frame_locator("iframe")
     expect(frame.get_by_role("heading", name="See you, Ann Lind")).to_be_visible()

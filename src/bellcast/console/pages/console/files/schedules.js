@@ -20,7 +20,7 @@ const KIND = {
   name: 'schedule', path: '/schedules',
   starter: { cron: '0 9 * * 1', timezone: Intl.DateTimeFormat().resolvedOptions().timeZone, notification: { to: '', title: '' } }, key: 'weekly-report', form: ['cron', 'timezone'], parts: { When: ['cron', 'timezone'] }, nameOf: (one) => one.workflow ?? one.notification?.title,
   fields: [['cron', 'Repeats at these times: minute, hour, day of the month, month, day of the week.'], ['at', 'Sends once, at this time.'], ['timezone', 'The time zone of these times, such as Europe/Vienna.'], ['notification', 'The notification to send: to, title, body, type and more.'], ['workflow', 'The workflow to trigger instead.'], ['to', 'The recipient of the workflow.'], ['active', '“false” pauses the schedule.'], ['missed', 'What to send after the server was off: latest, all or skip.']],
-  note: 'Sends a notification or starts a workflow, once or again and again.',
+  note: 'Sends a notification or starts a workflow, once or repeatedly.',
 };
 
 const ruleOf = (one) => (one.cron ? html`<span title=${one.cron}>${cronText(one.cron)}</span>` : 'Once');
