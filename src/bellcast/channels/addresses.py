@@ -78,7 +78,7 @@ def chat_vendor(url: str) -> str | None:
     return None
 
 
-def all_of(profile: Profile, channel: Channel) -> Sequence[str]:
+def _all_of(profile: Profile, channel: Channel) -> Sequence[str]:
     """Return the recipient's addresses in a channel. Each receives a message."""
     if channel == "email":
         return [profile.email] if profile.email else []
@@ -92,9 +92,9 @@ def all_of(profile: Profile, channel: Channel) -> Sequence[str]:
 def usable(profile: Profile, channel: Channel) -> Sequence[str]:
     """Return the addresses that can be used."""
     if channel == "email":
-        return [address for address in all_of(profile, channel) if is_email(address)]
+        return [address for address in _all_of(profile, channel) if is_email(address)]
     if channel == "sms":
-        return [address for address in all_of(profile, channel) if is_phone(address)]
+        return [address for address in _all_of(profile, channel) if is_phone(address)]
     if channel == "chat":
         found = [(kind, str(address)) for kind, address in _chat(profile.chat)]
         return [
@@ -102,7 +102,7 @@ def usable(profile: Profile, channel: Channel) -> Sequence[str]:
             for kind, one in found
             if (TELEGRAM_CHAT.fullmatch(one) is not None if kind == "telegram" else chat_vendor(one) == kind)
         ]
-    return all_of(profile, channel)  # push endpoints are checked when they are registered
+    return _all_of(profile, channel)  # push endpoints are checked when they are registered
 
 
 def deliverable(profile: Profile, channel: Channel, suppressed: frozenset[tuple[str, str]]) -> Sequence[str]:
@@ -114,7 +114,7 @@ def problem(profile: Profile, channel: Channel, suppressed: frozenset[tuple[str,
     """Return why a recipient cannot be reached in a channel, or None."""
     if channel == "inbox" or deliverable(profile, channel, suppressed):
         return None
-    if not all_of(profile, channel):
+    if not _all_of(profile, channel):
         return "no_address"
     return "suppressed" if usable(profile, channel) else "invalid_address"
 

@@ -46,7 +46,7 @@ def locks_of(kind: str, tenant: str, key: str, before: bytes | None = None) -> l
     return [lock_of(kind, tenant, key)] + [(tenant, TENANT_LOCK)] * locks_tenant
 
 
-def check_new_object(kind: str, tenant: str, key: str, now: int) -> Script[None]:
+def _check_new_object(kind: str, tenant: str, key: str, now: int) -> Script[None]:
     """Raise TenantErased if the tenant of an object that a request of this time creates was erased since, and Conflict if it has
     MAX_OF_KIND others."""
     yield from check_tenant(tenant, now)
@@ -152,7 +152,7 @@ class Documents(StoreTable):
             for one in page.items:
                 yield one
 
-    check_new = read(on_table(check_new_object))
+    check_new = read(on_table(_check_new_object))
 
     @write(locks=lambda kind, tenant, key, *_, **__: locks_of(kind, tenant, key))
     def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> Script[tuple[Document, bool]]:
@@ -160,7 +160,7 @@ class Documents(StoreTable):
         name = {"kind": kind, "tenant": tenant, "key": key}
         is_new = not (yield Statement("document_find", name))
         if is_new:
-            yield from check_new_object(kind, tenant, key, now)
+            yield from _check_new_object(kind, tenant, key, now)
         ((created_at, updated_at),) = yield from put(name, body, now)
         return Document(key, body, created_at, updated_at), is_new
 
@@ -210,7 +210,7 @@ def hold(kind: str, tenant: str, key: str, body: bytes) -> Script[bool]:
 def replace(name: Params, before: bytes | None, after: bytes | None, now: int) -> Script[bool]:
     """Replace the body of an object (kind, tenant, key) as `change` does."""
     if before is None:
-        yield from check_new_object(name["kind"], name["tenant"], name["key"], now)
+        yield from _check_new_object(name["kind"], name["tenant"], name["key"], now)
         body = "" if after is None else after.decode()
         return bool((yield Statement("document_create", {**name, "body": body, "now": now})))
     if not (yield Statement("document_lock", {**name, "body": before.decode()})):

@@ -116,7 +116,7 @@ class Reconciler(Struct, eq=False):
                     behind[principal.tenant].add(principal.recipient)
                 if connection.phase is Phase.REPLAYING:
                     connection.is_stale = True
-                elif connection.phase is Phase.LIVE and has_missed_changes(connection, status):
+                elif connection.phase is Phase.LIVE and _has_missed_changes(connection, status):
                     self.hub.reconciled["change"] += 1
                     self.hub.callbacks.fill_gap(connection)
         for tenant, recipients in behind.items():
@@ -184,9 +184,9 @@ class Reconciler(Struct, eq=False):
                     status = statuses.get(connection.inbox)
                     if connection.phase is not Phase.LIVE:
                         connection.is_stale = True
-                    elif status is not None and has_missed_changes(connection, status):
+                    elif status is not None and _has_missed_changes(connection, status):
                         self.hub.callbacks.fill_gap(connection)
 
 
-def has_missed_changes(connection: Connection, status: InboxStatus) -> bool:
+def _has_missed_changes(connection: Connection, status: InboxStatus) -> bool:
     return status.epoch != connection.epoch or status.revision > connection.revision

@@ -166,7 +166,7 @@ class OidcProvider(Struct, eq=False):
                 error = msgspec.json.decode(response.body, type=dict[str, Any]).get("error")
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 error = None
-            reason = error_text(error) if isinstance(error, str) else str(response.status)
+            reason = _error_text(error) if isinstance(error, str) else str(response.status)
             raise Unauthenticated(f"The identity provider refused the sign-in: {reason}.")
         token = tokens.parse(_parsed(response, TokenResponse, "token endpoint").id_token, "ID token", MAX_ID_TOKEN)
         if self._keys is None:
@@ -234,7 +234,7 @@ class OidcProvider(Struct, eq=False):
         raise Unavailable("The authorization endpoint of the identity provider is not a URL.")
 
 
-def error_text(code: str) -> str:
+def _error_text(code: str) -> str:
     """Return the provider's error code if it is a registered one. Other texts could come from anyone."""
     return code if code in ERRORS else "an error"
 
@@ -320,7 +320,7 @@ class OidcSignIn(Struct, eq=False):
             raise Unauthenticated(STALE)
         # A response with an error has no code (RFC 6749, 4.1.2.1).
         if "error" in params or "code" not in params:
-            error = error_text(params.get("error", ""))
+            error = _error_text(params.get("error", ""))
             raise Unauthenticated(f"The identity provider refused the sign-in: {error}.")
         return found
 

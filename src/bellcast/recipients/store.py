@@ -47,7 +47,7 @@ def tenant_digest(tenant: str) -> str:
     return digest(tenant, "")
 
 
-def ensure_recipient(tenant: str, key: str, now: int) -> Script[tuple[int, bool]]:
+def _ensure_recipient(tenant: str, key: str, now: int) -> Script[tuple[int, bool]]:
     """Return the number of a recipient's inbox and whether it is new; create it, and its tenant, if missing."""
     params = {"tenant": tenant, "key": key}
     found = yield Statement("recipient_number", params)
@@ -62,7 +62,7 @@ def inbox_to_write(tenant: str, key: str, now: int, *, is_own: bool) -> Script[i
     """Return the number of a recipient's inbox; create it if it is missing. A recipient's own request creates none: it raises
     SessionRevoked if the recipient was erased after its session was checked."""
     if not is_own:
-        return (yield from ensure_recipient(tenant, key, now))[0]
+        return (yield from _ensure_recipient(tenant, key, now))[0]
     found = yield Statement("recipient_number", {"tenant": tenant, "key": key})
     if not found:
         raise SessionRevoked(now)
@@ -157,7 +157,7 @@ class Recipients(StoreTable):
         """Write the given fields; `replace` clears the others. Return the recipient, whether it is new, and the events: a
         lost role ends a subscription. Writes nothing, and raises PreconditionFailed if it `is_new` and exists, NotFound if it is
         not and does not exist."""
-        inbox, created = yield from ensure_recipient(tenant, key, now)
+        inbox, created = yield from _ensure_recipient(tenant, key, now)
         if is_new and not created:
             raise PreconditionFailed
         if created and is_new is False:
@@ -203,7 +203,7 @@ class Recipients(StoreTable):
     def revoke(self, tenant: str, key: str, now: int) -> Script[tuple[Event, ...]]:
         """Refuse sessions issued before now, even for a recipient that does not exist yet. Return the events that close
         connections."""
-        inbox, _ = yield from ensure_recipient(tenant, key, now)
+        inbox, _ = yield from _ensure_recipient(tenant, key, now)
         yield Statement("recipient_revoke", {"inbox": inbox, "now": now})
         return (SessionsRevoked(tenant, key, now),)
 
@@ -270,7 +270,7 @@ class StoredSubscriptions(StoreTable):
     @write(locks=lambda tenant, _, key, __: [(tenant, key)])
     def subscribe(self, tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subscription, bool]]:
         """Subscribe a recipient to later sends to a topic; return whether the subscription is new."""
-        inbox, _ = yield from ensure_recipient(tenant, key, now)
+        inbox, _ = yield from _ensure_recipient(tenant, key, now)
         is_new = yield from follow(tenant, topic, inbox, key, now)
         found = yield Statement("subscription_find", {"inbox": inbox, "topic": topic})
         return subscription(found[0]), is_new

@@ -157,7 +157,7 @@ class ReplayRunner:
         else:
             last = replay.before or NEWEST
             page = await Replays(self._db).failures((tenant,), replay.wanted, last, REPLAY_BATCH_ROWS)
-            failures = matching_failures(page, replay.wanted)
+            failures = _matching_failures(page, replay.wanted)
             before = None if len(page) < REPLAY_BATCH_ROWS else page[-1].id
         now = self._clock.now()
 
@@ -194,7 +194,7 @@ async def failure_page(
         page = await Replays(db).failures(tenants, wanted, last, SCAN_BATCH_ROWS)
         scanned += len(page)
         # In a thread: comparing causes of a page takes milliseconds.
-        found += await asyncio.to_thread(matching_failures, page, wanted) if wanted.compares_fields else page
+        found += await asyncio.to_thread(_matching_failures, page, wanted) if wanted.compares_fields else page
         if len(found) > limit:
             ends_at = found[limit - 1].id
             return ListPage([failure for failure in found if failure.id >= ends_at], (ends_at,))
@@ -216,7 +216,7 @@ async def failure_causes(
     return await asyncio.to_thread(_by_cause, groups, wanted, is_exact=is_exact)
 
 
-def matching_failures(failures: Sequence[StoredFailure], wanted: FailureFilter) -> list[StoredFailure]:
+def _matching_failures(failures: Sequence[StoredFailure], wanted: FailureFilter) -> list[StoredFailure]:
     """Return the failures that match a filter, of those that a query has selected by kind and time."""
     return [one for one in failures if _matches(one, wanted)]
 

@@ -310,12 +310,12 @@ async def check_uses(kind: Kind[Any], ctx: ApiContext, after: ApiContext, names:
         elif kind.find_broken is not None and before[0].body != found[0].body:
             broken = await kind.find_broken(ctx, before[0].body, found[0].body)
             if broken is not None:
-                await check_unused(kind, after, [(tenant, key)], *broken)
+                await _check_unused(kind, after, [(tenant, key)], *broken)
     if deleted:
-        await check_unused(kind, after, deleted, kind.find_uses)
+        await _check_unused(kind, after, deleted, kind.find_uses)
 
 
-async def check_unused(
+async def _check_unused(
     kind: Kind[Any], ctx: ApiContext, names: Sequence[tuple[str, str]], find: FindUses, reason: str = ""
 ) -> None:
     """Raise Conflict, with a reason, if one of these objects has users that this search finds."""

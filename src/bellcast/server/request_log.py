@@ -212,7 +212,7 @@ REQUEST_FIELDS = [
 ]
 
 
-def event_of(served: ServedRequest) -> FeedEvent:
+def _event_of(served: ServedRequest) -> FeedEvent:
     """Return the event of the feed about a completed request."""
     fields: dict[str, Any] = {name: getattr(served, name) for name in REQUEST_FIELDS}
     fields["errors"] = [{"field": one.field, "message": one.message} for one in served.errors] or None
@@ -301,9 +301,9 @@ class RequestLog:
         if not served.route.startswith(UNLISTED_ROUTES) and not is_reading and not is_question:
             self._feed.add_request(served)
             if served.is_refused:
-                self._feed.emit(event_of(served))
+                self._feed.emit(_event_of(served))
             else:
-                self._feed.emit_later("request", served.tenant or "", partial(event_of, served))
+                self._feed.emit_later("request", served.tenant or "", partial(_event_of, served))
         # Editors check what is typed twice a second.
         is_change = by_operator and not is_safe and IS_CHECK not in request.state
         if is_change and b"dry_run=true" not in request.scope["query_string"]:

@@ -38,7 +38,7 @@ def stored(settings: Settings) -> Project | None:
     """Return the credentials in the data folder, or None. Raises SettingsError if they are unreadable."""
     file = credentials_file(settings)
     advice = " Run this as the user that runs the server, or set BELLCAST_SECRET or BELLCAST_PROJECT."
-    project = read_private(file, Project, unreadable=advice, damaged=" Restore it, or delete it.")
+    project = _read_private(file, Project, unreadable=advice, damaged=" Restore it, or delete it.")
     if project is None:
         return None
     if not (project.id and project.key and project.secret):
@@ -61,7 +61,7 @@ def prepare_folder(settings: Settings) -> None:
             ) from None
 
 
-def read_private(file: Path, kind: type[T], *, unreadable: str = "", damaged: str = "") -> T | None:
+def _read_private(file: Path, kind: type[T], *, unreadable: str = "", damaged: str = "") -> T | None:
     """Return the content of a file of the data folder, or None without it. Raises SettingsError, with one of the advices."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=kind)
@@ -211,7 +211,7 @@ def rotate_encryption_key(settings: Settings) -> Path:
 
 def _stored(file: Path) -> tuple[str, ...]:
     unreadable, damaged = " Run this as the user that runs the server.", " Restore your copy of it."
-    stored = read_private(file, StoredKeys, unreadable=unreadable, damaged=damaged)
+    stored = _read_private(file, StoredKeys, unreadable=unreadable, damaged=damaged)
     return () if stored is None else stored.keys
 
 

@@ -91,7 +91,7 @@ class Tenants(StoreTable):
         if check is not None:
             check(tenant(known[0]) if known else None)
         text = columns.to_json(settings)
-        params = {"tenant": key, "name": name, "settings": text, "ruled": int(tenant_rules(text) != TenantRules())}
+        params = {"tenant": key, "name": name, "settings": text, "ruled": int(_tenant_rules(text) != TenantRules())}
         written = yield Statement("tenant_write", params)
         return tenant(written[0]), not known
 
@@ -100,7 +100,7 @@ class Tenants(StoreTable):
         """Return the rules of all tenants that have any."""
         found = yield Statement("tenant_settings")
         return {
-            key: replace(tenant_rules(settings), is_being_erased=erasing_since is not None)
+            key: replace(_tenant_rules(settings), is_being_erased=erasing_since is not None)
             for key, settings, erasing_since in found
         }
 
@@ -154,7 +154,7 @@ class Tenants(StoreTable):
         yield Statement("erased_keep", {"digest": digest(key, ERASURE), "before": now})
 
 
-def tenant_rules(settings: str) -> TenantRules:
+def _tenant_rules(settings: str) -> TenantRules:
     """Return the rules in a tenant's stored settings; other names are the app's. Invalid values, stored before these names had
     a meaning, are ignored."""
     stored = msgspec.json.decode(settings)

@@ -135,7 +135,7 @@ def _insert(new: Sequence[tuple[StoredRun, int | None]], priority: int) -> Scrip
     """Add runs, each with the time when its job is due; None: it needs none."""
     for some in chunks(new, STATEMENT_ROWS):
         yield Statement("run_insert", many=[run_params(run) for run, _ in some])
-        added = [job_params(run, due_at, priority) for run, due_at in some if due_at is not None]
+        added = [_job_params(run, due_at, priority) for run, due_at in some if due_at is not None]
         if added:
             yield Statement("job_add", many=added)
 
@@ -145,7 +145,7 @@ def run_params(run: StoredRun) -> Params:
     return {**msgspec.structs.asdict(run), "body": run.body.decode()}
 
 
-def job_params(run: StoredRun, run_at: int, priority: int = NORMAL) -> Params:
+def _job_params(run: StoredRun, run_at: int, priority: int = NORMAL) -> Params:
     return new_job_params(
         Job(
             id=run.id,
@@ -225,7 +225,7 @@ class CommitRuns(ListCommand[RunCommit, CommitResult]):
             yield Statement("event_waits_delete", many=[{"run": id} for id in ended])
         ended = [commit.run.id for commit in current if commit.has_counters and commit.run.ended_at is not None]
         if ended:
-            yield from leave_digests(ended)
+            yield from _leave_digests(ended)
         if triggers := [request for commit in current for request in commit.triggers]:
             yield from _add(triggers)
         results = zip(commits, is_current, strict=True)
@@ -300,7 +300,7 @@ def _recipients_of(ids: Sequence[str]) -> Script[frozenset[RecipientKey]]:
 def _leave_when_dead(id: str) -> Script[None]:
     """Let another run close what a run whose job is dead has collected."""
     try:
-        yield from leave_digests([id], is_dead=True)
+        yield from _leave_digests([id], is_dead=True)
     except msgspec.DecodeError:  # a state that this build cannot read: the next run opens a digest
         yield Statement("run_counters_delete", {"run": id})
 
@@ -308,7 +308,7 @@ def _leave_when_dead(id: str) -> Script[None]:
 WHEN_DEAD = DeadJobEffect(_recipients_of, _leave_when_dead)
 
 
-def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead: bool = False) -> Script[None]:
+def _leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead: bool = False) -> Script[None]:
     """Take runs that have ended, or whose jobs are dead, out of the digests in which they collect, and with them the merged
     runs that have this cancel key. The first of the other runs continues each digest; one without others is deleted."""
     for row in (yield Statement("counters_of_runs", {"ids": columns.to_json(ids)})):
@@ -335,7 +335,7 @@ def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead:
             body=run_state.encode(state),
         )
         yield Statement("run_save", many=[run_params(waiting)])
-        yield Statement("job_add", many=[job_params(waiting, changed.closes_at)])
+        yield Statement("job_add", many=[_job_params(waiting, changed.closes_at)])
         update = CounterUpdate(
             key=key, revision=revision, body=msgspec.json.encode(changed), run=changed.run, expires_at=expires_at
         )
@@ -362,7 +362,7 @@ def restart(run: StoredRun, now: int) -> Script[bool]:
     """Reopen a failed run with this body, and make it due. Return False if it has changed."""
     if not (yield Statement("run_write", run_params(run))):
         return False
-    yield Statement("job_add", many=[job_params(run, now)])
+    yield Statement("job_add", many=[_job_params(run, now)])
     return True
 
 
@@ -514,7 +514,7 @@ class Runs(StoreTable):
             events = report("run.cancelled", run_state.as_change(msgspec.structs.replace(run, state="cancelled")))
             yield from webhook_events.add(events, now)
             yield from messages.withdraw(unsent, report, now)
-            yield from leave_digests([run.id], cancel_key)
+            yield from _leave_digests([run.id], cancel_key)
             yield Statement("run_job_delete", {"run": run.id})
             yield Statement("event_waits_delete", {"run": run.id})
         return cancelled

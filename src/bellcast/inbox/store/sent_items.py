@@ -44,7 +44,7 @@ def find(tenant: str, id: str) -> Script[SentItem | None]:
     announced = yield from _find_row("announcement_find", tenant, id)
     if announced is not None:
         return _announced_item(announced)
-    return (yield from first(Statement("outside_find", {"tenant": tenant, "id": id}), outside_item))
+    return (yield from first(Statement("outside_find", {"tenant": tenant, "id": id}), _outside_item))
 
 
 class SentItems(StoreTable):
@@ -281,7 +281,7 @@ def add_outside(requests: Sequence[SendRequest]) -> Script[None]:
         yield Statement("outside_insert", many=some)
 
 
-def outside_item(row: Row) -> SentItem:
+def _outside_item(row: Row) -> SentItem:
     """Create an item from a row of a page."""
     *_, tenant, key = row
     return SentItem(notification=outside_notification(row), tenant=tenant, recipient=key, has_row=False)
@@ -294,7 +294,7 @@ def outside_notification(row: Row) -> Notification:
 
 
 IN_INBOXES = SentSource("sent", _direct_item)
-OUTSIDE = SentSource("outside", outside_item)
+OUTSIDE = SentSource("outside", _outside_item)
 ANNOUNCED = SentSource("announced", _announced_item, by_owner=False)
 # The index of notifications has no tenant: these have a search of their own.
 OF_TENANT = "sent_of_tenant"

@@ -387,7 +387,7 @@ async def item_lines(text: bytes, limit: int, pace: Scheduler) -> list[bytes]:
         for line in LINE.finditer(text, start, end):
             items.append(line[0])
             if limit and len(items) > limit:
-                raise too_many_items(limit)
+                raise _too_many_items(limit)
         start = end
         if start < len(text):
             await pace.wait()
@@ -406,7 +406,7 @@ def item_elements(text: bytes, limit: int, noun: str = "notifications") -> list[
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
         raise unreadable(text, broken) from None
     if limit and len(items) > limit:
-        raise too_many_items(limit)
+        raise _too_many_items(limit)
     return items
 
 
@@ -416,6 +416,6 @@ def check_item_size(item: bytes | msgspec.Raw) -> None:
         raise TooLarge(f"An item may have at most {MAX_ITEM_BYTES} bytes, got {len(item)}.")
 
 
-def too_many_items(limit: int) -> TooLarge:
+def _too_many_items(limit: int) -> TooLarge:
     """Return the error for a request with more items than `limit`."""
     return TooLarge(f"A bulk request may have at most {limit} items.")

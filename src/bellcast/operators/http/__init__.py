@@ -214,7 +214,7 @@ async def sign_out(request: ApiRequest) -> ASGIApp:
 @ME.get(Account)
 async def me(call: ResourceCall[None]) -> Account:
     """Read the signed-in operator."""
-    return account_of(call.request, await own(call.request))
+    return _account_of(call.request, await own(call.request))
 
 
 @own_operation(
@@ -319,14 +319,14 @@ def sessions(request: ApiRequest) -> ConsoleSessions:
 
 
 def signed_in_response(request: ApiRequest, signed_in: SignedIn, status: int) -> ASGIApp:
-    return responses.json(account_of(request, signed_in.operator), status, NO_STORE, signed_in.cookies)
+    return responses.json(_account_of(request, signed_in.operator), status, NO_STORE, signed_in.cookies)
 
 
 async def own(request: ApiRequest) -> Operator:
     return (await sessions(request).session(guards.browser_request(request))).operator
 
 
-def account_of(request: ApiRequest, operator: Operator) -> Account:
+def _account_of(request: ApiRequest, operator: Operator) -> Account:
     """Return an operator's own account as shown in responses."""
     folder = context.of(request).data_folder if operator.role == "owner" else None
     return Account(
@@ -400,5 +400,5 @@ async def change_email(call: ResourceCall[AccountChange]) -> Any:
             code = made
     else:
         raise Invalid.of("email", "is required, or the code that was sent to it")
-    account = msgspec.structs.replace(account_of(request, await own(request)), code=code)
+    account = msgspec.structs.replace(_account_of(request, await own(request)), code=code)
     return responses.json(account, 200, NO_STORE)

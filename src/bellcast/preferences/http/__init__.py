@@ -204,7 +204,7 @@ async def write(
     types = await ctx[Catalog].types(tenant)
 
     def apply(before: bytes | None) -> Preferences:
-        return apply_document(ctx, document, before, types, merge=merge)
+        return _apply_document(ctx, document, before, types, merge=merge)
 
     if is_dry_run:
         preferences, now = apply(stored), ctx.engines.clock.now()
@@ -244,7 +244,7 @@ def _defaults(
     *,
     merge: bool,
 ) -> Preferences:
-    preferences = apply_document(ctx, document, before, types, merge=merge)
+    preferences = _apply_document(ctx, document, before, types, merge=merge)
     if preferences.muted:
         raise Invalid.of("muted", "is for recipients only")
     return preferences
@@ -276,7 +276,7 @@ async def _defaults_with_effective(
     return _stored(own, updated_at) | added
 
 
-def apply_document(
+def _apply_document(
     ctx: ApiContext,
     document: dict[str, Any],
     before: bytes | None,
