@@ -1,5 +1,6 @@
 """Dry runs return the response of the real request with status 200, and change nothing."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,15 @@ async def test_dry_run_plans_and_writes_nothing(tmp_path: Path) -> None:
         await client.put("/v1/templates/t", json={"inbox": {"title": "{{ data.client }}"}})
         refused = await client.post("/v1/notifications?dry_run=true", json={"to": "alice", "template": "t"})
         assert refused.json()["errors"][0]["field"] == "data.client"
+
+
+async def test_send_without_title_and_template_is_refused_now_later_and_in_a_dry_run(tmp_path: Path) -> None:
+    draft = {"to": "alice", "type": "booking", "channels": ["sms"]}
+    later = {**draft, "send_at": f"{datetime.now(UTC) + timedelta(hours=1):%FT%TZ}"}
+    async with app(tmp_path) as (_, client):
+        for query, body in (("", draft), ("?dry_run=true", draft), ("", later), ("?dry_run=true", later)):
+            response = await client.post(f"/v1/notifications{query}", json=body)
+            assert (response.status_code, list(fields(response))) == (422, ["title"]), (query, body)
 
 
 async def test_dry_run_lists_a_hundred_recipients_and_uses_no_quota(tmp_path: Path) -> None:

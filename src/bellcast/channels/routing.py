@@ -170,8 +170,9 @@ class Router(Struct, eq=False):
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
         """Return what `route` would decide. Raises Invalid like `route`."""
         channels, type = await self.channels_of(draft, request.tenant)
+        template_key = _template_key(draft, type)
         await self.catalog.check_data(request.tenant, draft.type, draft.data)
-        route = await self._read(draft, request, channels, draft.template or type.template)
+        route = await self._read(draft, request, channels, template_key)
         return (await self.decide(route, request)).decisions
 
     async def plan_audience(
