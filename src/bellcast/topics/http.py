@@ -43,7 +43,7 @@ def topic(request: ApiRequest) -> str:
     return result
 
 
-def _changeable(request: ApiRequest) -> str:
+def _changeable_topic(request: ApiRequest) -> str:
     """Return the topic in the path if its subscriptions can be changed."""
     result = topic(request)
     if result.startswith(ROLE_PREFIX):
@@ -72,7 +72,7 @@ OF_RECIPIENT = Resource("recipients", "/{key:str}/subscriptions", recipients.key
 SUBSCRIPTIONS = Resource(
     "topics",
     "/{topic:str}/subscriptions/{recipient:str}",
-    lambda request: (_changeable(request), recipients.key(request, "recipient")),
+    lambda request: (_changeable_topic(request), recipients.key(request, "recipient")),
     tag="Topics",
 )
 

@@ -25,7 +25,7 @@ from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import Listing, ObjectsQuery, Recent, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.webhooks.store import WebhookEvents
-from bellcast.webhooks.types import Webhook
+from bellcast.webhooks.types import NOT_FAILING, Webhook
 from bellcast.webhooks.webhooks import KIND, TYPES, Webhooks
 
 MAX_PATTERNS = 100
@@ -222,7 +222,7 @@ async def change(call: ResourceCall[WebhookPatch]) -> Any:
     if "events" in changes:
         changes["events"] = tuple(changes["events"])
     if changes.get("active"):
-        changes |= {"failing_since": None, "last_error": None}
+        changes |= NOT_FAILING
 
     def changes_of(webhook: Webhook) -> dict[str, Any]:
         entity_tags.check(call.request, entity_tags.tag_of(_content(webhook)))

@@ -29,6 +29,10 @@ class Webhook(Struct, frozen=True, kw_only=True):
         )
 
 
+# The fields of a webhook whose deliveries succeed, or that was switched on again.
+NOT_FAILING = {"failing_since": None, "last_error": None}
+
+
 class WebhookDelivery(Struct, frozen=True, array_like=True):
     """The payload of a delivery's job. `failures` counts the attempts that failed: a lease may end without one."""
 

@@ -29,6 +29,7 @@ from bellcast.webhooks.store import WebhookEvents
 from bellcast.webhooks.types import (
     ATTEMPTS,
     MAX_ATTEMPT_ERROR,
+    NOT_FAILING,
     Attempts,
     EventReport,
     StoredAttempt,
@@ -205,8 +206,7 @@ class Webhooks(WebhookSink):
         if error is None:
             if webhook.failing_since is not None:
                 # Also if another delivery has failed in the meantime; not if it was switched off.
-                recovered = {"failing_since": None, "last_error": None}
-                await self.change(delivery.tenant, document.key, lambda one: recovered if one.active else {})
+                await self.change(delivery.tenant, document.key, lambda one: NOT_FAILING if one.active else {})
             return None
         log.info("webhook_attempt_failed", webhook=delivery.webhook, attempt=attempt, error=error)
         if not is_active or (webhook.failing_since, webhook.last_error) != (since, error):
