@@ -11,7 +11,7 @@ from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context
-from bellcast.rest.resource import Resource, ResourceCall, SearchedText, listing
+from bellcast.rest.resource import Resource, ResourceCall, SearchedText
 
 # Maximum entries that one request verifies: 5,000 take 0.1 s.
 MAX_VERIFIED = 5_000
@@ -74,7 +74,10 @@ class AuditVerification(Struct, frozen=True, kw_only=True):
     is_complete: bool
 
 
-@listing("/v1/audit", AuditPage, query=AuditQuery, tag="Console", required_scope="admin", bound_by=None)
+AUDIT = Resource("audit", tag="Console", required_scope="admin")
+
+
+@AUDIT.listing(AuditPage, query=AuditQuery, bound_by=None)
 async def audit_page(request: ApiRequest, query: AuditQuery) -> AuditPage:
     """List the entries of the audit log, newest first.
 
@@ -94,9 +97,7 @@ async def audit_page(request: ApiRequest, query: AuditQuery) -> AuditPage:
     return AuditPage([_shown(one) for one in found.items], following, scanned, found.total)
 
 
-@Resource("audit/verification", tag="Console", required_scope="admin", query=AuditVerificationQuery).get(
-    AuditVerification, refusals=()
-)
+@AUDIT.get(AuditVerification, "/verification", query=AuditVerificationQuery, refusals=())
 async def verify_audit(call: ResourceCall[None]) -> AuditVerification:
     """Verify the audit log.
 

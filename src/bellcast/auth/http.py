@@ -17,7 +17,7 @@ from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.rest import audit, context, guards, tenants
-from bellcast.rest.resource import Resource, ResourceCall, listing
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.rest.tenants import BOUND, TenantQuery
 
 NO_SCOPES = f"must be one or more of: {', '.join(keys.SCOPES)}"
@@ -97,7 +97,7 @@ async def create_key(call: ResourceCall[KeyRequest]) -> NewKey:
     return NewKey(**msgspec.structs.asdict(key), key=text)
 
 
-@listing("/v1/keys", ApiKeys, query=KeysQuery, tag="Access", required_scope="manage", id="keys.page")
+@Resource("keys", tag="Access").listing(ApiKeys, query=KeysQuery, required_scope="manage", id="keys.page")
 async def page_of_keys(request: ApiRequest, query: KeysQuery) -> ApiKeys:
     """List the API keys.
 

@@ -37,7 +37,7 @@ from bellcast.replays.store import (
     StoredFailure,
 )
 from bellcast.rest import audit, context, guards, tenants
-from bellcast.rest.resource import Listing, Resource, ResourceCall, listing
+from bellcast.rest.resource import Listing, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 
 # A job's id is the id of what it runs, or a kind or an event with a name.
@@ -192,7 +192,10 @@ class CausePage(Struct, frozen=True, kw_only=True):
 SHOWN = "kind state recipient channel provider workflow job webhook cause"
 
 
-@listing("/v1/failures", FailurePage, query=FailuresQuery, tag="Messages", shown=SHOWN, id="failures.failure_page")
+FAILURES = Resource("failures", tag="Messages")
+
+
+@FAILURES.listing(FailurePage, query=FailuresQuery, shown=SHOWN, id="failures.failure_page")
 async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage:
     """List failures.
 
@@ -215,11 +218,10 @@ async def failure_page(request: ApiRequest, query: FailuresQuery) -> FailurePage
     )
 
 
-@listing(
-    "/v1/failures/causes",
+@FAILURES.listing(
     CausePage,
+    "/causes",
     query=CausesQuery,
-    tag="Messages",
     shown=f"{SHOWN} count oldest_at newest",
     is_exported=False,
     id="failures.causes",

@@ -138,7 +138,7 @@ class Resource:
         by_time = "start" in names and not listed.is_newest_first
         is_searched = bool(listed.leads or listed.filters) or "prefix" in names or by_time
         result_type = page_type(self.name, item_type, is_searched=is_searched)
-        declare = listing(self.path, result_type, **{**self._promise, **promise, "query": query})
+        declare = self.listing(result_type, query=query, **promise)
 
         def declared(read: ReadPage[Any]) -> ApiEndpoint:
             @functools.wraps(read)
@@ -146,6 +146,34 @@ class Resource:
                 of_store = list_query(request, listed, parameters, is_counted=is_searched)
                 found = await read(Listing(request, context.of(request), parameters, of_store))
                 return answer(result_type, self.name, listed, parameters.tenant, found)
+
+            return declare(page)
+
+        return declared
+
+    def listing(
+        self, page_type: type[P], suffix: str = "", *, query: Any, shown: str | None = None, **promise: Any
+    ) -> Callable[[Callable[[ApiRequest, Any], Awaitable[P]]], ApiEndpoint]:
+        """Make a function the operation that lists objects, and exports them: it gets the parameters, and returns the page. If
+        it names the fields that viewers read, as `shown`, they may list the objects too; all other fields are hidden from them."""
+        roles = {} if shown is None else {"roles": ROLES}
+        of_list = {
+            "required_scope": "read",
+            "bound_by": "list",
+            "is_exported": True,
+            **roles,
+            **self._promise,
+            **promise,
+        }
+        declare = operation(
+            "GET", self.path + suffix, **{**of_list, "query": query, "response_types": {200: page_type}}
+        )
+
+        def declared(read: Callable[[ApiRequest, Any], Awaitable[P]]) -> ApiEndpoint:
+            @functools.wraps(read)
+            async def page(request: ApiRequest) -> ASGIApp:
+                listed = await read(request, request_body.query(request, query))
+                return responses.json(listed if shown is None else guards.page_for(request, listed, shown))
 
             return declare(page)
 
@@ -272,26 +300,6 @@ def page_type(name: str, item_type: Any, *, title: str | None = None, is_searche
     fields = [(name, list[item_type]), ("next", str | None), *added]
     singular = title or name.capitalize().removesuffix("s")
     return msgspec.defstruct(f"{singular}Page", fields, namespace={"__doc__": f"{text}."}, frozen=True)
-
-
-def listing(
-    path: str, page_type: type[P], *, query: Any, shown: str | None = None, **promise: Any
-) -> Callable[[Callable[[ApiRequest, Any], Awaitable[P]]], ApiEndpoint]:
-    """Make a function the operation that lists objects, and exports them: it gets the parameters, and returns the page. If
-    it names the fields that viewers read, as `shown`, they may list the objects too; all other fields are hidden from them."""
-    roles = {} if shown is None else {"roles": ROLES}
-    of_list = {"required_scope": "read", "bound_by": "list", "is_exported": True, **roles, **promise}
-    declare = operation("GET", path, query=query, response_types={200: page_type}, **of_list)
-
-    def declared(read: Callable[[ApiRequest, Any], Awaitable[P]]) -> ApiEndpoint:
-        @functools.wraps(read)
-        async def page(request: ApiRequest) -> ASGIApp:
-            listed = await read(request, request_body.query(request, query))
-            return responses.json(listed if shown is None else guards.page_for(request, listed, shown))
-
-        return declare(page)
-
-    return declared
 
 
 def list_query(request: ApiRequest, listed: KeysetList[Any], query: Any, *, is_counted: bool) -> ListQuery:

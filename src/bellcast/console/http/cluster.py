@@ -33,7 +33,7 @@ from bellcast.recipients.http import PageQuery
 from bellcast.rest import context, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Resource, ResourceCall, listing
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 
 # Five million rows are counted in 0.2 s.
@@ -117,12 +117,10 @@ class CloseQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 # The reasons are the server's own words.
-@listing(
-    "/v1/connections",
+@CONNECTIONS.listing(
     ConnectionPage,
     query=ConnectionsQuery,
     shown="recipient protocol transport topics origin connected_at node closed_at code reason",
-    tag="Live",
 )
 async def page(request: ApiRequest, params: ConnectionsQuery) -> ConnectionPage:
     """List the connections of a tenant on all nodes.
@@ -243,15 +241,8 @@ class NodeList(Struct, frozen=True):
     next: str | None = None
 
 
-@listing(
-    "/v1/nodes",
-    NodeList,
-    query=ShortListQuery,
-    tag="Server",
-    required_scope="observe",
-    roles=ROLES,
-    bound_by="refused",
-    id="nodes.nodes",
+@Resource("nodes", tag="Server", required_scope="observe", roles=ROLES).listing(
+    NodeList, query=ShortListQuery, bound_by="refused", id="nodes.nodes"
 )
 async def nodes(request: ApiRequest, query: ShortListQuery) -> NodeList:
     """List the live nodes.

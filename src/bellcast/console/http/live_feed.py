@@ -22,7 +22,7 @@ from bellcast.live_feed import CONTENT, FEED_KINDS, IS_WEBSOCKET, RequestFilter,
 from bellcast.operators.types import Role
 from bellcast.rest import context, guards, tenants
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import listing
+from bellcast.rest.resource import Resource
 
 EVENT_STREAM = "text/event-stream"
 WATCHERS: tuple[Role, ...] = ("owner", "developer", "support")
@@ -224,7 +224,7 @@ async def _batches(request: ApiRequest, watching: ClusterWatch) -> AsyncIterator
         yield named
 
 
-@listing("/v1/requests", RequestPage, query=RequestsQuery, tag="Console", required_scope="observe", roles=WATCHERS)
+@Resource("requests", tag="Console", required_scope="observe", roles=WATCHERS).listing(RequestPage, query=RequestsQuery)
 async def page(request: ApiRequest, query: RequestsQuery) -> RequestPage:
     """List recent requests of this node.
 

@@ -14,7 +14,7 @@ from bellcast.kernel.http import list_parameters, responses
 from bellcast.kernel.http.list_parameters import ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest import audit, context, guards
-from bellcast.rest.resource import Resource, ResourceCall, listing
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.settings.database import DatabaseSettings, SettingItem, SettingsChangeItem
 
 Text = Annotated[str, Meta(max_length=10_000)]
@@ -118,14 +118,7 @@ async def change(call: ResourceCall[SettingsPatch]) -> RevisionItem:
     return responses.item(RevisionItem, changed)
 
 
-@listing(
-    "/v1/settings/history",
-    RevisionPage,
-    query=HistoryQuery,
-    tag="Console",
-    required_scope="configure",
-    bound_by="refused",
-)
+@SETTINGS.listing(RevisionPage, "/history", query=HistoryQuery, bound_by="refused")
 async def history(request: ApiRequest, query: HistoryQuery) -> RevisionPage:
     """List revisions of the settings, newest first."""
     if query.after and not REVISION.fullmatch(query.after):

@@ -17,7 +17,7 @@ from bellcast.operators.store import Operators
 from bellcast.operators.types import IDLE_MS, Operator, Role
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
-from bellcast.rest.resource import Resource, ResourceCall, listing
+from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.rest.tenants import BOUND
 
 UNKNOWN = "No operator has this id."
@@ -84,7 +84,9 @@ class OperatorList(Struct, frozen=True):
 
 
 # The scope `admin` is that of owners, of the project secret, and of keys with it.
-@listing("/v1/operators", OperatorList, query=ShortListQuery, tag="Console", required_scope="admin", bound_by="refused")
+@Resource("operators", tag="Console", required_scope="admin").listing(
+    OperatorList, query=ShortListQuery, bound_by="refused"
+)
 async def page(request: ApiRequest, query: ShortListQuery) -> OperatorList:
     """List the operators of the console."""
     engines = context.of(request).engines

@@ -81,7 +81,7 @@ SHOWN = (
 )
 
 
-@resource.listing("/v1/runs", RunPage, query=RunsQuery, tag="Workflows", shown=SHOWN)
+@RUNS.listing(RunPage, query=RunsQuery, shown=SHOWN)
 async def page(request: ApiRequest, query: RunsQuery) -> RunPage:
     """List runs.
 

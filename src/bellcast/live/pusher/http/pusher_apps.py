@@ -24,7 +24,7 @@ from bellcast.providers import http as providers
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
-from bellcast.rest.resource import Resource, ResourceCall, listing
+from bellcast.rest.resource import Resource, ResourceCall
 
 KEY_BYTES = 10
 FIRST_ID, IDS = 1_000_000, 9_000_000
@@ -99,14 +99,7 @@ class PusherAppList(Struct, frozen=True):
 APPS = Resource("pusher-apps", "/{id:str}", tag="Console", required_scope="configure", query=None)
 
 
-@listing(
-    "/v1/pusher-apps",
-    PusherAppList,
-    query=PusherAppsQuery,
-    tag="Console",
-    required_scope="configure",
-    bound_by="refused",
-)
+@APPS.listing(PusherAppList, query=PusherAppsQuery, bound_by="refused")
 async def page(request: ApiRequest, query: PusherAppsQuery) -> PusherAppList:
     """List the Pusher apps."""
     ctx = context.of(request)
