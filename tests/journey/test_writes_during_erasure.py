@@ -30,6 +30,7 @@ WRITES: dict[str, tuple[str, str, Any]] = {
     "subscription": ("PUT", "/v1/topics/news/subscriptions/bob?tenant=acme", {}),
     "suppressed address": ("PUT", "/v1/suppressions/email/bob@example.com?tenant=acme", {"reason": "requested"}),
     "tenant": ("PUT", "/v1/tenants/acme", {"name": "Acme"}),
+    "replay": ("POST", "/v1/replays", {"tenant": "acme", "filter": {"channel": "email"}}),
     "push of files": ("POST", "/v1/bundle", {"source": "git", "objects": [TYPE]}),
 }
 

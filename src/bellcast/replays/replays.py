@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.documents.store import Documents
-from bellcast.kernel.clock import Clock
+from bellcast.kernel.clock import Clock, request_time
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListPage, ListTotal
 from bellcast.kernel.ids import NEWEST
@@ -111,7 +111,7 @@ class ReplayRunner:
         if wanted is not None:
             until = now + 1 if wanted.until is None else min(wanted.until, now + 1)
             wanted = msgspec.structs.replace(wanted, until=until)
-        replay = msgspec.structs.replace(planned, wanted=wanted, created_at=now)
+        replay = msgspec.structs.replace(planned, wanted=wanted, created_at=request_time(self._clock))
         id = self._new_id(now)
         job = Job(
             id=f"{JOB_KIND}:{id}",

@@ -173,7 +173,7 @@ class Replays(StoreTable):
             found += [_failure(kind, row) for row in (yield Statement(f"{name}_find", params))]
         return sorted(found, key=lambda failure: failure.id, reverse=True)
 
-    @write(locks=lambda tenant, *_: [documents.lock_of(REPLAYS, tenant, "")])
+    @write(locks=lambda tenant, *_: documents.locks_of(REPLAYS, tenant, ""))
     def add(self, tenant: str, id: str, replay: Replay, job: Job) -> Script[None]:
         """Add a replay with its job, and remove the oldest ended ones beyond KEPT_REPLAYS. Raises Conflict while
         MAX_RUNNING_REPLAYS are running."""
@@ -182,7 +182,7 @@ class Replays(StoreTable):
         if (running := len(known) - len(ended)) >= MAX_RUNNING_REPLAYS:
             raise Conflict(f"{running} replays are already running: wait for one of them, or cancel it.")
         name = {"kind": REPLAYS, "tenant": tenant}
-        yield from documents.put({**name, "key": id}, msgspec.json.encode(replay), replay.created_at)
+        yield from documents.replace({**name, "key": id}, None, msgspec.json.encode(replay), replay.created_at)
         yield Statement("job_add", many=[new_job_params(job)])
         for old in ended[KEPT_REPLAYS - 1 - running :]:
             yield from documents.delete({**name, "key": old})
