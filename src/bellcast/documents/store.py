@@ -94,7 +94,7 @@ class Documents(StoreTable):
         found = yield Statement("documents_find", {"kind": kind, "places": columns.to_json([*places])})
         return {(tenant, key): body.encode() for tenant, key, body in found}
 
-    @write(locks=lambda kind, about, changes, now: [lock_of(kind, *place) for place in changes])
+    @write(locks=lambda kind, about, changes, now: {lock for place in changes for lock in locks_of(kind, *place)})
     def combine(
         self, kind: str, about: str, changes: Mapping[Owned, Callable[[bytes | None], bytes]], now: int
     ) -> Script[None]:
@@ -340,7 +340,7 @@ def publish(
 class Versions(StoreTable):
     """The versions of objects by the plural of their kind, the tenant that owns them, and their key."""
 
-    publish = write(locks=lambda *of, replaces, **_: locks_of(of[0], of[1], of[2], replaces))(on_table(publish))
+    publish = write(locks=lambda *of, **_: locks_of(of[0], of[1], of[2]))(on_table(publish))
 
     @write_object
     def restore(

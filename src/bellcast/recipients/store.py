@@ -82,6 +82,7 @@ def ensure_recipients(tenant: str, keys: Sequence[str], now: int) -> Script[None
 def ensure_tenant(key: str, now: int) -> Script[None]:
     """Create the tenant if it is missing. Raises TenantErased: an erasure would not end while recipients are added."""
     yield Statement("tenant_first_seen", {"tenant": key, "now": now})
+    yield Statement("tenant_hold", {"tenant": key})
     yield from check_tenant(key, now)
 
 

@@ -76,7 +76,7 @@ class StartTriggers(ListCommand[TriggerRequest, bytes]):
         return self.items[0].tenant
 
     def lock_keys(self) -> frozenset[LockKey]:
-        written = [(item.tenant, one.key, one.replaces or None) for item in self.items for one in item.schedules]
+        written = [(item.tenant, one.key) for item in self.items for one in item.schedules]
         return frozenset(lock for one in written for lock in documents.locks_of(SCHEDULES, *one))
 
     def rows_of(self, item: TriggerRequest) -> int:

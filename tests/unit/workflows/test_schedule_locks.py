@@ -14,9 +14,9 @@ from bellcast.workflows.types.runs import SCHEDULES
 
 @pytest.mark.parametrize(
     ("tenant", "replaces", "locks_tenant"),
-    [("acme", UNSET, True), ("acme", None, True), ("acme", b"{}", False), ("", UNSET, False), ("", None, False)],
+    [("acme", UNSET, True), ("acme", None, True), ("acme", b"{}", True), ("", UNSET, False), ("", None, False)],
 )
-def test_new_schedule_locks_a_tenant_that_can_be_erased(tenant: str, replaces: Any, locks_tenant: bool) -> None:
+def test_schedule_locks_a_tenant_that_can_be_erased(tenant: str, replaces: Any, locks_tenant: bool) -> None:
     """Otherwise one could be added between the check of its tenant and the end of an erasure, and remain. The sends of the default
     tenant with a time would wait for each other."""
     request: Any = SimpleNamespace(tenant=tenant, schedules=[SimpleNamespace(key="news", replaces=replaces)])

@@ -2,6 +2,15 @@
 -- Create a tenant on first use.
 INSERT INTO tenants (key, created_at) VALUES (:tenant, :now) ON CONFLICT (key) DO NOTHING
 
+-- name: tenant_hold @sqlite
+-- A row if a tenant exists: there is one writer.
+SELECT 1 FROM tenants WHERE key = :tenant
+
+-- name: tenant_hold @postgres
+-- Let an erasure of a tenant, which changes its record first, wait for the end of the transaction. The default tenant cannot be
+-- erased.
+SELECT 1 FROM tenants WHERE key = :tenant AND key <> '' FOR SHARE
+
 -- name: tenant_erased
 -- A row if a tenant is being erased, or if its erasure ended between two times.
 SELECT 1 FROM tenants WHERE key = :tenant AND erasing_since IS NOT NULL
