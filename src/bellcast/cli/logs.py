@@ -23,18 +23,28 @@ POOL_LOGGER = "asyncpg.pool"
 
 # Lines of one event per period. A client whose calls fail causes 200 a second, each with a traceback.
 MAX_LINES, PERIOD_SECONDS = 100, 10.0
+# In an outage each loop repeats its warning: one with an equal reason is written once in this time. Maximum of compared ones.
+REPEAT_SECONDS, MAX_COMPARED = 60.0, 1_000
 ACCESS_LINES = ("request_served", "connection_", "session_")  # those of BELLCAST_ACCESS_LOG, which asks for all
 
 
 def limit_lines(now: Callable[[], float] = time.monotonic) -> Processor:
-    """Return a processor that drops lines of an event beyond MAX_LINES in a period. The last one says so, and the next one
-    how many were dropped."""
+    """Return a processor that drops repeated lines with a reason, and lines of an event beyond MAX_LINES in a period. The last one
+    says so, and the next one how many were dropped."""
     periods: dict[str, tuple[float, int]] = {}  # the time of an event's first line, and the number of lines
+    reasons: dict[str, float] = {}  # the times of lines by their texts
 
     def limit(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
         event, at = line["event"], now()
         if event.startswith(ACCESS_LINES):
             return line
+        if "reason" in line:
+            text = str({**line, "retry_in": None})
+            if at - reasons.get(text, -REPEAT_SECONDS) < REPEAT_SECONDS:
+                raise structlog.DropEvent
+            if len(reasons) >= MAX_COMPARED:
+                reasons.clear()
+            reasons[text] = at
         since, lines = periods.get(event, (at, 0))
         if at - since >= PERIOD_SECONDS:
             if lines > MAX_LINES:

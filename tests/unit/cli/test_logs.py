@@ -80,6 +80,25 @@ def test_event_that_a_client_repeats_is_logged_in_part_and_says_how_much_was_ski
     assert [line.get("skipped") for line in written] == [7, None, None]
 
 
+def test_warning_that_repeats_with_its_reason_is_logged_once_in_a_minute():
+    now = [0.0]
+    limit = logs.limit_lines(lambda: now[0])
+
+    def is_written(reason, **fields):
+        try:
+            return limit(None, "warning", {"event": "jobs_delayed", "reason": reason, **fields}) is not None
+        except structlog.DropEvent:
+            return False
+
+    assert [is_written("locked", retry_in=wait) for wait in (0.1, 0.2, 0.4)] == [True, False, False]
+    assert is_written("locked", part="settings")
+    assert is_written("disk full")
+    now[0] += logs.REPEAT_SECONDS - 1
+    assert not is_written("locked")
+    now[0] += 1
+    assert is_written("locked")
+
+
 @pytest.mark.parametrize("layout", ["json", "console"])
 def test_tracebacks_contain_no_values_of_variables(capsys, layout):
     output = log_all(ServerSettings(log_format=layout), capsys)
