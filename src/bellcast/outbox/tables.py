@@ -57,7 +57,7 @@ async def connected(url: str, **session: str) -> AsyncIterator[asyncpg.Connectio
     except POSTGRES_ERRORS as failure:
         if connection is not None and not isinstance(failure, (*UNAVAILABLE_ERRORS, asyncpg.InterfaceError)):
             raise  # of a statement
-        raise Unavailable.of("PostgreSQL", failure) from failure
+        raise Unavailable.of("PostgreSQL (BELLCAST_DATABASE_URL, else BELLCAST_STORE)", failure) from failure
     finally:
         if connection is not None:
             connection.terminate()

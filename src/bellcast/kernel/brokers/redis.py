@@ -186,7 +186,7 @@ class Shard:
         except TimeoutError:
             raise Unavailable("Redis does not respond.") from None
         except exceptions.RedisError as failure:
-            raise Unavailable(f"The connection to Redis was lost: {failure}.") from failure
+            raise Unavailable(f"The connection to Redis was lost: {str(failure).rstrip('.')}.") from failure
 
     async def send(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Send to channels in one round trip."""
@@ -205,7 +205,7 @@ class Shard:
                     pipeline.execute_command(self._prefix + b"PUBLISH", channel, message)
                 await pipeline.execute()
             except COMMAND_ERRORS as failure:
-                raise Unavailable(f"The connection to Redis was lost: {failure}.") from failure
+                raise Unavailable(f"The connection to Redis was lost: {str(failure).rstrip('.')}.") from failure
 
     async def wait_lost(self) -> None:
         """Raise when the listening connection is lost or does not respond to a ping."""
@@ -218,7 +218,7 @@ class Shard:
             done, _ = await asyncio.wait((reading,), timeout=COMMAND_TIMEOUT)
             if done:
                 reason = "it was closed" if reading.cancelled() else reading.exception()
-                raise Unavailable(f"The connection to Redis was lost: {reason}.")
+                raise Unavailable(f"The connection to Redis was lost: {str(reason).rstrip('.')}.")
             if not self._last_received:
                 raise Unavailable("Redis does not respond.")
 
