@@ -75,6 +75,7 @@ def test_request_without_exactly_one_host_is_refused(
         status, headers = client.read_head()
         assert status == 400
         assert headers["access-control-allow-origin"] == "*"  # so that a page can read the status
+        assert headers["content-type"] == "application/problem+json"
         assert b"Host" in client.read(int(headers["content-length"]))
         assert client.hangs_up()
 

@@ -20,7 +20,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import is_ssl
 
-from bellcast.kernel.http import ACCEPTED
+from bellcast.kernel.errors import BadRequest
+from bellcast.kernel.http import ACCEPTED, responses
 from bellcast.kernel.identities import Caller, Principal
 from bellcast.live.framing import CLOSE, head
 
@@ -122,7 +123,7 @@ READABLE = (b"access-control-allow-origin", b"*")
 TOO_LARGE = head(b"431 Request Header Fields Too Large", [CLOSE, READABLE, (b"content-length", b"0")])
 TOO_MANY = head(b"429 Too Many Requests", [CLOSE, READABLE, (b"retry-after", b"5"), (b"content-length", b"0")])
 DISCARD: deque[tuple[bytes, bytes]] = deque(maxlen=0)
-PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+PROBLEM = (b"content-type", responses.PROBLEM.encode())
 
 
 class Stage(Enum):
@@ -323,7 +324,7 @@ class TakeoverProtocol(HttpToolsProtocol):
                 self._stage, self._early = Stage.NOTHING, bytearray(behind)
         except httptools.HttpParserError:
             if not self.is_closing():
-                self.send_400_response("Invalid HTTP request received.")
+                self.send_400_response("The request is not valid HTTP/1.1.")
 
     def _should_upgrade(self) -> bool:
         """Override of uvicorn: True if the upgrade is ignored. Requests to upgrade to an unsupported protocol, such as
@@ -449,9 +450,10 @@ class TakeoverProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        length = (b"content-length", b"%d" % len(msg))
-        headers = [*self.server_state.default_headers, PLAIN_TEXT, READABLE, length, CLOSE]
-        self._refuse(head(b"400 Bad Request", headers) + msg.encode("ascii"))
+        body = responses.problem_body(BadRequest(msg))
+        length = (b"content-length", b"%d" % len(body))
+        headers = [*self.server_state.default_headers, PROBLEM, READABLE, length, CLOSE]
+        self._refuse(head(b"400 Bad Request", headers) + body)
 
     def _refuse(self, response: bytes) -> None:
         """Respond to an unreadable request, and close. During the response to an earlier request, only close: the
