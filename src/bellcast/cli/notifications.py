@@ -397,9 +397,10 @@ def import_rows(client: "options.Bellcast", batches: Iterator[list[FileRow]]) ->
         try:
             results = client.import_notifications([row.value for row in sent])
         except BulkInterrupted as error:
-            stopped = f"the import stopped after {done['imported']} notifications, before line {sent[0].line}"
+            imported = done["imported"] + sum(result.error is None for result in error.results)
+            stopped = f"after {output.counted(imported, 'notification')}, before line {sent[len(error.results)].line}"
             hint = "run the same command again; existing rows do not change"
-            raise CommandError(f"{stopped}: {error.__cause__}", hint) from error
+            raise CommandError(f"the import stopped {stopped}: {error.__cause__}", hint) from error
         done["imported"] += sum(result.error is None for result in results)
         done["existing"] += results.existing
         for row, result in zip(sent, results, strict=True):

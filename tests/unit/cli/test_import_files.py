@@ -8,6 +8,8 @@ import pytest
 
 from bellcast.cli import notifications
 from bellcast.cli.notifications import FileRow, InvalidRow, Mapped, notification
+from bellcast.cli.output import CommandError
+from bellcast.client import BulkInterrupted, BulkResult
 
 
 def rows(text, format):
@@ -146,3 +148,13 @@ def test_row_that_is_not_a_notification_is_refused(value, problem):
 
 def test_unknown_columns_can_be_dropped():
     assert "user" not in notification({"to": "a", "user": "b"}, Mapped(drops_unknown=True))
+
+
+def test_interrupted_import_counts_what_was_imported_of_its_last_batch():
+    class Client:
+        def import_notifications(self, items):
+            raise BulkInterrupted([BulkResult(), BulkResult(error="refused")]) from ConnectionError("gone")
+
+    batch = [FileRow(line, {}) for line in (1, 2, 4)]
+    with pytest.raises(CommandError, match="stopped after 1 notification, before line 4: gone"):
+        notifications.import_rows(Client(), iter([batch]))
