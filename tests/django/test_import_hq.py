@@ -39,11 +39,11 @@ def imported(packages, bellcast_server, tmp_path_factory):
 
 @pytest.mark.thorough
 def test_import_counts_its_rows_and_can_be_repeated(imported):
-    skipped = "1 rows have no user and were skipped."
+    skipped = "Rows that have no user and were skipped: 1."
     assert imported["outputs"] == [
         ["4 notifications would be imported.", skipped],
-        ["4 notifications imported.", skipped],
-        ["0 notifications imported, 4 were imported before.", skipped],
+        ["Notifications imported: 4.", skipped],
+        ["Notifications imported: 0, imported before: 4.", skipped],
     ]
     assert [len(imported["rows"][name]) for name in ("ann", "ben")] == [3, 1]
 

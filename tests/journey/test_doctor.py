@@ -137,7 +137,7 @@ def test_nodes_are_compared_with_each_other():
     assert states(node(), node(commit="7ee7e95")) == [("nodes", "warning"), ("queue", "ok")]
     ours, other = node(commit="7ee7e95", host="web-1"), node(commit="0123abc", host="web-2", pid=7)
     found = next(check_nodes([other, msgspec.structs.replace(ours, is_self=True)]))
-    assert found.what == "1 of 2 nodes run another build than 1.0 (7ee7e95): web-2:7 1.0 (0123abc)"
+    assert found.what == "another build than 1.0 (7ee7e95) runs on 1 of 2 nodes: web-2:7 1.0 (0123abc)"
     assert states(node(), node(settings_revision=6)) == [("nodes", "warning"), ("queue", "ok")]
     assert states(node(queue_age=61_000)) == [("nodes", "ok"), ("queue", "warning")]
     assert states(node(runs_jobs=False)) == [("nodes", "ok"), ("queue", "warning")]

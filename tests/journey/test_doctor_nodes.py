@@ -162,6 +162,6 @@ async def test_mail_servers_of_tenants_are_checked_up_to_a_limit(
             ("ok", "own"),
             ("problem", "mail of tenant acme"),
             ("ok", "mail of tenant globex"),
-            ("warning", "1 more mail servers of tenants were not tried: the doctor signs in to 3"),
+            ("warning", "further mail servers of tenants were not tried: 1; the doctor signs in to 3"),
         ]
         assert "hidden-word" not in response.text

@@ -279,8 +279,8 @@ def replay(
             raise
     yield result
     if dry_run:
-        matched = f"{result['matched']}" if result["exact"] else f"more than {result['matched']}"
-        output.done(f"Would retry {matched} failures")
+        matched = output.counted(result["matched"], "failure")
+        output.done(f"Would retry {matched if result['exact'] else f'more than {matched}'}")
         for one in result["effects"]:
             subject = one["channel"] or one["workflow"] or one["job"]
             output.out().print(output.plain(f"{one['count']}  {one['kind']}  {subject}"), markup=False)

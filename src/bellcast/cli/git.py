@@ -110,7 +110,7 @@ def pull(
         output.note(f"Left out, because their keys are too long for the name of a file: {_listed(unwritable)}")
         state = {name: one for name, one in state.items() if name not in unwritable}
     if len(state) >= MANY:
-        output.note(f"Reading {len(state)} objects …")
+        output.note(f"Reading {output.counted(len(state), 'object')} …")
     differ = [name for name, one in state.items() if name not in local or local[name].values != one["values"]]
     same = _equal(server, config, [local[name] for name in differ if name in local])
     differ = [name for name in differ if name not in same]
@@ -301,7 +301,7 @@ def _body(
     """Return the push of objects, with the ETags that they have now, and deletions of what the source pushed before."""
     state = server.state(config)
     if len(values) >= MANY:
-        output.note(f"Checking {len(values)} objects …")
+        output.note(f"Checking {output.counted(len(values), 'object')} …")
     gone = [
         name
         for name, one in state.items()
@@ -413,7 +413,7 @@ def _listed(names: Sequence[Any]) -> str:
     from bellcast.cli import object_files
 
     texts = [one if isinstance(one, str) else object_files.label(one) for one in names]
-    return ", ".join(texts[:5]) + (f" and {len(texts) - 5} others" if len(texts) > 5 else "")
+    return ", ".join(texts[:5]) + (f" and {output.counted(len(texts) - 5, 'other')}" if len(texts) > 5 else "")
 
 
 def _show(changes: list[dict[str, Any]]) -> None:
@@ -427,7 +427,7 @@ def _show(changes: list[dict[str, Any]]) -> None:
             before, after = (msgspec.json.encode(field[name]).decode() for name in ("before", "after"))
             lines.append(f"    {field['field']}: {before} → {after}")
         if len(one["diff"]) > SHOWN_LINES:
-            lines.append(f"    and {len(one['diff']) - SHOWN_LINES} more fields")
+            lines.append(f"    and {output.counted(len(one['diff']) - SHOWN_LINES, 'more field')}")
         lines += [f"    {effect['text']}" for effect in one["effects"]]
         output.show(lines)
 

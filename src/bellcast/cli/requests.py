@@ -133,7 +133,7 @@ def feed(
             if json:
                 print(msgspec.json.encode({"event": name, **fields}).decode(), flush=True)
             elif name == "skipped":
-                output.note(f"{fields['count']} events were omitted: there were too many.")
+                output.note(f"{output.counted(fields['count'], 'event')} omitted: there were too many.")
             elif name == "end":
                 raise CommandError(f"the server ended the feed: {fields['detail']}", "run the command again")
             else:

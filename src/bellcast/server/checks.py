@@ -285,7 +285,7 @@ def _check_jwks(url: str) -> FindingItem:
         return diagnoses.finding("no_key_set", url=shown(url))
     if not keys:
         return diagnoses.finding("no_keys", url=shown(url), status=response.status)
-    return FindingItem("JWKS", "ok", f"{shown(url)} has {keys} keys")
+    return FindingItem("JWKS", "ok", f"keys at {shown(url)}: {keys}")
 
 
 def _get(url: str) -> Response:

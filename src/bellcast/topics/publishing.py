@@ -57,7 +57,7 @@ def _feed_event(event: LiveEvent, at: int, delivered: int, trace: str | None) ->
     return FeedEvent(
         kind="publish",
         at=at,
-        text=f"{event.name} to {to}, {delivered} connections",
+        text=f"{event.name} to {to}, connections: {delivered}",
         tenant=event.tenant,
         recipient=event.recipient,
         topic=event.topic,

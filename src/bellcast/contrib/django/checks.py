@@ -110,7 +110,7 @@ def check_outbox(databases: Sequence[str] | None = None, **_: Any) -> list[check
         if count:
             found.append(
                 checks.Warning(
-                    f"{count} notifications have waited for more than a minute to be sent.",
+                    f"Notifications that have waited for more than a minute to be sent: {count}.",
                     hint="Check that Bellcast runs and that a process runs the relay: `manage.py bellcast_doctor`.",
                     id="bellcast.W002",
                 )

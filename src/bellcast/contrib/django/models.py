@@ -40,7 +40,7 @@ class OutboxEntry(models.Model):
         JSON."""
         payload = self.payload if isinstance(self.payload, dict) else {}
         value = next((payload[name] for name in names if payload.get(name)), "")
-        text = f"{len(value)} recipients" if isinstance(value, list) else str(value)
+        text = f"recipients: {len(value)}" if isinstance(value, list) else str(value)
         return text.encode(errors="replace").decode()
 
 

@@ -24,7 +24,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         users = get_user_model()._default_manager.filter(is_active=True)
         if options["dry_run"]:
-            self.stdout.write(f"{users.count()} users would be written.")
+            self.stdout.write(f"Users to write: {users.count()}.")
             return
         count = refused = 0
         found = iter(users.iterator(BATCH_USERS))
@@ -45,9 +45,9 @@ class Command(BaseCommand):
                     if "error" in one:
                         refused += 1
                         self.stderr.write(f"{user}: {one['error'].get('detail')}")
-        self.stdout.write(f"{count - refused} users written.")
+        self.stdout.write(f"Users written: {count - refused}.")
         if refused:
-            raise CommandError(f"{refused} users were refused.")
+            raise CommandError(f"Users refused: {refused}.")
 
 
 def _record(user: Any) -> dict[str, Any]:

@@ -48,12 +48,12 @@ class Command(BaseCommand):
         except BellcastError as error:
             raise CommandError(f"{error.__cause__ or error}; run it again to continue") from error
         if skipped:
-            self.stderr.write(f"{skipped} rows have no user and were skipped.")
+            self.stderr.write(f"Rows that have no user and were skipped: {skipped}.")
         state = "would be imported" if options["dry_run"] else "imported"
-        known = f", {existing} were imported before" if existing else ""
-        self.stdout.write(f"{count - refused - existing} notifications {state}{known}.")
+        known = f", imported before: {existing}" if existing else ""
+        self.stdout.write(f"Notifications {state}: {count - refused - existing}{known}.")
         if refused:
-            raise CommandError(f"{refused} notifications were refused.")
+            raise CommandError(f"Notifications refused: {refused}.")
 
 
 def table_model(table: str) -> Any:
