@@ -74,5 +74,5 @@ async def test_object_that_is_written_meanwhile_gets_no_earlier_time(rest: Rest,
     ).is_success
     places = [("types", "news"), ("templates", "news"), ("providers", "texts"), (DEFAULTS_KIND, DEFAULTS_KEY)]
     found = await rest.store.documents.several([(kind, "acme", key) for kind, key in places])
-    times = {one.updated_at for one in found.values()} | {(await rest.store.preferences.get("acme", "bob")).updated_at}
+    times = {one.updated_at for one in found.values()} | {(await rest.store.preferences.get("acme", "bob"))[1]}
     assert times - {None} == {began + 60_000}

@@ -203,12 +203,12 @@ class JobRunner:
                     has_started = await self._start_due() > 0
                 except BellcastError as failure:
                     log.warning("jobs_delayed", reason=failure.detail)
+                    self._end_turn()
                     await asyncio.sleep(POLL_INTERVAL_SECONDS)
                 else:
                     if not (has_started or self._running or self._is_replanning or self._outcomes != Outcomes()):
                         self._settled_turn = self._turns
-                    ended, self._turn_ended = self._turn_ended, asyncio.Event()
-                    ended.set()
+                    self._end_turn()
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(
                             POLL_INTERVAL_SECONDS if quiet < QUIET_TURNS else REST_INTERVAL_SECONDS
@@ -221,6 +221,11 @@ class JobRunner:
             if isinstance(reason, asyncio.CancelledError):
                 await self._close()
             raise
+
+    def _end_turn(self) -> None:
+        """Let `settle` and `_replan` continue: also during an outage of the store, in which the clock may go back."""
+        ended, self._turn_ended = self._turn_ended, asyncio.Event()
+        ended.set()
 
     async def settle(self) -> None:
         """Wait, while `run` executes jobs, until an iteration that began after the call finds no job due, running or without a

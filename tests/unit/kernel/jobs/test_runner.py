@@ -181,6 +181,23 @@ async def test_job_that_is_leased_during_a_long_search_is_not_planned_again() ->
         assert world.store.jobs["j0"].run_at <= world.store.search_moments[1] + LEASE_MS
 
 
+async def test_clock_that_goes_back_by_less_than_an_outage_lasts_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellcast.kernel.jobs.runner.POLL_INTERVAL_SECONDS", 0.001)
+    world = World()
+    async with running(world), asyncio.timeout(5):
+        await world.settle()
+        world.store.is_away = True
+        world.clock.advance(3600)
+        world.runner.wake()
+        await world.settle()
+        search = asyncio.get_running_loop().create_future()
+        search.set_result(["ahead"])
+        world.store.searches.append(search)
+        world.clock.advance(-1800)
+        world.store.is_away = False
+        assert await world.store.replanned.get() == ["ahead"]
+
+
 async def test_error_of_the_search_for_jobs_planned_with_a_wrong_clock_ends_the_loop_which_is_restarted() -> None:
     world, search = World(), asyncio.get_running_loop().create_future()
     world.store.searches.append(search)
