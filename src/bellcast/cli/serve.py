@@ -69,7 +69,6 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
 
     from bellcast import server
     from bellcast.cli import logs, supervisor
-    from bellcast.client.errors import NotConfigured
     from bellcast.kernel.identities import Project
     from bellcast.settings import credentials
     from bellcast.settings.parsers import MEMORY
@@ -99,6 +98,8 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
         try:
             server.create_app(structs.replace(settings, project=Project("0", "key", "secret")))
         except errors.SettingsError as error:
+            from bellcast.client.errors import NotConfigured
+
             # Handlers that read the credentials are loaded below, when these exist.
             if not isinstance(error.__cause__, NotConfigured):
                 raise
