@@ -6,7 +6,6 @@ from email.header import Header
 from email.utils import format_datetime, quote
 from html import escape
 
-import idna
 from msgspec import Struct
 
 from bellcast.channels.types import EmailContent
@@ -149,4 +148,8 @@ def wire_address(address: str) -> str:
 
 def _ascii_domain(address: str) -> str:
     domain = address.rpartition("@")[2]
-    return domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
+    if not domain.isascii():
+        import idna  # only for international names: the import takes 20 ms
+
+        domain = idna.encode(domain, uts46=True).decode()
+    return domain

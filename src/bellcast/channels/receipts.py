@@ -3,10 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from email import message_from_bytes
-from email.message import Message
-from email.parser import BytesHeaderParser
-from email.policy import compat32
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 import msgspec
@@ -25,6 +22,9 @@ from bellcast.kernel.jobs.runner import Again, JobRunner
 from bellcast.providers.types import ConfiguredProvider, OptOut, Receipt
 from bellcast.webhooks.types import WebhookSink
 
+if TYPE_CHECKING:  # imported with the first report
+    from email.message import Message
+
 # SMTP codes that mean a bad address, as in replies to RCPT.
 HARD_CODES = frozenset({"550", "551", "553"})
 # Bad destination address (5.1.x); mailbox disabled (5.2.1): RFC 3463 §3.2, §3.3.
@@ -36,7 +36,6 @@ CONTENT_TYPE = re.compile(rb"(?:^|[\r\n])content-type:[^\r\n]*(?:(?:\r\n|\r|\n)[
 MAX_CONTENT_TYPE = 1000
 # A report has three parts, and returns one e-mail with its parts.
 MAX_PARTS = 32
-HEADERS = BytesHeaderParser(policy=compat32)
 
 # The outcome of the message with this id, which a mail server reports: its state, None for a complaint, and a code.
 MailReport: TypeAlias = tuple[str, State | None, str | None]
@@ -49,14 +48,14 @@ def parse(body: bytes) -> MailReport | None:
     if len(content_types) > MAX_PARTS or max(content_types, default=0) > MAX_CONTENT_TYPE:
         raise ValueError(f"has more than {MAX_PARTS} parts, or a Content-Type of more than {MAX_CONTENT_TYPE} bytes")
     try:
-        return _report(message_from_bytes(body, policy=compat32))
+        return _report(message_from_bytes(body))
     except ValueError:
         raise
     except Exception as error:  # noqa: BLE001  malformed headers raise also IndexError, LookupError, TypeError and RecursionError
         raise ValueError(f"is malformed ({type(error).__name__})") from None
 
 
-def _report(mail: Message) -> MailReport | None:
+def _report(mail: "Message") -> MailReport | None:
     parts = list(mail.walk())
     kinds = {part.get_content_type() for part in parts}
     id = _message_id(parts)
@@ -66,10 +65,8 @@ def _report(mail: Message) -> MailReport | None:
     if report is None:
         raise ValueError("is neither a delivery status notification nor a complaint")
     # The first recipient's fields count: Bellcast sends each e-mail to one recipient.
-    blocks = report.get_payload()
-    found = (
-        [one for one in blocks if isinstance(one, Message) and one.get("Action")] if isinstance(blocks, list) else []
-    )
+    blocks: Any = report.get_payload()
+    found = [one for one in blocks if one.get("Action")] if isinstance(blocks, list) else []
     if id is None or not found:
         return None
     fields, action = found[0], str(found[0]["Action"]).strip().lower()
@@ -83,13 +80,15 @@ def _report(mail: Message) -> MailReport | None:
     return id, "bounced" if is_hard else "failed", status or None
 
 
-def _message_id(parts: list[Message]) -> str | None:
+def _message_id(parts: "list[Message]") -> str | None:
     """Return the id in the returned e-mail or its headers."""
+    from email.parser import BytesHeaderParser
+
     for part in parts[1:]:
         headers = part
         if part.get_content_type() == "text/rfc822-headers":
             content = part.get_payload(decode=True)
-            headers = HEADERS.parsebytes(content if isinstance(content, bytes) else b"")
+            headers = BytesHeaderParser().parsebytes(content if isinstance(content, bytes) else b"")
         for name in (MESSAGE, "Message-ID"):
             local = str(headers.get(name, "")).strip().strip("<>").partition("@")[0]
             if ids.is_id(local):

@@ -33,9 +33,8 @@ from bellcast.kernel.outbound.connection_steps import TestReport
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.preferences.types import CHANNELS, Channel
-from bellcast.providers import apprise, smtp, telegram, twilio, vendor_api, vonage
+from bellcast.providers import apprise, telegram, twilio, vendor_api, vonage
 from bellcast.providers.connection_test import ProviderSteps
-from bellcast.providers.smtp import SMTPProvider
 from bellcast.providers.types import (
     KINDS,
     SETTING_PREFIX,
@@ -55,18 +54,19 @@ from bellcast.recipients.types import ChatAddresses
 log = structlog.get_logger(__name__)
 
 
-def _lazy(name: str) -> Callable[[Setup], Provider]:
-    """Return a vendor that is imported when it is used: cryptography takes 9 MB, and few servers need it."""
-    return lambda setup: importlib.import_module(f"bellcast.providers.{name}").from_url(setup)
+def _vendor(name: str) -> Any:
+    """Import a vendor when it is used: cryptography takes 9 MB, aiosmtplib and `email` take 1 MB, and few servers need them."""
+    return importlib.import_module(f"bellcast.providers.{name}")
 
 
 # The supported vendors, by channel and scheme of the URL. A new vendor is one line here, and a module in `providers`.
 VENDORS: Mapping[ExternalChannel, Mapping[str, Callable[[Setup], Provider]]] = {
     "email": dict.fromkeys(
-        ("smtp", "smtps"), lambda setup: smtp.from_url(setup.url, timeout=setup.timeout, connect=setup.connect)
+        ("smtp", "smtps"),
+        lambda one: _vendor("smtp").from_url(one.url, timeout=one.timeout, connect=one.connect),
     ),
     "sms": {"twilio": twilio.from_url, "vonage": vonage.from_url},
-    "push": {"fcm": _lazy("fcm"), "apns": _lazy("apns")},
+    "push": {"fcm": lambda one: _vendor("fcm").from_url(one), "apns": lambda one: _vendor("apns").from_url(one)},
     "chat": {"telegram": telegram.from_url, apprise.SCHEME: apprise.from_url},
 }
 
@@ -164,7 +164,7 @@ class ProviderDirectory(Struct, eq=False):
     async def email_sender(self, tenant: str, key: str | None) -> tuple[str, str | None]:
         """Return the sender address and name of the provider with this key, else of the first active one."""
         active = [(one.key, one.provider) for one in await self.providers(tenant, "email")]
-        senders = {name: provider.sender for name, provider in active if isinstance(provider, SMTPProvider)}
+        senders = {name: provider.sender for name, provider in active if hasattr(provider, "sender")}
         return senders.get(key or "") or next(iter(senders.values()), SIMULATED_SENDER)
 
     async def send_email(self, tenant: str, mail: Email) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterable
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from socket import socket
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,8 @@ class HttpxClient:
         self._in_progress = Counter["httpx.AsyncClient"]()
 
     def _new_client(self) -> "httpx.AsyncClient":
+        from http.cookiejar import CookieJar, DefaultCookiePolicy
+
         import httpx
 
         from bellcast.kernel.outbound.transport import Transport
