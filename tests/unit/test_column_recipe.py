@@ -28,7 +28,7 @@ def recipe() -> str:
     assert found is not None
     changes = found[1]
     for engine in ("sqlite", "postgres"):
-        number = max(load(f"bellcast.kernel.db.migrations.{engine}")) + 1
+        number = max(load(PACKAGE / "kernel/db/migrations" / engine)) + 1
         changes = changes.replace(f"{engine}/NNNN_", f"{engine}/{number:04}_")
     return changes
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 import asyncpg
@@ -66,7 +67,7 @@ async def connected(url: str, **session: str) -> AsyncIterator[asyncpg.Connectio
 def migrations() -> list[str]:
     """Return the SQL of every migration, oldest first; the n-th migrates to version n. The outbox's tables are in the schema
     `bellcast`, with or without a store's tables."""
-    return [*load(__package__).values()]
+    return [*load(Path(__file__).parent).values()]
 
 
 def script(done: int = 0) -> str:

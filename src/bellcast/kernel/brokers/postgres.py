@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -213,7 +214,7 @@ TRIM_READS = 16
 NO_LIMIT = 2**31 - 1
 # A promoted replica, a restored backup or a copied table may lack acknowledged events, so each begins a new log.
 SQL = statements.of_file(
-    __package__, "postgres_log.sql", server=identity_of("bellcast_live.logs"), bytes=str(MAX_NOTIFY_BYTES)
+    Path(__file__).with_name("postgres_log.sql"), server=identity_of("bellcast_live.logs"), bytes=str(MAX_NOTIFY_BYTES)
 )
 
 

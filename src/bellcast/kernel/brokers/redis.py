@@ -9,7 +9,7 @@ import secrets
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -406,7 +406,7 @@ DIGITS = 15
 CONSTANTS = f"""local ENTRY_BYTES, SWEEP_EVENTS, READ_EVENTS = {ENTRY_BYTES}, {SWEEP_EVENTS}, {READ_EVENTS}
 local KEPT = string.rep('\\0', {len(KEPT_PREFIX)})
 """
-SCRIPT = CONSTANTS + resources.files("bellcast.kernel.brokers").joinpath("redis_log.lua").read_text("utf-8")
+SCRIPT = CONSTANTS + Path(__file__).with_name("redis_log.lua").read_text("utf-8")
 # By which Redis calls the script. Computing it takes 10 µs.
 SCRIPT_SHA1 = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 NO_LIMIT = -1

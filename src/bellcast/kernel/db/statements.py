@@ -40,10 +40,10 @@ and FILTER one of pages, which compare it row by row.
 import importlib
 import re
 from collections.abc import Iterable, Iterator
-from importlib import resources
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
 HEAD = re.compile(r"^-- (name|fragment|columns|list): (\w+)(?: @(\w+))?$", re.MULTILINE)
+PACKAGE = Path(__file__).parents[2]
 # Folders with statements, below the package.
 FOLDERS = (
     "audit",
@@ -74,8 +74,8 @@ def load(dialect: str) -> dict[str, str]:
     """Load the texts of all statements by name, with their fragments; the dialect's text replaces the common one.
 
     Raises `ValueError` for a name that is defined twice, and for a fragment that is unknown, unused or includes itself."""
-    files = [file for folder in FOLDERS for file in resources.files("bellcast").joinpath(folder).iterdir()]
-    parsed = _parse(sorted((file for file in files if file.name.endswith(".sql")), key=lambda file: file.name))
+    files = [file for folder in FOLDERS for file in (PACKAGE / folder).glob("*.sql")]
+    parsed = _parse(sorted(files, key=lambda file: file.name))
     texts = parsed.get("", {}) | parsed.get(dialect, {})
     fragments = {name: body(text) for (kind, name), text in texts.items() if kind == "fragment"}
     for name, text in ((name, body(text)) for (kind, name), text in texts.items() if kind == "columns"):
@@ -89,20 +89,20 @@ def load(dialect: str) -> dict[str, str]:
     return named | {each: one for name, text in lists for each, one in compose_list(name, text)}
 
 
-def of_file(package: str, name: str, **constants: str) -> dict[str, str]:
+def of_file(file: Path, **constants: str) -> dict[str, str]:
     """Return the statements of a file that is not for the engines, without their comments: their parameters are numbered. The
     constants are further fragments. Raises `ValueError` as `load` does, and for anything but statements and fragments of no dialect."""
-    parsed = _parse([resources.files(package).joinpath(name)])
+    parsed = _parse([file])
     texts: dict[str, dict[str, str]] = {"name": {}, "fragment": dict(constants)}
     for dialect, parts in parsed.items():
         for (kind, part), text in parts.items():
             if dialect or kind not in texts:
-                raise ValueError(f"{name}: the {kind} {part} is only possible in a file of the engines")
+                raise ValueError(f"{file.name}: the {kind} {part} is only possible in a file of the engines")
             texts[kind][part] = body(text)
     return _include(texts["fragment"], texts["name"])
 
 
-def _parse(files: Iterable[Traversable]) -> dict[str, dict[tuple[str, str], str]]:
+def _parse(files: Iterable[Path]) -> dict[str, dict[tuple[str, str], str]]:
     """Return the texts of files by dialect, "" for the common ones, and by kind and name. Raises `ValueError` for a name that is
     defined twice."""
     parsed: dict[str, dict[tuple[str, str], str]] = {}

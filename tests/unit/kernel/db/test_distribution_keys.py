@@ -87,8 +87,8 @@ def hot_statements() -> list[tuple[str, str, str]]:
 
 
 def names_in(file: str) -> list[str]:
-    package = statements.resources.files("bellcast")
-    (path,) = [path for folder in statements.FOLDERS if (path := package.joinpath(folder, f"{file}.sql")).is_file()]
+    paths = [statements.PACKAGE.joinpath(folder, f"{file}.sql") for folder in statements.FOLDERS]
+    (path,) = [path for path in paths if path.is_file()]
     text = path.read_text(encoding="utf-8")
     return [match[2] for match in statements.HEAD.finditer(text)]
 

@@ -158,8 +158,8 @@ def test_file_of_numbered_parameters_has_the_constants_of_its_module(
 ) -> None:
     text = "-- fragment: own\n-- Own.\ntenant = $1 AND {{more}}\n\n-- name: a\n-- A.\nSELECT id FROM a WHERE {{own}}\n"
     write(tmp_path, monkeypatch, own=text)
-    own = "rooms/sql/own.sql"
-    assert statements.of_file("a", own, more="b") == {"a": "SELECT id FROM a WHERE tenant = $1 AND b"}
+    own = tmp_path / "rooms/sql/own.sql"
+    assert statements.of_file(own, more="b") == {"a": "SELECT id FROM a WHERE tenant = $1 AND b"}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_file_of_numbered_parameters_is_refused_if_a_part_would_be_dropped(
 ) -> None:
     write(tmp_path, monkeypatch, own=f"-- name: a\n-- A.\nSELECT 1\n\n-- {more}\nSELECT 2\n")
     with pytest.raises(ValueError, match=error):
-        statements.of_file("a", "rooms/sql/own.sql")
+        statements.of_file(tmp_path / "rooms/sql/own.sql")
 
 
 @pytest.mark.parametrize(
@@ -212,4 +212,4 @@ def write(folder: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:
     for name, text in texts.items():
         (folder / "rooms" / "sql" / f"{name}.sql").write_text(text)
     monkeypatch.setattr(statements, "FOLDERS", ("rooms/sql",))
-    monkeypatch.setattr("bellcast.kernel.db.statements.resources.files", lambda _: folder)
+    monkeypatch.setattr(statements, "PACKAGE", folder)

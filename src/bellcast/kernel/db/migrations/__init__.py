@@ -5,7 +5,7 @@ versions before it.
 """
 
 import re
-from importlib import resources
+from pathlib import Path
 
 import structlog
 
@@ -15,9 +15,9 @@ from bellcast.kernel.errors import Conflict
 log = structlog.get_logger(__name__)
 
 
-def load(package: str) -> dict[int, str]:
-    """Return the scripts of a package by the version to which they lead, oldest first."""
-    files = {file.name: file for file in resources.files(package).iterdir()}
+def load(folder: Path) -> dict[int, str]:
+    """Return the scripts of a folder by the version to which they lead, oldest first."""
+    files = {file.name: file for file in folder.iterdir()}
     numbers = {name: int(name[:4]) for name in sorted(files) if re.fullmatch(r"\d{4}_\w+\.sql", name)}
     return {number: files[name].read_text(encoding="utf-8") for name, number in numbers.items()}
 

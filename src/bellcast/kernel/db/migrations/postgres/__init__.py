@@ -10,6 +10,7 @@ newer store.
 import asyncio
 import re
 from functools import partial
+from pathlib import Path
 
 import asyncpg
 import structlog
@@ -45,7 +46,7 @@ NEW_TABLE = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 # A unique index is built in the transaction of its step: the step may have removed rows that it refuses.
 INDEX = re.compile(r"^CREATE INDEX (?P<name>\w+) ON (?P<table>\w+)[^;]*;", re.MULTILINE)
 NOT_BEFORE = re.compile(r"^-- not before: (\d+)$", re.MULTILINE)
-steps = partial(load, __name__)
+steps = partial(load, Path(__file__).parent)
 
 
 async def version(connection: asyncpg.Connection) -> int:

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from functools import cache, partial
+from pathlib import Path
 
 from bellcast.kernel.db.engine import StoreSchema
 from bellcast.kernel.db.migrations import begin_step, check_version, load
@@ -12,7 +13,7 @@ from bellcast.kernel.errors import Conflict
 
 # In the file header, to recognize databases of other programs ("Bell").
 APPLICATION_ID = 0x42656C6C
-steps = partial(load, __name__)
+steps = partial(load, Path(__file__).parent)
 SPACE = re.compile(r" ?([(),]) ?")
 
 
