@@ -12,14 +12,11 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 import structlog
 from msgspec import UNSET, Struct, UnsetType, field
-from prometheus_client import ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bellcast import build
 from bellcast.console.types import BUCKETS
@@ -33,6 +30,10 @@ from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.rest import context
 from bellcast.rest.operations import operation
 
+if TYPE_CHECKING:  # imported with the first scrape: it takes 2 MB
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 # Prometheus waits 10 s for a scrape, load balancers often 5 s for a check. The store and the broker respond within
 # milliseconds, unless they are down.
 PROBE_SECONDS = 4.0
@@ -115,7 +116,7 @@ async def _probe(work: Awaitable[T]) -> T | BellcastError:
         return error
 
 
-@operation("GET", "/metrics", tag="Server", required_scope=None, response_types={200: CONTENT_TYPE_PLAIN_0_0_4})
+@operation("GET", "/metrics", tag="Server", required_scope=None, response_types={200: PROMETHEUS_TEXT})
 async def metrics(request: ApiRequest) -> ASGIApp:
     """Metrics for Prometheus.
 
@@ -137,7 +138,7 @@ async def metrics(request: ApiRequest) -> ASGIApp:
     found |= {"history_streams": logs} if isinstance(logs, int) else {}
     numbers = {**is_up, **found, **ctx.numbers()}
     text = exporter.text(reports, {} if isinstance(jobs, BellcastError) else jobs, numbers)
-    return responses.complete(200, text, CONTENT_TYPE_PLAIN_0_0_4)
+    return responses.complete(200, text, PROMETHEUS_TEXT)
 
 
 class WorkerMetrics:
@@ -237,7 +238,9 @@ class RequestMetrics(Struct, eq=False):
         durations = tuple(map(sum, zip(*(one.buckets for one in self._durations.values()), strict=True)))
         return sum(durations), refusals, failures, durations
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> "Iterator[Metric]":
+        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
         yield _family(CounterMetricFamily, "requests", "Served HTTP requests.", REQUEST_LABELS, self._counts)
         about = "Time from a request to the start of its response."
         took = HistogramMetricFamily("bellcast_request_seconds", about, labels=REQUEST_LABELS[:2])
@@ -247,12 +250,12 @@ class RequestMetrics(Struct, eq=False):
 
 
 def _family(
-    family: type[CounterMetricFamily | GaugeMetricFamily],
+    family: "type[CounterMetricFamily | GaugeMetricFamily]",
     name: str,
     about: str,
     labels: Sequence[str],
     values: Mapping[Any, float],
-) -> Metric:
+) -> "Metric":
     """Return a metric whose values are keyed by a tuple of labels, or by the only label."""
     metric = family(f"bellcast_{name}", about, labels=labels)
     for key, value in list(values.items()):
@@ -269,7 +272,6 @@ class MetricsExporter(Struct, eq=False):
     requests: RequestMetrics
     connections: ConnectionSurvey
     counts: Callable[[], Mapping[str, Mapping[Any, float]]]
-    _process: ProcessCollector = field(default_factory=lambda: ProcessCollector(registry=None))
 
     def own(self) -> bytes:
         """Return this process's metrics, for another worker's exporter."""
@@ -282,6 +284,9 @@ class MetricsExporter(Struct, eq=False):
     ) -> bytes:
         """Return the response to a scrape. If there are several workers, `workers` has the metrics of each. `jobs` has
         the numbers of jobs by kind and state, `numbers` the state of store, broker and queue by name."""
+        from prometheus_client import generate_latest
+        from prometheus_client.core import GaugeMetricFamily, Metric
+
         metrics = list(self._own()) if workers is None else []
         if workers is not None:
             # Each family once, with the samples of all workers, labelled by worker
@@ -306,9 +311,12 @@ class MetricsExporter(Struct, eq=False):
         registry: Any = SimpleNamespace(collect=lambda: metrics)
         return generate_latest(registry)
 
-    def _own(self) -> Iterator[Metric]:
+    def _own(self) -> "Iterator[Metric]":
         """Yield the metrics of this process: its requests, connections, counters, delays, version, CPU time, memory and
         open files."""
+        from prometheus_client import ProcessCollector
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
         yield from self.requests.collect()
         values = {**self.counts(), **self.connections.stats()}
         labels: tuple[str, ...] = ("protocol", "transport")
@@ -323,4 +331,4 @@ class MetricsExporter(Struct, eq=False):
             )
         labels, running = ("version", "commit"), (build.version(), build.commit() or "")
         yield _family(GaugeMetricFamily, "build_info", "The running version and commit.", labels, {running: 1})
-        yield from self._process.collect()
+        yield from ProcessCollector(registry=None).collect()
