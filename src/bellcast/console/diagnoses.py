@@ -2,7 +2,6 @@
 are in `diagnoses.toml`."""
 
 import re
-import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +27,8 @@ class Diagnosis(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 @cache
 def groups() -> dict[str, dict[str, Diagnosis]]:
     """Return the problems by the title of their group and by code. Reading them takes 20 ms, and few processes need them."""
+    import tomllib
+
     text = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
     return msgspec.convert(tomllib.loads(text), dict[str, dict[str, Diagnosis]])
 

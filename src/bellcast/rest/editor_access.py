@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-import jinja2
 import msgspec
-from jinja2 import nodes
 from msgspec import Struct
 
 from bellcast.auth import authenticator, keys, origins, tokens
@@ -68,7 +66,6 @@ OPEN: dict[str, EditorRight | None] = {
     "GET /v1/tenants/{key}/brand": "brand",
     "PUT /v1/tenants/{key}/brand": "brand",
 }
-_JINJA = jinja2.Environment(autoescape=True)  # parses only
 REFUSED = {
     "html": "must not be HTML: this editor may only use blocks and text",
     "layout": "must be base, null, or a layout that the template has or the token is for",
@@ -262,8 +259,11 @@ def _switches_escaping_off(source: str) -> bool:
     with `autoescape`."""
     if not any(word in source for word in ("safe", "autoescape", "map")):
         return False
+    import jinja2
+    from jinja2 import nodes
+
     try:
-        tree = _JINJA.parse(source)
+        tree = jinja2.Environment(autoescape=True).parse(source)
     except jinja2.TemplateSyntaxError:
         return False  # a draft may have it, but is neither shown nor published
     except RecursionError:

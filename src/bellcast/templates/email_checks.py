@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from jinja2 import nodes
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.templates import html_tokens, rendering
@@ -183,6 +182,8 @@ def of_code(source: str) -> Iterator[Finding]:
 
 def _is_checked(expression: str) -> bool:
     """True if all of the URL passes the filter `link`, or it begins with one that the server makes."""
+    from jinja2 import nodes
+
     node = next(rendering.parse("{{ " + expression + " }}", is_html=False).find_all(nodes.Output)).nodes[0]
     while isinstance(node, nodes.Filter) and node.node is not None:
         if node.name == "link":

@@ -17,7 +17,6 @@ from bellcast.kernel import times, validation
 from bellcast.kernel.limits import Limits
 from bellcast.templates import conditions
 from bellcast.templates.budget import TemplateError
-from bellcast.templates.sandbox import Missing
 
 try:
     import babel
@@ -166,20 +165,13 @@ def holds(condition: str, **values: Any) -> bool:
     return conditions.evaluate(msgspec.json.decode(condition), values)
 
 
-def _unless_missing(filter: Callable[..., str]) -> Callable[..., Any]:
-    def formatted(value: Any, *args: Any) -> Any:
-        return value if isinstance(value, Missing) else filter(value, *args)
-
-    return formatted
-
-
 FILTERS: Mapping[str, Callable[..., Any]] = {
-    "date": _unless_missing(date),
-    "time": _unless_missing(time),
-    "datetime": _unless_missing(date_and_time),
-    "number": _unless_missing(number),
-    "money": _unless_missing(money),
-    "link": _unless_missing(link),
+    "date": date,
+    "time": time,
+    "datetime": date_and_time,
+    "number": number,
+    "money": money,
+    "link": link,
     "email_url": email_url,
     "holds": holds,
 }

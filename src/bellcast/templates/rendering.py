@@ -2,25 +2,27 @@
 
 import asyncio
 import re
-import tomllib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import jinja2
 import msgspec
-from jinja2 import meta, nodes
 from markupsafe import Markup
 
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError
 from bellcast.templates import budget, formats
 from bellcast.templates.budget import TemplateError
-from bellcast.templates.sandbox import Environment
 from bellcast.templates.types import Template, Variables, locales_of
+
+if TYPE_CHECKING:  # imported with the first text that has a tag: it takes 2 MB
+    import jinja2
+    from jinja2 import nodes
+
+    from bellcast.templates.sandbox import Environment
 
 T = TypeVar("T")
 
@@ -36,14 +38,23 @@ STOPPED = (
     f"is not rendered, because it took longer than {budget.MAX_SECONDS} s {budget.MAX_SLOW} times in a row: simplify "
     f"it, or try again after {budget.STOPPED_SECONDS:.0f} s"
 )
-# Jinja's words for a syntax error, and what an author reads, replaced in this order.
-_words = Path(__file__).with_name("plain_words.toml").read_text(encoding="utf-8")
-PLAIN_WORDS = [(re.compile(pattern), words) for pattern, words in tomllib.loads(_words).items()]
 # The layout variable with the wrapped HTML.
 CONTENT = "content"
 
-_plain = Environment(formats.FILTERS, autoescape=False)
-_html = Environment(formats.FILTERS, autoescape=True)
+
+@cache
+def _environment(*, is_html: bool) -> "Environment":
+    from bellcast.templates.sandbox import Environment
+
+    return Environment(formats.FILTERS, autoescape=is_html)
+
+
+@cache
+def plain_words() -> dict[str, str]:
+    """Return patterns of Jinja's words for a syntax error, and what an author reads, replaced in this order."""
+    import tomllib
+
+    return tomllib.loads(Path(__file__).with_name("plain_words.toml").read_text(encoding="utf-8"))
 
 
 class TemplateText:
@@ -51,7 +62,7 @@ class TemplateText:
 
     __slots__ = ("_environment", "_roots", "_source", "_template")
 
-    def __init__(self, source: str, environment: Environment) -> None:
+    def __init__(self, source: str, environment: "Environment") -> None:
         self._source = source
         self._environment = environment
         self._template: jinja2.Template | TemplateError | None = None
@@ -62,17 +73,19 @@ class TemplateText:
         is_invalid = isinstance(self._template, TemplateError)
         return is_invalid or (self._template is not None and self._roots is not None)
 
-    def template(self) -> jinja2.Template:
+    def template(self) -> "jinja2.Template":
         """Raises TemplateError."""
         if self._template is None:
+            import jinja2
+
             try:
                 self._template = self._environment.from_string(self._source)
             except jinja2.TemplateSyntaxError as error:
                 message, line = error.message or "is not a template", error.lineno
                 if message.startswith("unexpected end of template"):  # report the line of the tag that is not closed
                     line = self._source.count("\n", 0, self._source.rfind("{")) + 1
-                for pattern, words in PLAIN_WORDS:
-                    message = pattern.sub(words, message)
+                for pattern, words in plain_words().items():
+                    message = re.sub(pattern, words, message)
                 self._template = TemplateError(message[:200], line=line)
             except (jinja2.TemplateError, RecursionError, ValueError, SyntaxError, OverflowError, MemoryError) as error:
                 raise TemplateError(f"cannot be compiled: {str(error)[:200]}", line=1) from None
@@ -83,6 +96,8 @@ class TemplateText:
     def roots(self) -> frozenset[str]:
         """Return the variables that the text reads."""
         if self._roots is None:
+            from jinja2 import meta
+
             generator = meta.TrackingCodeGenerator(self._environment)
             generator.optimizer = None  # as in sandbox.Environment
             generator.visit(self._environment.parse(self._source))
@@ -92,17 +107,19 @@ class TemplateText:
 
 @lru_cache(CACHED_TEXTS)
 def text_of(source: str, *, is_html: bool) -> TemplateText:
-    return TemplateText(source, _html if is_html else _plain)
+    return TemplateText(source, _environment(is_html=is_html))
 
 
 def check_template(source: str, roots: AbstractSet[str], *, is_html: bool = False) -> None:
     """Raise TemplateError with the line if the text is not a valid template, or reads a variable outside of `roots`."""
     text = text_of(source, is_html=is_html)
     text.template()
-    unknown = text.roots() - roots - _plain.globals.keys()
+    unknown = text.roots() - roots - _environment(is_html=False).globals.keys()
     if not unknown:
         return
-    tree = (_html if is_html else _plain).parse(source)
+    from jinja2 import nodes
+
+    tree = parse(source, is_html=is_html)
     # Jinja also reports variables that only one branch of an `if` sets.
     unknown -= {one.name for one in tree.find_all(nodes.Name) if one.ctx != "load"}
     unknown -= {macro.name for macro in tree.find_all(nodes.Macro)}
@@ -113,15 +130,15 @@ def check_template(source: str, roots: AbstractSet[str], *, is_html: bool = Fals
             raise TemplateError(message, line=one.lineno)
 
 
-def parse(source: str, *, is_html: bool) -> nodes.Template:
+def parse(source: str, *, is_html: bool) -> "nodes.Template":
     """Return the syntax tree of a valid text."""
-    return (_html if is_html else _plain).parse(source)
+    return _environment(is_html=is_html).parse(source)
 
 
 def pieces(source: str) -> Iterator[tuple[bool, str]]:
     """Yield the pieces of a valid template, and whether each is a tag."""
     tag = ""
-    for _, kind, value in _plain.lex(source):
+    for _, kind, value in _environment(is_html=False).lex(source):
         if kind == "data":
             yield False, value
             continue
@@ -201,7 +218,7 @@ class Renderer:
         return rendered
 
     def _render_once(
-        self, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any], form: formats.Format
+        self, compiled: "Callable[[], jinja2.Template]", values: Mapping[str, Any], form: formats.Format
     ) -> str:
         rendering = budget.Rendering(values, self._seconds_left, is_strict=self._is_strict)
         tokens = budget.RENDERING.set(rendering), formats.FORMAT.set(form)

@@ -93,7 +93,9 @@ class Environment(SandboxedEnvironment):
         known = {name: self.filters[name] for name in PLAIN_FILTERS}
         known |= OWN_FILTERS | dict(own)
         self.filters = {
-            name: bounded(filter, has_text=name in TEXT_FILTERS, takes_any=name in DEFAULTS)
+            name: bounded(
+                filter, has_text=name in TEXT_FILTERS, takes_any=name in DEFAULTS, keeps_missing=name in FORMATS
+            )
             for name, filter in known.items()
         }
         self.filters |= {LOOP: charge_each, CHARGE: charge}
@@ -278,11 +280,13 @@ PLAIN_FILTERS = [
     "urlencode",
     "wordcount",
 ]
+# Those of `formats` with a missing value as the result for one.
+FORMATS = frozenset({"date", "time", "datetime", "number", "money", "link"})
 # Those with a result that has the text of their value.
-TEXT_FILTERS = frozenset(
-    {"capitalize", "e", "escape", "forceescape", "lower", "replace", "safe", "string", "striptags", "title", "trim"}
-    | {"truncate", "upper", "urlencode", "wordcount", "date", "time", "datetime", "number", "money", "link"}
-)
+TEXT_FILTERS = FORMATS | {
+    *("capitalize", "e", "escape", "forceescape", "lower", "replace", "safe", "string", "striptags", "title", "trim"),
+    *("truncate", "upper", "urlencode", "wordcount"),
+}
 SCALARS = (str, int, float, type(None), Undefined)
 # Those with arguments that may be any value, because they only return them: a list that `map` makes, for example.
 DEFAULTS = frozenset({"d", "default"})
@@ -304,9 +308,12 @@ def check_json(value: Any) -> Any:
     return value
 
 
-def bounded(filter: Callable[..., Any], *, has_text: bool = False, takes_any: bool = False) -> Callable[..., Any]:
+def bounded(
+    filter: Callable[..., Any], *, has_text: bool = False, takes_any: bool = False, keeps_missing: bool = False
+) -> Callable[..., Any]:
     """Wrap a filter or test so that its arguments and its result are charged. Its arguments must be JSON unless it
-    `takes_any`, and its value too if the result has its text. A range is a list of numbers."""
+    `takes_any`, and its value too if the result has its text. With `keeps_missing`, a missing value is the result. A range is
+    a list of numbers."""
 
     @wraps(filter)  # keeps Jinja's marks such as pass_environment
     def charged(*args: Any, **kwargs: Any) -> Any:
@@ -319,7 +326,7 @@ def bounded(filter: Callable[..., Any], *, has_text: bool = False, takes_any: bo
             check_json([one for one in arguments if not isinstance(one, range)])
         if has_text and not isinstance(value, str):
             check_json(value)
-        result = filter(*args, **kwargs)
+        result = value if keeps_missing and isinstance(value, Missing) else filter(*args, **kwargs)
         return charge_each(result) if isinstance(result, Iterator) else rendering.charge(result)
 
     return charged

@@ -2,14 +2,16 @@
 must have."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
-from jinja2 import nodes
 from msgspec import Struct
 
 from bellcast.templates import rendering
 from bellcast.templates.types import Template
+
+if TYPE_CHECKING:  # imported with the first template
+    from jinja2 import nodes
 
 VariableType = Literal["string", "number", "boolean", "time", "list", "object"]
 # Filters that determine the type of a value.
@@ -73,9 +75,11 @@ def of_conditions(value: Any) -> Iterator[str]:
 
 
 def _read(
-    node: nodes.Node, scope: Mapping[str, str], *, is_required: bool, type: VariableType = "string"
+    node: "nodes.Node", scope: Mapping[str, str], *, is_required: bool, type: VariableType = "string"
 ) -> Iterator[UsedVariable]:
     """Yield the variables of a node; `type` is what its value is used as. `scope` has the paths of the variables of loops."""
+    from jinja2 import nodes
+
     path = _path(node, scope)
     if path is not None:
         yield UsedVariable(path, type, is_required)
@@ -103,8 +107,10 @@ def _read(
                 yield from _read(part, scope, is_required=is_required and not is_optional)
 
 
-def _path(node: nodes.Node, scope: Mapping[str, str]) -> str | None:
+def _path(node: "nodes.Node", scope: Mapping[str, str]) -> str | None:
     """Return the path of `a.b`, `a["b"]` or the variable of a loop; None of anything else."""
+    from jinja2 import nodes
+
     match node:
         case nodes.Name(ctx="load"):
             return scope.get(node.name, node.name)

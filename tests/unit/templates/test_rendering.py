@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.templates import budget, rendering
+from bellcast.templates import budget
 from bellcast.templates.budget import TemplateError
 from bellcast.templates.rendering import BackgroundCompiler, Renderer, SharedResults, check_template
+from bellcast.templates.sandbox import Environment
 from bellcast.templates.types import Variables
 
 DATA = {
@@ -28,13 +29,13 @@ def render(source: str, *, is_html: bool = False, locale: str = "en", zone: str 
 
 
 async def test_invalid_text_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled, compile_text = [], rendering.Environment.from_string
+    compiled, compile_text = [], Environment.from_string
 
-    def watch(environment: rendering.Environment, source: str) -> Any:
+    def watch(environment: Environment, source: str) -> Any:
         compiled.append(source)
         return compile_text(environment, source)
 
-    monkeypatch.setattr(rendering.Environment, "from_string", watch)
+    monkeypatch.setattr(Environment, "from_string", watch)
     invalid = "{{ data.client }} " * 50 + "{% if %}"
     for _ in range(2):
         await BackgroundCompiler().compile(msgspec.json.encode({"text": invalid}))

@@ -4,14 +4,16 @@ its sources; and the mark of Bellcast: `favicon.svg` for browsers, and the pictu
 
 from functools import cache
 from pathlib import Path
-
-import jinja2
+from typing import TYPE_CHECKING
 
 import bellcast
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.rest.operations import public_file
+
+if TYPE_CHECKING:  # imported with the first page
+    import jinja2
 
 _FOLDER = Path(__file__).parent
 _PAGE, _STYLE = _FOLDER / "page.html", (_FOLDER / "page.css").read_text(encoding="utf-8")
@@ -48,8 +50,10 @@ def policy(style: str = "", script: str = "", connects: str = "'none'") -> str:
 
 
 @cache
-def template(file: Path) -> jinja2.Template:
+def template(file: Path) -> "jinja2.Template":
     """Return the template in a file. A name without a value is an error."""
+    import jinja2
+
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

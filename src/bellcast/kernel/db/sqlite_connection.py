@@ -12,6 +12,7 @@ import functools
 import os
 import secrets
 import sqlite3
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
@@ -131,7 +132,7 @@ def text(written: str) -> SqliteText:
         case [name]:
             return plain, lambda params: (params[name],)
         case names:
-            return plain, itemgetter(*names)
+            return plain, itemgetter(*map(sys.intern, names))  # shared: otherwise they take 130 KB
 
 
 class SqliteConnection:

@@ -229,7 +229,8 @@ async def respond_engine_error(send: Send, error: protocol.EngineError, cors: He
 
 # Close codes for client errors, which are sent unchanged. Other closes are sent as 1000, after which clients
 # reconnect.
-ERROR_CODES = frozenset({*range(4000, 5000), websocket.TOO_LARGE, websocket.NOT_UTF8, websocket.PROTOCOL_ERROR})
+OWN_ERRORS = range(4000, 5000)
+ERROR_CODES = frozenset({websocket.TOO_LARGE, websocket.NOT_UTF8, websocket.PROTOCOL_ERROR})
 
 # Packets without a message: ping, pong and noop.
 HEARTBEATS = ("2", "3", "6")
@@ -359,9 +360,8 @@ class EngineWebSocket(asyncio.Protocol):
         if self._close_reason is not None:
             return
         self._close_reason = end
-        self.transport.write(
-            websocket.close_frame(end.code if end.code in ERROR_CODES else websocket.NORMAL, end.reason)
-        )
+        is_error = end.code in OWN_ERRORS or end.code in ERROR_CODES
+        self.transport.write(websocket.close_frame(end.code if is_error else websocket.NORMAL, end.reason))
         self._close_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
 
     def pause_writing(self) -> None:

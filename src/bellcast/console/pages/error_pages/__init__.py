@@ -3,7 +3,6 @@ HTTP errors, are in `texts.toml`."""
 
 import difflib
 import re
-import tomllib
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -56,6 +55,8 @@ class ErrorText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 @cache
 def texts() -> dict[str, dict[str, ErrorText]]:
     """Return the texts of all `errors`, and of the `reasons` that are no errors, by code. Reading them takes 10 ms."""
+    import tomllib
+
     text = Path(__file__).with_name("texts.toml").read_text(encoding="utf-8")
     return msgspec.convert(tomllib.loads(text), dict[str, dict[str, ErrorText]])
 
