@@ -109,8 +109,7 @@ async def plan(
     errors = notification_types.draft_errors(draft, limits, times.to_rfc3339(now))
     validation.check(errors, engines.scheduler.time_errors(draft))
     if isinstance(draft.to, Audience):
-        announcement = _announce_request(engines, draft, draft.to, now)
-        await engines.router.announced(draft, announcement)
+        announcement = await _routed_announcement(engines, draft, _announce_request(engines, draft, draft.to, now))
         return await engines.router.plan_audience(draft, announcement.tenant, draft.to, limit)
     request = _send_request(engines, draft, draft.to, now)
     first = msgspec.structs.replace(request, recipients=request.recipients[:limit], ids=request.ids[:limit])
@@ -190,24 +189,26 @@ def _needs_routing(prepared: Prepared, engines: Engines, draft: Draft) -> TypeGu
 async def _routed(engines: Engines, draft: Draft, prepared: SendOrAnnounce) -> Prepared:
     try:
         if isinstance(prepared, AnnounceRequest):
-            # What depends on its type and template: the content of its row, and the fan-out to channels outside the inbox.
-            request = prepared
-            tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
-            channels = await engines.router.channels(draft, tenant)
-            is_inbox_only = all(channel == "inbox" for channel in channels)
-            if request.tenant == EVERY_TENANT and not is_inbox_only:
-                if draft.channels is not None:
-                    raise Invalid.of(
-                        "channels", "must be only inbox for all tenants: for other channels, send to each tenant"
-                    )
-                is_inbox_only = True
-            request = msgspec.structs.replace(request, has_row=is_inbox_only or "inbox" in channels)
-            request = msgspec.structs.replace(request, content=await engines.router.announced(draft, request))
-            return request if is_inbox_only else msgspec.structs.replace(request, fanout=_encode(draft))
+            return await _routed_announcement(engines, draft, prepared)
         return await engines.router.route(draft, prepared)
     except BellcastError as refusal:
         _give_back(engines, prepared)
         return RefusedSend(prepared, refusal)
+
+
+async def _routed_announcement(engines: Engines, draft: Draft, request: AnnounceRequest) -> AnnounceRequest:
+    """Return the request with what depends on its type and template: the content of its row, and the fan-out to channels outside
+    the inbox. Raises Invalid."""
+    tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
+    channels = await engines.router.channels(draft, tenant)
+    is_inbox_only = all(channel == "inbox" for channel in channels)
+    if request.tenant == EVERY_TENANT and not is_inbox_only:
+        if draft.channels is not None:
+            raise Invalid.of("channels", "must be only inbox for all tenants: for other channels, send to each tenant")
+        is_inbox_only = True
+    request = msgspec.structs.replace(request, has_row=is_inbox_only or "inbox" in channels)
+    request = msgspec.structs.replace(request, content=await engines.router.announced(draft, request))
+    return request if is_inbox_only else msgspec.structs.replace(request, fanout=_encode(draft))
 
 
 async def _send_one(
