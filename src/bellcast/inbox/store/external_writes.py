@@ -41,9 +41,8 @@ class ExternalWrites:
             try:
                 await self._listen()
             except POSTGRES_ERRORS as error:
-                log.warning(
-                    "external_writes_disconnected", reason=str(error), effect="the reconciler repairs missed changes"
-                )
+                effect = "the reconciler repairs missed changes"
+                log.warning("external_writes_disconnected", setting="BELLCAST_STORE", reason=str(error), effect=effect)
             await self.clock.sleep(random.uniform(self._wait / 2, self._wait))
             self._wait = min(self._wait * 2, MAX_RETRY_DELAY)
 
