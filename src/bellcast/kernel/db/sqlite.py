@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -16,7 +17,7 @@ from typing import Any
 import structlog
 
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.concurrency import MAX_BACKOFF_SECONDS
+from bellcast.kernel.concurrency import MAX_BACKOFF_SECONDS, start_thread
 from bellcast.kernel.db import backup
 from bellcast.kernel.db.engine import Engine, P, T
 from bellcast.kernel.db.migrations import sqlite as migrations
@@ -242,7 +243,8 @@ class SqliteEngine(Engine):
             check_log(self._path, self._lock)
             # A server was killed, but the log that it left is not there. Checked before a connection creates one.
             is_replaced = self._lock.is_in_use and not log_of(self._path).exists()
-            await asyncio.to_thread(self._migrate, is_replaced=is_replaced)
+            # In a thread that ends: later threads use its memory, 1 MB after all migrations.
+            await start_thread("migration", partial(self._migrate, is_replaced=is_replaced))
             self._reader = SqliteConnection(connect(self._path))
             self._background = SqliteConnection(connect(self._path), off_loop=True)
             self._writer = SqliteWriter(SqliteConnection(connect(self._path, cache=WRITER_CACHE)))
