@@ -99,8 +99,26 @@ def test_keys_move_archive_and_undo(browser, app, person, open_page):
     browser.wait(f"{STATE}.notifications.length === 2")
     browser.press(CONTROL, "z")
     browser.wait(f"{STATE}.notifications.length === 3")
+    browser.press("e")  # the keys go on at the row that had the focus
+    browser.wait(f"{STATE}.notifications.length === 2")
     browser.press(ESCAPE)
     browser.wait(f"{BUTTON}.getAttribute('aria-expanded') === 'false'")
+
+
+def test_row_is_snoozed_returned_and_acted_on(browser, app, person, open_page):
+    answer = {"key": "decline", "label": "Decline", "url": "#declined"}
+    app.notify(person, title="Ann asks", actions=[answer])
+    open_page()
+    open_panel(browser)
+    browser.press("j")
+    browser.press("h")
+    browser.click(f"{ROOT}.querySelector('.menu-item.tomorrow')")
+    browser.wait(f"{STATE}.notifications.length === 0")
+    browser.click(f"{ROOT}.querySelector('.undo')")
+    browser.click(f"{ROOT}.querySelector('.act')")
+    browser.wait(f"location.hash === '#declined' && {STATE}.notifications[0].acted")
+    browser.click(BUTTON)
+    browser.wait(f"{ROOT}.querySelector('.taken')")
 
 
 def test_events_missed_while_the_server_was_unreachable_arrive(browser, app, person, open_page, bellcast_server):

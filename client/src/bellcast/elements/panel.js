@@ -88,7 +88,7 @@ export class Panel {
     this.element = element;
     this.#context = context;
     this.#notice = new Notice(texts.undo);
-    this.triage = new Triage({ session, texts, notice: this.#notice, allows: context.allows, onUndone: () => (element.focus(), draw()) });
+    this.triage = new Triage({ session, texts, notice: this.#notice, allows: context.allows, onUndone: () => (this.#focus.focused < 0 && element.focus(), draw()) });
     this.#list = new List({ texts, clock, act: (verb, { members }) => this.triage.act(/** @type {TriageVerb} */ (verb), members), follow: (item, event) => this.#follow(item, event), unfold: (group) => this.#unfold(group), take: (item, action, event) => this.#take(item, action, event), openMenu: (item) => void this.#overlays.openMenu(item), select: (item, event) => this.#selectByMouse(item, event) });
     this.#selection = new Selection(texts, (verb) => this.#actOnSelection(verb), (hadFocus) => (hadFocus && (this.#list.row(this.#focus.current)?.title ?? element).focus(), draw()));
     this.#readAll = button('read-all', '', () => this.#markAllAsRead());
