@@ -7,7 +7,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from tests.browser.console import DESKTOP, Console, add_filter, choose_tenant, go, state_of_operator, wait_loaded
+from tests.browser.console import (
+    DESKTOP,
+    Console,
+    add_filter,
+    choose_tenant,
+    excess_width,
+    go,
+    state_of_operator,
+    wait_loaded,
+)
 from tests.browser.test_accessibility import violations
 from tests.wire.clients import websocket
 
@@ -306,6 +315,21 @@ def test_palette_finds_an_id_of_any_tenant(open_console: Callable[..., Page], ow
         expect(page).to_have_url(re.compile(rf"{path}/{listed[0]['id']}\?tenant=maple"))
         title = next(listed[0][name] for name in ("title", "workflow", "to") if name in listed[0])
         expect(page.locator("h1")).to_contain_text(title)
+
+
+@pytest.mark.thorough
+def test_lists_with_all_their_columns_fit_a_small_window(
+    open_console: Callable[..., Page], owner: Console, tenants: None
+) -> None:
+    steps = [{"key": "mail", "type": "email", "template": "wide"}]
+    email = {"subject": "Hello", "text": "Hello"}
+    owner.send("PUT", "/v1/templates/wide?tenant=maple", {"email": email, "translations": {"de": {"email": email}}})
+    owner.send("PUT", "/v1/workflows/wide?tenant=maple", {"type": "booking.reminder", "steps": steps})
+    page = open_console("/templates", viewport={"width": 1140, "height": 800})
+    for path in ("/templates", "/workflows"):
+        go(page, path)
+        expect(page.locator(".head [role=columnheader]").filter(has_text="Version")).to_be_visible()
+        assert excess_width(page) == 0, path
 
 
 def test_palette_opens_what_it_finds_in_its_own_tenant(

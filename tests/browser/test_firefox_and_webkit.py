@@ -112,9 +112,10 @@ def test_row_is_snoozed_returned_and_acted_on(browser, app, person, open_page):
     open_panel(browser)
     browser.press("j")
     browser.press("h")
+    browser.wait(f"{ROOT}.activeElement?.matches('.menu-item')")
     browser.click(f"{ROOT}.querySelector('.menu-item.tomorrow')")
     browser.wait(f"{STATE}.notifications.length === 0")
-    browser.click(f"{ROOT}.querySelector('.undo')")
+    browser.press(CONTROL, "z")  # the button is shown for six seconds only
     browser.click(f"{ROOT}.querySelector('.act')")
     browser.wait(f"location.hash === '#declined' && {STATE}.notifications[0].acted")
     browser.click(BUTTON)
