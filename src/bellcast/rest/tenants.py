@@ -179,6 +179,11 @@ def tenants_of(request: ApiRequest, named: str | None) -> Sequence[str]:
     return [EVERY_TENANT if named == EVERY_TENANT else single_tenant(request)]
 
 
+def several(_: ApiRequest) -> str:
+    """Return no tenant, for requests that may be about several."""
+    return ""
+
+
 def tenant_of_item(request: ApiRequest, body: str | None) -> str:
     """Return the tenant of one of the items of a request."""
     tenant = tenant_of(request_body.query(request, TenantQuery).tenant, body)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,7 +20,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.field_limits import ANY_TENANT, lasting
-from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ShortListQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
@@ -32,7 +32,6 @@ from bellcast.operators.types import ONE_BY_ONE, ROLES, Role
 from bellcast.recipients.http import PageQuery
 from bellcast.rest import context, tenants
 from bellcast.rest.context import ApiContext
-from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 
@@ -100,13 +99,12 @@ class ConnectionsQuery(PageQuery, frozen=True, kw_only=True):
     end: Moment | None = msgspec.field(default=None, name="to")
 
 
-# A request may be about several tenants.
 CONNECTIONS = Resource(
     "connections",
     "/{id:str}",
     tag="Live",
     unknown="No open connection of this tenant has this id.",
-    tenant_of=lambda request: "",
+    tenant_of=tenants.several,
 )
 
 
@@ -170,7 +168,7 @@ def _tenants(request: ApiRequest, query: TenantQuery) -> Sequence[str | None]:
     return [None if one == EVERY_TENANT else one for one in tenants.tenants_of(request, query.tenant)]
 
 
-STATS = Resource("stats", tag="Server", roles=ROLES, tenant_of=lambda request: "")
+STATS = Resource("stats", tag="Server", roles=ROLES, tenant_of=tenants.several)
 
 
 @STATS.get(Stats, bound_by="list", refusals=())
@@ -359,18 +357,10 @@ async def series(call: ResourceCall[None]) -> Series:
 READERS: tuple[Role, ...] = ("owner", "developer", "support")
 
 
-@operation(
-    "POST",
-    "/v1/doctor",
-    tag="Server",
-    required_scope="observe",
-    roles=READERS,
-    is_streamed=True,
-    response_types={200: list[FindingItem]},
-    id="doctor.run",
-    is_recorded=False,
+@Resource("doctor", tag="Server", required_scope="observe", roles=READERS, query=None).act(
+    "", list[FindingItem], is_streamed=True, refusals=(), id="doctor.run", is_recorded=False
 )
-async def run_doctor(request: ApiRequest) -> ASGIApp:
+async def run_doctor(call: ResourceCall[None]) -> Any:
     """Find problems and suggest fixes.
 
     The checks of `bellcast doctor` on the machine and with the settings of the node that responds: data folder,
@@ -379,7 +369,7 @@ async def run_doctor(request: ApiRequest) -> ASGIApp:
     NDJSON when each check ends, or returned as one JSON array with `Accept: application/json`. A run takes at most 20
     seconds, of which at most 5 are for reading a SQLite store. Each node allows one run at a time; a second one is
     refused (429). Callers that are restricted to tenants are refused."""
-    return await responses.respond_list(request, context.of(request).findings())
+    return await responses.respond_list(call.request, call.ctx.findings())
 
 
 class ClockTime(Struct, frozen=True):

@@ -11,13 +11,12 @@ from bellcast.channels.types import ExternalChannel
 from bellcast.documents.types import PROJECT
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import Conflict, NotFound
-from bellcast.kernel.http import ASGIApp, request_body, responses
+from bellcast.kernel.http import request_body, responses
 from bellcast.kernel.http.list_parameters import AppListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.operators.types import ONE_BY_ONE, ROLES
 from bellcast.rest import context, objects, resource, tenants
-from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.workflows import store as runs_store
 from bellcast.workflows.run_stats import RunCounts, RunStats
@@ -103,24 +102,16 @@ async def page(request: ApiRequest, query: RunsQuery) -> RunPage:
     return result
 
 
-@operation(
-    "GET",
-    "/v1/workflows/{key:str}/stats",
-    tag="Workflows",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=StatsQuery,
-    response_types={200: RunCounts},
-    refusals=(NotFound,),
-)
-async def stats(request: ApiRequest) -> ASGIApp:
+@Resource(
+    "workflows", "/{key:str}/stats", objects.restricted_key, tag="Workflows", roles=ROLES, tenant_of=tenants.several
+).get(RunCounts, query=StatsQuery, bound_by="list")
+async def stats(call: ResourceCall[None]) -> RunCounts:
     """Count the runs of a workflow.
 
     By state, and for each step in how many runs it is done, waits, was skipped, by reason, or failed, as `GET /v1/runs` lists
     them with `step` and `step_state`. The newest 20,000 runs are counted; without `exact`, there are older ones. The counts
     are up to 10 seconds old."""
-    ctx, key, query = context.of(request), objects.restricted_key(request), request_body.query(request, StatsQuery)
+    request, ctx, (key,), query = call.request, call.ctx, call.key, request_body.query(call.request, StatsQuery)
     owner = PROJECT if query.tenant == EVERY_TENANT else tenants.single_tenant(request)
     workflow, steps = await ctx[WorkflowCatalog].find(owner, key, is_fresh=True), list[str]()
     if workflow is not None:
@@ -132,7 +123,7 @@ async def stats(request: ApiRequest) -> ASGIApp:
     )
     if workflow is None and not found.runs:
         raise NotFound(UNKNOWN)
-    return responses.json(found)
+    return found
 
 
 @RUNS.get(RunDetails)

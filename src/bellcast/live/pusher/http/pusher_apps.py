@@ -12,7 +12,7 @@ from bellcast.auth import origins
 from bellcast.kernel import setting_values
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PasswordRequired
 from bellcast.kernel.field_limits import TENANT
-from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
+from bellcast.kernel.http import list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Project
@@ -23,7 +23,6 @@ from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.providers import http as providers
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
-from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 
 KEY_BYTES = 10
@@ -265,18 +264,26 @@ class SettingsTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     values: PusherTestValues | None = None
 
 
-@operation(
-    "POST",
-    "/v1/settings/test",
-    id="settings.test",
-    tag="Console",
-    required_scope="configure",
-    body=SettingsTest,
-    example={"target": "pusher"},
-    response_types={200: TestReport},
-    refusals=(NotFound, PasswordRequired),
+def _check_test(body: SettingsTest, ctx: ApiContext) -> None:
+    for name in ("app", "values"):
+        if body.target == "smtp" and getattr(body, name) is not None:
+            raise Invalid.of(
+                name, "is for Pusher only: test other values of an e-mail provider with POST /v1/providers/{key}/test"
+            )
+    if body.values is not None and body.values.url is not None:
+        try:
+            setting_values.url(body.values.url)
+        except ValueError:
+            raise Invalid.of("values.url", "must be an HTTP URL with a valid host and port") from None
+
+
+TEST = request_body.Shape(SettingsTest, _check_test)
+
+
+@Resource("settings/test", tag="Console", required_scope="configure", query=None).act(
+    "", TestReport, body=TEST, example={"target": "pusher"}, refusals=(NotFound, PasswordRequired), id="settings.test"
 )
-async def test(request: ApiRequest) -> ASGIApp:
+async def test(call: ResourceCall[SettingsTest]) -> TestReport:
     """Test a Pusher app or the mail server.
 
     A Pusher app with saved or unsaved values, on the server's public URL: a signed call, a WebSocket, a private
@@ -285,9 +292,9 @@ async def test(request: ApiRequest) -> ASGIApp:
     seconds; at most 10 tests a minute for each caller. With `values`, API keys also need the scope `manage`, and
     operators the role owner: if the test uses the server's own URL, the node accepts the values during the test, for
     the test's channel only."""
-    body, ctx = await request_body.body(request, TEST), context.of(request)
+    request, ctx, body = call.request, call.ctx, call.body
     if body.target == "smtp":
-        return responses.json(await providers.test_mail_server(request))
+        return await providers.test_mail_server(request)
     values, apps, is_trusted = body.values, ctx[PusherAppDirectory], False
     if values is not None:
         guards.require_manager(request, is_sensitive=True)
@@ -304,20 +311,4 @@ async def test(request: ApiRequest) -> ASGIApp:
         raise NotFound("No Pusher app has this id.")
     guards.count(request, "tests", guards.TESTS_PER_MINUTE)
     url = None if values is None else values.url
-    return responses.json(await ctx[ConnectionTests].run(app, url, is_trusted=is_trusted))
-
-
-def _check_test(body: SettingsTest, ctx: ApiContext) -> None:
-    for name in ("app", "values"):
-        if body.target == "smtp" and getattr(body, name) is not None:
-            raise Invalid.of(
-                name, "is for Pusher only: test other values of an e-mail provider with POST /v1/providers/{key}/test"
-            )
-    if body.values is not None and body.values.url is not None:
-        try:
-            setting_values.url(body.values.url)
-        except ValueError:
-            raise Invalid.of("values.url", "must be an HTTP URL with a valid host and port") from None
-
-
-TEST = request_body.Shape(SettingsTest, _check_test)
+    return await ctx[ConnectionTests].run(app, url, is_trusted=is_trusted)
