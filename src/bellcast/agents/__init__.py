@@ -1,1 +1,0 @@
-"""Tools of agents over the Model Context Protocol: what they may read and change, and how."""

@@ -1,1 +1,0 @@
-"""REST operations that serve the console."""
