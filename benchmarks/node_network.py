@@ -8,8 +8,8 @@ from bellcast.kernel.brokers.remote import kind_of
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, Stream, inbox_stream
+from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.types import NodeReport
 

@@ -18,7 +18,7 @@ from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.routing import Router
 from bellcast.channels.types import ChannelConfig
-from bellcast.console.http.cluster import LARGE_COUNT_SECONDS, LargeCounts
+from bellcast.console.http import LARGE_COUNT_SECONDS, LargeCounts
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types import StatsPoint
 from bellcast.console.watchers import ClusterFeed, LiveFeed
@@ -38,8 +38,8 @@ from bellcast.kernel.jobs.slots import Destinations
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.http import HttpClients, HttpxClient
 from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher.apps import PusherAppDirectory
@@ -51,7 +51,7 @@ from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.operators.types import OidcConfig
 from bellcast.preferences.types import Channel
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.replays.replays import ReplayRunner
+from bellcast.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCache
 from bellcast.server import api_app as api

@@ -15,8 +15,7 @@ import httpx
 import httpx2
 import pytest
 
-from bellcast.agents import documentation
-from bellcast.agents.tool_calls import Agents
+from bellcast.agents import Agents, documentation
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.identities import Caller
 from tests.clock import FakeClock

@@ -9,7 +9,7 @@ import pytest
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs import in_line
 from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.replays.replays import ReplayRunner
+from bellcast.replays import ReplayRunner
 from bellcast.replays.store import MAX_RUNNING_REPLAYS
 from bellcast.webhooks.types import WebhookDelivery
 from bellcast.webhooks.webhooks import DELIVERY_JOB_KIND

@@ -30,8 +30,8 @@ from bellcast.kernel.identities import Principal
 from bellcast.live import resume
 from bellcast.live.connection.connection import Phase
 from bellcast.live.connection.dialect import Payload
+from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from tests.clock import FakeClock

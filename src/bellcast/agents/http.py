@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 
 from bellcast import build
-from bellcast.agents import documentation
-from bellcast.agents.tool_calls import Agents
+from bellcast.agents import Agents, documentation
 from bellcast.auth import origins
 from bellcast.kernel import http
 from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, TooMany, Unauthenticated

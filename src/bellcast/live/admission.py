@@ -26,7 +26,7 @@ from bellcast.live import resume
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
-from bellcast.live.hub.hub import Hub
+from bellcast.live.hub import Hub
 from bellcast.live.hub.subscriptions import ADDRESS
 from bellcast.live.types import LiveConfig
 

@@ -22,7 +22,7 @@ from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.hub.hub import Hub
+from bellcast.live.hub import Hub
 from bellcast.live.types import Spawn
 from bellcast.recipients.store import StoredSubscriptions
 from bellcast.recipients.types import SubscriptionEnded, SubscriptionGrant

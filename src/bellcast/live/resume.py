@@ -34,7 +34,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import NO_MARK, REPLAY_BUFFER_BYTES, Connection, Phase
 from bellcast.live.connection.dialect import Dialect, InboxReset
-from bellcast.live.hub.hub import Hub
+from bellcast.live.hub import Hub
 
 log = structlog.get_logger(__name__)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # settings and commands read the plugins without the live edg
     from bellcast.live.connection.connection import Connection
     from bellcast.live.http.asgi import HandshakeRequest
     from bellcast.live.http.socket_handoff import SocketHandoff
-    from bellcast.live.hub.hub import Hub
+    from bellcast.live.hub import Hub
     from bellcast.live.hub.survey import ConnectionSurvey
     from bellcast.live.types import LiveConfig, Spawn
 

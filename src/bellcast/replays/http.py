@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from bellcast import replays
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS, ListPage, ListTotal
 from bellcast.kernel.errors import Conflict, Invalid, NotFound
@@ -19,12 +20,12 @@ from bellcast.kernel.jobs import store as jobs
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE
-from bellcast.replays import replays, store
-from bellcast.replays.replays import (
+from bellcast.replays import (
     MAX_REPLAY_IDS,
     ReplayEffect,
     ReplayRunner,
     cause_of,
+    store,
     webhook_of,
 )
 from bellcast.replays.store import (

@@ -12,7 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from bellcast import calls
-from bellcast.agents.tool_calls import Agents
+from bellcast.agents import Agents
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.store import Keys
 from bellcast.calls import CallBackend
@@ -20,7 +20,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.types import ChannelConfig
-from bellcast.console.http.cluster import LARGE_COUNT_SECONDS, LargeCounts
+from bellcast.console.http import LARGE_COUNT_SECONDS, LargeCounts
 from bellcast.console.stats import FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.types import StatsPoint
@@ -41,7 +41,7 @@ from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import NodeLeft, SettingsChanged
 from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.replays.replays import ReplayRunner
+from bellcast.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCache
 from bellcast.server import adapters, health, maintenance, mounted

@@ -17,8 +17,8 @@ from bellcast.live import dialects, resume
 from bellcast.live.admission import Admission
 from bellcast.live.connection.connection import Connection
 from bellcast.live.http.socket_handoff import SocketHandoff
+from bellcast.live.hub import HeartbeatWheel, Hub, SilenceLimit, drain
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import HeartbeatWheel, Hub, SilenceLimit, drain
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.reconciler import Reconciler

@@ -51,7 +51,7 @@ from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import Provider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
-from bellcast.replays.replays import ReplayRunner
+from bellcast.replays import ReplayRunner
 from bellcast.server import adapters
 from bellcast.settings import Settings, credentials
 from bellcast.settings.credentials import EncryptionKeys

@@ -15,8 +15,8 @@ from bellcast.kernel.events import Event, inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import resume
+from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.reconciler import Reconciler
 from bellcast.live.types import GroupState, GroupUpdate

@@ -12,8 +12,8 @@ from bellcast.kernel.clock import SteadyClock, SystemClock
 from bellcast.kernel.events import Event, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster.guardians import Holder
+from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.types import GroupAnswer, GroupUpdate, NodeLeft
 from tests.contract.kernel.test_broker import ALL_BROKERS, BROKERS, REMOTE_BROKERS, wait_until

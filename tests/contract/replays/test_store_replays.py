@@ -8,15 +8,15 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from bellcast import replays as replay_batches
 from bellcast.channels.types import MessageUpdate, NewMessage
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.replays import replays as replay_batches
+from bellcast.replays import ReplayRunner
 from bellcast.replays import store as replay_store
-from bellcast.replays.replays import ReplayRunner
 from bellcast.replays.store import MAX_RUNNING_REPLAYS, FailureFilter
 from bellcast.webhooks.types import WebhookDelivery, WebhookEvent
 from bellcast.webhooks.webhooks import DELIVERY_JOB_KIND

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bellcast import replays
 from bellcast.console.types import STORED_MS, StatsPoint, total
 from bellcast.examples.demo import activity, history
 from bellcast.examples.demo.history import PERIOD_MS
@@ -15,7 +16,6 @@ from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.times import DAY_MS, HOUR_MS, MINUTE_MS
-from bellcast.replays import replays
 from bellcast.replays.store import FailureFilter, Replays
 from bellcast.workflows.types import runs
 from tests.clock import FakeClock

@@ -14,8 +14,8 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.framing import websocket
+from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native.protocol import WEBSOCKET
 from tests.clock import FakeClock

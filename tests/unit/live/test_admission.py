@@ -12,8 +12,8 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import admission
 from bellcast.live.admission import Admission
+from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.types import LiveConfig
 from tests.clock import FakeClock

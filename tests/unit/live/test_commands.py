@@ -16,8 +16,8 @@ from bellcast.kernel.errors import BellcastError, Forbidden
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.native.commands import Commands
 from bellcast.live.types import LiveConfig

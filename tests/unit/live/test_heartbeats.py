@@ -11,8 +11,8 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.close_reasons import EXPIRED, NO_PONG, TOO_SLOW
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
+from bellcast.live.hub import REPLAY_STALL_SECONDS, TICKS_PER_INTERVAL, HeartbeatWheel, Hub
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import REPLAY_STALL_SECONDS, TICKS_PER_INTERVAL, HeartbeatWheel, Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
 from bellcast.live.pusher.endpoint import PONG_TIMEOUT

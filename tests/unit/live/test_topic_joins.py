@@ -12,8 +12,8 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Stream, topic_stream
 from bellcast.live.connection.close_reasons import RESTARTING
 from bellcast.live.connection.dialect import Dialect
+from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.protocol import WEBSOCKET

@@ -25,8 +25,8 @@ from bellcast.live import resume
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.connection.dialect import Payload
+from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import NativeCallContext

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.replays.replays import MAX_CAUSE, cause_of
+from bellcast.replays import MAX_CAUSE, cause_of
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from bellcast.kernel.http.list_parameters import AppListLimit, TimeRangeQuery
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.replays.replays import ReplayRunner
+from bellcast.replays import ReplayRunner
 from bellcast.replays.store import FailureFilter
 from bellcast.rest import audit, guards
 from bellcast.rest.context import ApiContext

@@ -24,7 +24,7 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.dialect import Payload
-from bellcast.live.hub.hub import Hub
+from bellcast.live.hub import Hub
 from bellcast.live.native.protocol import WEBSOCKET
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing

@@ -18,8 +18,8 @@ from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live import resume
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.http.asgi import HandshakeRequest
+from bellcast.live.hub import Hub
 from bellcast.live.hub import subscriptions as following
-from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import NativeCallContext, accept, caller
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps

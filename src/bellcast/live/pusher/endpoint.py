@@ -25,7 +25,7 @@ from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.http import asgi
 from bellcast.live.http.asgi import HandshakeRequest
 from bellcast.live.http.websockets import WebSocketEndpoint
-from bellcast.live.hub.hub import Hub
+from bellcast.live.hub import Hub
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.apps import ConnectedApps, PusherApp, PusherAppDirectory
 from bellcast.live.pusher.channels import PresenceCache, PusherChannels

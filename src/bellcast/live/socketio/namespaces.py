@@ -35,8 +35,7 @@ from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
 from bellcast.live.connection.dialect import InboxReset
 from bellcast.live.connection.inbound_queue import InboundQueue
-from bellcast.live.hub import subscriptions
-from bellcast.live.hub.hub import Hub
+from bellcast.live.hub import Hub, subscriptions
 from bellcast.live.native import protocol as native
 from bellcast.live.native.app_callbacks import CLOSED_BY_APP, RESTART_BY_APP, NativeCallContext, accept, caller
 from bellcast.live.native.commands import Commands

@@ -18,9 +18,9 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.close_reasons import RESTARTING
 from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.dispatch import Dispatcher
-from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol as native
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps, PusherApp

@@ -15,8 +15,8 @@ from bellcast.kernel.events import topic_stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import JobRunner
+from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.pusher import webhooks
 from bellcast.live.pusher.plugin import PusherConfig
