@@ -1,9 +1,12 @@
-"""Signed tokens in links. Each purpose has its own signature, so that a token for one purpose is invalid for others."""
+"""Tokens in links: signed, read, and hidden in logs. Each purpose has its own signature, so that a token for one purpose is invalid for
+others."""
 
 import codecs
 import hmac
 import re
+from collections.abc import Iterable
 from typing import TypeVar
+from urllib.parse import unquote
 
 import msgspec
 
@@ -17,7 +20,7 @@ SIGNATURE_BYTES = 16
 BEGINNING = re.compile(rb"si(?<=[FVl1]si)(?<=[A-Za-z0-9_-]{24})(?=([A-Za-z0-9_-]{16}))")
 BEFORE = 22
 REST = re.compile(rb"[A-Za-z0-9_-]+")
-HIDDEN = b"hidden"
+HIDDEN = "hidden"
 NewDecoder = codecs.getincrementaldecoder("utf-8")
 # Beginnings in one text that are checked, which takes 1 µs each; further ones are tokens. Random base64 of 60 MB has as many.
 MAX_CHECKED = 1000
@@ -51,7 +54,7 @@ def hide(text: bytes) -> bytes:
             continue
         if rest := REST.match(text, found.end()):
             start, end = found.start() - BEFORE, rest.end()
-            hidden[start:end] = HIDDEN.ljust(end - start, b"-")
+            hidden[start:end] = HIDDEN.encode().ljust(end - start, b"-")
     return bytes(hidden)
 
 
@@ -69,3 +72,44 @@ def _signature(project: Project, purpose: bytes, payload: bytes) -> bytes:
     keyed = project.keyed_hmac.copy()
     keyed.update(purpose + payload)
     return keyed.digest()[:SIGNATURE_BYTES]
+
+
+# --- credentials in paths
+
+PARAMETER = "{token}"
+SESSION_TOKEN, API_KEY = r"eyJ[\w-]+\.[\w-]+\.[\w-]+", r"bc_[0-9a-f]+_[0-9a-f]{16,}"
+# A path is decoded until it stays the same, at most this often.
+MAX_DECODINGS = 5
+
+
+class TokenPaths:
+    """Hides credentials in paths, for logs: a path parameter named `token`, of the templates of all routes, and tokens, keys and the
+    secrets of the project wherever they stand."""
+
+    def __init__(self, templates: Iterable[str], secrets: Iterable[str] = ()) -> None:
+        self._credential = re.compile("|".join([SESSION_TOKEN, API_KEY, *map(re.escape, secrets)]), re.ASCII)
+        paths = list(templates)
+        self._without_parameters = frozenset(path for path in paths if "{" not in path)
+        before = sorted({template.partition(PARAMETER)[0] for template in paths if PARAMETER in template})
+        # Requests with repeated slashes are refused, but logged.
+        heads = (re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(head)).replace("/", "/+") for head in before)
+        self._with_token = re.compile(f"^({'|'.join(heads) or '(?!)'})[^/]+", re.IGNORECASE)
+
+    def hide(self, path: str) -> str:
+        """Replace the credential in a path below the mount. Scanners and proxies write paths in other forms, which match no
+        route: in upper case, escaped, escaped again, or below another path."""
+        if path in self._without_parameters:
+            return path
+        text, is_hidden = path, False
+        for _ in range(MAX_DECODINGS):
+            before = text
+            text = self._with_token.sub(rf"\g<1>{HIDDEN}", text)
+            # The rest of a path with a token may contain another, as in `/u/../preferences/{token}`.
+            text = hide(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+            text = self._credential.sub(HIDDEN, text)
+            is_hidden |= text != before
+            decoded = unquote(text)
+            if decoded == text:
+                break
+            text = decoded
+        return text if is_hidden else path

@@ -1,16 +1,17 @@
-"""The API as one ASGI application, and what it does with every request: undecoded path, HEAD as GET, CORS, security headers, rate limit,
-and metrics."""
+"""The API as one ASGI application: what it does with every request (undecoded path, HEAD as GET, CORS, security headers, rate limit,
+metrics), the endpoint of the request, and its errors as responses."""
 
 import functools
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from bellcast import explanations
@@ -29,12 +30,14 @@ from bellcast.exports import http as exports
 from bellcast.inbox import http as inbox
 from bellcast.inbox.http import bulk, notifications
 from bellcast.kernel.clock import BEGAN_AT
-from bellcast.kernel.errors import BadRequest, BellcastError, NotFound, TooMany
+from bellcast.kernel.errors import BadRequest, BellcastError, MethodNotAllowed, NotFound, TooMany
 from bellcast.kernel.events import SEPARATOR
-from bellcast.kernel.http import HEADER_VALUES, ASGIApp, AsgiMessage, Send, responses
+from bellcast.kernel.http import HEADER_VALUES, ASGIApp, AsgiMessage, Receive, Scope, Send, responses
+from bellcast.kernel.http.request_body import ApiRequest, Disconnected
 from bellcast.kernel.http.responses import compressing
 from bellcast.kernel.ip_addresses import is_server
 from bellcast.kernel.limits import Limits
+from bellcast.live.dialects import DIALECTS
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live_feed import STATE
 from bellcast.operators import http as operators_http
@@ -47,10 +50,9 @@ from bellcast.replays import http as replays
 from bellcast.rest import bundles
 from bellcast.rest.context import ApiContext
 from bellcast.rest.guards import HAS_SESSION
-from bellcast.rest.operations import ApiEndpoint
+from bellcast.rest.operations import ApiEndpoint, Handler
 from bellcast.server import health, openapi
 from bellcast.server.health import RequestMetrics
-from bellcast.server.router import DIALECT_APIS, HAS_STARTED, ApiRouter
 from bellcast.templates import http as templates
 from bellcast.templates.http import editor_tokens
 from bellcast.tenants import http as tenants
@@ -58,6 +60,8 @@ from bellcast.topics import http as topics
 from bellcast.webhooks import http as webhooks
 from bellcast.workflows import http as workflows
 from bellcast.workflows.http import runs, schedules, schemas, sources
+
+log = structlog.get_logger("bellcast.api")
 
 # The kinds of objects that files in git describe.
 BUNDLES = bundles.operations(
@@ -70,6 +74,7 @@ BUNDLES = bundles.operations(
         preferences.BUNDLE,
     ]
 )
+DIALECT_APIS = [one.api() for one in DIALECTS]
 # Those with operations, in the order of the documentation.
 MODULES = (
     *(notifications, bulk, topics, recipients, exports, tenants, auth, console_http, inbox),
@@ -93,46 +98,124 @@ def endpoints_of(modules: Iterable[ModuleType]) -> list[ApiEndpoint]:
 HANDLERS = [*endpoints_of(MODULES), *BUNDLES, *(handler for api in DIALECT_APIS for handler in api.operations)]
 
 
-# --- credentials in paths
+# --- the endpoint of a request
 
-PARAMETER = "{token}"
-HIDDEN = "hidden"
-SESSION_TOKEN, API_KEY = r"eyJ[\w-]+\.[\w-]+\.[\w-]+", r"bc_[0-9a-f]+_[0-9a-f]{16,}"
-# A path is decoded until it stays the same, at most this often.
-MAX_DECODINGS = 5
+# Key of the request's state: True once the head of the response or the accept of a WebSocket has been sent.
+HAS_STARTED = "has_started"
 
 
-class TokenPaths:
-    """Hides credentials in paths, for logs: a path parameter named `token`, of the templates of all routes, and tokens, keys and the
-    secrets of the project wherever they stand."""
+class PathNode(Struct, eq=False):
+    """The paths that continue from here: with a fixed segment, with a parameter, or with a parameter that matches the
+    rest. A path that ends here has a template, the names of its parameters in order, and handlers by method."""
 
-    def __init__(self, templates: Iterable[str], secrets: Iterable[str] = ()) -> None:
-        self._credential = re.compile("|".join([SESSION_TOKEN, API_KEY, *map(re.escape, secrets)]), re.ASCII)
-        paths = list(templates)
-        self._without_parameters = frozenset(path for path in paths if "{" not in path)
-        before = sorted({template.partition(PARAMETER)[0] for template in paths if PARAMETER in template})
-        # Requests with repeated slashes are refused, but logged.
-        heads = (re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(head)).replace("/", "/+") for head in before)
-        self._with_token = re.compile(f"^({'|'.join(heads) or '(?!)'})[^/]+", re.IGNORECASE)
+    fixed: "dict[str, PathNode]" = {}
+    parameter: "PathNode | None" = None
+    rest: "PathNode | None" = None
+    template: str = ""
+    names: list[str] = []
+    handlers: dict[str, Handler] = {}
 
-    def hide(self, path: str) -> str:
-        """Replace the credential in a path below the mount. Scanners and proxies write paths in other forms, which match no
-        route: in upper case, escaped, escaped again, or below another path."""
-        if path in self._without_parameters:
-            return path
-        text, is_hidden = path, False
-        for _ in range(MAX_DECODINGS):
-            before = text
-            text = self._with_token.sub(rf"\g<1>{HIDDEN}", text)
-            # The rest of a path with a token may contain another, as in `/u/../preferences/{token}`.
-            text = link_tokens.hide(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
-            text = self._credential.sub(HIDDEN, text)
-            is_hidden |= text != before
-            decoded = unquote(text)
-            if decoded == text:
-                break
-            text = decoded
-        return text if is_hidden else path
+    def find(self, segments: list[str], start: int, values: list[str], method: str) -> "PathMatch | None":
+        """Return the first path that has the method, fixed segments first, with the values of its parameters. If none has,
+        return the first one."""
+        if start == len(segments):
+            return (self, values) if self.handlers else None
+        fixed, first = self.fixed.get(segments[start]), None
+        if fixed is not None:
+            first = fixed.find(segments, start + 1, values, method)
+        if self.parameter is not None and (first is None or method not in first[0].handlers):
+            found = self.parameter.find(segments, start + 1, [*values, segments[start]], method)
+            first = found if first is None or (found is not None and method in found[0].handlers) else first
+        if first is None and self.rest is not None:
+            first = self.rest.find(segments, len(segments), [*values, "/".join(segments[start:])], method)
+        return first
+
+
+PathMatch: TypeAlias = tuple[PathNode, list[str]]
+
+
+class ApiRouter:
+    """Finds the endpoint of a request by path and method, and turns its errors into responses.
+
+    Paths are matched as sent, so that a percent-encoded slash does not separate segments. A fixed segment takes precedence over
+    a parameter, as in OpenAPI, unless only the path with the parameter has the method: a recipient may have the key `bulk`."""
+
+    def __init__(self, endpoints: Iterable[ApiEndpoint]) -> None:
+        self._root = PathNode()
+        self._methods: set[str] = set()
+        for endpoint in endpoints:
+            node, names = self._root, []
+            for segment in _segments(endpoint.path):
+                if not segment.startswith("{"):
+                    node = node.fixed.setdefault(segment, PathNode())
+                    continue
+                name, _, kind = segment.strip("{}").partition(":")
+                names.append(name)
+                if kind == "path":
+                    node.rest = node.rest or PathNode()
+                    node = node.rest
+                else:
+                    node.parameter = node.parameter or PathNode()
+                    node = node.parameter
+            if not node.handlers:
+                node.template, node.names = endpoint.template, names
+            node.handlers[endpoint.method] = endpoint.respond
+            self._methods.add(endpoint.method)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = ApiRequest(scope, receive)
+        try:
+            response = await self._response(request)
+            await response(scope, receive, send)
+        except Exception as failure:
+            state = scope["state"]
+            if HAS_STARTED in state:
+                raise
+            # Details of unexpected exceptions are only logged.
+            refused, which = BellcastError(), {"path": state["logged_path"], "request_id": state["request_id"]}
+            if isinstance(failure, Disconnected):
+                refused = BadRequest("The request ended early.")
+            elif not isinstance(failure, BellcastError):
+                log.exception("request_failed", **which)
+            else:
+                refused = failure
+                if failure.status >= 500:
+                    log.warning("request_refused", code=failure.code, detail=failure.detail, **which)
+            await responses.problem(refused)(scope, receive, send)
+
+    async def _response(self, request: ApiRequest) -> ASGIApp:
+        scope = request.scope
+        if scope["path"] == "*" and scope["method"] == "OPTIONS":  # the server itself (RFC 9110, 9.3.7)
+            return responses.empty(204, {"allow": _allow(self._methods)})
+        method: str = scope["method"]
+        segments = _segments(scope["path"])
+        match = self._root.find(segments, 0, [], method)
+        if match is None:
+            if served := next((api.serve for api in DIALECT_APIS if scope["path"].startswith(api.prefixes)), None):
+                return served  # the HTTP API of a dialect
+            versioned = self._root.find(["v1", *segments], 0, [], method)
+            return error_pages.unknown_path(request, "" if versioned is None else versioned[0].template)
+        found, values = match
+        scope["path_template"] = found.template
+        handler = found.handlers.get(method)
+        if handler is not None:
+            scope["path_params"] = dict(zip(found.names, values, strict=True))
+            return await handler(request)
+        headers = {"allow": _allow(found.handlers)}
+        if method == "OPTIONS":
+            return responses.empty(204, headers)
+        refusal = MethodNotAllowed(f"This path exists, but not with the method {method[:20]}: use {headers['allow']}.")
+        return responses.problem(refusal, headers)
+
+
+def _segments(path: str) -> list[str]:
+    """Return the segments of a path. A trailing slash makes no difference."""
+    return path.strip("/").split("/")
+
+
+def _allow(methods: Collection[str]) -> str:
+    """Return the Allow header: the methods, OPTIONS, and HEAD if GET is allowed."""
+    return ", ".join(sorted({*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
 
 
 # --- every request
@@ -157,7 +240,7 @@ class ApiMiddleware(Struct, eq=False):
     state: Mapping[str, Any]
     requests: RequestMetrics
     counts: Callable[[], bytes]
-    token_paths: TokenPaths
+    token_paths: link_tokens.TokenPaths
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve an HTTP request. Other scopes are passed through."""
@@ -284,7 +367,9 @@ def build(context: ApiContext) -> ApiMiddleware:
             )
         ),
     }
-    token_paths = TokenPaths((one.template for one in HANDLERS), [one.secret for one in context.project.accepted])
+    token_paths = link_tokens.TokenPaths(
+        (one.template for one in HANDLERS), [one.secret for one in context.project.accepted]
+    )
     return ApiMiddleware(ApiRouter(HANDLERS), context, state, requests, exporter.own, token_paths)
 
 

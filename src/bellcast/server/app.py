@@ -51,8 +51,7 @@ from bellcast.server.doctor import Doctor
 from bellcast.server.health import WorkerMetrics
 from bellcast.server.nodes import NodeReporter, NodeSettings
 from bellcast.server.request_log import RequestLog
-from bellcast.server.wire_live import LiveEdge
-from bellcast.server.wire_parts import ServerParts, operator_services
+from bellcast.server.wiring import LiveEdge, ServerParts, operator_services
 from bellcast.settings import Settings, load, project
 from bellcast.settings.credentials import EncryptionKeys, encryption_keys
 from bellcast.settings.database import GROUPS, DatabaseSettings

@@ -1,6 +1,4 @@
-"""This process among the nodes: its report for the heartbeats; digests by which nodes with other credentials or settings are found; and
-the doctor inside a running server, the checks of `bellcast doctor` on the machine, the databases and the URLs, and checks that only a
-running server can make."""
+"""This process among the nodes: its report for the heartbeats, and digests by which nodes with other credentials or settings are found."""
 
 import contextlib
 import hashlib

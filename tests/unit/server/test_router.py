@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.http import responses
 from bellcast.rest.operations import ApiEndpoint, Operation
-from bellcast.server.router import HAS_STARTED, ApiRouter
+from bellcast.server.api_app import HAS_STARTED, ApiRouter
 
 DECLARED = Operation(tag="Server", required_scope=None, response_types={})
 

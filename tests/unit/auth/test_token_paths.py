@@ -5,11 +5,11 @@ from urllib.parse import quote
 import pytest
 
 from bellcast.auth import link_tokens
+from bellcast.auth.link_tokens import TokenPaths
 from bellcast.channels import links
 from bellcast.channels.http.mailbox import MailboxGrant
 from bellcast.channels.types import ChannelConfig
 from bellcast.kernel.identities import Project
-from bellcast.server.api_app import TokenPaths
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
 URLS = links.links(ChannelConfig(public_url="https://bell.example"), PROJECT, "", "a", ["x"], 1_700_000_000_000)
