@@ -122,7 +122,7 @@ NAMES = {
     "bellcast.client.responses.": "",
     "bellcast.channels.types.": "",
     "bellcast.topics.types.": "",
-    "bellcast.workflows.types.run_details.": "",
+    "bellcast.workflows.types.": "",
     "<class 'NoneType'>": "None",
     "NoneType": "None",
     "datetime.datetime": "datetime",

@@ -25,7 +25,7 @@ from bellcast.kernel.outbound.http import HttpClients
 from bellcast.server.app import App
 from bellcast.webhooks import webhooks
 from bellcast.webhooks.webhooks import FAILING_MS, RETRIES_MS, Webhooks
-from bellcast.workflows.types.run_details import RunStatus
+from bellcast.workflows.types import RunStatus
 from tests import engines
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED

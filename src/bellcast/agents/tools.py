@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import KeyScope
-from bellcast.workflows.types.run_details import MAX_RECIPIENTS
+from bellcast.workflows.types import MAX_RECIPIENTS
 
 # Maximum failures that one call retries.
 MAX_RETRIED = 100

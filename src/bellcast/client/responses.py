@@ -26,10 +26,10 @@ from bellcast.topics.types import Member as Member
 from bellcast.topics.types import PastEvent as PastEvent
 from bellcast.topics.types import Presence as Presence
 from bellcast.topics.types import SubscriptionPage as SubscriptionPage
-from bellcast.workflows.types.run_details import Cancelled as Cancelled
-from bellcast.workflows.types.run_details import RunDetails as RunDetails
-from bellcast.workflows.types.run_details import RunStep as RunStep
-from bellcast.workflows.types.run_details import StartedRun as StartedRun
+from bellcast.workflows.types import Cancelled as Cancelled
+from bellcast.workflows.types import RunDetails as RunDetails
+from bellcast.workflows.types import RunStep as RunStep
+from bellcast.workflows.types import StartedRun as StartedRun
 
 # Earlier names.
 Delivered = CreatedNotification

@@ -12,7 +12,7 @@ from bellcast.client.notifications import Moment, Target, once
 from bellcast.client.objects import Objects
 from bellcast.client.request import HttpRequest, call, drop_none, json, path
 from bellcast.client.responses import RunPage, Triggered
-from bellcast.workflows.types.run_details import Cancelled, RunDetails
+from bellcast.workflows.types import Cancelled, RunDetails
 
 workflows = Objects("workflows")
 

@@ -21,7 +21,7 @@ from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.tenants.http import TENANTS
 from bellcast.tenants.types import Tenant
 from bellcast.workflows.http import runs
-from bellcast.workflows.types.run_details import RunDetails
+from bellcast.workflows.types import RunDetails
 
 # Smaller chunks would cost more in system calls than in encoding.
 CHUNK_BYTES = 64 * 1024

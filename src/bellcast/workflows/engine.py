@@ -22,8 +22,7 @@ from bellcast.templates.types import Variables
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.step_fields import INBOX_EVENTS, MAX_WAIT_SECONDS, STEP_TYPES, seconds
-from bellcast.workflows.types import runs
-from bellcast.workflows.types.run_details import RunStatus, StepStatus
+from bellcast.workflows.types import RunStatus, StepStatus, runs
 from bellcast.workflows.types.runs import NewWait, RunState, StepFacts, StepState, StoredRun
 
 log = structlog.get_logger(__name__)

@@ -16,8 +16,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import NotFound
 from bellcast.workflows.store import Runs
-from bellcast.workflows.types import runs
-from bellcast.workflows.types.run_details import StepStatus
+from bellcast.workflows.types import StepStatus, runs
 from bellcast.workflows.types.runs import StoredRun
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 

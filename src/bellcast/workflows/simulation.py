@@ -34,8 +34,7 @@ from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.step_fields import INBOX_EVENTS, MESSAGE_EVENTS
 from bellcast.workflows.store import Runs
 from bellcast.workflows.triggers import Triggers
-from bellcast.workflows.types import runs
-from bellcast.workflows.types.run_details import (
+from bellcast.workflows.types import (
     MAX_RECIPIENTS,
     SimulatedCondition,
     SimulatedEvent,
@@ -44,6 +43,7 @@ from bellcast.workflows.types.run_details import (
     SimulatedStep,
     Simulation,
     SimulationRequest,
+    runs,
 )
 from bellcast.workflows.types.runs import CounterKey, RunState, StepState, StoredCounter, StoredRun, StoredWait
 

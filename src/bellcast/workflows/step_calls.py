@@ -33,7 +33,7 @@ from bellcast.templates.rendering import Renderer
 from bellcast.workflows import engine, workflow_catalog
 from bellcast.workflows.definitions import Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
-from bellcast.workflows.types.run_details import StepStatus
+from bellcast.workflows.types import StepStatus
 from bellcast.workflows.types.runs import RunState, StoredRun
 
 log = structlog.get_logger(__name__)

@@ -20,8 +20,7 @@ from bellcast.templates.budget import budget_of
 from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows import engine
 from bellcast.workflows.store import Runs
-from bellcast.workflows.types import runs
-from bellcast.workflows.types.run_details import StartedRun
+from bellcast.workflows.types import StartedRun, runs
 from bellcast.workflows.types.runs import BegunPage, NewWait, StoredRun, TriggerDraft, TriggerRequest
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 

@@ -8,7 +8,7 @@ from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.outbound import Response
 from bellcast.workflows import run_stats
 from bellcast.workflows.run_stats import RunCounts, RunStats, StepCounts
-from bellcast.workflows.types.run_details import StepStatus
+from bellcast.workflows.types import StepStatus
 from tests.clock import FakeClock
 from tests.contract.app import wanted
 from tests.store import Store

@@ -7,7 +7,7 @@ import pytest
 
 from bellcast.workflows import simulation
 from bellcast.workflows.simulation import MAX_CPU_SECONDS, Allowance
-from bellcast.workflows.types.run_details import SimulatedStep
+from bellcast.workflows.types import SimulatedStep
 
 STEP = SimulatedStep(step="bell", type="inbox", at=datetime(2026, 1, 1, tzinfo=UTC), state="done")
 

@@ -31,7 +31,7 @@ from bellcast.workflows.publish_checks import StepFinding
 from bellcast.workflows.run_stats import RunStats
 from bellcast.workflows.schedules import Schedules
 from bellcast.workflows.triggers import Triggers
-from bellcast.workflows.types.run_details import Cancelled, Simulation, SimulationRequest, StartedRun
+from bellcast.workflows.types import Cancelled, Simulation, SimulationRequest, StartedRun
 from bellcast.workflows.types.runs import StoredRun, TriggerDraft, draft_errors
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 

@@ -21,8 +21,7 @@ from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.workflows import store as runs_store
 from bellcast.workflows.run_stats import RunCounts, RunStats
 from bellcast.workflows.store import Runs
-from bellcast.workflows.types import runs
-from bellcast.workflows.types.run_details import RunDetails, RunStatus, RunStep, StepStatus
+from bellcast.workflows.types import RunDetails, RunStatus, RunStep, StepStatus, runs
 from bellcast.workflows.types.runs import StoredRun, restarted
 from bellcast.workflows.workflow_catalog import UNKNOWN, WorkflowCatalog
 

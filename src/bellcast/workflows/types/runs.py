@@ -18,7 +18,7 @@ from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.limits import Limits
 from bellcast.webhooks.types import WebhookEvent
-from bellcast.workflows.types.run_details import MAX_DATA, RunStatus, StepStatus
+from bellcast.workflows.types import MAX_DATA, RunStatus, StepStatus
 
 # The kinds of the documents of schedules. The document of a cancel name has the key of its schedule as its body.
 SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
