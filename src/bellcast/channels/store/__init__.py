@@ -1,1 +1,0 @@
-"""Scripts and SQL of messages outside the inbox."""
