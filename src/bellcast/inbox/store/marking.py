@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from bellcast.channels.store import messages
+from bellcast.channels import store as messages
 from bellcast.inbox.store import rows
 from bellcast.inbox.types import notifications
 from bellcast.inbox.types.inboxes import (
