@@ -1,1 +1,0 @@
-"""Values of the inbox: notifications, drafts, positions, sends."""

@@ -1,1 +1,0 @@
-"""A live client connection: phase, transport, limits and close reasons."""
