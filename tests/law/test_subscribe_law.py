@@ -21,7 +21,7 @@ from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import resume
-from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection, Phase
+from bellcast.live.connection import REPLAY_BUFFER_BYTES, Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native.commands import Commands
 from bellcast.live.types import LiveConfig

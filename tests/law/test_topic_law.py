@@ -28,7 +28,7 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live import resume
-from bellcast.live.connection.connection import Phase
+from bellcast.live.connection import Phase
 from bellcast.live.connection.dialect import Payload
 from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks

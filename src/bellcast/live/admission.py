@@ -23,9 +23,8 @@ from bellcast.kernel.events import INBOX, Stream, inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.token_bucket import Pace
 from bellcast.live import resume
-from bellcast.live.connection import close_reasons
+from bellcast.live.connection import NO_MARK, Connection, Phase, close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.hub.subscriptions import ADDRESS
 from bellcast.live.types import LiveConfig

@@ -20,8 +20,7 @@ from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types.inboxes import AnnouncementChanged, InboxStatus
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream
-from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.connection import Connection, Phase, close_reasons
 from bellcast.live.hub import Hub
 from bellcast.live.types import Spawn
 from bellcast.recipients.store import StoredSubscriptions

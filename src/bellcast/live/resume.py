@@ -31,8 +31,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.limits import Limits
-from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import NO_MARK, REPLAY_BUFFER_BYTES, Connection, Phase
+from bellcast.live.connection import NO_MARK, REPLAY_BUFFER_BYTES, Connection, Phase, close_reasons
 from bellcast.live.connection.dialect import Dialect, InboxReset
 from bellcast.live.hub import Hub
 

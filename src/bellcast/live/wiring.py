@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # settings and commands read the plugins without the live edg
     from bellcast.kernel.outbound import Http
     from bellcast.kernel.outbound.http import HttpClients
     from bellcast.live.admission import Admission
+    from bellcast.live.connection import Connection
     from bellcast.live.connection.close_reasons import CloseReason
-    from bellcast.live.connection.connection import Connection
     from bellcast.live.http.asgi import HandshakeRequest
     from bellcast.live.http.socket_handoff import SocketHandoff
     from bellcast.live.hub import Hub

@@ -24,8 +24,8 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.http import CURRENT_ID, HEADER_VALUES, AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.identities import Principal
+from bellcast.live.connection import Connection
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection
 from bellcast.live.dialects import DIALECTS
 from bellcast.live.http.websockets import is_handshake
 from bellcast.live.types import TopicRefused

@@ -48,7 +48,7 @@ from bellcast.kernel.outbound.http import HttpClients
 from bellcast.live import dialects, resume
 from bellcast.live.admission import Admission
 from bellcast.live.cluster.members import SharedRates
-from bellcast.live.connection.connection import Connection
+from bellcast.live.connection import Connection
 from bellcast.live.dialects import DIALECTS
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.hub import HeartbeatWheel, Hub, SilenceLimit, drain

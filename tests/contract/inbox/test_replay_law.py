@@ -11,7 +11,7 @@ from bellcast.inbox.types.inboxes import Query, ResumeFrom, parse_position
 from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel.limits import Limits
 from bellcast.live import resume
-from bellcast.live.connection.connection import Phase
+from bellcast.live.connection import Phase
 from tests.contract.app import App
 from tests.unit.live.fakes import connect, new_hub
 

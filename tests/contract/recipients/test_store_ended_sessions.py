@@ -9,7 +9,7 @@ import pytest
 
 from bellcast.inbox.types.inboxes import Position, ResumeFrom, SessionRevoked
 from bellcast.kernel.events import inbox_stream
-from bellcast.live.connection.connection import Phase
+from bellcast.live.connection import Phase
 from bellcast.recipients.types import RecipientFields
 from tests.contract.app import App, engine_of
 from tests.contract.inbox.test_announcements_on_two_nodes import KEYS, Node

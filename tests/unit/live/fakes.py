@@ -10,8 +10,8 @@ from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.identities import Principal
+from bellcast.live.connection import Connection, Phase
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.framing import websocket
 from bellcast.live.hub import Hub

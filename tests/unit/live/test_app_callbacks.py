@@ -8,7 +8,7 @@ from bellcast.calls import CONNECT, Call
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.live.connection.connection import Connection
+from bellcast.live.connection import Connection
 from bellcast.live.native.app_callbacks import accept, caller
 from tests.unit.live.fakes import ALICE, connect, new_hub
 

@@ -15,7 +15,7 @@ from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.errors import BellcastError, Forbidden
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
-from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native import protocol

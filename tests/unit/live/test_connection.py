@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import bellcast.live
-from bellcast.live.connection.close_reasons import EVENTS_LOST, RESTARTING, TOO_SLOW
-from bellcast.live.connection.connection import (
+from bellcast.live.connection import (
     LEGAL_MOVES,
     REPLAY_BUFFER_BYTES,
     Connection,
     PendingMessages,
     Phase,
 )
+from bellcast.live.connection.close_reasons import EVENTS_LOST, RESTARTING, TOO_SLOW
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.outbound import NULL_TRANSPORT
 from bellcast.live.native.protocol import SSE_PLAIN, WEBSOCKET
@@ -60,11 +60,11 @@ def test_only_transition_and_the_constructor_assign_the_phase() -> None:
         for function in ast.walk(ast.parse(file.read_text())):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
                 assignments += [
-                    (file.name, function.name)
+                    (file.parent.name, function.name)
                     for node in ast.walk(function)
                     if isinstance(node, ast.Attribute) and node.attr == "phase" and isinstance(node.ctx, ast.Store)
                 ]
-    assert sorted(assignments) == [("connection.py", "__init__"), ("connection.py", "transition")]
+    assert sorted(assignments) == [("connection", "__init__"), ("connection", "transition")]
 
 
 @pytest.mark.parametrize("after", [LIVE, CLOSED], ids=lambda phase: phase.name)

@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from bellcast.kernel.errors import BellcastError, Forbidden, TooMany, Unauthenticated, Unavailable
 from bellcast.live.admission import close_refused, guarded_start
+from bellcast.live.connection import Phase
 from bellcast.live.connection.close_reasons import RejectedByApp
-from bellcast.live.connection.connection import Phase
 from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
 

@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
+from bellcast.live.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.connection.close_reasons import EXPIRED, NO_PONG, TOO_SLOW
-from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.hub import REPLAY_STALL_SECONDS, TICKS_PER_INTERVAL, HeartbeatWheel, Hub
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native import protocol

@@ -12,8 +12,8 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
+from bellcast.live.connection import Phase
 from bellcast.live.connection.close_reasons import EVENTS_LOST, RECONNECT, RESTARTING, REVOKED, TOO_SLOW, CloseReason
-from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native import protocol
 from bellcast.live.types import LiveConfig, Member, Typing

@@ -8,8 +8,7 @@ from typing import Any, cast
 import pytest
 
 from bellcast.kernel.identities import Principal
-from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import MAX_PENDING, PendingMessages, Phase
+from bellcast.live.connection import MAX_PENDING, PendingMessages, Phase, close_reasons
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, protocol

@@ -15,7 +15,7 @@ from bellcast.kernel.events import ANNOUNCEMENTS, Event, inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import reconciler, resume
-from bellcast.live.connection.connection import Phase
+from bellcast.live.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.reconciler import Reconciler
 from bellcast.live.types import GroupState, GroupUpdate, NodeLeft

@@ -10,7 +10,7 @@ import pytest
 from bellcast.auth import link_tokens
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import Project
-from bellcast.live.connection.connection import Phase
+from bellcast.live.connection import Phase
 from bellcast.live.socketio import namespaces, protocol
 from bellcast.live.socketio.namespace_connection import SAVE_RETRY_SECONDS, ConnectionTopics, NamespaceConnection
 from bellcast.live.socketio.namespaces import Pid

@@ -11,8 +11,8 @@ from bellcast.inbox.types.inboxes import Changes, Inbox, Position, parse_positio
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.limits import Limits
 from bellcast.live import resume
+from bellcast.live.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.connection.close_reasons import TOO_SLOW, UNAVAILABLE
-from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.resume import INLINE_CHANGES
 from tests import fake_stores
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub, state

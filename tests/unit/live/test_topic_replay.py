@@ -22,8 +22,7 @@ from bellcast.kernel.events import LiveEvent, Stream, topic_stream
 from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.limits import Limits
 from bellcast.live import resume
-from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
+from bellcast.live.connection import REPLAY_BUFFER_BYTES, Phase, close_reasons
 from bellcast.live.connection.dialect import Payload
 from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks

@@ -12,7 +12,7 @@ from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import resume
-from bellcast.live.connection.connection import Phase
+from bellcast.live.connection import Phase
 from bellcast.live.hub import Hub, dispatch
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import ConnectionFilter, NotificationWrite, SurveyReply, SurveyRequest

@@ -8,8 +8,7 @@ from msgspec import Struct, field
 
 from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.token_bucket import Pace, TokenBucket
-from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import Connection, PendingMessages, Phase
+from bellcast.live.connection import Connection, PendingMessages, Phase, close_reasons
 from bellcast.live.framing.websocket import CloseReceived, ControlReceived, FrameReader, ReaderEvent, ReaderSignal
 from bellcast.live.types import Spawn
 

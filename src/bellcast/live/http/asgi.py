@@ -15,7 +15,7 @@ from bellcast.auth.origins import HeaderPairs
 from bellcast.calls import ConnectRequest
 from bellcast.kernel.errors import BellcastError, Invalid, UpgradeRequired
 from bellcast.kernel.http import HEADER_VALUES, ASGIApp, AsgiMessage, Receive, Scope, Send, responses
-from bellcast.live.connection.connection import CLOSE_TIMEOUT, Connection
+from bellcast.live.connection import CLOSE_TIMEOUT, Connection
 from bellcast.live.connection.outbound import CoalescingTransport, QueuedTransport
 from bellcast.live.framing import websocket
 from bellcast.live.http.takeover import EXTENSION

@@ -15,9 +15,8 @@ from bellcast.kernel.http import ASGIApp, AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.token_bucket import TokenBucket
 from bellcast.live.admission import Admission, close_refused, guarded_start
-from bellcast.live.connection import close_reasons
+from bellcast.live.connection import Connection, Listener, OnReady, Phase, close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection, Listener, OnReady, Phase
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.inbound_queue import CONTROL_FRAMES_PER_SECOND, limited
 from bellcast.live.framing import websocket

@@ -19,9 +19,8 @@ from bellcast.kernel.events import SEPARATOR, Event, LiveEvent, Stream, topic_st
 from bellcast.live.cluster.groups import Groups
 from bellcast.live.cluster.guardians import Guardians
 from bellcast.live.cluster.members import Members, MembersEvent
-from bellcast.live.connection import close_reasons
+from bellcast.live.connection import Connection, Phase, close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.dispatch import Dispatcher, WriteLog
 from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker

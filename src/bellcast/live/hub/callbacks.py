@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, Protocol
 from bellcast.inbox.types.inboxes import InboxEvent
 from bellcast.kernel.events import Event, Stream
 from bellcast.live.cluster.groups import PresenceKey
+from bellcast.live.connection import Connection
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection
 from bellcast.live.types import NodeReport, PresenceChanged, TopicRefused
 
 

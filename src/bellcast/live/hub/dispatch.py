@@ -15,7 +15,7 @@ from bellcast.inbox.types.inboxes import InboxEvent, NotificationAdded
 from bellcast.kernel.brokers.history import CollectedEvents
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.events import Event, LiveEvent, Stream
-from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
+from bellcast.live.connection import Connection, ConnectionOwner, Phase
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.presence import merge_changes

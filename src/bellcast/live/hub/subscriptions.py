@@ -18,7 +18,7 @@ from bellcast.kernel.errors import FieldError, Forbidden, Invalid
 from bellcast.kernel.events import SEPARATOR, TOPIC, Stream, inbox_stream, topic_stream
 from bellcast.kernel.identities import EVERY_TENANT, Principal
 from bellcast.live.cluster.groups import Groups
-from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.presence import PresenceBatcher, PresenceTracker
 from bellcast.live.types import LiveConfig, PresenceChanged, TopicRefused

@@ -20,8 +20,7 @@ from bellcast.kernel.db.lists import ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import inbox_stream, topic_stream
 from bellcast.kernel.http.responses import INCOMPLETE
-from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import Connection
+from bellcast.live.connection import Connection, close_reasons
 from bellcast.live.hub import Hub
 from bellcast.live.types import (
     EVERY_CONNECTION,

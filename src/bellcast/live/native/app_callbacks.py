@@ -20,9 +20,8 @@ from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import resume
 from bellcast.live.cluster.guardians import Holder
-from bellcast.live.connection import close_reasons
+from bellcast.live.connection import Connection, Phase, close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.dialect import Payload
 from bellcast.live.hub import Hub
 from bellcast.live.native.protocol import WEBSOCKET

@@ -14,7 +14,7 @@ from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live import resume
-from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.connection import Connection, Phase
 from bellcast.live.connection.dialect import Payload
 from bellcast.live.connection.inbound_queue import TOPICS_PER_MESSAGE, InboundQueue
 from bellcast.live.hub import subscriptions

@@ -22,8 +22,8 @@ from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
 from bellcast.live import framing, resume
 from bellcast.live.admission import close_reason_for, close_refused, guarded_start
+from bellcast.live.connection import Connection, OnReady, Phase
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.connection.dialect import InboxReset, Payload
 from bellcast.live.http import asgi
 from bellcast.live.http.asgi import HandshakeRequest, Headers

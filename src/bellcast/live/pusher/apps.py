@@ -19,8 +19,8 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, NotFound, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT, Project
+from bellcast.live.connection import Connection
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection
 from bellcast.live.pusher import protocol
 
 log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live import resume
-from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.connection import Connection, Phase
 from bellcast.live.http.asgi import HandshakeRequest
 from bellcast.live.hub import Hub
 from bellcast.live.hub import subscriptions as following

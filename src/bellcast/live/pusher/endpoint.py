@@ -18,8 +18,8 @@ from bellcast.kernel.events import SEPARATOR, TOPIC, Stream, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT, Principal
 from bellcast.live.cluster.groups import PresenceKey
 from bellcast.live.cluster.guardians import Holder
+from bellcast.live.connection import Connection, OnReady
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
-from bellcast.live.connection.connection import Connection, OnReady
 from bellcast.live.connection.dialect import Dialect, payload_of
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.http import asgi

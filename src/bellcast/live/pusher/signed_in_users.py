@@ -19,8 +19,8 @@ from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live import resume
 from bellcast.live.admission import close_refused, guarded_start
+from bellcast.live.connection import Connection, Phase
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.dialect import InboxReset
 from bellcast.live.http.asgi import HandshakeRequest
 from bellcast.live.pusher import protocol, signatures

@@ -18,9 +18,8 @@ import structlog
 from msgspec import Struct, field
 
 from bellcast.kernel.clock import Clock
-from bellcast.live.connection import close_reasons
+from bellcast.live.connection import CLOSE_TIMEOUT, close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import CLOSE_TIMEOUT
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport
 from bellcast.live.http.asgi import HandshakeRequest
 from bellcast.live.hub.callbacks import HubCallbacks

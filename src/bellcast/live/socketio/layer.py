@@ -9,9 +9,8 @@ from msgspec import Struct
 from bellcast.kernel.errors import BellcastError, HandlerFailed
 from bellcast.kernel.identities import Principal
 from bellcast.live.admission import guarded_start
-from bellcast.live.connection import close_reasons
+from bellcast.live.connection import Phase, close_reasons
 from bellcast.live.connection.close_reasons import RejectedByApp
-from bellcast.live.connection.connection import Phase
 from bellcast.live.socketio import SocketIOConfig, protocol
 from bellcast.live.socketio.engine_session import CLIENT_CLOSED, UNREADABLE, EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection

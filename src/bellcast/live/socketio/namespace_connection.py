@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from bellcast.auth.permissions import Grant
 from bellcast.kernel.errors import BellcastError, Unavailable
+from bellcast.live.connection import NO_MARK, Connection, Phase
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.connection.outbound import NULL_TRANSPORT
 from bellcast.live.hub import subscriptions
 from bellcast.live.socketio import protocol

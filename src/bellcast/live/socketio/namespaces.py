@@ -31,8 +31,8 @@ from bellcast.kernel.events import role_topic
 from bellcast.kernel.http.validation_errors import field_error
 from bellcast.kernel.identities import Principal, Project
 from bellcast.live import resume
+from bellcast.live.connection import Phase
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
-from bellcast.live.connection.connection import Phase
 from bellcast.live.connection.dialect import InboxReset
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub import Hub, subscriptions

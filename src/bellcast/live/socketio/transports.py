@@ -14,9 +14,8 @@ from bellcast.kernel.http import Receive, Send, responses
 from bellcast.kernel.http.request_body import Disconnected
 from bellcast.kernel.http.responses import accepts
 from bellcast.kernel.token_bucket import TokenBucket
-from bellcast.live.connection import close_reasons
+from bellcast.live.connection import CLOSE_TIMEOUT, close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import CLOSE_TIMEOUT
 from bellcast.live.connection.inbound_queue import limited
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, QueuedTransport, raw_socket
 from bellcast.live.framing import websocket

@@ -10,8 +10,8 @@ from bellcast.kernel.events import Event
 from bellcast.kernel.http import Receive, Scope, Send
 from bellcast.live import resume
 from bellcast.live.admission import close_refused, guarded_start
+from bellcast.live.connection import Connection
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection
 from bellcast.live.connection.dialect import InboxReset, Payload, payload_of
 from bellcast.live.framing import CLOSE, head
 from bellcast.live.http import asgi

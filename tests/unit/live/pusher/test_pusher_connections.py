@@ -16,8 +16,8 @@ from bellcast.kernel.events import inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.admission import close_refused, guarded_start
+from bellcast.live.connection import Connection, Phase
 from bellcast.live.connection.close_reasons import RESTARTING
-from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.dispatch import Dispatcher

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from bellcast.kernel.errors import Unavailable
-from bellcast.live.connection.connection import Phase
+from bellcast.live.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.signed_in_users import PusherUsers, SignedInUser

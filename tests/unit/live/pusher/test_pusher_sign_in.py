@@ -10,7 +10,7 @@ from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.limits import Limits
-from bellcast.live.connection.connection import Phase
+from bellcast.live.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher import protocol, signatures

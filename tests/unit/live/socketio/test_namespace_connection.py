@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
+from bellcast.live.connection import Phase
 from bellcast.live.connection.close_reasons import EVENTS_LOST, TOO_SLOW
-from bellcast.live.connection.connection import Phase
 from bellcast.live.http import asgi
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, namespaces, protocol
