@@ -20,7 +20,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from bellcast import build
 from bellcast.console.types import BUCKETS
-from bellcast.kernel.db.engine import StoreMigration
+from bellcast.kernel.db import StoreMigration
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.http import ASGIApp, responses
 from bellcast.kernel.http.request_body import ApiRequest
