@@ -4,7 +4,7 @@ import itertools
 import time
 from zoneinfo import ZoneInfo
 
-from bellcast.inbox.types.notifications import NotificationType
+from bellcast.inbox.types import NotificationType
 from bellcast.preferences.decision import Layers, Occasion, decide
 from bellcast.preferences.types import Preferences, QuietHours
 from benchmarks import figures

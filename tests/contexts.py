@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from bellcast.channels.types import NewDecision
 from bellcast.engines import Engines
-from bellcast.inbox.types.notifications import Audience, Content, Draft
+from bellcast.inbox.types import Audience, Content, Draft
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel.brokers import Publisher
 from bellcast.kernel.brokers.history import NO_HISTORY

@@ -20,7 +20,7 @@ from bellcast.console.types import StatsPoint
 from bellcast.documents.store import put_version
 from bellcast.documents.types import StoredVersion
 from bellcast.inbox.store import rows
-from bellcast.inbox.types.notifications import Draft, content
+from bellcast.inbox.types import Draft, content
 from bellcast.kernel import ids, times
 from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.db import columns

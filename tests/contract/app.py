@@ -6,8 +6,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from bellcast.channels.types import NewDecision
+from bellcast.inbox.types import Content, Notification
 from bellcast.inbox.types.inboxes import Action, Inbox, Marked, Marking, OpenInbox, Query
-from bellcast.inbox.types.notifications import Content, Notification
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest, SendResult
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListQuery
 from bellcast.kernel.events import Event

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from bellcast.inbox.types.notifications import NotificationType
+from bellcast.inbox.types import NotificationType
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
 from bellcast.preferences.types import CHANNELS, NO_PREFERENCES, Preferences, Priority
 from tests.journey.channels import World, opened

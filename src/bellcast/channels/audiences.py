@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.types import Fanout
-from bellcast.inbox.types.notifications import Audience
+from bellcast.inbox.types import Audience
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import ContentionDetector

@@ -14,7 +14,7 @@ from msgspec import Struct
 from bellcast.channels.types import ChannelConfig, EmailContent
 from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import PROJECT, TEMPLATES, TYPES, draft_kind
-from bellcast.inbox.types.notifications import GENERAL, NO_TYPE, NotificationType
+from bellcast.inbox.types import GENERAL, NO_TYPE, NotificationType
 from bellcast.kernel import data_schemas
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db import Engine

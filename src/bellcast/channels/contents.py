@@ -12,8 +12,8 @@ from bellcast.channels import email, links
 from bellcast.channels.catalog import TenantSettings
 from bellcast.channels.email import Headline
 from bellcast.channels.types import EmailContent, ExternalChannel
-from bellcast.inbox.types import notifications
-from bellcast.inbox.types.notifications import ActionButton, Actor, Content, Draft
+from bellcast.inbox import types as notifications
+from bellcast.inbox.types import ActionButton, Actor, Content, Draft
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Invalid, TemplateFailed
 from bellcast.kernel.limits import Limits

@@ -11,7 +11,7 @@ from bellcast.channels.catalog import Catalog, TenantSettings
 from bellcast.channels.explanations import SubjectNames
 from bellcast.channels.store.suppressions import Suppressions
 from bellcast.channels.types import NewDecision, NewMessage
-from bellcast.inbox.types.notifications import NotificationType
+from bellcast.inbox.types import NotificationType
 from bellcast.kernel import times
 from bellcast.kernel.db import Engine
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide

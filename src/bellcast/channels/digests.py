@@ -13,7 +13,7 @@ from bellcast.channels.delivery import MessageReports, outdated, with_events
 from bellcast.channels.releases import Release
 from bellcast.channels.store import Messages
 from bellcast.channels.types import ChannelConfig, MessageUpdate, NewMessage, StoredMessage
-from bellcast.inbox.types.notifications import GENERAL
+from bellcast.inbox.types import GENERAL
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db import Engine
 from bellcast.kernel.identities import Project

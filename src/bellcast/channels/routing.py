@@ -22,7 +22,7 @@ from bellcast.channels.types import (
     as_change,
 )
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, is_cached
-from bellcast.inbox.types.notifications import (
+from bellcast.inbox.types import (
     GENERAL,
     Audience,
     ChannelRequest,

@@ -16,8 +16,8 @@ from uuid import UUID
 import msgspec
 
 from bellcast.client.errors import InvalidArgument, UnknownArgument
-from bellcast.inbox.types import notifications
-from bellcast.inbox.types.notifications import Draft
+from bellcast.inbox import types as notifications
+from bellcast.inbox.types import Draft
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.limits import Limits

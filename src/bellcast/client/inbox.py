@@ -9,7 +9,7 @@ from bellcast.client.arguments import Duration, Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.request import HttpRequest, call, drop_none, path, query, reads
 from bellcast.client.responses import Changed, Counts, InboxPage, Notification
-from bellcast.inbox.types.notifications import View
+from bellcast.inbox.types import View
 
 
 def page(

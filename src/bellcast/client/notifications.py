@@ -11,7 +11,7 @@ from bellcast.client.arguments import Duration, Text
 from bellcast.client.errors import BellcastError, BulkInterrupted, InvalidArgument
 from bellcast.client.request import HttpRequest, T, call, drop_none, json, path, reads
 from bellcast.client.responses import BulkResult, BulkResults, FieldError, ImportResults, Notification, Problem, Sent
-from bellcast.inbox.types.notifications import BodyFormat
+from bellcast.inbox.types import BodyFormat
 from bellcast.preferences.types import Priority
 
 # The server accepts 10,000 items and 16 MiB in one bulk request. The byte limit leaves headroom for proxies.

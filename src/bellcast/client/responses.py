@@ -14,11 +14,11 @@ from bellcast.channels.types import Message as Message
 from bellcast.channels.types import Retried as Retried
 from bellcast.channels.types import SuggestedAction as SuggestedAction
 from bellcast.channels.types import TimelineEntry as TimelineEntry
-from bellcast.inbox.types.notifications import Acted as Acted
-from bellcast.inbox.types.notifications import AnnouncementMade as AnnouncementMade
-from bellcast.inbox.types.notifications import BodyFormat as BodyFormat
-from bellcast.inbox.types.notifications import CreatedNotification as CreatedNotification
-from bellcast.inbox.types.notifications import View as View
+from bellcast.inbox.types import Acted as Acted
+from bellcast.inbox.types import AnnouncementMade as AnnouncementMade
+from bellcast.inbox.types import BodyFormat as BodyFormat
+from bellcast.inbox.types import CreatedNotification as CreatedNotification
+from bellcast.inbox.types import View as View
 from bellcast.preferences.types import Priority as Priority
 from bellcast.recipients.types import Subscription as Subscription
 from bellcast.topics.types import EventPage as EventPage

@@ -11,7 +11,7 @@ from bellcast.channels import http as channels_http
 from bellcast.channels.types import Message, SuppressedAddress
 from bellcast.exports import store
 from bellcast.exports.store import RECIPIENT_TABLES, Exports
-from bellcast.inbox.types.notifications import Notification
+from bellcast.inbox.types import Notification
 from bellcast.kernel.http import ASGIApp, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences.http import StoredPreferences

@@ -13,7 +13,7 @@ from bellcast.channels.store import suppressions
 from bellcast.documents.store import Documents
 from bellcast.documents.types import SOURCES, TEMPLATES, TYPES, WORKFLOWS, draft_kind
 from bellcast.inbox.store import rows, sent_items
-from bellcast.inbox.types.notifications import Notification
+from bellcast.inbox.types import Notification
 from bellcast.kernel import times
 from bellcast.kernel.db import StoreTable, columns
 from bellcast.kernel.db.script import Row, Statement, fetch

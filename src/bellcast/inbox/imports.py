@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from bellcast.engines import Engines
 from bellcast.inbox import sending
+from bellcast.inbox import types as notification_types
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
-from bellcast.inbox.types import notifications as notification_types
-from bellcast.inbox.types.notifications import CreatedNotification, ImportedDraft, Sent, content
+from bellcast.inbox.types import CreatedNotification, ImportedDraft, Sent, content
 from bellcast.inbox.types.sends import ImportRequest, SendResult
 from bellcast.kernel import ids, times
 from bellcast.kernel.errors import BellcastError

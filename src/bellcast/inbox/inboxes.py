@@ -11,6 +11,7 @@ from msgspec import Struct
 from bellcast import calls
 from bellcast.engines import Engines
 from bellcast.inbox.store.inboxes import Inboxes
+from bellcast.inbox.types import Acted, Notification, find_action
 from bellcast.inbox.types.inboxes import (
     REPORTED,
     Action,
@@ -22,7 +23,6 @@ from bellcast.inbox.types.inboxes import (
     SelectionFilter,
     SessionRevoked,
 )
-from bellcast.inbox.types.notifications import Acted, Notification, find_action
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.errors import Forbidden, HandlerFailed, Invalid, NoHandler, NotFound
 from bellcast.kernel.events import LiveEvent

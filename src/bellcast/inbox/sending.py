@@ -16,11 +16,11 @@ from bellcast.channels.store import Messages
 from bellcast.channels.store.fanouts import Fanouts
 from bellcast.channels.types import Fanout, NewDecision, title_of
 from bellcast.engines import Engines
+from bellcast.inbox import types as notification_types
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.store.sent_items import SentItems, existing, outside_notification
-from bellcast.inbox.types import notifications as notification_types
-from bellcast.inbox.types.notifications import (
+from bellcast.inbox.types import (
     GENERAL,
     AnnouncementMade,
     Audience,

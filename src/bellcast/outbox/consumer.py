@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from bellcast.engines import Engines
 from bellcast.inbox import sending
-from bellcast.inbox.types.notifications import Audience, Draft
+from bellcast.inbox.types import Audience, Draft
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT

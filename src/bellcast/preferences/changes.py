@@ -7,7 +7,7 @@ import msgspec
 from bellcast.documents.store import Documents
 from bellcast.documents.types import MAX_CHANGE_ROUNDS, MAX_OBJECT_KEY
 from bellcast.engines import Engines
-from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
+from bellcast.inbox.types import NO_TYPE, NotificationType
 from bellcast.kernel import validation
 from bellcast.kernel.clock import request_time
 from bellcast.kernel.errors import FieldError, NotFound, Unavailable

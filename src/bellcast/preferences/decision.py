@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
+from bellcast.inbox.types import NO_TYPE, NotificationType
 from bellcast.kernel import times
 from bellcast.preferences.types import (
     CHANNELS,

@@ -19,7 +19,7 @@ from bellcast.channels.store import Messages
 from bellcast.channels.types import EXTERNAL_CHANNELS, ChannelConfig, ExternalChannel, ProviderRate
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, MAX_CHANGE_ROUNDS, MAX_OF_KIND, Document, is_cached
-from bellcast.inbox.types.notifications import NotificationType
+from bellcast.inbox.types import NotificationType
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock, request_time
 from bellcast.kernel.concurrency import CallBatcher

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from bellcast.inbox.types import notifications
+from bellcast.inbox import types as notifications
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits

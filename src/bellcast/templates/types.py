@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from bellcast.channels.types import ChatContent, EmailContent, PushContent, SmsContent
-from bellcast.inbox.types.notifications import MAX_ACTIONS, ActionButton, BodyFormat
+from bellcast.inbox.types import MAX_ACTIONS, ActionButton, BodyFormat
 from bellcast.kernel.field_limits import NULL, Schema, shown, text
 from bellcast.preferences.types import CHANNELS, Channel
 

@@ -19,7 +19,7 @@ from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, PROJECT, SOURCES, is_cached
 from bellcast.engines import Engines
 from bellcast.inbox import sending
-from bellcast.inbox.types.notifications import Audience, Draft, draft_errors
+from bellcast.inbox.types import Audience, Draft, draft_errors
 from bellcast.kernel import times, validation
 from bellcast.kernel.concurrency import shared
 from bellcast.kernel.errors import MAX_REASON, BellcastError, FieldError, TenantErased, Unavailable

@@ -17,7 +17,7 @@ from msgspec import Struct
 from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.store import Messages
 from bellcast.channels.types import Fanout
-from bellcast.inbox.types.notifications import Audience
+from bellcast.inbox.types import Audience
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.brokers import Broker
 from bellcast.kernel.concurrency import Pauses, Scheduler

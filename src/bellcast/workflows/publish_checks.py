@@ -15,7 +15,7 @@ from bellcast.channels.previews import Previews, Subject
 from bellcast.channels.types import ChannelConfig
 from bellcast.documents.store import Documents, Versions
 from bellcast.documents.types import PROJECT, TEMPLATES, TYPES, WORKFLOWS
-from bellcast.inbox.types.notifications import NO_TYPE, NotificationType
+from bellcast.inbox.types import NO_TYPE, NotificationType
 from bellcast.kernel.concurrency import Pauses
 from bellcast.kernel.db import Engine
 from bellcast.kernel.errors import FieldError, Invalid

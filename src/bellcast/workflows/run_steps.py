@@ -10,7 +10,7 @@ from msgspec import Struct
 from bellcast.channels import contents, decision_inputs, explanations
 from bellcast.channels.catalog import TenantSettings
 from bellcast.channels.routing import SendRoute
-from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft, content
+from bellcast.inbox.types import GENERAL, Actor, Audience, Draft, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid

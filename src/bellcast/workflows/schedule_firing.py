@@ -27,7 +27,7 @@ from bellcast.channels.types import NewDecision
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT
 from bellcast.inbox import sending
-from bellcast.inbox.types.notifications import Audience, Draft
+from bellcast.inbox.types import Audience, Draft
 from bellcast.inbox.types.sends import Claim, ClaimTaken
 from bellcast.kernel import concurrency, times, validation
 from bellcast.kernel.errors import BellcastError, Invalid, TooMany, Unavailable

@@ -14,8 +14,8 @@ import msgspec
 from cronsim import CronSim, CronSimError
 from msgspec import Struct
 
-from bellcast.inbox.types import notifications as notification_types
-from bellcast.inbox.types.notifications import TO, Actor, Audience, Draft
+from bellcast.inbox import types as notification_types
+from bellcast.inbox.types import TO, Actor, Audience, Draft
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.field_limits import GIVEN, NULL, TEXT, Schema, ValueRule, one_of, only

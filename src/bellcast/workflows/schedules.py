@@ -19,7 +19,7 @@ from bellcast.engines import Engines
 from bellcast.inbox import sending
 from bellcast.inbox.store import idempotency
 from bellcast.inbox.store.sends import Sends
-from bellcast.inbox.types.notifications import Audience, Draft
+from bellcast.inbox.types import Audience, Draft
 from bellcast.kernel import times, validation
 from bellcast.kernel.clock import request_time
 from bellcast.kernel.errors import BellcastError, FieldError, Invalid, PreconditionFailed

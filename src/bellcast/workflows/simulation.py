@@ -14,7 +14,7 @@ from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.previews import ADDED, PLAIN
 from bellcast.channels.types import ChannelDecision
 from bellcast.documents.types import MAX_OBJECT_KEY
-from bellcast.inbox.types.notifications import Actor, content
+from bellcast.inbox.types import Actor, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import field_limits, times, validation
 from bellcast.kernel.clock import TestClock

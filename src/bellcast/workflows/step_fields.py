@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.types import ChatContent, EmailContent, PushContent, SmsContent
-from bellcast.inbox.types import notifications
+from bellcast.inbox import types as notifications
 from bellcast.kernel import times
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits

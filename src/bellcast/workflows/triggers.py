@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bellcast.channels.routing import Router
 from bellcast.channels.types import Fanout
 from bellcast.inbox.store import idempotency
-from bellcast.inbox.types.notifications import Actor, Audience
+from bellcast.inbox.types import Actor, Audience
 from bellcast.inbox.types.sends import Claim
 from bellcast.kernel import data_schemas, validation
 from bellcast.kernel.clock import Clock

@@ -11,7 +11,7 @@ import msgspec
 from bellcast.channels.catalog import Catalog
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, SOURCES, TEMPLATES, TYPES, WORKFLOWS, Document, draft_kind
-from bellcast.inbox.types.notifications import NotificationType
+from bellcast.inbox.types import NotificationType
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.http import request_body
 from bellcast.rest.context import ApiContext

@@ -4,7 +4,7 @@ import pytest
 
 from bellcast.console.watchers import LiveFeed
 from bellcast.inbox import sending
-from bellcast.inbox.types.notifications import Draft
+from bellcast.inbox.types import Draft
 from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from bellcast.inbox.types import Notification
 from bellcast.inbox.types.inboxes import (
     Change,
     InboxBulkChanged,
@@ -11,7 +12,6 @@ from bellcast.inbox.types.inboxes import (
     NotificationDeleted,
     NotificationUpdated,
 )
-from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
 

@@ -10,7 +10,7 @@ from bellcast.channels import audiences
 from bellcast.channels.audiences import SMALL_COMMIT_PAGE
 from bellcast.channels.types import RecordedAction
 from bellcast.inbox import sending
-from bellcast.inbox.types.notifications import Audience, ChannelRequest, Draft
+from bellcast.inbox.types import Audience, ChannelRequest, Draft
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.concurrency import CONTENTION_SENDS
 from bellcast.kernel.errors import Invalid

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellcast.inbox.types import Edit
 from bellcast.inbox.types.inboxes import Query, ResumeFrom, parse_position
-from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel.limits import Limits
 from bellcast.live import resume
 from bellcast.live.connection import Phase

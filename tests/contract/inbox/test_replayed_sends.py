@@ -5,7 +5,7 @@ import pytest
 
 from bellcast.inbox import sending
 from bellcast.inbox.quotas import Quotas
-from bellcast.inbox.types.notifications import Draft
+from bellcast.inbox.types import Draft
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.errors import BellcastError, IdempotencyMismatch, Invalid, TooMany, Unavailable

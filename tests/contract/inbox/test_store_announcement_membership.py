@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.inbox.types.notifications import Edit
+from bellcast.inbox.types import Edit
 from bellcast.kernel import times
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.recipients.types import RecipientFields

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from bellcast.inbox.types import Edit
 from bellcast.inbox.types.inboxes import (
     AnnouncementChanged,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
 )
-from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
 from bellcast.recipients.types import RecipientFields, SubscriptionEnded

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bellcast.inbox.types import Notification
 from bellcast.inbox.types.inboxes import (
     Action,
     Change,
@@ -18,7 +19,6 @@ from bellcast.inbox.types.inboxes import (
     ResumeFrom,
     SentRows,
 )
-from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import times
 from bellcast.kernel.errors import NotFound
 from tests.contract.app import App

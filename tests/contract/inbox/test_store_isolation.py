@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from bellcast.inbox.types import Edit
 from bellcast.inbox.types.inboxes import Action, Marking, Query
-from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel import times
 from bellcast.recipients.types import RecipientFields
 from tests.contract.app import App

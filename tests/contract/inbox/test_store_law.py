@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from bellcast.inbox.store import marking
+from bellcast.inbox.types import Edit, View
 from bellcast.inbox.types.inboxes import Action, AnnouncementChanged, Query
-from bellcast.inbox.types.notifications import Edit, View
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
 from bellcast.recipients.types import SessionsRevoked, SubscriptionEnded

@@ -4,8 +4,8 @@ from itertools import product
 
 import pytest
 
+from bellcast.inbox.types import View
 from bellcast.inbox.types.inboxes import Action, Marked
-from bellcast.inbox.types.notifications import View
 from tests.contract.app import App
 from tests.contract.inbox.replica import Replica
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta, timezone
 
-from bellcast.inbox.types.notifications import Edit
+from bellcast.inbox.types import Edit
 from bellcast.kernel import times
 from tests.contract.app import App
 

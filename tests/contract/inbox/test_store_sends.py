@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.inbox.store import sent_items
+from bellcast.inbox.types import Edit
 from bellcast.inbox.types.inboxes import NotificationAdded, NotificationDeleted, NotificationUpdated
-from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.sends import Reach, SendResult
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import ANY_TIME, CreatedRange, ListPage, ListQuery, ListTotal

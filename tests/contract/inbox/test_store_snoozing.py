@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from bellcast.channels.types import NewDecision
 from bellcast.inbox.store.marking import MAX_SNOOZES
+from bellcast.inbox.types import ActionButton, Edit
 from bellcast.inbox.types.inboxes import CountsQuery, NotificationAdded, NotificationUpdated, Query
-from bellcast.inbox.types.notifications import ActionButton, Edit
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.script import Statement
 from bellcast.kernel.errors import Conflict, NotFound

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import asyncpg
 import pytest
 
+from bellcast.inbox.types import Edit
 from bellcast.inbox.types.inboxes import Action, Query, parse_position
-from bellcast.inbox.types.notifications import Edit
 from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import times
 from bellcast.kernel.concurrency import CallBatcher

@@ -12,7 +12,7 @@ from bellcast.engines import Engines
 from bellcast.inbox.imports import BulkImport
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.sending import BulkSend
-from bellcast.inbox.types.notifications import Audience, Draft, ImportedDraft
+from bellcast.inbox.types import Audience, Draft, ImportedDraft
 from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import Conflict, NotFound, TenantErased

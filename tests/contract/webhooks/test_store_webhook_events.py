@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.channels.types import MessageUpdate, with_outcome
+from bellcast.inbox.types import ActionButton
 from bellcast.inbox.types.inboxes import Marking
-from bellcast.inbox.types.notifications import ActionButton
 from bellcast.kernel.ids import Ids
 from bellcast.recipients.types import RecipientOfLink
 from bellcast.webhooks import store

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bellcast.channels.audiences import COMMIT_PAGE
-from bellcast.inbox.types.notifications import Audience
+from bellcast.inbox.types import Audience
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.jobs import Job, kind_of
 from bellcast.workflows.execution import BACKLOG_MS

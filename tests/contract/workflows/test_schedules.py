@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.inbox import sending
-from bellcast.inbox.types.notifications import Audience, Draft
+from bellcast.inbox.types import Audience, Draft
 from bellcast.kernel import times
 from bellcast.kernel.errors import IdempotencyMismatch, Invalid, Unavailable
 from bellcast.kernel.limits import Limits

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bellcast.documents.types import Document
-from bellcast.inbox.types.notifications import Audience
+from bellcast.inbox.types import Audience
 from bellcast.kernel.errors import Conflict
 from bellcast.workflows import workflow_catalog
 from bellcast.workflows.store import Runs

@@ -13,7 +13,7 @@ from bellcast.channels.routing import Router
 from bellcast.channels.types import MessageUpdate
 from bellcast.documents.store import Versions
 from bellcast.documents.types import SOURCES
-from bellcast.inbox.types.notifications import Audience
+from bellcast.inbox.types import Audience
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import concurrency
 from bellcast.kernel.errors import Invalid, NotFound, Unavailable

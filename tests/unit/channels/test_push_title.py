@@ -3,7 +3,7 @@
 import pytest
 
 from bellcast.channels.contents import title_with_actor
-from bellcast.inbox.types.notifications import Actor
+from bellcast.inbox.types import Actor
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from bellcast.client import (
 )
 from bellcast.client.request import HttpResponse
 from bellcast.contrib import sqlalchemy
+from bellcast.inbox import types as notification_types
 from bellcast.inbox.types import inboxes
-from bellcast.inbox.types import notifications as notification_types
 from bellcast.inbox.types.inboxes import InboxListing
 from bellcast.recipients.types import Recipient
 

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.inbox.types import notifications
-from bellcast.inbox.types.notifications import Draft, Edit
+from bellcast.inbox import types as notifications
+from bellcast.inbox.types import Draft, Edit
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.limits import Limits
 

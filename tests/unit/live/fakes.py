@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from bellcast.inbox.types import Notification
 from bellcast.inbox.types.inboxes import Change, Changes, InboxState, NotificationAdded
-from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.identities import Principal

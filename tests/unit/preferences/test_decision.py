@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.inbox.types.notifications import NotificationType
+from bellcast.inbox.types import NotificationType
 from bellcast.kernel.times import milliseconds
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
 from bellcast.preferences.types import CHANNELS, Preferences, QuietHours

@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET
 
-from bellcast.inbox.types.notifications import ChannelRequest, NotificationType
+from bellcast.inbox.types import ChannelRequest, NotificationType
 from bellcast.preferences.decision import ChannelStatus, Layers, effective
 from bellcast.preferences.types import Preferences
 

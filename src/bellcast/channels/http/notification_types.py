@@ -5,7 +5,7 @@ from typing import Any
 
 from bellcast.channels.catalog import no_template
 from bellcast.inbox.store.sent_items import SentItems
-from bellcast.inbox.types.notifications import NotificationType
+from bellcast.inbox.types import NotificationType
 from bellcast.kernel import data_schemas, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.http import responses

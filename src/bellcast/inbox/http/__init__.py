@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from bellcast import calls
 from bellcast.inbox import inboxes
 from bellcast.inbox.store.inboxes import Inboxes
+from bellcast.inbox.types import Notification
 from bellcast.inbox.types.inboxes import (
     Action,
     Counts,
@@ -20,7 +21,6 @@ from bellcast.inbox.types.inboxes import (
     Query,
     SelectionFilter,
 )
-from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.errors import BadRequest, Conflict, HandlerFailed, Invalid, NotFound
 from bellcast.kernel.field_limits import (

@@ -11,10 +11,10 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from bellcast.inbox import imports, sending
+from bellcast.inbox import types as notification_types
 from bellcast.inbox.http import notifications
 from bellcast.inbox.http.notifications import PlannedChannel
-from bellcast.inbox.types import notifications as notification_types
-from bellcast.inbox.types.notifications import Audience, Draft, ImportedDraft
+from bellcast.inbox.types import Audience, Draft, ImportedDraft
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_FIELD_ERRORS, BellcastError, Invalid
 from bellcast.kernel.http import ASGIApp, request_body, responses

@@ -21,10 +21,10 @@ from bellcast.channels.types import (
 )
 from bellcast.engines import Engines
 from bellcast.inbox import sending
+from bellcast.inbox import types as notification_types
 from bellcast.inbox.store import sent_items as store
 from bellcast.inbox.store.sent_items import SentItems
-from bellcast.inbox.types import notifications as notification_types
-from bellcast.inbox.types.notifications import Audience, Draft, Edit, Notification, Sent
+from bellcast.inbox.types import Audience, Draft, Edit, Notification, Sent
 from bellcast.inbox.types.sends import Reach, SentItem
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.db.lists import ListPage, ListQuery

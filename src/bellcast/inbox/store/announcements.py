@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, field
 from msgspec.structs import replace
 
 from bellcast.inbox.store import rows
+from bellcast.inbox.types import Acted, Notification
 from bellcast.inbox.types.inboxes import (
     InboxEvent,
     InboxState,
@@ -16,7 +17,6 @@ from bellcast.inbox.types.inboxes import (
     NotificationDeleted,
     NotificationUpdated,
 )
-from bellcast.inbox.types.notifications import Acted, Notification
 from bellcast.inbox.types.sends import Materialized
 from bellcast.kernel import times
 from bellcast.kernel.db import columns

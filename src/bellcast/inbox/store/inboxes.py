@@ -6,6 +6,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from bellcast.inbox.store import announcements, marking, rows
+from bellcast.inbox.types import Notification
 from bellcast.inbox.types.inboxes import (
     ALL,
     Change,
@@ -21,7 +22,6 @@ from bellcast.inbox.types.inboxes import (
     ResumeFrom,
     SessionRevoked,
 )
-from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import times
 from bellcast.kernel.db import StoreTable, columns, on_table, read, write_to_inbox
 from bellcast.kernel.db.script import Params, Row, Script, ScriptCommand, Statement, fetch

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from bellcast.channels import store as messages
+from bellcast.inbox import types as notifications
 from bellcast.inbox.store import rows
-from bellcast.inbox.types import notifications
+from bellcast.inbox.types import ActionButton, Notification, View
 from bellcast.inbox.types.inboxes import (
     Action,
     Changed,
@@ -20,7 +21,6 @@ from bellcast.inbox.types.inboxes import (
     NotificationDeleted,
     NotificationUpdated,
 )
-from bellcast.inbox.types.notifications import ActionButton, Notification, View
 from bellcast.kernel import ids
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Row, Script, Statement

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from bellcast.inbox.types import Acted, ActionButton, Actor, Content, Edit, Notification
 from bellcast.inbox.types.inboxes import Inbox, InboxState
-from bellcast.inbox.types.notifications import Acted, ActionButton, Actor, Content, Edit, Notification
 from bellcast.kernel import ids, times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Row

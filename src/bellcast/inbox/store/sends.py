@@ -16,8 +16,8 @@ from bellcast.channels import store as messages
 from bellcast.channels.store import fanouts
 from bellcast.channels.types import Fanout
 from bellcast.inbox.store import announcements, idempotency, rows, sent_items
+from bellcast.inbox.types import Audience
 from bellcast.inbox.types.inboxes import AnnouncementChanged, InboxState, NotificationAdded, NotificationUpdated
-from bellcast.inbox.types.notifications import Audience
 from bellcast.inbox.types.sends import (
     AnnounceRequest,
     Claim,

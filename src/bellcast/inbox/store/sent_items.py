@@ -10,8 +10,8 @@ from bellcast.channels import store as messages
 from bellcast.channels.store import fanouts
 from bellcast.channels.types import title_of
 from bellcast.inbox.store import marking, rows
+from bellcast.inbox.types import Edit, Notification
 from bellcast.inbox.types.inboxes import AnnouncementChanged, NotificationUpdated
-from bellcast.inbox.types.notifications import Edit, Notification
 from bellcast.inbox.types.sends import Reach, SendRequest, SentItem
 from bellcast.kernel import ids, times
 from bellcast.kernel.db import StoreTable, columns, lists, on_table, read, read_in_background, write_to_inbox

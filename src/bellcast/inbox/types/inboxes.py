@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
-from bellcast.inbox.types.notifications import Notification, View
+from bellcast.inbox.types import Notification, View
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.events import ANNOUNCEMENTS, Event, Stream, inbox_stream
 from bellcast.kernel.field_limits import NULL, Limit, Schema, shown

@@ -6,8 +6,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from bellcast.channels.types import NewDecision, NewMessage
+from bellcast.inbox.types import Audience, Content, Draft, Notification
 from bellcast.inbox.types.inboxes import InboxEvent
-from bellcast.inbox.types.notifications import Audience, Content, Draft, Notification
 from bellcast.kernel.events import Event
 from bellcast.kernel.validation import FieldErrors
 from bellcast.preferences.types import Channel

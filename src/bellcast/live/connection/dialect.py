@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
+from bellcast.inbox.types import Notification
 from bellcast.inbox.types.inboxes import (
     InboxBulkChanged,
     InboxEvent,
@@ -15,7 +16,6 @@ from bellcast.inbox.types.inboxes import (
     NotificationDeleted,
     NotificationUpdated,
 )
-from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
 from bellcast.live.connection.close_reasons import CloseReason

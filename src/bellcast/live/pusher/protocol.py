@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bellcast.inbox.types import Notification
 from bellcast.inbox.types.inboxes import InboxEvent
-from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest
 from bellcast.kernel.events import CLIENT_PREFIX, Event, LiveEvent

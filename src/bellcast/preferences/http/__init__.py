@@ -11,7 +11,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, Document
 from bellcast.inbox import http as inbox
-from bellcast.inbox.types.notifications import NotificationType
+from bellcast.inbox.types import NotificationType
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.http import entity_tags, request_body, responses

@@ -18,7 +18,7 @@ from bellcast.channels.http import link_pages
 from bellcast.channels.links import PREFERENCES_PURPOSE, PreferencesGrant
 from bellcast.channels.types import ChannelConfig
 from bellcast.console import pages
-from bellcast.inbox.types.notifications import GENERAL, NotificationType
+from bellcast.inbox.types import GENERAL, NotificationType
 from bellcast.kernel import times
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.field_limits import LINK_LIFETIME

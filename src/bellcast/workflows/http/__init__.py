@@ -13,7 +13,7 @@ from bellcast.channels.http import HTML_HEADERS, in_scheme
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, WORKFLOWS, Document, draft_kind
 from bellcast.inbox.http import notifications
-from bellcast.inbox.types.notifications import TO
+from bellcast.inbox.types import TO
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound

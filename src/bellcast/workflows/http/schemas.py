@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bellcast.documents.types import MAX_OBJECT_KEY
-from bellcast.inbox.types.notifications import NotificationType
+from bellcast.inbox.types import NotificationType
 from bellcast.kernel.errors import NotFound
 from bellcast.providers.types import ProviderFields
 from bellcast.rest.bundles import Push

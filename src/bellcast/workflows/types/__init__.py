@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.channels.types import ChannelDecision
-from bellcast.inbox.types.notifications import ACTOR, Actor
+from bellcast.inbox.types import ACTOR, Actor
 from bellcast.kernel import times
 from bellcast.kernel.field_limits import KEY, STORABLE_TIME, json_data, lasting, shown
 from bellcast.preferences.types import Preferences

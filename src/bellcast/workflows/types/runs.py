@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.types import Fanout, State
-from bellcast.inbox.types.notifications import ACTOR, TO, Actor, Audience
+from bellcast.inbox.types import ACTOR, TO, Actor, Audience
 from bellcast.inbox.types.sends import Claim, SendRequest
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import FieldError

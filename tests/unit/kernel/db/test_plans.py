@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from bellcast.inbox.types import Edit
 from bellcast.inbox.types.inboxes import Marking, Position, Query, ResumeFrom
-from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel.db import statements
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.db.sqlite import SqliteEngine

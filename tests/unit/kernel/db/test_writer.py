@@ -6,7 +6,7 @@ import pytest
 
 from bellcast.channels.types import Fanout
 from bellcast.inbox.store.sends import Sends
-from bellcast.inbox.types.notifications import Draft, content
+from bellcast.inbox.types import Draft, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.concurrency import CONTENTION_SENDS
 from bellcast.kernel.db.script import PageCommand, Script, ScriptCommand, WriteCommand

@@ -16,7 +16,7 @@ from bellcast import __version__
 from bellcast.auth import origins, tokens
 from bellcast.console import pages
 from bellcast.inbox import sending
-from bellcast.inbox.types.notifications import Draft
+from bellcast.inbox.types import Draft
 from bellcast.kernel import ip_addresses, times, validation
 from bellcast.kernel.errors import BellcastError, Forbidden, NotFound, TooMany
 from bellcast.kernel.http import ASGIApp, request_body, responses
