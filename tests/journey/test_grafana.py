@@ -11,7 +11,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from bellcast.outbox import consumer
-from bellcast.server.health import COUNTERS, RequestMetrics
+from bellcast.server.metrics import COUNTERS, RequestMetrics
 from tests.journey.rest import Rest
 from tests.unit.server import test_metrics
 

@@ -10,7 +10,6 @@ from bellcast import build
 from bellcast.console import pages
 from bellcast.console.pages import console, error_pages
 from bellcast.kernel import errors
-from bellcast.kernel.http import responses
 from bellcast.recipients.store import Recipients
 from bellcast.server.api_app import HANDLERS
 from bellcast.settings import table
@@ -320,7 +319,7 @@ class TestBrowserClient:
         monkeypatch.setattr(pages, "FOLDER", file.parent)
         first = await rest.anonymous.get("/bellcast.js")
         file.write_text("export const version = 22")
-        responses.read_folder.cache_clear()  # as after an upgrade
+        pages.read_folder.cache_clear()  # as after an upgrade
         revalidated = await rest.anonymous.get("/bellcast.js", headers={"if-none-match": first.headers["etag"]})
         assert (revalidated.status_code, revalidated.text) == (200, "export const version = 22")
 

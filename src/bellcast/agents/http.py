@@ -11,6 +11,7 @@ import msgspec
 from bellcast import build
 from bellcast.agents import Agents, documentation
 from bellcast.auth import origins
+from bellcast.console import pages
 from bellcast.kernel import http
 from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, TooMany, Unauthenticated
 from bellcast.kernel.http import ASGIApp, AsgiMessage, request_body, responses
@@ -173,7 +174,7 @@ def _text(path: str, make: Callable[[], str], doc: str) -> ApiEndpoint:
     """Return the operation of a text that anyone may read."""
 
     # Anyone may request it, so it is compressed once.
-    file = functools.cache(lambda: responses.served_file(make().encode(), PLAIN))
+    file = functools.cache(lambda: pages.served_file(make().encode(), PLAIN))
 
     async def show(request: ApiRequest) -> ASGIApp:
         return (await asyncio.to_thread(file)).respond(request, {})

@@ -38,7 +38,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     push_key: Callable[[], str]  # the public key that browsers bind their push subscriptions to
     refresh_dialects: Callable[[], Awaitable[None]]  # after a change of what they keep of the store, on all nodes
     numbers: Callable[[], Mapping[str, float]]  # of the dialects and the outbox by name, for /metrics
-    process_counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict  # counts of `health.COUNTERS` by name
+    process_counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict  # counts of `metrics.COUNTERS` by name
     queue_age: Callable[[], Awaitable[int]]  # how long the oldest due job has waited, in milliseconds
     calls_by_minute: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # tests and simulations of callers
     is_ready_strict: bool = False  # /readyz is a 503 without the broker

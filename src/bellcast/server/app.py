@@ -48,7 +48,7 @@ from bellcast.server import adapters, health, maintenance, mounted
 from bellcast.server import api_app as api
 from bellcast.server.api_app import path_as_sent
 from bellcast.server.doctor import Doctor
-from bellcast.server.health import WorkerMetrics
+from bellcast.server.metrics import WorkerMetrics
 from bellcast.server.nodes import NodeReporter, NodeSettings
 from bellcast.server.request_log import RequestLog
 from bellcast.server.wiring import LiveEdge, ServerParts, operator_services

@@ -1,49 +1,23 @@
-"""Liveness, readiness and metrics.
-
-If several workers share a port, the scraped worker reports the metrics of all, labelled by worker. A sum would decrease
-when a worker is replaced, which Prometheus would interpret as a counter reset."""
+"""Liveness and readiness: probes of a server, its store and its broker."""
 
 import asyncio
-import contextlib
-import os
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import chain
-from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Awaitable
+from typing import Literal, TypeVar
 
-import msgspec
-import structlog
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast import build
-from bellcast.console.types import BUCKETS
 from bellcast.kernel.db import StoreMigration
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.http import ASGIApp, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.jobs.store import Jobs
-from bellcast.live.hub.dispatch import Histogram
-from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.rest import context
 from bellcast.rest.operations import operation
 
-if TYPE_CHECKING:  # imported with the first scrape: it takes 2 MB
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
-PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 # Prometheus waits 10 s for a scrape, load balancers often 5 s for a check. The store and the broker respond within
 # milliseconds, unless they are down.
 PROBE_SECONDS = 4.0
 T = TypeVar("T")
-
-log = structlog.get_logger(__name__)
-
-COUNTS_PREFIX = "counts."
-# Seconds. A worker responds within a millisecond; Prometheus's scrape timeout is ten seconds.
-READ_TIMEOUT = 2.0
 
 
 class Health(Struct, frozen=True):
@@ -94,7 +68,7 @@ async def ready(request: ApiRequest) -> ASGIApp:
     `broker` is `degraded` if the broker is not connected or refuses writes: notifications are accepted, and other
     nodes deliver them up to 30 s later. With `BELLCAST_READY_STRICT`, the response is then a 503."""
     ctx = context.of(request)
-    db, broker = await asyncio.gather(_probe(ctx.engines.db.ping()), _probe(ctx.engines.broker.ping(writes=True)))
+    db, broker = await asyncio.gather(probe(ctx.engines.db.ping()), probe(ctx.engines.broker.ping(writes=True)))
     if isinstance(db, BellcastError):
         raise Unavailable(db.detail)  # also on a full disk
     own = (build.version(), build.commit(), ctx.project.key)
@@ -105,7 +79,7 @@ async def ready(request: ApiRequest) -> ASGIApp:
     return responses.json(Readiness("ready", *own, broker="degraded", reason=broker.detail))
 
 
-async def _probe(work: Awaitable[T]) -> T | BellcastError:
+async def probe(work: Awaitable[T]) -> T | BellcastError:
     """Return the result, or why there is none within PROBE_SECONDS."""
     try:
         async with asyncio.timeout(PROBE_SECONDS):
@@ -114,221 +88,3 @@ async def _probe(work: Awaitable[T]) -> T | BellcastError:
         return Unavailable(f"no response within {PROBE_SECONDS:.0f} s")
     except BellcastError as error:
         return error
-
-
-@operation("GET", "/metrics", tag="Server", required_scope=None, response_types={200: PROMETHEUS_TEXT})
-async def metrics(request: ApiRequest) -> ASGIApp:
-    """Metrics for Prometheus.
-
-    Their names begin with `bellcast_`. With several workers, each reports the metrics of all workers on this machine,
-    labelled with the process id as `worker`."""
-    exporter: MetricsExporter = request.scope["state"]["exporter"]
-    ctx = context.of(request)
-    workers = ctx.find(WorkerMetrics)
-    reports = None if workers is None else {workers.name: exporter.own(), **await workers.others()}
-    db, broker, jobs, queue_age, logs = await asyncio.gather(
-        _probe(ctx.engines.db.ping()),
-        _probe(ctx.engines.broker.ping(writes=True)),
-        _probe(Jobs(ctx.engines.db).counts()),
-        _probe(ctx.queue_age()),
-        _probe(ctx.engines.history.count_logs()),
-    )
-    is_up = {"store_up": not isinstance(db, BellcastError), "broker_up": not isinstance(broker, BellcastError)}
-    found = {} if isinstance(queue_age, BellcastError) else {"queue_age_seconds": queue_age / 1000}
-    found |= {"history_streams": logs} if isinstance(logs, int) else {}
-    numbers = {**is_up, **found, **ctx.numbers()}
-    text = exporter.text(reports, {} if isinstance(jobs, BellcastError) else jobs, numbers)
-    return responses.complete(200, text, PROMETHEUS_TEXT)
-
-
-class WorkerMetrics:
-    """Serves this process's metrics on a Unix socket in the workers' private folder, and reads the others'."""
-
-    def __init__(self, folder: Path) -> None:
-        self.name = str(os.getpid())
-        self._socket_path = folder / f"{COUNTS_PREFIX}{self.name}"
-        self._server: asyncio.Server | None = None
-
-    async def open(self, export: Callable[[], bytes]) -> None:
-        """Start serving the result of `export`."""
-
-        async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(export())
-            with contextlib.suppress(OSError):
-                await writer.drain()
-            writer.close()
-
-        self._server = await asyncio.start_unix_server(serve, self._socket_path)
-
-    def close(self) -> None:
-        """Stop serving and remove the socket."""
-        if self._server is not None:
-            self._server.close()
-            self._socket_path.unlink(missing_ok=True)
-
-    async def others(self) -> Mapping[str, bytes]:
-        """Return the metrics of the other workers by name, without those that have exited or do not respond."""
-        found: dict[str, bytes] = {}
-
-        async def read(path: Path) -> None:
-            try:
-                async with asyncio.timeout(READ_TIMEOUT):
-                    reader, writer = await asyncio.open_unix_connection(path)
-                    try:
-                        found[path.name.removeprefix(COUNTS_PREFIX)] = await reader.read()
-                    finally:
-                        writer.close()
-            except ConnectionRefusedError:
-                pass  # the worker was killed; its socket is removed with the folder
-            except (OSError, TimeoutError):
-                log.warning("worker_metrics_unavailable", worker=path.name)
-
-        sockets = self._socket_path.parent.glob(f"{COUNTS_PREFIX}*")
-        await asyncio.gather(*(read(path) for path in sockets if path != self._socket_path))
-        return {worker: report for worker, report in found.items() if report}
-
-
-REQUEST_LABELS = ("method", "route", "status")
-NO_DELAYS = Histogram(())
-
-# Known methods (RFC 9110, 9.1; RFC 5789). Others share one label, because clients choose them.
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-
-# Counters of a process: name, description and labels. Their values come from `ConnectionSurvey.stats` and
-# `ApiContext.process_counts`.
-COUNTERS = (
-    ("encoded", "Encoded events: once per dialect, not per connection.", ("protocol", "transport")),
-    ("written", "Events that were written to live connections, once per connection.", ("kind",)),
-    ("reconciled", "What live connections had missed, as a comparison with the store found, by kind.", ("kind",)),
-    (
-        "reconciler_checks",
-        "Comparisons of a batch of inboxes or subscriptions with the store, and of the inboxes that Pusher channels follow.",
-        ("outcome",),
-    ),
-    ("closed_connections", "Ended live connections.", ("reason",)),
-    ("accepted", "Accepted notifications (one per recipient), announcements and live events.", ("kind",)),
-    ("messages", "Messages outside the inbox that reached a final state.", ("channel", "state")),
-    ("attempts", "Attempts to pass a message to a provider.", ("channel", "provider", "outcome")),
-    ("broker_messages", "Messages to and from other processes, once per process.", ("direction", "kind")),
-    ("broker_reconnects", "Connections to the broker after the first one.", ()),
-    ("webhook_attempts", "Attempts to deliver an event to a webhook.", ("outcome",)),
-)
-
-
-class RequestMetrics(Struct, eq=False):
-    """Request counts and durations, in plain dicts, because a labelled counter costs ten times as much."""
-
-    _counts: defaultdict[tuple[str, str, int], int] = field(default_factory=lambda: defaultdict(int))
-    _durations: defaultdict[tuple[str, str], Histogram] = field(
-        default_factory=lambda: defaultdict(partial(Histogram, BUCKETS))
-    )
-
-    def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one started response. `route` is the path template. Unknown paths share one entry."""
-        method = method if method in METHODS else "other"
-        self._counts[method, route, status] += 1
-        self._durations[method, route].observe(seconds)
-
-    def totals(self) -> tuple[int, int, int, tuple[int, ...]]:
-        """Return the number of requests, of responses with status 4xx and 5xx, and of requests by duration bucket."""
-        refusals = failures = 0
-        for (_, _, status), count in self._counts.items():
-            refusals += count if 400 <= status < 500 else 0
-            failures += count if status >= 500 else 0
-        durations = tuple(map(sum, zip(*(one.buckets for one in self._durations.values()), strict=True)))
-        return sum(durations), refusals, failures, durations
-
-    def collect(self) -> "Iterator[Metric]":
-        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-
-        yield _family(CounterMetricFamily, "requests", "Served HTTP requests.", REQUEST_LABELS, self._counts)
-        about = "Time from a request to the start of its response."
-        took = HistogramMetricFamily("bellcast_request_seconds", about, labels=REQUEST_LABELS[:2])
-        for labels, durations in self._durations.items():
-            took.add_metric(labels, durations.cumulative(), sum_value=durations.sum)
-        yield took
-
-
-def _family(
-    family: "type[CounterMetricFamily | GaugeMetricFamily]",
-    name: str,
-    about: str,
-    labels: Sequence[str],
-    values: Mapping[Any, float],
-) -> "Metric":
-    """Return a metric whose values are keyed by a tuple of labels, or by the only label."""
-    metric = family(f"bellcast_{name}", about, labels=labels)
-    for key, value in list(values.items()):
-        metric.add_metric([str(label) for label in key] if isinstance(key, tuple) else [key], value)
-    return metric
-
-
-MetricReport = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]  # a metric: name, about, type, samples
-
-
-class MetricsExporter(Struct, eq=False):
-    """All metrics of one app."""
-
-    requests: RequestMetrics
-    connections: ConnectionSurvey
-    counts: Callable[[], Mapping[str, Mapping[Any, float]]]
-
-    def own(self) -> bytes:
-        """Return this process's metrics, for another worker's exporter."""
-        return msgspec.json.encode(
-            [(one.name, one.documentation, one.type, [sample[:3] for sample in one.samples]) for one in self._own()]
-        )
-
-    def text(
-        self, workers: Mapping[str, bytes] | None, jobs: Mapping[tuple[str, str], int], numbers: Mapping[str, float]
-    ) -> bytes:
-        """Return the response to a scrape. If there are several workers, `workers` has the metrics of each. `jobs` has
-        the numbers of jobs by kind and state, `numbers` the state of store, broker and queue by name."""
-        from prometheus_client import generate_latest
-        from prometheus_client.core import GaugeMetricFamily, Metric
-
-        metrics = list(self._own()) if workers is None else []
-        if workers is not None:
-            # Each family once, with the samples of all workers, labelled by worker
-            families: dict[str, Metric] = {}
-            for worker, report in workers.items():
-                try:
-                    found = msgspec.json.decode(report, type=list[MetricReport])
-                except msgspec.DecodeError:
-                    continue  # the worker was killed while writing
-                for name, about, kind, samples in found:
-                    metric = families.setdefault(name, Metric(name, about, kind))
-                    for sample, labels, value in samples:
-                        metric.add_sample(sample, labels | {"worker": worker}, value)
-            about = "Workers that reported metrics."
-            metrics = [GaugeMetricFamily("bellcast_workers", about, value=len(workers)), *families.values()]
-        metrics.append(_family(GaugeMetricFamily, "jobs", "Durable jobs in the store.", ("kind", "state"), jobs))
-        for name, value in chain(self.connections.stats().items(), numbers.items()):
-            if isinstance(value, int | float):
-                about = f"{name.replace('_', ' ').capitalize()}."
-                metrics.append(GaugeMetricFamily(f"bellcast_{name}", about, value=value))
-        # A registry would keep its collectors, and none is used twice.
-        registry: Any = SimpleNamespace(collect=lambda: metrics)
-        return generate_latest(registry)
-
-    def _own(self) -> "Iterator[Metric]":
-        """Yield the metrics of this process: its requests, connections, counters, delays, version, CPU time, memory and
-        open files."""
-        from prometheus_client import ProcessCollector
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-
-        yield from self.requests.collect()
-        values = {**self.counts(), **self.connections.stats()}
-        labels: tuple[str, ...] = ("protocol", "transport")
-        yield _family(GaugeMetricFamily, "connections", "Live connections.", labels, values.get("connections", {}))
-        for name, about, labels in COUNTERS:
-            yield _family(CounterMetricFamily, name, about, labels, values.get(name, {}))
-        for name, source, what in (("delivery", "delays", "notification"), ("event", "event_delays", "live event")):
-            delays = values.get(source, NO_DELAYS)
-            about = f"Time from the acceptance of a {what} to its first write to a live connection of this process."
-            yield HistogramMetricFamily(
-                f"bellcast_{name}_seconds", about, buckets=delays.cumulative(), sum_value=delays.sum
-            )
-        labels, running = ("version", "commit"), (build.version(), build.commit() or "")
-        yield _family(GaugeMetricFamily, "build_info", "The running version and commit.", labels, {running: 1})
-        yield from ProcessCollector(registry=None).collect()

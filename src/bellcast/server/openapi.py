@@ -200,6 +200,7 @@ OPERATION_GROUPS = {
     "bellcast.exports.http": "export",
     "bellcast.operators.http": "console_session",
     "bellcast.operators.http.passwordless": "passkeys",
+    "bellcast.server.metrics": "health",
 }
 
 

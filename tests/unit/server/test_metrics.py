@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bellcast import build
-from bellcast.server import health
+from bellcast.server import metrics
 
 
 class FakeLive:
@@ -23,7 +23,7 @@ class FakeLive:
 
 @pytest.fixture
 def requests():
-    return health.RequestMetrics()
+    return metrics.RequestMetrics()
 
 
 COUNTS = {
@@ -36,7 +36,7 @@ JOBS = {("message", "ready"): 3, ("run", "dead"): 1}
 
 
 def exporter(requests):
-    return health.MetricsExporter(requests, FakeLive(), lambda: COUNTS)
+    return metrics.MetricsExporter(requests, FakeLive(), lambda: COUNTS)
 
 
 def samples(requests, workers=None, **numbers):
@@ -97,11 +97,11 @@ def test_connections_are_labelled_by_protocol_and_transport(requests):
 
 def test_two_apps_in_one_process_have_separate_metrics(requests):
     requests.count("GET", "/", 200, 0.1)
-    assert ("bellcast_requests_total", "/", "200", "GET") not in samples(health.RequestMetrics())
+    assert ("bellcast_requests_total", "/", "200", "GET") not in samples(metrics.RequestMetrics())
 
 
 def test_worker_metrics_are_labelled_and_shared_metrics_exported_once(requests):
-    another = health.RequestMetrics()
+    another = metrics.RequestMetrics()
     requests.count("GET", "/v1/inbox", 200, 0.002)
     another.count("GET", "/v1/inbox", 200, 0.002)
     another.count("GET", "/v1/inbox", 200, 9)

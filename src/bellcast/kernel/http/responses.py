@@ -1,26 +1,23 @@
-"""Responses as ASGI applications, which handlers return; their compression, and static files."""
+"""Responses as ASGI applications, which handlers return, and their compression."""
 
 import asyncio
 import base64
-import contextlib
 import functools
 import gzip
 import hashlib
 import re
-import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from datetime import datetime
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError, UpgradeRequired
-from bellcast.kernel.http import ASGIApp, AsgiMessage, Receive, Scope, Send, entity_tags, request_body
+from bellcast.kernel.http import ASGIApp, AsgiMessage, Receive, Scope, Send, request_body
 from bellcast.kernel.http.request_body import ApiRequest
 
 T = TypeVar("T", bound=Struct)
@@ -268,62 +265,3 @@ def compressing(scope: Any, send: Send) -> Send:
         await send(message)
 
     return send_compressed
-
-
-# --- static files
-
-FILE_TYPES = {
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".ico": "image/x-icon",
-    ".png": "image/png",
-    ".map": "application/json",
-}
-
-
-class ServedFile(NamedTuple):
-    """A file's content. `encodings` is ordered by size, the smallest first."""
-
-    body: bytes
-    etag: str
-    media_type: str
-    encodings: Mapping[str, bytes]
-
-    def respond(self, request: ApiRequest, headers: Mapping[str, str]) -> ASGIApp:
-        """Return the file in the smallest encoding that the browser accepts, or 304. Each encoding has its own ETag, as
-        RFC 9110 requires of strong ones."""
-        header = request_body.header(request, b"accept-encoding")
-        encoding = next((name for name in self.encodings if accepts(header, name)), None)
-        etag = f'{self.etag[:-1]}-{encoding}"' if encoding else self.etag
-        # Revalidated on every page load with a 304, so that an upgrade of the server also upgrades the page.
-        all_headers = {"cache-control": "no-cache", **headers, "etag": etag, "vary": "Accept-Encoding"}
-        if entity_tags.unchanged(request, etag):
-            return empty(304, all_headers)
-        if encoding:
-            all_headers["content-encoding"] = encoding
-            return complete(200, self.encodings[encoding], self.media_type, all_headers)
-        return complete(200, self.body, self.media_type, all_headers)
-
-
-def read_file(file: Path, appended: bytes = b"") -> ServedFile:
-    """Read a file of the package, append to it, and compress the result unless the build did."""
-    body, built = file.read_bytes() + appended, None
-    with contextlib.suppress(OSError, EOFError, zlib.error):  # missing, or half written
-        gzipped, brotli = (file.with_name(f"{file.name}.{name}").read_bytes() for name in ("gz", "br"))
-        if gzip.decompress(gzipped) == body:  # smaller than compressed at run time
-            built = {"br": brotli, "gzip": gzipped}
-    return served_file(body, FILE_TYPES[file.suffix], built)
-
-
-def served_file(body: bytes, media_type: str, built: Mapping[str, bytes] | None = None) -> ServedFile:
-    """Return a file with this content, compressed unless the build did."""
-    etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-    return ServedFile(body, etag, media_type, built or {"gzip": gzip.compress(body, 9, mtime=0)})
-
-
-@functools.cache
-def read_folder(folder: Path) -> Mapping[str, ServedFile]:
-    """Read and compress the files of a folder of the package once, by their paths in it: they change only with the package."""
-    files = (file for file in sorted(folder.rglob("*")) if file.suffix in FILE_TYPES)
-    return {file.relative_to(folder).as_posix(): read_file(file) for file in files}

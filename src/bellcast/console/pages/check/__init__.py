@@ -14,13 +14,13 @@ from msgspec import Struct
 
 from bellcast.auth import origins
 from bellcast.console import diagnoses, pages
+from bellcast.console.pages import ServedFile
 from bellcast.inbox import http as inbox
 from bellcast.kernel import times
 from bellcast.kernel.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
 from bellcast.kernel.events import SEPARATOR, LiveEvent
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.responses import ServedFile
 from bellcast.rest import context
 from bellcast.rest.operations import operation, public_file
 from bellcast.rest.resource import ResourceCall
@@ -69,7 +69,7 @@ def _files() -> dict[str, ServedFile]:
     groups = diagnoses.groups()
     texts = {code: (one.what, one.fix) for title in GROUPS for code, one in groups[title].items()}
     appended = b"\nconst DIAGNOSES = %b;\n" % msgspec.json.encode(texts)
-    return {**responses.read_folder(_FOLDER), SCRIPT: responses.read_file(_FOLDER / SCRIPT, appended)}
+    return {**pages.read_folder(_FOLDER), SCRIPT: pages.read_file(_FOLDER / SCRIPT, appended)}
 
 
 @public_file("/check", responses.HTML, NotFound, is_cached=False)

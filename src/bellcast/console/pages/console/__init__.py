@@ -12,10 +12,10 @@ from string import Template
 from typing import Any, Literal
 
 from bellcast.auth import tokens
+from bellcast.console.pages import ServedFile, read_folder
 from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, Unauthenticated
 from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
-from bellcast.kernel.http.responses import ServedFile
 from bellcast.operators import http as operators_http
 from bellcast.rest import context, editor_access, guards
 from bellcast.rest.operations import operation, public_file
@@ -45,7 +45,7 @@ HEADERS = {
 @cache
 def version() -> str:
     """Return the segment before the files' names in the pages. It changes with any of the files, so browsers may keep them."""
-    etags = "".join(name + one.etag for name, one in responses.read_folder(FOLDER).items())
+    etags = "".join(name + one.etag for name, one in read_folder(FOLDER).items())
     return f"~{hashlib.sha256(etags.encode()).hexdigest()[:12]}"
 
 
@@ -55,7 +55,7 @@ def file(request: ApiRequest, headers: Mapping[str, str], kept_by: Literal["publ
     browser (`private`)."""
     named = request_body.path(request, "name")
     name = VERSIONED.sub("", named)
-    if (found := responses.read_folder(FOLDER).get(name)) is None:
+    if (found := read_folder(FOLDER).get(name)) is None:
         cause = ": the client was not built with npm" if name.startswith(VENDOR) else "."
         raise NotFound(f"This installation has no {name}{cause}")
     kept = {"cache-control": f"{kept_by}, {KEPT}"} if named == f"{version()}/{name}" else {}
@@ -69,7 +69,7 @@ def first_modules(*names: str) -> set[str]:
     while waiting:
         if (one := waiting.pop()) not in found:
             found.add(one)
-            waiting += IMPORT.findall(responses.read_folder(FOLDER)[one].body.decode())
+            waiting += IMPORT.findall(read_folder(FOLDER)[one].body.decode())
     return found
 
 
@@ -97,7 +97,7 @@ async def show_page(request: ApiRequest) -> ASGIApp:
         name = request_body.path(request, "name")
     except BadRequest:  # the page shows that it does not exist
         return _shown(request)
-    if name not in responses.read_folder(FOLDER) and not name.startswith((VENDOR, "~")):
+    if name not in read_folder(FOLDER) and not name.startswith((VENDOR, "~")):
         return _shown(request)
     operators_http.sessions(request).check_network(guards.browser_request(request).address)
     # A shared cache would also respond to networks that are refused here.
