@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bellcast.kernel import times
 from bellcast.kernel.db import StoreTable, columns, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal
-from bellcast.kernel.db.script import ERASURE, TENANT_LOCK, Script, Statement, digest, first
+from bellcast.kernel.db.script import ERASURE, TENANT_LOCK, Script, ScriptCommand, Statement, digest, fetch, first
 from bellcast.kernel.events import Event
 from bellcast.kernel.jobs import Job, new_job_params
 from bellcast.recipients import store as recipients
@@ -137,6 +137,10 @@ class Tenants(StoreTable):
         The step that finds no recipients erases the tenant."""
         table = Recipients(self._engine)
         found = await table.after(key, None, limit)
+        if not found:  # other processes may have begun to add some before the tenant was marked
+            waiting = Statement("tenant_await", {"tenant": key})
+            await self._engine.write(ScriptCommand(lambda: fetch(waiting), (), is_exclusive=True))
+            found = await table.after(key, None, limit)
         erased = await asyncio.gather(*(table.delete(key, one.key, sessions_before) for one in found))
         if not found:
             await self._erase_record(key, sessions_before, now)

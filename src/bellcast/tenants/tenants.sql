@@ -12,6 +12,14 @@ RETURNING key, name, settings, created_at, erasing_since
 UPDATE tenants SET erasing_since = coalesce(erasing_since, :now), ruled = 1 WHERE key = :tenant
 RETURNING key, name, settings, created_at, erasing_since
 
+-- name: tenant_await @sqlite
+-- A row if a tenant exists: there is one writer.
+SELECT 1 FROM tenants WHERE key = :tenant
+
+-- name: tenant_await @postgres
+-- Wait for the transactions that hold a tenant. Later ones find that it is being erased.
+SELECT 1 FROM tenants WHERE key = :tenant FOR UPDATE
+
 -- list: tenants
 -- Tenants by key, with the numbers of their recipients up to 10,000.
 SELECT key, name, settings, created_at, erasing_since,

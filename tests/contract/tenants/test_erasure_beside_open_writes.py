@@ -69,6 +69,13 @@ WRITES: list[tuple[Callable[[App], Awaitable[None]], str]] = [
 ]
 
 
+async def until_waiting(blocker: asyncpg.Connection, number: int, task: asyncio.Task[None]) -> None:
+    while not task.done():
+        if await blocker.fetchval(WAITING) == number:
+            return
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize(("write", "blocking"), WRITES, ids=[write.__name__ for write, _ in WRITES])
 async def test_write_that_is_open_when_its_tenant_is_erased_leaves_no_rows(
     engine: engines.FreshPostgresEngine, clock: FakeClock, write: Callable[[App], Awaitable[None]], blocking: str
@@ -86,23 +93,38 @@ async def test_write_that_is_open_when_its_tenant_is_erased_leaves_no_rows(
         while (await tenants.erase("acme", app.now + 1, app.now + 1, 10))[0]:
             pass
 
-    async def until_waiting(number: int, *tasks: asyncio.Task[None]) -> None:
-        while not any(task.done() for task in tasks):
-            if await blocker.fetchval(WAITING) == number:
-                return
-            await asyncio.sleep(0.01)
-
     blocker = await asyncpg.connect(engine.server.url(engine.database))
     transaction = blocker.transaction()
     await transaction.start()
     await blocker.execute(blocking)
     writing = asyncio.create_task(write(app))
-    await until_waiting(1, writing)
+    await until_waiting(blocker, 1, writing)
     erasing = asyncio.create_task(erase())
-    await until_waiting(2, erasing)
+    await until_waiting(blocker, 2, erasing)
     await transaction.rollback()
     await asyncio.gather(writing, erasing)
     left = {table: await blocker.fetchval(f"SELECT count(*) FROM bellcast.{table}") for table in TABLES}
     await blocker.close()
     await other.close()
     assert left == dict.fromkeys(TABLES, 0)
+
+
+async def test_record_of_a_tenant_is_written_beside_open_writes(
+    engine: engines.FreshPostgresEngine, clock: FakeClock
+) -> None:
+    """Those of several processes that import new recipients would hold it off without end."""
+    app = App(Store(engine), clock)
+    other = PostgresEngine(engine.server.url(engine.database), clock)
+    await other.open()
+    blocker = await asyncpg.connect(engine.server.url(engine.database))
+    await Tenants(other).put("acme", "Acme", {}, app.now)
+    async with blocker.transaction():
+        await blocker.execute("LOCK TABLE bellcast.notifications IN EXCLUSIVE MODE")
+        writing = asyncio.create_task(send(app))
+        await until_waiting(blocker, 1, writing)
+        async with asyncio.timeout(5):
+            await Tenants(other).put("acme", "Acme Ltd", {}, app.now)
+        assert not writing.done()
+    await writing
+    await blocker.close()
+    await other.close()

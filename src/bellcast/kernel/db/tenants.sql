@@ -7,9 +7,9 @@ INSERT INTO tenants (key, created_at) VALUES (:tenant, :now) ON CONFLICT (key) D
 SELECT 1 FROM tenants WHERE key = :tenant
 
 -- name: tenant_hold @postgres
--- Let an erasure of a tenant, which changes its record first, wait for the end of the transaction. The default tenant cannot be
--- erased.
-SELECT 1 FROM tenants WHERE key = :tenant AND key <> '' FOR SHARE
+-- Let the erasure of a tenant, but no other change of its record, wait for the end of the transaction. The default tenant cannot
+-- be erased.
+SELECT 1 FROM tenants WHERE key = :tenant AND key <> '' FOR KEY SHARE
 
 -- name: tenant_erased
 -- A row if a tenant is being erased, or if its erasure ended between two times.
