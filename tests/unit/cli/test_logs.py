@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import tracemalloc
 
 import pytest
 import structlog
@@ -97,6 +98,18 @@ def test_warning_that_repeats_with_its_reason_is_logged_once_in_a_minute():
     assert not is_written("locked")
     now[0] += 1
     assert is_written("locked")
+
+
+def test_long_lines_that_are_compared_take_no_memory():
+    limit = logs.limit_lines(lambda: 0.0)
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            name = str(number).zfill(100_000)
+            limit(None, "warning", {"event": "reply_encode_failed", "name": name, "reason": "deep"})
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("layout", ["json", "console"])
