@@ -180,7 +180,7 @@ def tenants_of(request: ApiRequest, named: str | None) -> Sequence[str]:
 
 
 def several(_: ApiRequest) -> str:
-    """Return no tenant, for requests that may be about several."""
+    """Return no tenant, for requests that may be about none or several."""
     return ""
 
 

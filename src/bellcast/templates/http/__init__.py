@@ -342,7 +342,7 @@ class ImportedEmail(Struct, frozen=True):
 IMPORT = request_body.Shape(ImportRequest, None, {"format": "html", "source": "x"})
 
 
-@Resource("templates/import", tag="Objects").act(
+@Resource("templates/import", tag="Objects", tenant_of=tenants.several).act(
     "",
     ImportedEmail,
     body=IMPORT,
