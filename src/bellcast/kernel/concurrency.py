@@ -9,9 +9,11 @@ at a time, with the loop idle in between. At other times, bulk work runs in long
 import asyncio
 import contextlib
 import contextvars
+import os
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from queue import SimpleQueue
 from time import perf_counter
 from typing import Any, Generic, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -217,8 +219,13 @@ _free_threads = WeakKeyDictionary[asyncio.AbstractEventLoop, FreeThreads]()
 
 def start_thread(name: str, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
     """Call a function in a daemon thread of its own. The call continues if the future is cancelled."""
-    loop = asyncio.get_running_loop()
-    returned: asyncio.Future[T] = loop.create_future()
+    returned: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    threading.Thread(target=call_for, args=(returned, function, *args), name=name, daemon=True).start()
+    return returned
+
+
+def call_for(returned: asyncio.Future[T], function: Callable[..., T], *args: Any) -> None:
+    """Call a function in another thread than that of the event loop, which waits for the future."""
 
     def finish(result: T | None, error: Exception | None) -> None:
         if returned.cancelled():
@@ -228,21 +235,33 @@ def start_thread(name: str, function: Callable[..., T], *args: Any) -> asyncio.F
         else:
             returned.set_result(result)  # type: ignore[arg-type]  # None only if T includes it
 
-    def call() -> None:
-        result, error = None, None
-        try:
-            result = function(*args)
-        except Exception as raised:  # noqa: BLE001  the waiting call raises it
-            error = raised
-        except SystemExit:
-            error = RuntimeError("The function called sys.exit().")
-        if isinstance(error, StopIteration):
-            error = RuntimeError("The function raised StopIteration.")  # a future refuses it
-        with contextlib.suppress(RuntimeError):  # the loop has been closed
-            loop.call_soon_threadsafe(finish, result, error)
+    result, error = None, None
+    try:
+        result = function(*args)
+    except Exception as raised:  # noqa: BLE001  the waiting call raises it
+        error = raised
+    except SystemExit:
+        error = RuntimeError("The function called sys.exit().")
+    if isinstance(error, StopIteration):
+        error = RuntimeError("The function raised StopIteration.")  # a future refuses it
+    with contextlib.suppress(RuntimeError):  # the loop has been closed
+        returned.get_loop().call_soon_threadsafe(finish, result, error)
 
-    threading.Thread(target=call, name=name, daemon=True).start()
-    return returned
+
+def execute_calls(calls: SimpleQueue[Callable[[], None] | None]) -> None:
+    """Execute the calls of a queue in a thread, until None. End the process if the thread cannot go on, such as without memory to
+    return a result: further calls would wait forever, while a supervisor starts the process again."""
+    is_closed = False
+    try:
+        while (call := calls.get()) is not None:
+            call()
+            del call  # otherwise its result stays until the next one
+        is_closed = True
+    except BaseException:
+        log.exception("thread_failed", thread=threading.current_thread().name, effect="the process ends")
+    finally:
+        if not is_closed:
+            os._exit(1)
 
 
 async def call_in_thread(function: Callable[..., Any], argument: Any, tenant: str | None = None) -> Any:

@@ -36,7 +36,10 @@ GC_THRESHOLD = 200_000
 THREAD_SECONDS = 0.000_5
 MIGRATION_POLL_SECONDS = 0.1
 TICK_SECONDS = 1.0
-# How long a process may take to end after its app has stopped.
+# How long a process may take to end after a signal, in addition to the drain, whatever hangs: Kubernetes kills it 15 s after the
+# drain with the chart's settings.
+STOP_LIMIT_SECONDS = 14.0
+# How long it may take to end after its app has stopped: no lookup of a host name can be ended, such as the broker's.
 END_SECONDS = 3.0
 
 
@@ -54,7 +57,7 @@ class UvicornServer(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         await super().serve(sockets)
-        _end_in_time()
+        _end_within(END_SECONDS)
 
     async def main_loop(self) -> None:
         """Wait for a signal. uvicorn's looks for one ten times a second, which was a fifth of the CPU time of a node at rest."""
@@ -65,6 +68,7 @@ class UvicornServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
         self._stopping.set()
+        _end_within(self._app.settings.server.drain + STOP_LIMIT_SECONDS)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # Start the app here, so that errors propagate; uvicorn would only log them. During a migration, which can take minutes,
@@ -173,22 +177,23 @@ def work(app: App, ready: Callable[[], None]) -> None:
         await app.start(is_mounted=False)
         ready()
         await stopping.wait()
+        _end_within(STOP_LIMIT_SECONDS)
         await app.stop()
-        _end_in_time()
+        _end_within(END_SECONDS)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
 
 
-def _end_in_time() -> None:
-    """End the process although the event loop waits for a lookup of a host name, such as the broker's: no lookup can be ended."""
+def _end_within(seconds: float) -> None:
+    """End the process after this time, although something hangs that it waits for."""
 
     def force() -> None:
-        log.warning("process_end_forced", after_s=END_SECONDS)
+        log.warning("process_end_forced", after_s=seconds)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
 
-    end = threading.Timer(END_SECONDS, force)
+    end = threading.Timer(seconds, force)
     end.daemon = True
     end.start()

@@ -25,10 +25,14 @@ async def test_signal_ends_the_server_without_waiting_for_a_tick(
     server: UvicornServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "TICK_SECONDS", 3_600.0)
+    limits = list[float]()
+    monkeypatch.setattr(run, "_end_within", limits.append)
+    server._app = cast(Any, SimpleNamespace(settings=SimpleNamespace(server=ServerSettings(drain=10.0))))
     waiting = asyncio.ensure_future(server.main_loop())
     await asyncio.sleep(0)
     server.handle_exit(signal.SIGTERM, None)
     await asyncio.wait_for(waiting, 30)
+    assert limits == [24.0]  # Kubernetes kills 15 s after the drain
 
 
 async def test_requests_and_the_drain_end_together(server: UvicornServer, monkeypatch: pytest.MonkeyPatch) -> None:

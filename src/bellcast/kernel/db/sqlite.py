@@ -30,7 +30,6 @@ from bellcast.kernel.db.sqlite_connection import (
     log_of,
     renew_identity,
     translated,
-    warn_replaced,
 )
 from bellcast.kernel.db.writer import (
     SMALL_BATCH_SECONDS,
@@ -258,7 +257,7 @@ class SqliteEngine(Engine):
 
     def _migrate(self, *, is_replaced: bool) -> None:
         if is_replaced:
-            warn_replaced()
+            log.warning("store_replaced", effect="live clients fetch their inboxes again")
         first = connect(self._path)
         try:
             if migrations.pending(first):

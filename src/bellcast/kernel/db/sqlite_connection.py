@@ -14,15 +14,17 @@ import secrets
 import sqlite3
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from operator import itemgetter
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from time import perf_counter
 from typing import Any, TypeAlias, TypeVar
 
 import structlog
 
+from bellcast.kernel.concurrency import call_for, execute_calls
 from bellcast.kernel.db import statements
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.errors import Conflict, DiskFull, Unavailable
@@ -143,7 +145,8 @@ class SqliteConnection:
         self._cursor = raw.cursor()
         self._texts = texts()
         self._off_loop = off_loop
-        self._thread = ThreadPoolExecutor(1, "bellcast-store")
+        self._thread: Thread | None = None
+        self._calls = SimpleQueue[Callable[[], None] | None]()
         self._until = inf
 
     def yield_periodically(self) -> None:
@@ -174,9 +177,14 @@ class SqliteConnection:
         self._cursor.executemany(plain, map(values, statement.many))
         return []
 
-    async def in_thread(self, call: Callable[..., R], *args: object) -> R:
+    def in_thread(self, call: Callable[..., R], *args: object) -> asyncio.Future[R]:
         """Run a call that waits for the disk; SQLite releases the interpreter lock while it waits."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        if self._thread is None:
+            self._thread = Thread(target=execute_calls, args=(self._calls,), name="bellcast-store", daemon=True)
+            self._thread.start()
+        returned: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._calls.put(functools.partial(call_for, returned, call, *args))
+        return returned
 
     async def checkpoint(self, mode: str) -> bool:
         """Write pages of the log to the file, in a thread; return False if others use the log."""
@@ -194,7 +202,10 @@ class SqliteConnection:
             self.raw.execute("ROLLBACK")
 
     def close(self) -> None:
-        self._thread.shutdown()
+        if self._thread is not None:
+            self._calls.put(None)
+            self._thread.join()
+        self._cursor.close()
         self.raw.close()
 
 
@@ -274,7 +285,7 @@ def renew_identity(connection: sqlite3.Connection, lock: FolderLock, *, replaced
     known, new = lock.identities, secrets.randbits(IDENTITY_BITS)
     current = new if stored is None else int(stored[0])
     if not replaced and (stored is not None or known) and current not in known:
-        warn_replaced()
+        log.warning("store_replaced", effect="live clients fetch their inboxes again")
         replaced = True
     lock.write_identities(new if replaced else current, new)
     connection.execute("BEGIN IMMEDIATE")
@@ -306,10 +317,6 @@ def check_log(database: Path, lock: FolderLock) -> None:
             f"{database} was replaced by a copy. If {log_file.name} was copied with it, move both to another folder and run"
             f" `bellcast restore` with that file. If not, delete {log_file.name} and {database.name}-shm."
         )
-
-
-def warn_replaced() -> None:
-    log.warning("store_replaced", effect="live clients fetch their inboxes again")
 
 
 def log_of(database: Path) -> Path:
