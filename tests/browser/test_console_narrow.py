@@ -189,6 +189,11 @@ def test_second_line_of_a_row_leaves_out_what_does_not_fit(open_console: Callabl
     page.set_viewport_size(TABLET)
     expect(row.locator(".tag:visible")).to_have_text(types)
     assert row.evaluate(inside)
+    head = page.locator(".table .head .row")
+    page.get_by_role("button", name="URL", exact=True).focus()  # the names are shown with the focus
+    assert head.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+    page.set_viewport_size({"width": 1140, "height": 800})
+    assert head.evaluate("(one) => one.scrollWidth <= one.clientWidth")
 
 
 @pytest.mark.thorough

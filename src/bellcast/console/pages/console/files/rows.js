@@ -17,7 +17,8 @@ const KINDS = {
   time: { width: '6.5rem', show: (value) => html`<${Time} at=${value} />` },
   number: { width: '6rem', show: (value) => value },
 };
-const widthOf = ({ kind, width }) => width ?? KINDS[kind]?.width ?? '7.5rem';
+/** A column has its width while there is room for all. The widest give way first. */
+const widthOf = ({ kind, width = KINDS[kind]?.width ?? '7.5rem' }) => (width.startsWith('minmax') ? width : `minmax(0, ${width})`);
 const grouped = (value) => html`<${Time} at=${value} isInDay />`;
 const plain = (value) => html`<span class="value">${value}</span>`;
 const isEmpty = (value) => value === null || value === undefined || value === '' || value === false;
