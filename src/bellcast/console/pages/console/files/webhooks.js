@@ -128,15 +128,15 @@ export function Webhook({ page }) {
       <${More} of="this webhook">${value.active && html`<${Pause} name="The webhook" set=${set} />`}<${Confirm} label="Rotate secret" word="Rotate secret" about="Requests are signed with a new secret, which is shown once." act=${async () => setSecret(await request('POST', apiPath(page, KIND, '/rotate')))} />
         <${Confirm} isDanger label="Delete this webhook" word="Delete" about="The URL receives no further events, and its secret is deleted." act=${() => deleteObject(apiPath(page, KIND), 'the webhook', listUrl(page), { tag })} /><//>`}<//>
     ${secret && html`<${Secret} of=${secret} />`}
-    ${isEdited ? html`<${Together}><${Form} isGuarded isEdit key=${value.url + value.events} button="Save" send=${saving(tag)} more=${html`<${CancelEdit} />`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`${HEADLINES[stateOf(value)](value)}<${Facts} of=${[['URL', html`<${Id} of=${value.url} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all tenants' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`], ['Id', html`<${Id} of=${value.id} />`]]} />
-    <${Together}><${Deliveries} key=${value.id} page=${page} one=${value} /><//>`}`}<//>`;
+    ${isEdited ? html`<${Together}><${Form} isGuarded isEdit key=${value.url + value.events} button="Save" send=${saving(tag)} more=${html`<${CancelEdit} />`}><${UrlField} autofocus defaultValue=${value.url} /><${Events} selected=${value.events} /><//><//>` : html`
+    <${Together}><${Deliveries} key=${value.id} page=${page} one=${value}><${Facts} of=${[['URL', html`<${Id} of=${value.url} />`], ['Events', html`<${Types} of=${value.events} />`], ['Tenant', value.tenant === '*' ? 'all tenants' : value.tenant], ['Created', html`<${Moment} at=${value.created_at} />`], ['Id', html`<${Id} of=${value.id} />`]]} /><//><//>`}`}<//>`;
 }
 
 /** How it is accepted, in a sentence. */
 const HEADLINES = {
   failing: (one) => html`<${Headline} kind="bad" note=${html`${one.last_error}, since <${Moment} at=${one.failing_since} />. Each event is tried again up to nine times, over three days.`}>This URL does not accept events<//>`,
   paused: (one) => html`<${Headline} kind=${one.last_error ? 'bad' : 'wait'} note=${one.last_error}>${one.last_error ? 'Switched off, because it failed' : 'Paused: it receives no events'}<//>`,
-  active: () => html`<${Headline} kind="ok">It accepts its events<//>`,
+  active: (one, isUsed) => html`<${Headline} kind=${isUsed ? 'ok' : 'open'}>${isUsed ? 'It accepts its events' : 'No event in the last 30 days'}<//>`,
 };
 
 /** How far back events are sent again, in hours. */
@@ -145,8 +145,8 @@ const SPANS = { 1: 'the last hour', 24: 'the last 24 hours', 168: 'the last 7 da
 /** What is sent again is looked for in this time, and at most so long: an endpoint has 15 s, and another node stores its attempts every 5 s. */
 const POLL_MS = 1000, WAIT_MS = 20_000;
 
-/** The last attempts, each event with a button that sends it again, and a way to send the events of some hours again. They come last on the page. */
-function Deliveries({ page, one }) {
+/** How the URL accepts its events, the facts, and the last attempts, each event with a button that sends it again, and a way to send the events of some hours again. */
+function Deliveries({ page, one, children }) {
   const [result, setResult] = useState(''), [awaited, setAwaited] = useState({ until: 0 });
   const tenant = page.query.get('tenant'), list = withQuery(page.url('/failures'), { webhook: page.key, tenant });
   const found = useLoad((signal) => Promise.all([get(apiPath(page, KIND, '/attempts'), signal), get(withQuery('/v1/failures', { webhook: page.key, tenant, limit: 1 }), signal)]), [page.path]);
@@ -156,7 +156,7 @@ function Deliveries({ page, one }) {
   useEvery(POLL_MS, () => {
     if (Date.now() < awaited.until && !found.isLoading && newest(awaited.event) === awaited.since) found.reload();
   });
-  return html`<${Loaded} of=${found}>${([{ attempts }, { total }]) => html`<${Card} title="Last deliveries">${attempts.length > 0 ? html`<ul class="rows-of deliveries">${[...new Set(attempts.map(({ event }) => event))].map((event) => html`<${Delivery} key=${event} page=${page} of=${attempts.filter((attempt) => attempt.event === event)} isActive=${one.active} resent=${resent} />`)}</ul>` : html`<p class="muted">No event was sent in the last 30 days.</p>`}
+  return html`<${Loaded} of=${found}>${([{ attempts }, { total }]) => html`${HEADLINES[stateOf(one)](one, attempts.length > 0)}${children}<${Card} title="Last deliveries">${attempts.length > 0 ? html`<ul class="rows-of deliveries">${[...new Set(attempts.map(({ event }) => event))].map((event) => html`<${Delivery} key=${event} page=${page} of=${attempts.filter((attempt) => attempt.event === event)} isActive=${one.active} resent=${resent} />`)}</ul>` : html`<p class="muted">What is sent to the URL appears here.</p>`}
     ${total.value > 0 && html`<p><a href=${list}>${amountOf(total)} ${total.value === 1 ? 'event was' : 'events were'} given up</a></p>`}
     ${page.may(BUILDERS) && html`<${Form} isInline isSecondary button="Replay…" send=${async ({ hours }) => {
     const since = new Date(Date.now() - hours * HOUR_MS).toISOString(), replay = (query) => request('POST', withQuery(path`/v1/webhooks/${page.key}/replay`, { tenant, ...query }), { since });
