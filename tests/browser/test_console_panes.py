@@ -177,7 +177,7 @@ def test_events_of_a_webhook_are_counted_before_they_are_replayed(
 def test_entry_of_the_audit_log_leads_to_what_was_changed(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/suppressions?new=yes")
     page.get_by_label("Address", exact=True).fill("far@example.com")
-    page.get_by_role("button", name="Suppress", exact=True).click()
+    page.get_by_role("button", name="Create suppression", exact=True).click()
     expect(page.locator("h1")).to_have_text("Suppressions")
     go(page, "/audit")
     page.get_by_role("link", name="suppressed far@example.com").click()
@@ -307,7 +307,7 @@ def test_new_object_is_named_and_its_row_highlighted(open_console: Callable[...,
     page = open_console("/suppressions?new=yes", viewport=DESKTOP)
     page.evaluate(NOTE_HIGHLIGHT)
     page.get_by_label("Address", exact=True).fill("fresh@example.com")
-    page.get_by_role("button", name="Suppress", exact=True).click()
+    page.get_by_role("button", name="Create suppression", exact=True).click()
     expect(page.locator(".toast")).to_contain_text("Created fresh@example.com")
     expect(page.locator("body[data-seen*='fresh@example.com']")).to_have_count(1)
     expect(page.locator(".row[data-new]")).to_have_count(0)

@@ -201,7 +201,7 @@ def test_address_is_suppressed_in_the_tenant_of_the_form_and_found(
     for name in ("Default tenant", "acme", "globex"):
         expect(page.get_by_role("option", name=name)).to_be_visible()
     page.get_by_role("option", name="acme").click()
-    page.get_by_role("button", name="Suppress", exact=True).click()
+    page.get_by_role("button", name="Create suppression", exact=True).click()
     rows = page.locator(".chunk .row")
     expect(rows).to_have_count(11)
     expect(page.locator(".total")).to_have_text("11")
@@ -215,7 +215,7 @@ def test_address_is_suppressed_in_the_tenant_of_the_form_and_found(
 def test_address_is_suppressed_and_freed(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/suppressions?new=yes")
     page.get_by_label("Address", exact=True).fill("gone@example.com")
-    page.get_by_role("button", name="Suppress", exact=True).click()
+    page.get_by_role("button", name="Create suppression", exact=True).click()
     expect(page.locator("h1")).to_have_text("Suppressions")
     expect(page.get_by_role("row").filter(has_text="gone@example.com")).to_contain_text("by hand")
     act_on_row(page, "gone@example.com", "Free this address")
@@ -425,7 +425,7 @@ def test_webhook_is_created_beside_the_list_its_secret_shown_once_and_its_events
     page.get_by_role("link", name="Open the webhook").click()
     expect(page.locator("h1")).to_have_text("/hook")
     expect(page.locator(".pane .titles")).to_contain_text("app.example.com")
-    expect(page.get_by_text("No event was sent in the last 30 days.")).to_be_visible()
+    expect(page.get_by_text("No event in the last 30 days")).to_be_visible()
     assert owner.send("GET", "/v1/webhooks")["webhooks"][0]["events"] == ["message.failed", "run.*"]
     assert secret not in page.content()
     assert violations(page, within=".pane") == []
@@ -563,7 +563,7 @@ def test_channels_without_a_provider_are_named_above_the_providers(
     expect(sms).to_contain_text("1 tenant; others simulated")
     expect(sms.get_by_text("1 tenant")).to_have_attribute("title", "acme")
     expect(channels.get_by_role("listitem").filter(has_text="Chat")).to_contain_text("simulated")
-    channels.get_by_role("link", name="Add a chat provider").click()
+    channels.get_by_role("link", name="New chat provider").click()
     expect(page.locator(".vendors h2")).to_have_text(["Chat"])
     # A form of Apprise would always be refused: only the settings may have its URLs.
     expect(page.locator(".vendors").get_by_role("link")).to_have_text([re.compile("Telegram")])

@@ -39,7 +39,7 @@ def test_workflow_is_built_by_keyboard_and_by_pointer_to_the_same_bytes(
     typed.expect_saved()
     typed.type("Control+Enter")
     expect(typed.page.get_by_role("dialog")).to_contain_text("wait added 30 minutes")
-    expect(typed.page.get_by_role("dialog").get_by_role("link", name="Add a provider")).to_be_visible()
+    expect(typed.page.get_by_role("dialog").get_by_role("link", name="New provider")).to_be_visible()
     publish = typed.page.get_by_role("button", name="Publish", exact=True)
     expect(publish).to_be_enabled()  # when the effects are shown
     publish.press("Enter")

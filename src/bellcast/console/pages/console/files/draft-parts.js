@@ -210,7 +210,7 @@ export function Review({ draft, close, done }) {
     ${facts.length > 0 && html`<${Section} title="Effects">${effectList(facts)}<//>`}
     ${refusals.length > 0 && html`<${Section} title="What is refused from then on" isWarning>${effectList(refusals)}<//>`}
     <${Findings} draft=${draft} own=${plan?.findings} of=${findings} />
-    ${lacking.length > 0 && html`<${Section} title="Stored, not delivered" isWarning>${effectList(lacking)}<p><a href=${`${BASE}/providers?new=yes`}>Add a provider</a></p><//>`}
+    ${lacking.length > 0 && html`<${Section} title="Stored, not delivered" isWarning>${effectList(lacking)}<p><a href=${`${BASE}/providers?new=yes`}>New provider</a></p><//>`}
     ${drafts.length > 0 && html`<${Section} title="Not published with it"><${RelatedDrafts} draft=${draft} of=${drafts} /><//>`}
     ${problem && html`<p class="error" role="alert">${problem.message}</p>`}
     ${isStale && html`<p><button type="button" onClick=${() => draft.rebase().then(load, setProblem)}>Compare with the current version</button></p>`}

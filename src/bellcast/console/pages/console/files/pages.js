@@ -35,7 +35,7 @@ export const PAGES = [
   { path: '/runs', icon: 'runs', group: 'Activity', title: 'Workflow runs', show: list('./runs.js', 'runs'), pane: view('./runs.js', 'Run'), roles: ALL },
   { path: '/failures', icon: 'failures', group: 'Activity', title: 'Failures', show: list('./failures.js', 'failures'), pane: view('./failures.js', 'Cause'), roles: ALL, letter: 'f' },
   { path: '/jobs', icon: 'jobs', within: '/failures', group: 'Activity', title: 'Dead jobs', show: list('./jobs.js', 'jobs'), pane: view('./jobs.js', 'Job'), roles: CONTENT },
-  { path: '/suppressions', icon: 'suppressions', group: 'Activity', title: 'Suppressions', show: list('./suppressions.js', 'suppressions'), pane: view('./suppressions.js', 'Suppression'), roles: CONTENT },
+  { path: '/suppressions', icon: 'suppressions', group: 'Activity', title: 'Suppressions', show: list('./suppressions.js', 'suppressions'), pane: view('./suppressions.js', 'Suppression'), roles: CONTENT, noun: 'suppression' },
   { path: '/recipients', icon: 'recipients', group: 'People', title: 'Recipients', show: list('./recipients.js', 'recipients'), pane: view('./recipients.js', 'Recipient'), roles: ALL, letter: 'r', noun: 'recipient' },
   { path: '/tenants', icon: 'tenants', group: 'People', title: 'Tenants', show: list('./tenants.js', 'tenants'), detail: view('./tenants.js', 'Tenant'), roles: ALL, letter: 't', noun: 'tenant' },
   { path: '/workflows', icon: 'workflows', group: 'Content', title: 'Workflows', show: list('./workflows.js', 'workflows'), detail: view('./workflow-page.js', 'Workflow'), edit: view('./workflow-editor.js', 'NewWorkflow'), editor: view('./workflow-editor.js', 'WorkflowEditor'), roles: ALL, letter: 'w', noun: 'workflow' },

@@ -69,9 +69,8 @@ const stateOf = ({ active, recent_messages: recent }) => (!active ? 'paused' : r
 const MANY = 10;
 const toneOf = { active: 'ok', paused: 'wait' };
 
-
 export const providers = {
-  path: '/v1/providers', rows: 'providers', isTall: true, above: Coverage, link: (one) => path`/providers/${one.key}`, create: { form: NewProvider, button: 'Add a provider' },
+  path: '/v1/providers', rows: 'providers', isTall: true, above: Coverage, link: (one) => path`/providers/${one.key}`, create: { form: NewProvider, button: 'New provider' },
   columns: [
     { name: 'Provider', kind: 'title', lead: (one) => html`<${Mark} of=${vendorOf(one) ?? VENDORS.apprise} />`, of: (one) => one.key, text: (one) => [vendorOf(one)?.name, aboutOf(one)].filter(Boolean).join(' · ') }, { name: 'State', of: stateOf, show: (state) => html`<${State} of=${state} kind=${toneOf[state] ?? (Number.parseInt(state, 10) >= MANY ? 'bad' : 'warn')} />`, width: '6.5rem' },
     { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '8rem' }, { name: 'Limit', of: (one) => one.rate && `${one.rate} a second`, width: '6rem' },
@@ -90,7 +89,7 @@ function Coverage({ page }) {
   return html`<ul class="coverage" aria-label="Channels">${Object.keys(CHANNEL_NAMES).slice(1).map((channel) => {
     const all = (found.value ?? []).filter((one) => one.channel === channel && one.active), tenants = new Set(all.map(({ tenant }) => tenant));
     const isSimulated = found.value && all.length === 0, name = CHANNEL_NAMES[channel];
-    return html`<li key=${channel} class=${isSimulated ? 'none' : null}><${ChannelSign} of=${channel} /><b>${name}${isSimulated && html` <small>simulated</small>`}</b>${isSimulated ? page.may(BUILDERS) && html`<a href=${withQuery(page.url('/providers'), { new: 'yes', channel, tenant: shownTenant() })}>Add ${/^[AEIO]|SMS/.test(name) ? 'an' : 'a'} ${inSentence(channel)} provider</a>` : found.value && html`<small title=${!tenants.has(null) && [...tenants].map(tenantName).join(', ')}>${tenants.has(null) ? count(all.length, 'provider') : `${count(tenants.size, 'tenant')}; others simulated`}</small>`}</li>`;
+    return html`<li key=${channel} class=${isSimulated ? 'none' : null}><${ChannelSign} of=${channel} /><b>${name}${isSimulated && html` <small>simulated</small>`}</b>${isSimulated ? page.may(BUILDERS) && html`<a href=${withQuery(page.url('/providers'), { new: 'yes', channel, tenant: shownTenant() })}>New ${inSentence(channel)} provider</a>` : found.value && html`<small title=${!tenants.has(null) && [...tenants].map(tenantName).join(', ')}>${tenants.has(null) ? count(all.length, 'provider') : `${count(tenants.size, 'tenant')}; others simulated`}</small>`}</li>`;
   })}</ul>`;
 }
 

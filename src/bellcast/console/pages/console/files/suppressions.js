@@ -34,7 +34,7 @@ const Free = ({ of: one }) => html`<${AtOnce} word="Free this address" done=${`$
 const newest = (one, other) => (one.created_at < other.created_at ? 1 : -1);
 
 export const suppressions = {
-  path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, create: { form: NewSuppression, button: 'Suppress an address' }, filters: [{ name: 'text', label: 'Search addresses', isSearch: true }], order: newest,
+  path: '/v1/suppressions', rows: 'suppressions', link: (one) => path`/suppressions/${one.channel}/${one.address}`, create: { form: NewSuppression, button: 'New suppression' }, filters: [{ name: 'text', label: 'Search addresses', isSearch: true }], order: newest,
   columns: [
     { name: 'Address', kind: 'title', of: (one) => one.address },
     { name: 'Reason', of: (one) => one, show: (one) => html`<span class="chip tone-grey" title=${REASONS[one.reason] ? null : one.reason}>${wordOf(one)}</span>`, by: wordOf, width: '12rem' }, { name: 'Channel', of: (one) => one.channel, show: (channel) => html`<${Channel} of=${channel} />`, width: '6.5rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' }, { name: 'Since', kind: 'time', of: (one) => one.created_at },
@@ -80,7 +80,7 @@ async function pastOf({ tenant, channel, address }, signal) {
 const LastMessages = ({ page, of: { messages } }) => html`<${Card} title="Messages to it">${messages.length === 0 ? html`<p class="muted">None of the last messages to the recipient went there.</p>` : html`<${MessageRows} page=${page} of=${messages.slice(0, FEW)} />`}<//>`;
 
 function NewSuppression({ page }) {
-  return html`<${Heading} title="Suppress an address" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} isGuarded button="Suppress" more=${cancel(page)} send=${async ({ channel, address, tenant, reason }) => {
+  return html`<${Heading} title="New suppression" /><p class="muted">Nothing more is sent to it, and waiting messages are suppressed.</p><${Form} isGuarded button="Create suppression" more=${cancel(page)} send=${async ({ channel, address, tenant, reason }) => {
     const url = withQuery(path`/v1/suppressions/${channel}/${address.trim()}`, { tenant: tenant.trim() });
     await request('PUT', url, { reason: reason.trim() || 'manual' });
     refresh();
