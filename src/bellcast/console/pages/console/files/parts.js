@@ -80,11 +80,11 @@ const withOptions = (of) => of?.split(/(?<=\s)(--?\w[\w-]*)/).map((part, index) 
 /** A command or a line of code. */
 export const Snippet = ({ of, copied = of, what = 'the example' }) => html`<div class="snippet"><pre tabIndex="0"><code>${withOptions(of)}</code></pre><${Copy} what=${what} text=${copied} title=${copiedWith(copied, of)} /></div>`;
 
-/** A text in which a setting with its value can be copied. */
-export const withSettings = (text) => text.split(/(BELLCAST_\w+=[^\s,;]+)/).map((part, index) => (index % 2 ? html`<${Id} of=${part} />` : part));
-
 /** A text in which parts between backticks are code. */
 export const prose = (text) => text.split('`').map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));
+
+/** A text with code, in which a setting with its value can be copied. */
+export const withSettings = (text) => text.split(/(BELLCAST_\w+=[^\s,;]+)/).map((part, index) => (index % 2 ? html`<${Id} of=${part} />` : prose(part)));
 
 /** Space between a button and what it opens, and between that and the edge of the window, in px. */
 const GAP = 4, MARGIN = 8;

@@ -86,7 +86,7 @@ export function SignIn({ done, provider, tag, name: known }) {
   const [isWrong, setWrong] = useState(false);
   const place = useRef(null);
   useLayoutEffect(() => { if (needsCode) place.current.querySelector('[name=code]').focus(); }, [needsCode]);
-  return html`<${Framed} tag=${tag} title="Sign in"><${ByProvider} provider=${provider} done=${tag && (async () => done(await get('/v1/me')))} /><div ref=${place}><${Form} button="Sign in" busy="Signing in…" send=${async ({ name, password, code }) => {
+  return html`<${Framed} tag=${tag} title="Sign in" note=${location.hash.startsWith('#code=') && 'The console is set up already.'}>${!needsCode && html`<${ByProvider} provider=${provider} done=${tag && (async () => done(await get('/v1/me')))} />`}<div ref=${place}><${Form} button="Sign in" busy="Signing in…" send=${async ({ name, password, code }) => {
     try {
       done(await request('POST', '/v1/session', { name: name.trim().toLowerCase(), password, ...(code && { code }) }));
     } catch (problem) {
