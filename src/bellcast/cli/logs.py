@@ -29,16 +29,16 @@ ACCESS_LINES = ("request_served", "connection_", "session_")  # those of BELLCAS
 
 
 def limit_lines(now: Callable[[], float] = time.monotonic) -> Processor:
-    """Return a processor that drops repeated lines with a reason, and lines of an event beyond MAX_LINES in a period. The last one
+    """Return a processor that drops repeated warnings with a reason, and lines of an event beyond MAX_LINES in a period. The last one
     says so, and the next one how many were dropped."""
     periods: dict[str, tuple[float, int]] = {}  # the time of an event's first line, and the number of lines
     reasons: dict[int, float] = {}  # the times of lines by the hashes of their texts, which may be long
 
-    def limit(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    def limit(_: WrappedLogger, level: str, line: EventDict) -> EventDict:
         event, at = line["event"], now()
         if event.startswith(ACCESS_LINES):
             return line
-        if "reason" in line:
+        if "reason" in line and level != "info":
             text = hash(str({**line, "retry_in": None}))
             if at - reasons.get(text, -REPEAT_SECONDS) < REPEAT_SECONDS:
                 raise structlog.DropEvent

@@ -98,6 +98,8 @@ def test_warning_that_repeats_with_its_reason_is_logged_once_in_a_minute():
     assert not is_written("locked")
     now[0] += 1
     assert is_written("locked")
+    refused = {"event": "subscription_refused", "reason": "The signature is invalid."}  # of one client after another
+    assert all(limit(None, "info", dict(refused)) for _ in range(2))
 
 
 def test_long_lines_that_are_compared_take_no_memory():
