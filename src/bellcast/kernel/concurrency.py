@@ -225,7 +225,7 @@ def start_thread(name: str, function: Callable[..., T], *args: Any) -> asyncio.F
 
 
 def call_for(returned: asyncio.Future[T], function: Callable[..., T], *args: Any) -> None:
-    """Call a function in another thread than that of the event loop, which waits for the future."""
+    """Call a function in another thread than that of the event loop, which waits for the future, unless it is cancelled."""
 
     def finish(result: T | None, error: Exception | None) -> None:
         if returned.cancelled():
@@ -235,6 +235,8 @@ def call_for(returned: asyncio.Future[T], function: Callable[..., T], *args: Any
         else:
             returned.set_result(result)  # type: ignore[arg-type]  # None only if T includes it
 
+    if returned.cancelled():
+        return
     result, error = None, None
     try:
         result = function(*args)

@@ -147,6 +147,7 @@ class SqliteConnection:
         self._off_loop = off_loop
         self._thread: Thread | None = None
         self._calls = SimpleQueue[Callable[[], None] | None]()
+        self._is_closed = False
         self._until = inf
 
     def yield_periodically(self) -> None:
@@ -179,9 +180,12 @@ class SqliteConnection:
 
     def in_thread(self, call: Callable[..., R], *args: object) -> asyncio.Future[R]:
         """Run a call that waits for the disk; SQLite releases the interpreter lock while it waits."""
+        if self._is_closed:
+            raise sqlite3.ProgrammingError("The connection is closed.")
         if self._thread is None:
-            self._thread = Thread(target=execute_calls, args=(self._calls,), name="bellcast-store", daemon=True)
-            self._thread.start()
+            thread = Thread(target=execute_calls, args=(self._calls,), name="bellcast-store", daemon=True)
+            thread.start()  # may fail, such as without memory: the next call tries again
+            self._thread = thread
         returned: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._calls.put(functools.partial(call_for, returned, call, *args))
         return returned
@@ -202,6 +206,7 @@ class SqliteConnection:
             self.raw.execute("ROLLBACK")
 
     def close(self) -> None:
+        self._is_closed = True
         if self._thread is not None:
             self._calls.put(None)
             self._thread.join()
