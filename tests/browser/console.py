@@ -207,8 +207,8 @@ def menu_titles(page: Page) -> list[str]:
 def choose_tenant(page: Page, tenant: str) -> None:
     """Choose the tenant of all pages."""
     page.locator("button.tenant").click()
-    page.get_by_label("Find a tenant").fill(tenant)
-    page.get_by_label("Find a tenant").press("Enter")
+    page.get_by_label("Search tenants").fill(tenant)
+    page.get_by_label("Search tenants").press("Enter")
 
 
 def act_on_row(page: Page, name: str, action: str) -> None:

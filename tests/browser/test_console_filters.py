@@ -122,12 +122,12 @@ def test_recipients_and_tenants_are_found_by_name(open_console: Callable[..., Pa
     held: list[Route] = []
     page.route(first, lambda route: held.append(route) or None)  # until a text is typed
     page.locator("button.tenant").click()
-    page.get_by_label("Find a tenant").fill("north")
+    page.get_by_label("Search tenants").fill("north")
     expect(page.get_by_text("No tenant has this key or name.")).to_be_visible()
     held[0].continue_()
     expect(page.locator(".tenants .option")).to_have_text(["NLNorthern Lightst-71"])
     assert violations(page) == []
-    page.get_by_label("Find a tenant").press("Enter")
+    page.get_by_label("Search tenants").press("Enter")
     expect(page).to_have_url(re.compile("tenant=t-71"))
     page.unroute(first)
     go(page, "/messages?tenant=t-71")

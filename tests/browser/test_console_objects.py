@@ -332,7 +332,7 @@ def test_owner_connects_an_agent(open_console: Callable[..., Page], owner: Conso
     expect(page.get_by_role("region", name="Configuration of the agent")).to_contain_text('"Bearer …"')
     assert violations(page) == []
     expect(page.get_by_label("Expires")).to_have_value("90d")
-    page.get_by_role("button", name="Create key").click()
+    page.get_by_role("button", name="Create API key").click()
     expect(page.get_by_text('"Authorization": "Bearer bc_')).to_be_visible()
     expect(page.get_by_text(f'"url": "{owner.server.url}/bell/mcp"')).to_be_visible()
     expect(page.get_by_text(f'"BELLCAST_URL": "{owner.server.url}/bell"')).to_be_visible()
@@ -346,7 +346,7 @@ def test_form_that_is_refused_keeps_its_places(open_console: Callable[..., Page]
     name, scopes = page.get_by_label("Name", exact=True), page.get_by_role("group", name="Scopes")
     expect(name).to_be_focused()
     places = [one.bounding_box()["y"] for one in (name, scopes)]
-    page.get_by_role("button", name="Create key").click()
+    page.get_by_role("button", name="Create API key").click()
     alert = page.get_by_role("alert").filter(has_text="This is required.")
     expect(alert).to_have_text("This is required.")
     assert alert.bounding_box()["height"] > 30, "as high as the help of two lines"
@@ -366,7 +366,7 @@ def test_key_gets_an_end_in_the_console(open_console: Callable[..., Page], owner
     expect(warning).to_be_visible()
     ends.select_option("after 30 days")
     expect(warning).to_have_count(0)
-    page.get_by_role("button", name="Create key").click()
+    page.get_by_role("button", name="Create API key").click()
     expect(page.get_by_text("Copy the key of for a month now")).to_be_visible()
     (key,) = (one for one in owner.send("GET", "/v1/keys")["keys"] if one["name"] == "for a month")
     created, end = (datetime.fromisoformat(key[name]) for name in ("created_at", "expires_at"))
@@ -470,7 +470,7 @@ def test_preference_defaults_of_many_types_are_shown_in_parts_and_found(open_con
     page.get_by_role("button", name="Show more types").click()
     expect(rows).to_have_count(151)
     expect(page.get_by_role("button", name="Show more types")).to_have_count(0)
-    page.get_by_label("Find a type").fill("many-149")
+    page.get_by_label("Search types").fill("many-149")
     expect(rows).to_have_count(1)
     page.unroute_all(behavior="ignoreErrors")
 
@@ -479,7 +479,7 @@ def test_preference_defaults_of_many_types_are_shown_in_parts_and_found(open_con
 def test_preference_defaults_are_changed_with_the_keyboard(open_console: Callable[..., Page], owner: Console) -> None:
     owner.send("PUT", "/v1/types/keyed", {"name": "Keyed", "required": ["email"]})
     page = open_console("/preference-defaults?find=keyed&show=all")
-    page.get_by_label("Find a type").fill("")
+    page.get_by_label("Search types").fill("")
     every, general = (
         page.get_by_role("button", name=f"{one} by E-mail") for one in ("Every type", "Other notifications")
     )
@@ -528,8 +528,8 @@ def test_preference_defaults_mark_channels_that_a_type_does_not_have(
 def test_settings_stay_changed_while_others_are_searched(open_console: Callable[..., Page]) -> None:
     page = open_console("/settings")
     page.get_by_label("limit_tags").fill("8")
-    page.get_by_label("Find a setting").press_sequentially("jwks issuer")
-    expect(page.get_by_label("Find a setting")).to_have_value("jwks issuer")
+    page.get_by_label("Search settings").press_sequentially("jwks issuer")
+    expect(page.get_by_label("Search settings")).to_have_value("jwks issuer")
     expect(page.locator(".setting")).to_have_count(1)
     expect(page.get_by_role("button", name="Save 1 change")).to_be_visible()
 

@@ -109,11 +109,11 @@ def test_created_key_is_shown_once_and_revoked_after_a_question(
     page = open_console("/keys?new=yes", viewport=DESKTOP)
     scopes = page.get_by_role("group", name="Scopes")
     top = (scopes.bounding_box() or {})["y"]
-    page.get_by_role("button", name="Create key").click()
+    page.get_by_role("button", name="Create API key").click()
     expect(page.get_by_text("This is required.")).to_be_visible()
     assert (scopes.bounding_box() or {})["y"] == top  # the help in its place had one line too
     page.get_by_label("Name").fill("shop")
-    page.get_by_role("button", name="Create key").click()
+    page.get_by_role("button", name="Create API key").click()
     key = page.locator(".notice code").inner_text()
     expect(page.get_by_role("region", name="A first request")).to_contain_text("curl")
     assert violations(page) == []
@@ -175,7 +175,7 @@ def test_password_is_typed_again_for_a_sensitive_action(open_console: Callable[.
         ),
     )
     page.get_by_label("Name").fill("after a while")
-    page.get_by_role("button", name="Create key").click()
+    page.get_by_role("button", name="Create API key").click()
     dialog = page.get_by_role("dialog", name="Confirm it’s you")
     dialog.get_by_label("Current password").fill("not the password")
     dialog.get_by_role("button", name="Continue").click()
@@ -573,7 +573,7 @@ def test_saved_tenants_keep_the_role_that_another_operator_has_set(
 @pytest.mark.thorough
 def test_buttons_of_a_new_object_are_in_sight_and_one_goes_back(open_console: Callable[..., Page]) -> None:
     page = open_console("/keys?new=yes&tenant=acme", viewport={"width": 1280, "height": 500})
-    create, name = page.get_by_role("button", name="Create key"), page.get_by_label("Name")
+    create, name = page.get_by_role("button", name="Create API key"), page.get_by_label("Name")
     expect(name).to_be_focused()
     expect(create).to_be_in_viewport(ratio=1)
     page.set_viewport_size({"width": 1280, "height": 1000})

@@ -26,7 +26,7 @@ def test_tenants_of_a_key_are_chosen_by_name_and_unknown_ones_refused(
     tenants.press("Enter")  # before the list has come
     expect(chosen.get_by_title("picked-one")).to_contain_text("Aurora Picked")
     tenants.fill("picked-two, nowhere")
-    page.get_by_role("button", name="Create key").hover()
+    page.get_by_role("button", name="Create API key").hover()
     page.mouse.down()
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert not any("limit=1&" in one for one in read)  # a refusal would move the button away from the pointer
@@ -38,8 +38,8 @@ def test_tenants_of_a_key_are_chosen_by_name_and_unknown_ones_refused(
     tenants.press("Backspace")
     expect(chosen.get_by_role("listitem")).to_have_count(1)
     tenants.fill("picked-two")
-    page.get_by_role("button", name="Create key").click()
-    expect(page.locator("h1")).to_have_text("Key created")
+    page.get_by_role("button", name="Create API key").click()
+    expect(page.locator("h1")).to_have_text("API key created")
     (made,) = [one for one in owner.send("GET", "/v1/keys?tenant=*")["keys"] if one["name"] == "picked"]
     assert made["tenants"] == ["picked-one", "picked-two"]
     # Each tenant that is listed is counted: names are read once, and what is typed is read by its first letters.
@@ -100,14 +100,14 @@ def test_second_press_while_a_key_is_examined_creates_no_second_one(
     page.on("request", lambda one: made.append(one.url) if one.method == "POST" else None)
     page.route("**/v1/tenants?*", hold)
     page.get_by_label("Tenants", exact=True).fill("pressed")
-    create = page.get_by_role("button", name="Create key")
+    create = page.get_by_role("button", name="Create API key")
     with page.expect_request("**/v1/tenants?*"):
         create.click()
     create.click()
     for route in held:
         route.continue_()
     page.unroute("**/v1/tenants?*")
-    expect(page.locator("h1")).to_have_text("Key created")
+    expect(page.locator("h1")).to_have_text("API key created")
     assert len(made) == 1
     for one in owner.send("GET", "/v1/keys?tenant=pressed")["keys"]:
         owner.send("DELETE", f"/v1/keys/{one['id']}")

@@ -295,7 +295,7 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     page.get_by_role("button", name="Test these values").click()
     expect(page.get_by_label("App secret")).not_to_have_value("")
     expect(page.get_by_text("Pusher connected").first).to_be_visible()
-    page.get_by_role("button", name="Create app").click()
+    page.get_by_role("button", name="Create Pusher app").click()
     expect(page.locator(".notice pre")).to_contain_text("PUSHER_APP_SECRET=")
     secret = page.locator(".notice .id code").inner_text()
     assert violations(page) == []

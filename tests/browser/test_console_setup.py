@@ -130,7 +130,7 @@ def change_settings(page: Page, **values: str) -> None:
 def create_app(page: Page, app: LeadApp) -> None:
     page.goto("/console/pusher-apps?new=yes")
     page.get_by_label("App name").fill("Leads")
-    page.get_by_role("button", name="Create app").click()
+    page.get_by_role("button", name="Create Pusher app").click()
     shown = dict(line.split("=", 1) for line in page.locator(".notice pre").inner_text().split("\n"))
     app.use(shown["PUSHER_APP_ID"], shown["PUSHER_APP_KEY"], shown["PUSHER_APP_SECRET"])
 

@@ -451,7 +451,7 @@ def test_session_that_ends_is_continued_and_nothing_is_lost(open_console: Callab
     page.get_by_role("checkbox", name=re.compile("^read ")).check()
     (cookie,) = [one for one in page.context.cookies() if not one["name"].endswith("device")]
     page.context.clear_cookies(name=cookie["name"])
-    page.get_by_role("button", name="Create key").click()
+    page.get_by_role("button", name="Create API key").click()
     dialog = page.get_by_role("dialog", name="Sign in again")
     expect(dialog).to_contain_text("Your session has ended.")
     assert violations(page, within="dialog[open]") == []
@@ -460,7 +460,7 @@ def test_session_that_ends_is_continued_and_nothing_is_lost(open_console: Callab
     dialog.get_by_label("Password").fill(PASSWORD)
     dialog.get_by_role("button", name="Sign in", exact=True).click()
     expect(dialog).to_have_count(0)
-    expect(page.locator("h1")).to_have_text("Key created")
+    expect(page.locator("h1")).to_have_text("API key created")
     (key,) = [one for one in owner.send("GET", "/v1/keys")["keys"] if one["name"] == "kept"]
     assert key["scopes"] == ["send", "read"]
 

@@ -296,7 +296,7 @@ def test_brand_that_is_hard_to_read_says_so_and_is_checked_again_when_it_is_save
     expect(dialog.get_by_text("A link on white has a contrast of 1.2; at least 4.5 is readable.")).to_be_visible()
     with page.expect_response("**/templates/pale/check*"):
         dialog.get_by_role("button", name="Save for all e-mails").click()
-    expect(page.locator(".confirmation")).to_have_text("Brand saved")
+    expect(page.locator(".confirmation")).to_have_text("Saved the brand")
     checks = page.get_by_role("button", name=re.compile("^Checks: [1-9]"))
     expect(checks).to_be_visible()
     assert bar.bounding_box()["height"] == height

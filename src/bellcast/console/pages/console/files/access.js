@@ -59,7 +59,7 @@ const stateOfKey = (one) => (one.revoked_at ? 'revoked' : Date.parse(one.expires
 const isOver = (one) => stateOfKey(one) !== 'active';
 
 export const keys = {
-  path: '/v1/keys', rows: 'keys', readMore: readNamesOf, link: (one) => path`/keys/${one.id}`, isTall: true, filters: [findIn('API keys')], order: (one, other) => isOver(one) - isOver(other), tools: agentButton, create: { form: NewKey, button: 'New key' },
+  path: '/v1/keys', rows: 'keys', readMore: readNamesOf, link: (one) => path`/keys/${one.id}`, isTall: true, filters: [findIn('API keys')], order: (one, other) => isOver(one) - isOver(other), tools: agentButton, create: { form: NewKey, button: 'New API key' },
   columns: [
     { name: 'Name', kind: 'title', lead: (one) => html`<${Sign} icon=${one.scopes.includes('agent') ? 'chat' : 'keys'} tone=${toneOf(one.name)} />`, of: (one) => one.name, text: (one) => html`<code>${one.id}</code>` }, { name: 'State', of: stateOfKey, show: (state) => html`<${State} of=${state} kind=${state === 'active' ? 'ok' : 'info'} />`, width: '6rem' },
     { name: 'Scopes', of: (one) => one.scopes, show: (scopes) => html`<${Tags} of=${scopes} few=${2} />`, width: '14rem' },
@@ -107,10 +107,10 @@ function FirstRequest({ of: { scopes, tenants } }) {
 
 function NewKey({ page }) {
   const [made, setMade] = useState(null);
-  if (made) return html`<${Heading} title="Key created" /><${ShownOnce} what=${`the key of ${made.name}`} secret=${made.key} /><${FirstRequest} of=${made} /><p><a class="button primary" href=${withQuery(page.url('/keys'), { tenant: shownTenant() })}>Done</a></p>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} expires=${made.expires_at} />`}`;
+  if (made) return html`<${Heading} title="API key created" /><${ShownOnce} what=${`the key of ${made.name}`} secret=${made.key} /><${FirstRequest} of=${made} /><p><a class="button primary" href=${withQuery(page.url('/keys'), { tenant: shownTenant() })}>Done</a></p>${made.scopes.includes('agent') && html`<${AgentSetup} secret=${made.key} expires=${made.expires_at} />`}`;
   const isAgent = page.query.get('new') === 'agent';
   const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
-  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New key'} /><p class="muted">${isAgent ? html`An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets.` : 'For one of your servers, within the scopes that you choose. It is shown once, when it is created.'}</p><${Form} isGuarded button="Create key" more=${cancel(page)} send=${async ({ name, tenants, ttl }, sent) => {
+  return html`<${Heading} title=${isAgent ? 'Connect an agent' : 'New API key'} /><p class="muted">${isAgent ? html`An agent explains deliveries, finds failures and reads the documentation. It sends nothing, deletes nothing and reads no secrets.` : 'For one of your servers, within the scopes that you choose. It is shown once, when it is created.'}</p><${Form} isGuarded button="Create API key" more=${cancel(page)} send=${async ({ name, tenants, ttl }, sent) => {
     const scopes = new FormData(sent).getAll('scopes');
     setMade({ name, tenants: listed(tenants), ...await request('POST', '/v1/keys', { name, scopes, tenants: listed(tenants), ttl: ttl || null }) });
     refresh();

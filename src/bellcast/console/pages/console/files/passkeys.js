@@ -46,7 +46,7 @@ export function Passkeys({ changed, children }) {
     await changed();
   };
   return html`<div class="steps"><${Loaded} of=${found}>${({ passkeys }) => html`
-    ${passkeys.length > 0 && html`<ul class="passkeys">${passkeys.map((one) => html`<li key=${one.id}><span><b>${one.name}</b><br /><small class="muted">Added <${Time} at=${one.created_at} />, last used ${one.used_at ? html`<${Time} at=${one.used_at} />` : 'never'}</small></span>
+    ${passkeys.length > 0 && html`<ul class="passkeys">${passkeys.map((one) => html`<li key=${one.id}><span><b>${one.name}</b><br /><small class="muted">Added <${Time} at=${one.created_at} />, ${one.used_at ? html`last used <${Time} at=${one.used_at} />` : 'never used'}</small></span>
       <${Confirm} isDanger label=${`Delete the passkey ${one.name}`} word="Delete" about="It no longer signs you in." act=${() => remove(one)} /></li>`)}</ul>`}
     ${hasPasskeys() ? html`${passkeys.length === 0 && html`<span class="now">None</span>`}<div key=${passkeys.length}>${children(html`<${AddPasskey} done=${changed} />`)}</div>` : html`<span class="now">${hasHostName ? 'Not available in this version of the browser' : `Not available at ${location.hostname}: needs a host name`}</span>`}`}<//></div>`;
 }

@@ -45,7 +45,7 @@ async function readConnections(apps) {
 }
 
 export const pusherApps = {
-  path: '/v1/pusher-apps', rows: 'apps', isTall: true, link: (one) => path`/pusher-apps/${one.id}`, readMore: readConnections, isOfServer: true, create: { form: NewApp, button: 'New app', roles: OWNERS },
+  path: '/v1/pusher-apps', rows: 'apps', isTall: true, link: (one) => path`/pusher-apps/${one.id}`, readMore: readConnections, isOfServer: true, create: { form: NewApp, button: 'New Pusher app', roles: OWNERS },
   columns: (page) => [
     { name: 'App', kind: 'title', lead: (one) => html`<${Sign} icon="app" tone=${toneOf(one.key)} />`, of: nameOf, text: (one) => html`<code>${one.key}</code>` }, { name: 'State', of: (one) => stated(one.state), show: (state) => state, width: '7rem' },
     { name: 'App id', of: (one) => one.id, show: (id) => html`<code class="value">${id}</code>`, width: '7rem' }, { name: 'Origins', of: (one) => one.origins.join(', ') || 'as in Settings', width: '12rem' }, { name: 'Tenant', of: (one) => one.tenant, width: '7rem' },
@@ -99,7 +99,7 @@ function NewApp({ page }) {
     elements.secret.value ||= hex(SECRET_BYTES);
     return { values: Object.fromEntries(['id', 'key', 'secret'].map((name) => [name, elements[name].value.trim()])) };
   };
-  return html`<${Heading} title="New app" /><div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded button="Create app" more=${cancel(page)} send=${async ({ name, origins, ...rest }) => {
+  return html`<${Heading} title="New Pusher app" /><div ref=${(place) => { form.current = place?.querySelector('form'); }}><${Form} isGuarded button="Create Pusher app" more=${cancel(page)} send=${async ({ name, origins, ...rest }) => {
     const given = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, value.trim()]).filter(([, value]) => value));
     setMade(await request('POST', '/v1/pusher-apps', { name: name.trim(), origins: listed(origins), ...given }));
     refresh();

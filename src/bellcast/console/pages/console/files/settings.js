@@ -117,7 +117,7 @@ function Editor({ page, document: { revision, settings }, entered, setEntered, r
     const one = settings.find((each) => each.name === name);
     if (one) setWrong(({ [name]: _, ...others }) => (validity.valid ? others : { ...others, [name]: `${labelOf(one)} must be ${one.expects}` }));
   };
-  return html`<div class="filters" role="search" aria-label="Filters"><div class="find"><${Icon} name="search" /><input type="search" aria-label="Find a setting" placeholder="Find a setting" autocomplete="off" value=${page.query.get('find') ?? ''} onInput=${({ currentTarget }) => setQuery({ find: currentTarget.value }, { isQuiet: true })} /></div>
+  return html`<div class="filters" role="search" aria-label="Filters"><div class="find"><${Icon} name="search" /><input type="search" aria-label="Search settings" placeholder="Search settings" autocomplete="off" value=${page.query.get('find') ?? ''} onInput=${({ currentTarget }) => setQuery({ find: currentTarget.value }, { isQuiet: true })} /></div>
       <${Segments} label="Show" options=${Object.keys(SHOWN).map((one) => [one, html`${one[0].toUpperCase() + one.slice(1)} <span class="muted">${settings.filter(SHOWN[one]).length}</span>`])} value=${show} choose=${(one) => setQuery({ show: one === 'all' ? null : one }, { isQuiet: true })} /></div>
     <div class="settings"><nav class="index" aria-label="Groups">${groups.map(([group, title, all]) => html`<a key=${group} href=${`#${group}`} aria-current=${group === section ? 'true' : null} onClick=${(event) => {
     event.preventDefault();

@@ -160,8 +160,8 @@ function Editor({ page, tenant, found }) {
     </div></div>`}
     <p class="hidden" role="status">${announced}</p>
     ${dialog === 'review' && html`<${Review} draft=${draft} close=${() => setDialog(null)} done=${() => embedded?.emit('publish', { template: page.key, version: draft.current.value.version })} />`}
-    ${dialog === 'brand' && html`<${BrandDialog} tenant=${tenant} close=${() => setDialog(null)} done=${() => { setBrandChanges(brandChanges + 1); say('Brand saved.'); }} />`}
-    ${brandChanges > 0 && html`<p key=${brandChanges} class="confirmation" aria-hidden="true"><${Icon} name="ok" /> Brand saved</p>`}
+    ${dialog === 'brand' && html`<${BrandDialog} tenant=${tenant} close=${() => setDialog(null)} done=${() => { setBrandChanges(brandChanges + 1); say('Saved the brand'); }} />`}
+    ${brandChanges > 0 && html`<p key=${brandChanges} class="confirmation" aria-hidden="true"><${Icon} name="ok" /> Saved the brand</p>`}
     ${dialog === 'discard' && html`<${Dialog} label="Discard the draft?" close=${() => setDialog(null)}><p>The changes since the last publication are lost, also for other operators.</p><div class="dialog-tools"><button type="button" onClick=${() => setDialog(null)}>Cancel</button><button type="button" class="danger" onClick=${() => draft.discard().then(() => setDialog(null), (problem) => setDialog({ problem }))}>Discard</button></div><//>`}
     ${(dialog === 'import' || dialog?.importTo !== undefined) && html`<${ImportDialog} close=${() => setDialog(null)} use=${(part) => change((now) => {
       const place = placeOf(dialog.importTo ?? '', 'email');

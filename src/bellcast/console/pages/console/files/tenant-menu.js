@@ -33,7 +33,7 @@ export function TenantList({ shown, choose }) {
   return html`<form onSubmit=${(event) => {
     event.preventDefault();
     if (typed) choose(found.value.includes(typed) ? typed : keys[0] ?? typed);
-  }}><input aria-label="Find a tenant" placeholder="Find a tenant" autocomplete="off" value=${text.value} ref=${input} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>
+  }}><input aria-label="Search tenants" placeholder="Search tenants" autocomplete="off" value=${text.value} ref=${input} onInput=${(event) => { text.value = event.currentTarget.value; }} /></form>
     <div class="options">${!typed && html`<${Row} isChosen=${shown === ''} choose=${() => choose('')} of="" icon="tenants" name="All tenants" />`}
     ${keys.map((key) => html`<${Row} key=${key} isChosen=${key === shown} choose=${() => choose(key)} of=${key} name=${tenantName(key)} />`)}
     ${typed && keys.length === 0 && html`<p class="muted">No tenant has this key or name.</p>`}</div>`;
