@@ -85,14 +85,14 @@ def errors(source: EventSource, limits: Limits) -> validation.FieldErrors:
             yield FieldError("to", "must be a field of the notification instead")
         if source.data:
             yield FieldError("data", "must be a field of the notification instead")
-        if "to" not in source.notification:
+        if source.notification.get("to") is None:
             yield FieldError("notification.to", "is required")
         for name in source.notification.keys() - set(Draft.__struct_fields__):
             yield FieldError(f"notification.{name}", "is not known")
-        yield from _fixed_errors(source.notification, limits)
         yield from _template_errors("notification", source.notification)
     elif source.to is None:
         yield FieldError("to", "is missing")
+    yield from _fixed_errors(source, limits)
     yield from _template_errors("to", source.to)
     yield from _template_errors("data", source.data)
     if not source.event:
@@ -101,20 +101,32 @@ def errors(source: EventSource, limits: Limits) -> validation.FieldErrors:
         yield from conditions.errors_of("if", source.condition, frozenset(), ROOTS)
 
 
-def _fixed_errors(notification: Mapping[str, Any], limits: Limits) -> validation.FieldErrors:
-    """Yield the errors of the fields that no event changes. Recipients may be numbers, and times pass."""
-    names = notification.keys() & set(Draft.__struct_fields__) - {"to", "send_at", "timezone", "expires_at"}
-    fixed = {one: notification[one] for one in names if not FILLED.search(msgspec.json.encode(notification[one]))}
+def _fixed_errors(source: EventSource, limits: Limits) -> validation.FieldErrors:
+    """Yield the errors of the fields that no event changes. Times pass."""
+    written = {"to": source.to} if source.notification is None else source.notification
+    names = written.keys() & set(Draft.__struct_fields__) - {"send_at", "timezone", "expires_at"}
+    given = {one: written[one] for one in names if written[one] is not None}
+    fixed = {name: one for name, one in given.items() if not FILLED.search(msgspec.json.encode(one))}
     filled_title = {"title": "x"} if names & {"title", "type", "template"} - fixed.keys() else {}
-    to = notification.get("to")
+    to = written.get("to")
+    prefix = "" if source.notification is None else "notification."
+    if "to" in fixed:
+        fixed["to"] = _numbers_as_text(to)
+    elif isinstance(to, Mapping) and to.keys() != {"var"}:
+        for name in to.keys() - set(Audience.__struct_fields__):
+            yield FieldError(f"{prefix}to.{name[:100]}", "is not known")
     is_everyone = isinstance(to, Mapping) and not to.keys().isdisjoint({"all", "var"})  # who may be of all tenants
+    fixed.setdefault("to", {"all": True} if is_everyone else "x")
+    errors: list[FieldError]
     try:
-        draft = msgspec.convert({"to": {"all": True} if is_everyone else "x", **filled_title, **fixed}, Draft)
+        if source.notification is None:
+            errors = runs.draft_errors(msgspec.convert(fixed, TriggerDraft), limits)
+        else:
+            draft = msgspec.convert({**filled_title, **fixed}, Draft)
+            errors = draft_errors(draft, limits, times.to_rfc3339(0))
     except msgspec.ValidationError as error:
         errors = [field_error(error)]
-    else:
-        errors = draft_errors(draft, limits, times.to_rfc3339(0))
-    yield from (FieldError(f"notification.{one.field}", one.message) for one in errors)
+    yield from (FieldError(f"{prefix}{one.field}", one.message) for one in errors)
 
 
 def _template_errors(path: str, value: Any) -> validation.FieldErrors:

@@ -317,6 +317,7 @@ class TestSources:
         ({"workflow": "x"}, "to"),
         ({"workflow": "x", "notification": {"to": "a"}}, "workflow"),
         ({"notification": {"title": "x"}}, "notification.to"),
+        ({"notification": {"to": None, "title": "x"}}, "notification.to"),
         ({"notification": {"to": "a", "typo": 1}}, "notification.typo"),
         ({"notification": {"to": "{{", "title": "x"}}, "notification.to"),
         ({"event": "", "workflow": "x", "to": "a"}, "event"),
@@ -324,6 +325,11 @@ class TestSources:
         ({"topic": "a b", "workflow": "x", "to": "a"}, "topic"),
         ({"if": {"var": "data.x", "value": 1}, "workflow": "x", "to": "a"}, "if.var"),
         ({"workflow": "x", "to": {"var": "data.x"}}, "to"),
+        ({"workflow": "x", "to": {"recipient": "{{ event.recipient }}"}}, "to.recipient"),
+        ({"workflow": "x", "to": {"recipient": "a"}}, "to.recipient"),
+        ({"workflow": "x", "to": {"all": True, "tenant": "*"}}, "to.tenant"),
+        ({"workflow": "x", "to": []}, "to"),
+        ({"notification": {"to": {"role": "a", "all": True}, "title": "x"}}, "notification.to"),
     ],
 )
 def test_wrong_sources_are_refused(fields: dict[str, Any], field: str) -> None:
