@@ -101,6 +101,7 @@ class RemoteBroker(Broker):
         self._messages: Counter[tuple[str, str]] = Counter()  # by direction and kind of event
         self._unknown: dict[str, int] = {}  # times of the last warnings by kind
         self._connections = 0
+        self._lost_at: int | None = None  # since when the broker has been away
         self._task: asyncio.Task[None] | None = None
 
     # --- Broker port
@@ -237,6 +238,9 @@ class RemoteBroker(Broker):
                 self._connected = True
                 self._connections += 1
                 self._tried.set()
+                if self._lost_at is not None:
+                    log.info("broker_connected", outage_ms=self._clock.now() - self._lost_at)
+                    self._lost_at = None
                 self._on_gap(streams)
                 self._on_reconnected()
                 connected_at = self._clock.now()
@@ -252,6 +256,7 @@ class RemoteBroker(Broker):
                 log.warning("broker_disconnected", setting="BELLCAST_BROKER", reason=str(failure), retry_in=wait)
             except Exception:  # without this loop the process would never receive another event
                 log.exception("broker_connection_failed")
+            self._lost_at = self._lost_at or self._clock.now()
             self._on_lost()
             self._tried.set()
             try:

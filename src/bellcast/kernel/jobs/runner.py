@@ -185,7 +185,7 @@ class JobRunner:
 
     async def run(self) -> None:
         """Run due jobs until cancelled; then wait for the running ones, and release those that do not end in time."""
-        quiet = 0
+        quiet, delayed_since = 0, None
         replanning = asyncio.ensure_future(self._replan())
         try:
             while True:
@@ -203,9 +203,13 @@ class JobRunner:
                     has_started = await self._start_due() > 0
                 except BellcastError as failure:
                     log.warning("jobs_delayed", reason=failure.detail)
+                    delayed_since = delayed_since or self._clock.now()
                     self._end_turn()
                     await asyncio.sleep(POLL_INTERVAL_SECONDS)
                 else:
+                    if delayed_since is not None:
+                        log.info("jobs_resumed", delayed_ms=self._clock.now() - delayed_since)
+                        delayed_since = None
                     if not (has_started or self._running or self._is_replanning or self._outcomes != Outcomes()):
                         self._settled_turn = self._turns
                     self._end_turn()

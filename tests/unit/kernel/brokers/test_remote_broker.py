@@ -83,6 +83,20 @@ async def test_broker_reconnects_after_an_unexpected_exception(monkeypatch: pyte
     await broker.close()
 
 
+async def test_end_of_an_outage_is_logged_with_its_length() -> None:
+    clock, transport = FakeClock(), Transport(OSError("away"), OSError("away"))
+    transport.gate.set()
+    broker = RemoteBroker(transport, clock, AnyEvent)
+    with structlog.testing.capture_logs() as logs:
+        await broker.open()
+        while not broker._connected:
+            clock.advance(1)
+            await asyncio.sleep(0.001)
+        await broker.close()
+    (connected,) = [line for line in logs if line["event"] == "broker_connected"]
+    assert 1_000 <= connected["outage_ms"] <= 60_000
+
+
 async def test_broker_reconnects_after_a_transport_that_failed_to_close(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "FIRST_WAIT", 0)
     transport = Transport(OSError("away"))

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.jobs import NORMAL, URGENT, Job, JobGroup, in_line, runner
@@ -355,6 +356,19 @@ async def test_shutdown_releases_jobs_that_do_not_end(monkeypatch: pytest.Monkey
         await asyncio.gather(task, return_exceptions=True)
         assert world.running == {}
     assert world.store.jobs["j0"].run_at == world.clock.now()
+
+
+async def test_end_of_an_outage_of_the_store_is_logged_with_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "POLL_INTERVAL_SECONDS", 0)
+    world = World()
+    world.store.is_away = True
+    with capture_logs() as logs:
+        async with running(world):
+            await world.settle()
+            world.clock.advance(5)
+            world.store.is_away = False
+            await world.settle()
+    assert {"event": "jobs_resumed", "delayed_ms": 5_000, "log_level": "info"} in logs
 
 
 async def test_shutdown_ends_while_a_lease_fails(monkeypatch: pytest.MonkeyPatch) -> None:
