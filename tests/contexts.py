@@ -13,7 +13,7 @@ from bellcast.kernel.brokers import Publisher
 from bellcast.kernel.brokers.history import NO_HISTORY
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import Scheduler
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.token_bucket import TokenBuckets

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from bellcast.kernel.db import StoreTable
+from bellcast.kernel.db.engine import StoreTable
 
 NAMES = {
     "Devices": "devices",

@@ -23,7 +23,7 @@ from bellcast.inbox.store.maintenance import Maintenance
 from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.store.sent_items import SentItems
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db import Engine, StoreTable
+from bellcast.kernel.db.engine import Engine, StoreTable
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import make_private

@@ -9,7 +9,7 @@ from bellcast.kernel.brokers import Publisher
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import Scheduler
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.events import Stream
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live_feed import Feed

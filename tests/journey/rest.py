@@ -28,7 +28,7 @@ from bellcast.documents.store import Documents
 from bellcast.documents.types import SOURCES
 from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.concurrency import BackgroundTasks
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Project

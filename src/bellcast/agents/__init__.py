@@ -21,7 +21,7 @@ from bellcast.documents.store import Documents
 from bellcast.documents.types import CONFIRMATIONS, PROJECT
 from bellcast.kernel import base64url, data_schemas
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Conflict, FieldError, Invalid, NotFound, TooMany, Unavailable
 from bellcast.kernel.identities import Caller, Project
 from bellcast.kernel.times import HOUR_MS, MINUTE_MS

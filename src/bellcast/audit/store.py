@@ -13,7 +13,8 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from bellcast.kernel import times
-from bellcast.kernel.db import StoreTable, columns, on_table, pages, read, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, on_table, pages, read, write
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import LockKey, Script, Statement
 from bellcast.kernel.identities import Project

@@ -6,7 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel import times
-from bellcast.kernel.db import StoreTable, columns, read, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, read, write
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.identities import KeyScope
 

@@ -12,7 +12,7 @@ from bellcast.inbox.types import Audience
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import ContentionDetector
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.events import role_topic
 from bellcast.kernel.jobs import Job

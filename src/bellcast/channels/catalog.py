@@ -17,7 +17,7 @@ from bellcast.documents.types import PROJECT, TEMPLATES, TYPES, draft_kind
 from bellcast.inbox.types import GENERAL, NO_TYPE, NotificationType
 from bellcast.kernel import data_schemas
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.http import CURRENT_ID
 from bellcast.kernel.times import find_zone

@@ -13,7 +13,7 @@ from bellcast.channels.store.suppressions import Suppressions
 from bellcast.channels.types import NewDecision, NewMessage
 from bellcast.inbox.types import NotificationType
 from bellcast.kernel import times
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
 from bellcast.preferences.types import NO_PREFERENCES, Channel, Preferences, Priority
 from bellcast.recipients.store import PushEndpoints, Recipients

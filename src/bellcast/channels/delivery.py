@@ -36,7 +36,7 @@ from bellcast.channels.types import (
 )
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome

@@ -15,7 +15,7 @@ from bellcast.channels.store import Messages
 from bellcast.channels.types import ChannelConfig, MessageUpdate, NewMessage, StoredMessage
 from bellcast.inbox.types import GENERAL
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.identities import Project
 from bellcast.kernel.jobs import Job
 from bellcast.templates import html

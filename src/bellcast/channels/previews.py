@@ -12,7 +12,7 @@ from bellcast.channels.contents import Contents, NoContent, StoredEmail
 from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.types import ChannelConfig, ExternalChannel, NewMessage
 from bellcast.inbox.types import GENERAL, Actor, Draft, content
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import Project
 from bellcast.preferences.types import CHANNELS, Channel

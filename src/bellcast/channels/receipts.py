@@ -15,7 +15,7 @@ from bellcast.channels.store.suppressions import Suppressions
 from bellcast.channels.types import ExternalChannel, State, StoredMessage
 from bellcast.kernel import ids
 from bellcast.kernel.clock import Clock, request_time
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import Again, JobRunner

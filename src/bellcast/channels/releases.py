@@ -20,7 +20,7 @@ from bellcast.channels.types import (
 )
 from bellcast.engines import Engines
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict
 from bellcast.preferences.decision import AddressProblem, Decision
 from bellcast.recipients.store import Recipients

@@ -35,7 +35,7 @@ from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import Pauses
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT, Project
 from bellcast.preferences.decision import SEND, Decision

@@ -16,7 +16,8 @@ from bellcast.console.types import (
     StatsPoint,
 )
 from bellcast.kernel import times
-from bellcast.kernel.db import StoreTable, columns, read_in_background, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, read_in_background, write
 from bellcast.kernel.db.script import Row, Script, Statement
 
 # Old rows deleted per step and minute. A node adds at most one row per step and minute, so this catches up after a

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from bellcast.documents.store import Documents, Owned
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import shared
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import EVERY_TENANT
 

@@ -12,7 +12,8 @@ from bellcast.audit import store as audit
 from bellcast.documents import types
 from bellcast.documents.types import COUNTED, MAX_OF_KIND, Document, StoredVersion, draft_kind
 from bellcast.kernel.clock import Clock, request_time
-from bellcast.kernel.db import Engine, StoreTable, columns, on_table, pages, read, read_in_background, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import Engine, StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import CreatedRange, KeysetList, ListPage, ListQuery
 from bellcast.kernel.db.script import TENANT_LOCK, Params, Row, Script, Statement, WriteConflict, check_tenant, first
 from bellcast.kernel.errors import Conflict, PreconditionFailed

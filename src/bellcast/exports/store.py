@@ -15,7 +15,8 @@ from bellcast.documents.types import SOURCES, TEMPLATES, TYPES, WORKFLOWS, draft
 from bellcast.inbox.store import rows, sent_items
 from bellcast.inbox.types import Notification
 from bellcast.kernel import times
-from bellcast.kernel.db import StoreTable, columns
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable
 from bellcast.kernel.db.script import Row, Statement, fetch
 from bellcast.kernel.events import topic_of
 from bellcast.kernel.ids import NEWEST

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, TenantErased, TooMany
 from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.limits import Limits

@@ -34,7 +34,7 @@ from bellcast.inbox.types.sends import AnnounceRequest, Claim, ImportRequest, Se
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import Pauses, Scheduler
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.kernel.events import role_topic

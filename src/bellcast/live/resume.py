@@ -27,7 +27,7 @@ from bellcast.inbox.types.inboxes import (
 )
 from bellcast.kernel.brokers import history
 from bellcast.kernel.brokers.history import PastEvents
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.limits import Limits

@@ -5,7 +5,8 @@ import secrets
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
-from bellcast.kernel.db import StoreTable, columns, on_table, read, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, on_table, read, write
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, LockKey, Row, Script, Statement, first
 from bellcast.kernel.errors import Conflict
 from bellcast.operators.types import Operator, OperatorSession, Passkey, Role

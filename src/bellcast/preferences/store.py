@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bellcast.kernel.db import StoreTable, on_table, read, write_to_recipient
+from bellcast.kernel.db.engine import StoreTable, on_table, read, write_to_recipient
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.recipients import store as recipients
 from bellcast.recipients.types import RecipientOfLink

@@ -23,7 +23,7 @@ from bellcast.inbox.types import NotificationType
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock, request_time
 from bellcast.kernel.concurrency import CallBatcher
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Invalid, NotFound, PreconditionFailed, SettingsError, Unavailable

@@ -12,17 +12,8 @@ from msgspec import UNSET, Struct
 from bellcast.inbox.store import announcements
 from bellcast.inbox.types.inboxes import Position, SessionRevoked
 from bellcast.kernel import times
-from bellcast.kernel.db import (
-    StoreTable,
-    columns,
-    lists,
-    on_table,
-    pages,
-    read,
-    read_in_background,
-    write,
-    write_to_recipient,
-)
+from bellcast.kernel.db import columns, lists
+from bellcast.kernel.db.engine import StoreTable, on_table, pages, read, read_in_background, write, write_to_recipient
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, RowKey
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Params, Script, Statement, check_tenant, digest, first
 from bellcast.kernel.errors import NotFound, PreconditionFailed

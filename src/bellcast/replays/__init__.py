@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bellcast.documents.store import Documents
 from bellcast.kernel.clock import Clock, request_time
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListPage, ListTotal
 from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs import FANOUT, Job

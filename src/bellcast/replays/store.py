@@ -11,7 +11,8 @@ from bellcast.channels import store as messages
 from bellcast.channels.types import RETRYABLE_STATES, ExternalChannel
 from bellcast.documents import store as documents
 from bellcast.kernel import ids
-from bellcast.kernel.db import StoreTable, columns, pages, read, read_in_background, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.errors import Conflict

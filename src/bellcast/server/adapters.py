@@ -9,7 +9,7 @@ from bellcast.engines import Engines
 from bellcast.kernel.brokers import Broker, MemoryBroker, Publisher, history
 from bellcast.kernel.brokers.history import NO_HISTORY, HistoryRule, MemoryHistory, TopicHistory
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.events import Stream

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast import build
-from bellcast.kernel.db import StoreMigration
+from bellcast.kernel.db.engine import StoreMigration
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.http import ASGIApp, responses
 from bellcast.kernel.http.request_body import ApiRequest

@@ -8,7 +8,8 @@ import msgspec
 from msgspec.structs import replace
 
 from bellcast.kernel import times
-from bellcast.kernel.db import StoreTable, columns, pages, read, read_in_background, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal
 from bellcast.kernel.db.script import ERASURE, TENANT_LOCK, Script, ScriptCommand, Statement, digest, fetch, first
 from bellcast.kernel.events import Event

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from bellcast.kernel import times
-from bellcast.kernel.db import StoreTable, read, write
+from bellcast.kernel.db.engine import StoreTable, read, write
 from bellcast.kernel.db.script import Script, Statement, first
 
 # Lifetime and refresh interval. A recovered connection finds its topics for at least the difference of the two, even

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.kernel.db import StoreTable, columns, lists, on_table, read, read_in_background, write
+from bellcast.kernel.db import columns, lists
+from bellcast.kernel.db.engine import StoreTable, on_table, read, read_in_background, write
 from bellcast.kernel.db.script import Params, Script, Statement, first
 from bellcast.kernel.jobs import NORMAL, Job, new_job_params
 from bellcast.webhooks.types import WebhookEvent

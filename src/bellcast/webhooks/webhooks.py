@@ -15,7 +15,7 @@ from bellcast.documents.store import Documents, ShortCache
 from bellcast.documents.types import MAX_OF_KIND, Document
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock, request_time
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import MAX_REASON, Unavailable
 from bellcast.kernel.identities import EVERY_TENANT

@@ -21,7 +21,7 @@ from bellcast.inbox.types import Audience
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.brokers import Broker
 from bellcast.kernel.concurrency import Pauses, Scheduler
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.jobs import FANOUT, Job
 from bellcast.kernel.jobs.runner import Again, DestinationCall, PageOutcome

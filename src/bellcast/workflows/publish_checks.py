@@ -17,7 +17,7 @@ from bellcast.documents.store import Documents, Versions
 from bellcast.documents.types import PROJECT, TEMPLATES, TYPES, WORKFLOWS
 from bellcast.inbox.types import NO_TYPE, NotificationType
 from bellcast.kernel.concurrency import Pauses
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.preferences.types import CHANNEL_WORDS, CHANNELS
 from bellcast.providers.directory import ProviderDirectory

@@ -15,7 +15,7 @@ from bellcast.documents.types import TEMPLATES, WORKFLOWS
 from bellcast.inbox.store.sent_items import SentItems
 from bellcast.kernel import data_schemas, times
 from bellcast.kernel.concurrency import Pauses
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListPage, ListQuery
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import PublishEffect

@@ -12,7 +12,7 @@ from msgspec import Struct
 from bellcast.documents.store import ShortCache
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import Pauses
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import NotFound
 from bellcast.workflows.store import Runs

@@ -19,7 +19,7 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import field_limits, times, validation
 from bellcast.kernel.clock import TestClock
 from bellcast.kernel.concurrency import Pauses
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.events import topic_of
 from bellcast.kernel.limits import Limits

@@ -15,7 +15,8 @@ from bellcast.inbox.store import idempotency, sent_items
 from bellcast.inbox.store.sends import InsertPlan, add_claim, all_exist, read_heads
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import ids
-from bellcast.kernel.db import StoreTable, columns, on_table, pages, read, read_in_background, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import (
     STATEMENT_ROWS,

@@ -16,7 +16,7 @@ from bellcast.documents.store import Documents, ObjectForm, ShortCache, Versions
 from bellcast.documents.types import PROJECT, TEMPLATES, WORKFLOWS, Document, StoredVersion
 from bellcast.kernel import validation
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.templates import rendering
 from bellcast.templates.types import BASE_LAYOUT, Template

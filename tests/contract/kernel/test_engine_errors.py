@@ -9,7 +9,8 @@ import pytest
 
 from bellcast.kernel.brokers.postgres import PostgresTransport
 from bellcast.kernel.brokers.redis import RedisTransport
-from bellcast.kernel.db import PROBE, postgres
+from bellcast.kernel.db import postgres
+from bellcast.kernel.db.engine import PROBE
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.kernel.db.postgres_connection import COMMAND_TIMEOUT
 from bellcast.kernel.errors import SettingsError, Unavailable

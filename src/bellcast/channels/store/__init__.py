@@ -19,7 +19,8 @@ from bellcast.channels.types import (
     StoredMessage,
     as_change,
 )
-from bellcast.kernel.db import StoreTable, columns, lists, on_table, pages, read, read_in_background, write
+from bellcast.kernel.db import columns, lists
+from bellcast.kernel.db.engine import StoreTable, on_table, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import KeysetList, RecentCounts
 from bellcast.kernel.db.script import STATEMENT_ROWS, ListCommand, LockKey, Params, Row, Script, Statement, chunks
 from bellcast.kernel.jobs import NORMAL, URGENT, Job, in_line, new_job_params

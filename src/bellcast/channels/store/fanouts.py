@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from bellcast.channels.types import Fanout
-from bellcast.kernel.db import StoreTable, columns, read
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, read
 from bellcast.kernel.db.script import Script, Statement, first
 from bellcast.kernel.jobs import FANOUT, Job, new_job_params
 

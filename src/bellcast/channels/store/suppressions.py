@@ -8,7 +8,8 @@ from msgspec import structs
 from bellcast.channels.types import MessageUpdate, SuppressedAddress
 from bellcast.documents import store as documents
 from bellcast.kernel import times
-from bellcast.kernel.db import StoreTable, columns, pages, read, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, pages, read, write
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Params, Script, Statement, check_tenant
 from bellcast.kernel.errors import TenantErased

@@ -23,7 +23,8 @@ from bellcast.inbox.types.inboxes import (
     SessionRevoked,
 )
 from bellcast.kernel import times
-from bellcast.kernel.db import StoreTable, columns, on_table, read, write_to_inbox
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, on_table, read, write_to_inbox
 from bellcast.kernel.db.script import Params, Row, Script, ScriptCommand, Statement, fetch
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from bellcast.channels.store import fanouts
 from bellcast.inbox.store import announcements, marking, sent_items
 from bellcast.kernel import ids
-from bellcast.kernel.db import StoreTable, columns, read, read_in_background, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, read, read_in_background, write
 from bellcast.kernel.db.script import Row, Script, ScriptCommand, Statement, chunks, fetch
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event

@@ -28,7 +28,8 @@ from bellcast.inbox.types.sends import (
     SendResult,
 )
 from bellcast.kernel import times
-from bellcast.kernel.db import StoreTable, columns, on_table, read, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, on_table, read, write
 from bellcast.kernel.db.script import (
     MATERIALIZE_INBOXES,
     STATEMENT_ROWS,

@@ -14,7 +14,8 @@ from bellcast.inbox.types import Edit, Notification
 from bellcast.inbox.types.inboxes import AnnouncementChanged, NotificationUpdated
 from bellcast.inbox.types.sends import Reach, SendRequest, SentItem
 from bellcast.kernel import ids, times
-from bellcast.kernel.db import StoreTable, columns, lists, on_table, read, read_in_background, write_to_inbox
+from bellcast.kernel.db import columns, lists
+from bellcast.kernel.db.engine import StoreTable, on_table, read, read_in_background, write_to_inbox
 from bellcast.kernel.db.lists import KeysetList, ListPage, ListQuery, ListTotal, RecentCounts, RowKey
 from bellcast.kernel.db.script import STATEMENT_ROWS, Params, Row, Script, Statement, chunks, first
 from bellcast.kernel.errors import NotFound

@@ -22,7 +22,8 @@ from asyncpg import exceptions
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import MAX_BACKOFF_SECONDS, CallBatcher
-from bellcast.kernel.db import Engine, P, T, postgres_connection, writer
+from bellcast.kernel.db import postgres_connection, writer
+from bellcast.kernel.db.engine import Engine, P, T
 from bellcast.kernel.db.migrations import postgres as migrations
 from bellcast.kernel.db.postgres_connection import (
     COMMAND_TIMEOUT,

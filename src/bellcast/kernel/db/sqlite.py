@@ -18,7 +18,8 @@ import structlog
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import MAX_BACKOFF_SECONDS, start_thread
-from bellcast.kernel.db import Engine, P, T, backup
+from bellcast.kernel.db import backup
+from bellcast.kernel.db.engine import Engine, P, T
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script, WriteCommand
 from bellcast.kernel.db.sqlite_connection import (

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from bellcast.kernel.db import StoreTable, columns, pages, read, read_in_background, write
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.engine import StoreTable, pages, read, read_in_background, write
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import RecipientKey, Script, ScriptCommand, Statement
 from bellcast.kernel.jobs import Job, JobGroup, kind_of, new_job_params

@@ -13,7 +13,7 @@ from bellcast.auth import permissions
 from bellcast.auth.permissions import Grant
 from bellcast.kernel import validation
 from bellcast.kernel.concurrency import Pauses
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import FieldError, Forbidden, Invalid
 from bellcast.kernel.events import SEPARATOR, TOPIC, Stream, inbox_stream, topic_stream
 from bellcast.kernel.identities import EVERY_TENANT, Principal

@@ -15,7 +15,7 @@ import structlog
 from msgspec import Struct, field
 
 from bellcast.kernel.brokers import Broker
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListPage, ListQuery, ListTotal
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import inbox_stream, topic_stream

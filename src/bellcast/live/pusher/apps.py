@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from bellcast.documents.store import Documents
 from bellcast.documents.types import MAX_CHANGE_ROUNDS, Document
 from bellcast.kernel.clock import Clock, request_time
-from bellcast.kernel.db import Engine
+from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, NotFound, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT, Project

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from structlog.testing import capture_logs
 
-from bellcast.kernel.db import StoreMigration, StoreSchema
+from bellcast.kernel.db.engine import StoreMigration, StoreSchema
 from bellcast.kernel.db.migrations import postgres as postgres_migrations
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from bellcast.kernel.db import StoreMigration, StoreSchema
+from bellcast.kernel.db.engine import StoreMigration, StoreSchema
 from bellcast.kernel.errors import Conflict
 
 log = structlog.get_logger(__name__)

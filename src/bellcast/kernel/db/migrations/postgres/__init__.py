@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from bellcast.kernel.db import StoreMigration, StoreSchema
+from bellcast.kernel.db.engine import StoreMigration, StoreSchema
 from bellcast.kernel.db.migrations import begin_step, check_version, load
 
 log = structlog.get_logger(__name__)

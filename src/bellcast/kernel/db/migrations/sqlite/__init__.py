@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
 
-from bellcast.kernel.db import StoreSchema
+from bellcast.kernel.db.engine import StoreSchema
 from bellcast.kernel.db.migrations import begin_step, check_version, load
 from bellcast.kernel.errors import Conflict
 
