@@ -12,8 +12,8 @@ from typing import Any
 
 from bellcast.audit.store import AuditLog
 from bellcast.auth.store import Keys
-from bellcast.channels.store import Messages
 from bellcast.channels.store.fanouts import Fanouts
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.store.suppressions import Suppressions
 from bellcast.console.store import StatsPoints
 from bellcast.documents.store import Documents

@@ -10,7 +10,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedProvider
 from bellcast.channels.releases import Release
 from bellcast.channels.routing import Router
-from bellcast.channels.store import JOB_KIND
+from bellcast.channels.store.messages import JOB_KIND
 from bellcast.channels.types import ChannelConfig, StoredMessage
 from bellcast.engines import Engines
 from bellcast.inbox.sending import SendFanout

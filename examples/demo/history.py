@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bellcast.channels import store as messages
+from bellcast.channels.store import messages
 from bellcast.channels.types import Attempt, AttemptOutcome, NewDecision, State, StoredMessage
 from bellcast.console import store as stored_stats
 from bellcast.console import types as stats

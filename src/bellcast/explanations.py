@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.explanations import timeline
-from bellcast.channels.store import Messages
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
     EXTERNAL_CHANNELS,
     MAX_DECISIONS,

@@ -18,7 +18,7 @@ from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.routing import Router
 from bellcast.channels.types import ChannelConfig
-from bellcast.console.http import LARGE_COUNT_SECONDS, LargeCounts
+from bellcast.console.http.monitoring import LARGE_COUNT_SECONDS, LargeCounts
 from bellcast.console.stats import StatsRecorder
 from bellcast.console.types import StatsPoint
 from bellcast.console.watchers import ClusterFeed, LiveFeed

@@ -15,7 +15,8 @@ import httpx
 import httpx2
 import pytest
 
-from bellcast.agents import Agents, documentation
+from bellcast.agents import documentation
+from bellcast.agents.tool_calls import Agents
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.identities import Caller
 from tests.clock import FakeClock

@@ -15,7 +15,7 @@ import pytest
 
 from bellcast.auth import link_tokens
 from bellcast.channels import links
-from bellcast.channels.store import Messages
+from bellcast.channels.store.messages import Messages
 from bellcast.kernel.identities import Project
 from bellcast.server.app import App, create_app
 from bellcast.settings import load

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bellcast.channels.store import Messages
+from bellcast.channels.store.messages import Messages
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.providers import http as provider_operations

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from bellcast import build
-from bellcast.agents import Agents, documentation
+from bellcast.agents import documentation
+from bellcast.agents.tool_calls import Agents
 from bellcast.auth import origins
 from bellcast.console import pages
 from bellcast.kernel import http

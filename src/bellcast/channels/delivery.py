@@ -19,7 +19,7 @@ from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.channels.push import PushTarget
 from bellcast.channels.releases import Release, is_held
-from bellcast.channels.store import Messages
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
     NO_CONTENT,
     OPEN_STATES,

@@ -11,7 +11,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.delivery import MessageReports, outdated, with_events
 from bellcast.channels.releases import Release
-from bellcast.channels.store import Messages
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ChannelConfig, MessageUpdate, NewMessage, StoredMessage
 from bellcast.inbox.types import GENERAL
 from bellcast.kernel.clock import Clock

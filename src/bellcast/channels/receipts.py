@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.email import MESSAGE
-from bellcast.channels.store import Messages
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.store.suppressions import Suppressions
 from bellcast.channels.types import ExternalChannel, State, StoredMessage
 from bellcast.kernel import ids

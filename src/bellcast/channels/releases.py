@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from bellcast.channels import addresses, decision_inputs
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.store import Messages
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.store.suppressions import Suppressions
 from bellcast.channels.types import (
     NO_CONTENT,

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import store as messages
-from bellcast.channels.store import suppressions
+from bellcast.channels.store import messages, suppressions
 from bellcast.documents.store import Documents
 from bellcast.documents.types import SOURCES, TEMPLATES, TYPES, WORKFLOWS, draft_kind
 from bellcast.inbox.store import rows, sent_items

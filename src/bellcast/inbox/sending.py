@@ -12,8 +12,8 @@ from msgspec import Struct
 from bellcast.channels import audiences
 from bellcast.channels.audiences import READS_PER_LEASE, PageCommit
 from bellcast.channels.routing import Router
-from bellcast.channels.store import Messages
 from bellcast.channels.store.fanouts import Fanouts
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import Fanout, NewDecision, title_of
 from bellcast.engines import Engines
 from bellcast.inbox import types as notification_types

@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.channels.email import Email
-from bellcast.channels.store import Messages
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import EXTERNAL_CHANNELS, ChannelConfig, ExternalChannel, ProviderRate
 from bellcast.documents.store import Documents
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, MAX_CHANGE_ROUNDS, MAX_OF_KIND, Document, is_cached

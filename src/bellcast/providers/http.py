@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 
 from bellcast.channels import addresses, receipts
 from bellcast.channels.receipts import Receipts
-from bellcast.channels.store import Messages
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ExternalChannel
 from bellcast.documents import store as documents
 from bellcast.documents.store import Documents

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import store as messages
+from bellcast.channels.store import messages
 from bellcast.channels.types import RETRYABLE_STATES, ExternalChannel
 from bellcast.documents import store as documents
 from bellcast.kernel import ids

@@ -21,9 +21,8 @@ from bellcast.auth import http as auth
 from bellcast.auth import link_tokens, origins
 from bellcast.channels import http as channels
 from bellcast.channels.http import link_pages, mailbox, notification_types, suppressions
-from bellcast.console import http as console_http
 from bellcast.console import pages
-from bellcast.console.http import live_feed, settings
+from bellcast.console.http import live_feed, monitoring, settings
 from bellcast.console.pages import check, console, error_pages, landing
 from bellcast.documents import http as documents
 from bellcast.exports import http as exports
@@ -77,7 +76,7 @@ BUNDLES = bundles.operations(
 DIALECT_APIS = [one.api() for one in DIALECTS]
 # Those with operations, in the order of the documentation.
 MODULES = (
-    *(notifications, bulk, topics, recipients, exports, tenants, auth, console_http, inbox),
+    *(notifications, bulk, topics, recipients, exports, tenants, auth, monitoring, inbox),
     *(explanations, replays, workflows, runs, schedules, sources, schemas),
     *(channels, suppressions, mailbox, notification_types, templates, editor_tokens, preferences),
     *(link_pages, providers, webhooks, preferences_page),

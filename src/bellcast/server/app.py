@@ -12,7 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from bellcast import calls
-from bellcast.agents import Agents
+from bellcast.agents.tool_calls import Agents
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.store import Keys
 from bellcast.calls import CallBackend
@@ -20,7 +20,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.types import ChannelConfig
-from bellcast.console.http import LARGE_COUNT_SECONDS, LargeCounts
+from bellcast.console.http.monitoring import LARGE_COUNT_SECONDS, LargeCounts
 from bellcast.console.stats import FAILED, StatsRecorder
 from bellcast.console.store import StatsPoints
 from bellcast.console.types import StatsPoint

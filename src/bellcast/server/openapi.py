@@ -193,7 +193,7 @@ class Problem(Struct, frozen=True):
 OPERATION_GROUPS = {
     "bellcast.audit.http": "operators",
     "bellcast.auth.http": "tokens",
-    "bellcast.console.http": "connections",
+    "bellcast.console.http.monitoring": "connections",
     "bellcast.channels.http": "messages",
     "bellcast.channels.http.link_pages": "unsubscribe",
     "bellcast.documents.http": "stored_secrets",

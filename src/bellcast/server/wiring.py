@@ -14,7 +14,6 @@ from msgspec import json
 from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend
 from bellcast.channels import push
-from bellcast.channels import store as messages
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedProvider
 from bellcast.channels.digests import Digests
@@ -22,6 +21,7 @@ from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.releases import Release
 from bellcast.channels.routing import Router
+from bellcast.channels.store import messages
 from bellcast.channels.types import ExternalChannel
 from bellcast.console.watchers import ClusterFeed, LiveFeed
 from bellcast.documents.recorder import Recorder

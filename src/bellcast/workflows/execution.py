@@ -15,7 +15,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels import audiences, decision_inputs
-from bellcast.channels.store import Messages
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import Fanout
 from bellcast.inbox.types import Audience
 from bellcast.inbox.types.sends import SendRequest

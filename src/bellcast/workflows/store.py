@@ -8,8 +8,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import UNSET
 
-from bellcast.channels import store as messages
-from bellcast.channels.store import fanouts
+from bellcast.channels.store import fanouts, messages
 from bellcast.documents import store as documents
 from bellcast.inbox.store import idempotency, sent_items
 from bellcast.inbox.store.sends import InsertPlan, add_claim, all_exist, read_heads

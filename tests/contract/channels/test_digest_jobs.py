@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from bellcast.channels.store import DIGEST_JOB_KIND
+from bellcast.channels.store.messages import DIGEST_JOB_KIND
 from bellcast.channels.types import NewMessage
 from bellcast.kernel.jobs import Job
 from tests.clock import FakeClock

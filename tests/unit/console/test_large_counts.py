@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bellcast.console.http import LARGE_COUNT_SECONDS, LargeCounts, count_all
+from bellcast.console.http.monitoring import LARGE_COUNT_SECONDS, LargeCounts, count_all
 from bellcast.inbox.store.maintenance import LARGE_COUNT, RowCounts
 from tests.clock import FakeClock
 

@@ -53,7 +53,7 @@ BOUNDED = re.compile(r"bellcast\.(kernel\.http|rest|(\w+\.)+http|channels|explan
 OTHER_BOUNDS = {
     "channels.catalog.MAX_COMPARED",
     "explanations.MAX_MESSAGES",
-    "channels.store.MAX_OF_REFERENCE",
+    "channels.store.messages.MAX_OF_REFERENCE",
     "channels.types.MAX_OF_REFERENCE",
     "kernel.outbound.http.MAX_PORT",
     "kernel.http.request_body.MAX_LENGTH_DIGITS",

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from bellcast.auth import link_tokens
 from bellcast.channels import delivery, email, releases
-from bellcast.channels import store as messages
-from bellcast.channels.store import Messages
+from bellcast.channels.store import messages
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
     Attempt,
     ExternalChannel,

@@ -13,7 +13,7 @@ from bellcast.auth.store import Keys
 from bellcast.channels import email
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.http import link_pages, rfc822
-from bellcast.channels.store import Messages
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ChannelConfig, StoredMessage, title_of
 from bellcast.console import pages
 from bellcast.kernel import times

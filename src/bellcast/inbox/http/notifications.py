@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.explanations import timeline
-from bellcast.channels.store import Messages
 from bellcast.channels.store.fanouts import Fanouts
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
     EVERY_RECIPIENT,
     MAX_DECISIONS,

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from bellcast.channels import store as messages
+from bellcast.channels.store import messages
 from bellcast.inbox import types as notifications
 from bellcast.inbox.store import rows
 from bellcast.inbox.types import ActionButton, Notification, View

@@ -12,8 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.channels import store as messages
-from bellcast.channels.store import fanouts
+from bellcast.channels.store import fanouts, messages
 from bellcast.channels.types import Fanout
 from bellcast.inbox.store import announcements, idempotency, rows, sent_items
 from bellcast.inbox.types import Audience

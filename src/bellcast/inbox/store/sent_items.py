@@ -6,8 +6,7 @@ from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from bellcast.channels import store as messages
-from bellcast.channels.store import fanouts
+from bellcast.channels.store import fanouts, messages
 from bellcast.channels.types import title_of
 from bellcast.inbox.store import marking, rows
 from bellcast.inbox.types import Edit, Notification

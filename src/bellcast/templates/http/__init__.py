@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from bellcast.channels.catalog import Catalog, no_template
 from bellcast.channels.http import HTML_HEADERS, in_scheme
 from bellcast.channels.previews import Previews, Subject
-from bellcast.channels.store import Messages
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ExternalChannel, PushContent, SimulationCause
 from bellcast.documents.store import Documents, ObjectForm, Versions
 from bellcast.documents.types import PROJECT
