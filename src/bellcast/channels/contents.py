@@ -12,7 +12,7 @@ from bellcast.channels import email, links
 from bellcast.channels.catalog import TenantSettings
 from bellcast.channels.email import Headline
 from bellcast.channels.types import EmailContent, ExternalChannel
-from bellcast.inbox import types as notifications
+from bellcast.inbox import types as notification_types
 from bellcast.inbox.types import ActionButton, Actor, Content, Draft
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Invalid, TemplateFailed
@@ -77,7 +77,7 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
             # Variables can turn a template's text into any URL.
             validation.check(
                 validation.url("template", content.action_url, ANY_LENGTH),
-                notifications.actions("template", content.actions, ANY_LENGTH),
+                notification_types.actions("template", content.actions, ANY_LENGTH),
             )
             return content
 

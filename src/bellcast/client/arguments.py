@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from bellcast.client.errors import InvalidArgument, UnknownArgument
-from bellcast.inbox import types as notifications
+from bellcast.inbox import types as notification_types
 from bellcast.inbox.types import Draft
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Invalid
@@ -337,7 +337,7 @@ def check_session(recipient: str, claims: Mapping[str, Any]) -> None:
 
 def check_notification(body: bytes) -> None:
     """Raise InvalidArgument if the outbox would refuse the body of a notification."""
-    _check(_draft, body, lambda draft: notifications.check_draft(draft, LIMITS, now()))
+    _check(_draft, body, lambda draft: notification_types.check_draft(draft, LIMITS, now()))
 
 
 def check_event(body: bytes) -> None:

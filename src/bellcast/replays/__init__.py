@@ -1,5 +1,5 @@
-"""Failures of tenants, by filter and by cause: failed and bounced messages, failed runs and dead jobs. A replay retries them,
-by filter or by id, in batches, each in one transaction with the replay's progress."""
+"""Failed and bounced messages, failed runs and dead jobs of tenants: their causes, and replays that retry them. `ReplayRunner` retries
+them by filter or by id, in batches, each in one transaction with the replay's progress."""
 
 import asyncio
 import re

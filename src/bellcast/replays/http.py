@@ -20,14 +20,7 @@ from bellcast.kernel.jobs import store as jobs
 from bellcast.kernel.jobs.store import Jobs
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE
-from bellcast.replays import (
-    MAX_REPLAY_IDS,
-    ReplayEffect,
-    ReplayRunner,
-    cause_of,
-    store,
-    webhook_of,
-)
+from bellcast.replays import store
 from bellcast.replays.store import (
     FailureFields,
     FailureFilter,
@@ -242,7 +235,7 @@ async def causes(request: ApiRequest, query: CausesQuery) -> CausePage:
 
 
 def _failure(failure: StoredFailure) -> Failure:
-    return responses.item(Failure, failure, webhook=webhook_of(failure), cause=cause_of(failure.reason))
+    return responses.item(Failure, failure, webhook=replays.webhook_of(failure), cause=replays.cause_of(failure.reason))
 
 
 REPLAYS = Resource("replays", "/{id:str}", tag="Messages", unknown="There is no replay with this id.")
@@ -251,7 +244,7 @@ REPLAYS = Resource("replays", "/{id:str}", tag="Messages", unknown="There is no 
 class StartReplayRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Either `ids` of messages, runs and dead jobs, or a `filter`."""
 
-    ids: Annotated[list[str], Meta(min_length=1, max_length=MAX_REPLAY_IDS)] | None = None
+    ids: Annotated[list[str], Meta(min_length=1, max_length=replays.MAX_REPLAY_IDS)] | None = None
     filter: ReplayFilter | None = None
     dry_run: bool = False
     tenant: Annotated[str | None, TENANT_NAME] = None
@@ -266,7 +259,7 @@ class StartedReplay(Struct, frozen=True, kw_only=True):
     id: str | None
     matched: int
     exact: bool
-    effects: list[ReplayEffect]
+    effects: list[replays.ReplayEffect]
 
 
 class ReplayObject(Struct, frozen=True, kw_only=True):
@@ -318,7 +311,7 @@ async def start(call: ResourceCall[StartReplayRequest]) -> Any:
     Retries messages that failed or bounced, failed runs and dead jobs: those with the given ids, or all current
     failures that match a filter. A dry run counts them. The replay runs in the background and survives a restart; each
     failure is retried at most once. Ten replays of a tenant can run at a time."""
-    request, runner, tenant, body = call.request, call.ctx[ReplayRunner], call.tenant, call.body
+    request, runner, tenant, body = call.request, call.ctx[replays.ReplayRunner], call.tenant, call.body
     guards.require_one(request, is_one=body.ids is not None and len(body.ids) == 1)
     plan, effects = await runner.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
     started = StartedReplay(id=None, matched=plan.matched, exact=plan.is_exact, effects=effects)
@@ -348,7 +341,7 @@ async def read(call: ResourceCall[None]) -> ReplayObject | None:
 
     Keys with the scope `manage`, which starts replays, may read it too."""
     (id,) = call.key
-    replay = await call.ctx[ReplayRunner].get(call.tenant, id)
+    replay = await call.ctx[replays.ReplayRunner].get(call.tenant, id)
     return None if replay is None else _shown(call.tenant, id, replay)
 
 
@@ -357,7 +350,7 @@ async def cancel(call: ResourceCall[None]) -> bool:
     """Cancel a replay.
 
     After the response, nothing more is retried. Retries are not undone."""
-    cancelled = await call.ctx[ReplayRunner].cancel(call.tenant, *call.key)
+    cancelled = await call.ctx[replays.ReplayRunner].cancel(call.tenant, *call.key)
     if cancelled is False:
         raise Conflict("This replay has ended.")
     return cancelled is not None

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from bellcast.inbox import types as notifications
+from bellcast.inbox import types as notification_types
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits
@@ -63,7 +63,7 @@ def _parts_errors(prefix: str, parts: types.Parts, limits: Limits) -> validation
     if parts.inbox is not None and parts.inbox.actions:
         # The URL is checked when it is rendered.
         shapes = [replace(one, url=None if one.url is None else "/") for one in parts.inbox.actions]
-        yield from notifications.actions(f"{prefix}inbox.actions", shapes, limits)
+        yield from notification_types.actions(f"{prefix}inbox.actions", shapes, limits)
 
 
 def sort(findings: Sequence[Finding]) -> list[Finding]:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.types import ChatContent, EmailContent, PushContent, SmsContent
-from bellcast.inbox import types as notifications
+from bellcast.inbox import types as notification_types
 from bellcast.kernel import times
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits
@@ -196,13 +196,13 @@ def _to(path: str, value: Any, seen: SeenSteps) -> Errors:
 def _actions(path: str, value: Any, seen: SeenSteps) -> Errors:
     """Check buttons, whose labels and URLs are templates."""
     try:
-        actions = msgspec.convert(value, tuple[notifications.ActionButton, ...])
+        actions = msgspec.convert(value, tuple[notification_types.ActionButton, ...])
     except msgspec.ValidationError as error:
         yield FieldError(path, f"must be a list of actions: {error}")
         return
     # The URL is checked when it is rendered.
     shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
-    yield from notifications.actions(path, shapes, Limits())
+    yield from notification_types.actions(path, shapes, Limits())
     for number, action in enumerate(actions):
         yield from _template_text(f"{path}.{number}.label", action.label, seen)
         yield from _template_text(f"{path}.{number}.url", action.url, seen)
@@ -246,7 +246,7 @@ PART_FIELDS: dict[str, Field] = {
         schema={"type": ["string", "null"]},
     ),
     "body_format": _choice("plain", "markdown", label="Format"),
-    "actions": Field(_actions, "actions", "Buttons", {"type": "array", "maxItems": notifications.MAX_ACTIONS}),
+    "actions": Field(_actions, "actions", "Buttons", {"type": "array", "maxItems": notification_types.MAX_ACTIONS}),
     **{name: Field(_template_text, "long-template") for name in ("text", "body")},
     "html": Field(_template_text, "long-template", "HTML"),
     "action_url": Field(_template_text, "template", "Link"),

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.inbox import types as notifications
+from bellcast.inbox import types as notification_types
 from bellcast.inbox.types import Draft, Edit
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.limits import Limits
@@ -22,8 +22,8 @@ def test_time_outside_the_calendar_is_refused_in_drafts_and_edits(expires_at: st
     moment = datetime.fromisoformat(expires_at)
     draft, edit = Draft(to="alice", title="Hello", expires_at=moment), Edit(expires_at=moment)
     for check in (
-        lambda: notifications.check_draft(draft, LIMITS, NOW),
-        lambda: notifications.check_edit(edit, LIMITS, NOW),
+        lambda: notification_types.check_draft(draft, LIMITS, NOW),
+        lambda: notification_types.check_edit(edit, LIMITS, NOW),
     ):
         with pytest.raises(Invalid) as refused:
             check()
@@ -40,7 +40,7 @@ def test_time_outside_the_calendar_is_refused_in_drafts_and_edits(expires_at: st
 )
 def test_too_long_list_is_refused_before_its_elements_are_checked(field: str, draft: Draft) -> None:
     with pytest.raises(Invalid) as caught:
-        notifications.check_draft(draft, LIMITS, NOW)
+        notification_types.check_draft(draft, LIMITS, NOW)
     assert [error.field for error in caught.value.errors] == [field]
     assert "got 100000" in caught.value.errors[0].message
 
@@ -48,9 +48,9 @@ def test_too_long_list_is_refused_before_its_elements_are_checked(field: str, dr
 @pytest.mark.parametrize(
     ("field", "draft"),
     [
-        ("email.html", {"email": {"html": "x" * (notifications.MAX_MESSAGE_TEXT + 1)}}),
-        ("email.text", {"email": {"text": "x" * (notifications.MAX_MESSAGE_TEXT + 1)}}),
-        ("chat.text", {"chat": {"text": "x" * (notifications.MAX_MESSAGE_TEXT + 1)}}),
+        ("email.html", {"email": {"html": "x" * (notification_types.MAX_MESSAGE_TEXT + 1)}}),
+        ("email.text", {"email": {"text": "x" * (notification_types.MAX_MESSAGE_TEXT + 1)}}),
+        ("chat.text", {"chat": {"text": "x" * (notification_types.MAX_MESSAGE_TEXT + 1)}}),
         ("push.body", {"push": {"body": "x\x00"}}),
         ("email.layout", {"email": {"layout": "x" * 101}}),
         ("template", {"template": "x" * 101}),
@@ -58,11 +58,11 @@ def test_too_long_list_is_refused_before_its_elements_are_checked(field: str, dr
 )
 def test_unusable_text_of_a_message_is_refused_by_its_field(field: str, draft: dict[str, Any]) -> None:
     with pytest.raises(Invalid) as caught:
-        notifications.check_draft(msgspec.convert({"to": "alice", "title": "x"} | draft, Draft), LIMITS, NOW)
+        notification_types.check_draft(msgspec.convert({"to": "alice", "title": "x"} | draft, Draft), LIMITS, NOW)
     assert [error.field for error in caught.value.errors] == [field]
     assert len(caught.value.detail) < 200
 
 
 def test_largest_text_of_a_message_is_accepted() -> None:
-    email = {"html": "x" * notifications.MAX_MESSAGE_TEXT, "layout": "x" * notifications.MAX_TEMPLATE_KEY}
-    notifications.check_draft(msgspec.convert({"to": "alice", "title": "x", "email": email}, Draft), LIMITS, NOW)
+    email = {"html": "x" * notification_types.MAX_MESSAGE_TEXT, "layout": "x" * notification_types.MAX_TEMPLATE_KEY}
+    notification_types.check_draft(msgspec.convert({"to": "alice", "title": "x", "email": email}, Draft), LIMITS, NOW)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from bellcast.channels.store import messages
-from bellcast.inbox import types as notifications
+from bellcast.inbox import types as notification_types
 from bellcast.inbox.store import rows
 from bellcast.inbox.types import ActionButton, Notification, View
 from bellcast.inbox.types.inboxes import (
@@ -263,7 +263,7 @@ def act(
     if not found:
         raise NotFound("This inbox has no notification with this id.")
     before = rows.notification(found[0])
-    action = notifications.find_action(before, key)
+    action = notification_types.find_action(before, key)
     if before.acted is not None:
         return before, action, ()
     active = before.archived_at is None and before.snoozed_until is None

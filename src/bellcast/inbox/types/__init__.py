@@ -1,4 +1,5 @@
-"""Notifications, the drafts they are created from, and edits."""
+"""Values of the inbox: notifications, sends, and positions in inboxes. First notifications, the drafts they are created from, and
+edits."""
 
 import re
 from collections.abc import Sequence

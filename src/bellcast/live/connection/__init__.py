@@ -1,6 +1,7 @@
-"""A live client connection: principal, followed streams, inbox position and transport.
+"""A live client connection: its dialect, its queues and transports, and the reasons for which it is closed. A `Connection` holds the
+principal, the followed streams, the inbox position and the transport.
 
-A connection has no task, no queue and, until it closes, no timer: an idle connection costs its socket and this object.
+It has no task, no queue and, until it closes, no timer: an idle connection costs its socket and this object.
 """
 
 import asyncio

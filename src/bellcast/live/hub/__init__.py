@@ -1,4 +1,5 @@
-"""The connections of this process: registered when they open, checked while they are silent, unregistered when they end."""
+"""The live connections of this process, by stream, and the events sent to them. The hub registers a connection when it opens, checks
+it while it is silent, and unregisters it when it ends."""
 
 import asyncio
 import random

@@ -1,5 +1,5 @@
-"""Runs as responses show them; and simulations: what a run would do, and the assumptions under which it would. The Python
-client imports these types, so this module imports little."""
+"""Values of runs of workflows. First runs as responses show them; and simulations: what a run would do, and the assumptions under
+which it would. The Python client imports these types, so this module imports little."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
