@@ -26,7 +26,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound import Response
 from bellcast.preferences.types import Channel
 from bellcast.recipients.types import RecipientFields
-from bellcast.server.wiring import WorkflowParts
+from bellcast.server.parts import WorkflowParts
 from bellcast.webhooks.types import WebhookSink
 from bellcast.workflows.schedule_firing import Task
 from bellcast.workflows.step_calls import StepFunction

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bellcast.server.wiring import BUILT_IN_SLOTS
+from bellcast.server.parts import BUILT_IN_SLOTS
 from bellcast.workflows.step_calls import HTTP_SLOTS
 from tests.push_browser import Browser
 from tests.servers import ServerProcess

@@ -57,7 +57,7 @@ from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCach
 from bellcast.server import api_app as api
 from bellcast.server.doctor import Doctor
 from bellcast.server.nodes import NodeReporter
-from bellcast.server.wiring import ENCRYPTED_FIELDS
+from bellcast.server.parts import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
 from bellcast.settings.database import GROUPS, DatabaseSettings
 from bellcast.settings.table import StoreSettings

@@ -11,7 +11,7 @@ import httpx
 
 from bellcast.documents.store import Documents
 from bellcast.kernel.encryption import Encryption
-from bellcast.server import wiring
+from bellcast.server import parts
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
 from bellcast.settings.credentials import encryption_keys, rotate_encryption_key
@@ -155,12 +155,12 @@ async def test_keys_of_a_ring_are_replaced_one_by_one(tmp_path: Path) -> None:
 async def test_two_nodes_that_start_together_store_one_identity(tmp_path: Path) -> None:
     async with generated(tmp_path, encryption_key="a:" + "k" * 40, no_jobs="on") as (server, client):
         documents, encryption = Documents(server.db), server._parts.channels.encryption
-        found = await wiring.load_push_identity(documents, server.engines.clock, encryption, vapid_key())
+        found = await parts.load_push_identity(documents, server.engines.clock, encryption, vapid_key())
         assert found.public == await push_key(client)
-        assert await documents.delete(wiring.IDENTITY_KIND, "", wiring.IDENTITY_KEY)
+        assert await documents.delete(parts.IDENTITY_KIND, "", parts.IDENTITY_KEY)
         keys = [vapid_key() for _ in range(2)]
         both = await asyncio.gather(
-            *(wiring.load_push_identity(documents, server.engines.clock, encryption, key) for key in keys)
+            *(parts.load_push_identity(documents, server.engines.clock, encryption, key) for key in keys)
         )
         assert both[0].public == both[1].public
         assert both[0].public in {key.public for key in keys}

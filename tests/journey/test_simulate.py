@@ -10,7 +10,7 @@ import pytest
 
 from bellcast.channels import links
 from bellcast.kernel.clock import TestClock
-from bellcast.server import wiring
+from bellcast.server import parts
 from tests.journey.channels import World, opened
 from tests.sqlite_dump import sqlite_dump
 
@@ -367,7 +367,7 @@ async def test_simulation_ends_at_its_limits(tmp_path: Path) -> None:
 def system_clock(monkeypatch: pytest.MonkeyPatch) -> TestClock:
     """The system time of servers that are opened."""
     clock = TestClock(1_750_000_000_000)
-    monkeypatch.setattr(wiring, "SystemClock", lambda: clock)
+    monkeypatch.setattr(parts, "SystemClock", lambda: clock)
     return clock
 
 

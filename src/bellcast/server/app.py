@@ -48,10 +48,11 @@ from bellcast.server import adapters, health, maintenance, mounted
 from bellcast.server import api_app as api
 from bellcast.server.api_app import path_as_sent
 from bellcast.server.doctor import Doctor
+from bellcast.server.live_edge import LiveEdge
 from bellcast.server.metrics import WorkerMetrics
 from bellcast.server.nodes import NodeReporter, NodeSettings
+from bellcast.server.parts import ServerParts, operator_services
 from bellcast.server.request_log import RequestLog
-from bellcast.server.wiring import LiveEdge, ServerParts, operator_services
 from bellcast.settings import Settings, load, project
 from bellcast.settings.credentials import EncryptionKeys, encryption_keys
 from bellcast.settings.database import GROUPS, DatabaseSettings

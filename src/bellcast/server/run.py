@@ -18,7 +18,7 @@ import uvloop
 
 from bellcast.live.http.fast_path import FastPathFactory
 from bellcast.server.app import App
-from bellcast.server.wiring import RESERVED_FILES, default_connections
+from bellcast.server.live_edge import RESERVED_FILES, default_connections
 from bellcast.settings import credentials
 from bellcast.settings.table import ServerSettings
 
