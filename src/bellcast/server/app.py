@@ -70,7 +70,7 @@ if TYPE_CHECKING:  # imported with the first client of this app
     import httpx
 
     from bellcast.client import AsyncBellcast, Bellcast
-    from bellcast.server.inprocess import LoopTransport
+    from bellcast.client.http_senders import LoopTransport
 
 log = structlog.get_logger(__name__)
 
@@ -286,7 +286,7 @@ class App:
     @cached_property
     def loop_transport(self) -> "LoopTransport":
         """The transport of clients in other threads."""
-        from bellcast.server.inprocess import LoopTransport
+        from bellcast.client.http_senders import LoopTransport
 
         return LoopTransport(self._transport, lambda: self._event_loop)
 
