@@ -41,7 +41,7 @@ def imported(packages, bellcast_server, tmp_path_factory):
 def test_import_counts_its_rows_and_can_be_repeated(imported):
     skipped = "Rows that have no user and were skipped: 1."
     assert imported["outputs"] == [
-        ["4 notifications would be imported.", skipped],
+        ["Notifications would be imported: 4.", skipped],
         ["Notifications imported: 4.", skipped],
         ["Notifications imported: 0, imported before: 4.", skipped],
     ]
