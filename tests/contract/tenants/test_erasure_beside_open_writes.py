@@ -1,4 +1,5 @@
-"""An erasure on PostgreSQL waits for transactions of other processes that add rows of its tenant, and finds what they added."""
+"""An erasure on PostgreSQL waits for transactions of other processes that add rows of its tenant, and finds what they
+added."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -58,7 +59,10 @@ async def announce(app: App) -> None:
     await app.announce(tenant="acme")
 
 
-DOCUMENT = "INSERT INTO bellcast.documents (kind, tenant, key, body, created_at, updated_at) VALUES ('{}', 'acme', '{}', '', 0, 0)"
+DOCUMENT = (
+    "INSERT INTO bellcast.documents (kind, tenant, key, body, created_at, updated_at) "
+    "VALUES ('{}', 'acme', '{}', '', 0, 0)"
+)
 # Each write, and what another transaction has done: the write waits for its end after it has read what it depends on.
 WRITES: list[tuple[Callable[[App], Awaitable[None]], str]] = [
     (send, "LOCK TABLE bellcast.notifications IN EXCLUSIVE MODE"),
@@ -69,11 +73,13 @@ WRITES: list[tuple[Callable[[App], Awaitable[None]], str]] = [
 ]
 
 
-async def until_waiting(blocker: asyncpg.Connection, number: int, task: asyncio.Task[None]) -> None:
-    while not task.done():
-        if await blocker.fetchval(WAITING) == number:
-            return
+async def are_waiting(blocker: asyncpg.Connection, *tasks: asyncio.Task[None]) -> bool:
+    """Return True once all wait for a lock, False if one ends."""
+    while not any(task.done() for task in tasks):
+        if await blocker.fetchval(WAITING) == len(tasks):
+            return not any(task.done() for task in tasks)
         await asyncio.sleep(0.01)
+    return False
 
 
 @pytest.mark.parametrize(("write", "blocking"), WRITES, ids=[write.__name__ for write, _ in WRITES])
@@ -98,14 +104,15 @@ async def test_write_that_is_open_when_its_tenant_is_erased_leaves_no_rows(
     await transaction.start()
     await blocker.execute(blocking)
     writing = asyncio.create_task(write(app))
-    await until_waiting(blocker, 1, writing)
+    is_write_open = await are_waiting(blocker, writing)
     erasing = asyncio.create_task(erase())
-    await until_waiting(blocker, 2, erasing)
+    is_erasure_waiting = await are_waiting(blocker, writing, erasing)
     await transaction.rollback()
     await asyncio.gather(writing, erasing)
     left = {table: await blocker.fetchval(f"SELECT count(*) FROM bellcast.{table}") for table in TABLES}
     await blocker.close()
     await other.close()
+    assert (is_write_open, is_erasure_waiting) == (True, True)
     assert left == dict.fromkeys(TABLES, 0)
 
 
@@ -121,7 +128,7 @@ async def test_record_of_a_tenant_is_written_beside_open_writes(
     async with blocker.transaction():
         await blocker.execute("LOCK TABLE bellcast.notifications IN EXCLUSIVE MODE")
         writing = asyncio.create_task(send(app))
-        await until_waiting(blocker, 1, writing)
+        assert await are_waiting(blocker, writing)
         async with asyncio.timeout(5):
             await Tenants(other).put("acme", "Acme Ltd", {}, app.now)
         assert not writing.done()
