@@ -76,14 +76,18 @@ def test_server_at_rest_fits_in_memory_without_what_it_does_not_use(tmp_path: Pa
         port = listener.getsockname()[1]
     command = [sys.executable, "-m", "bellcast", "serve", "--port", str(port), "--data", str(tmp_path / "data")]
     env = os.environ | {"PYTHONPROFILEIMPORTTIME": "1"}  # a line for each module
-    output, imported = subprocess.PIPE, set[str]()
-    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=output, stderr=subprocess.STDOUT, text=True) as server:
+    imported: set[str] = set()
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as server:
         assert server.stdout is not None
         try:
             for line in server.stdout:
                 imported.add(line.rpartition("|")[2].strip())
                 if "is listening on" in line:
                     break
+            else:
+                pytest.fail(f"the server ended with {server.wait()} before it listened")
             rollup = Path(f"/proc/{server.pid}/smaps_rollup").read_text().splitlines()[1:]
         finally:
             server.terminate()
