@@ -17,6 +17,7 @@ def test_audit_is_listed_and_verified(bellcast_server):
     assert [one["number"] for one in bellcast(*searched, "--outcome", "ok", **project).json] == [entry["number"]]
     assert bellcast(*searched, "--outcome", "refused", **project).json == []
     assert bellcast("audit", "verify", "--json", **project).json["checked"] >= 2
+    assert "entries verified." in bellcast("audit", "verify", **project).out
     genuine = f"{entry['number']}:{entry['mac']}"
     assert bellcast("audit", "verify", "--head", genuine, **project).status == 0
     removed = bellcast("audit", "verify", "--head", f"{entry['number'] + 1000}:{entry['mac']}", **project)

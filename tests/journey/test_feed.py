@@ -126,6 +126,7 @@ def test_publish_to_two_connections_is_one_event(bellcast_server: ServerProcess)
             httpx.post(f"{bellcast_server.url}/v1/events", headers=bellcast_server.as_app(), json=body)
         seen = [first(found, "publish") for _ in range(2)]
     assert [(one["detail"]["data"], one["detail"]["delivered"]) for one in seen] == [(1, 2), (2, 2)]
+    assert seen[0]["text"] == "moved to feed-map, 2 connections"
 
 
 def test_refusal_names_its_reason_and_is_listed(bellcast_server: ServerProcess) -> None:

@@ -183,7 +183,7 @@ def verify(
     if number is not None and (found is None or (found["number"], found["mac"]) != (number, mac)):
         raise CommandError(f"the audit log was changed: entry {number} is missing or different", "restore a backup")
     yield {"checked": checked, "last": last}
-    output.done(f"All entries of the audit log are genuine: {checked}.")
+    output.done(f"The audit log is genuine: {output.counted(checked, 'entry', 'entries')} verified.")
 
 
 def _verify(client: "options.Bellcast", after: int, limit: int = 5_000) -> Any:

@@ -140,9 +140,9 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
-def counted(number: int, word: str) -> str:
-    """Return a number with its word: `1 run`, `2 runs`."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+def counted(number: int, word: str, plural: str | None = None) -> str:
+    """Return a number with its word: `1 run`, `2 runs`. A word with another plural than by an s needs it."""
+    return f"{number} {word if number == 1 else plural or f'{word}s'}"
 
 
 def size(count: int) -> str:

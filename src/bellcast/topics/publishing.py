@@ -54,10 +54,11 @@ async def deliver(engines: Engines, *events: LiveEvent) -> None:
 def _feed_event(event: LiveEvent, at: int, delivered: int, trace: str | None) -> FeedEvent:
     to = event.recipient if event.topic is None else event.topic
     fields: dict[str, Any] = {"name": event.name, "delivered": delivered, "id": event.id}
+    connections = "1 connection" if delivered == 1 else f"{delivered} connections"
     return FeedEvent(
         kind="publish",
         at=at,
-        text=f"{event.name} to {to}, connections: {delivered}",
+        text=f"{event.name} to {to}, {connections}",
         tenant=event.tenant,
         recipient=event.recipient,
         topic=event.topic,

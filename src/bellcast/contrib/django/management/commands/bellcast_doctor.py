@@ -39,7 +39,7 @@ class Command(BaseCommand):
             yield False, f"no outbox, run `manage.py migrate`: {error}"
         else:
             late = checks.check_outbox(databases=[relaying.default_alias()])
-            yield not late and not refused, f"the outbox: rows that wait: {waiting}, refused ones: {refused}"
+            yield not late and not refused, f"the outbox: {waiting} waiting, {refused} refused"
         try:
             yield True, f"the token view is at {reverse('bellcast:token')}"
         except NoReverseMatch:
