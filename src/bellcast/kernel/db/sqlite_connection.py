@@ -35,16 +35,17 @@ R = TypeVar("R")
 
 # After this time on the event loop's thread, statements yield to live connections.
 LOOP_SHARE_SECONDS = 0.008
+LOCKED = "The database file is locked by another program: end it, such as a backup or `sqlite3`."
 # Primary result codes for faults of the database, not of the statement.
 UNAVAILABLE_ERRORS = {
-    sqlite3.SQLITE_BUSY: "The database file is locked by another program: end it, such as a backup or `sqlite3`.",
-    sqlite3.SQLITE_LOCKED: "The database file is locked by another program: end it, such as a backup or `sqlite3`.",
+    sqlite3.SQLITE_BUSY: LOCKED,
+    sqlite3.SQLITE_LOCKED: LOCKED,
     sqlite3.SQLITE_IOERR: "The disk of the store cannot be read or written: read the system's log.",
     sqlite3.SQLITE_READONLY: "The database file cannot be written: check its owner and its permissions.",
     sqlite3.SQLITE_CANTOPEN: "The database file cannot be opened: check its path, its owner and its permissions.",
     sqlite3.SQLITE_CORRUPT: "The database file is damaged: restore a backup.",
     sqlite3.SQLITE_NOTADB: "The file is not a database: correct BELLCAST_DATA or BELLCAST_STORE, or restore a backup.",
-    sqlite3.SQLITE_PROTOCOL: "The database file is locked by another program: end it, such as a backup or `sqlite3`.",
+    sqlite3.SQLITE_PROTOCOL: LOCKED,
 }
 FULL_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}  # the second if it is full before the first connection
 PRAGMAS = (
