@@ -192,20 +192,17 @@ class Shard:
         """Send to channels in one round trip."""
         redis: Any = self._redis
         async with self._slot():
-            try:
-                if self._scripts:  # with one reply, since reading a reply takes 10 µs
-                    try:
-                        await redis.execute_command("EVAL", SEND_ALL, 0, *itertools.chain.from_iterable(messages))
-                    except exceptions.ResponseError:  # scripts are not allowed
-                        self._scripts = False
-                    else:
-                        return
-                pipeline = redis.pipeline(transaction=False)  # its commands wait for `execute`
-                for channel, message in messages:
-                    pipeline.execute_command(self._prefix + b"PUBLISH", channel, message)
-                await pipeline.execute()
-            except COMMAND_ERRORS as failure:
-                raise Unavailable(f"The connection to Redis was lost: {str(failure).rstrip('.')}.") from failure
+            if self._scripts:  # with one reply, since reading a reply takes 10 µs
+                try:
+                    await redis.execute_command("EVAL", SEND_ALL, 0, *itertools.chain.from_iterable(messages))
+                except exceptions.ResponseError:  # scripts are not allowed
+                    self._scripts = False
+                else:
+                    return
+            pipeline = redis.pipeline(transaction=False)  # its commands wait for `execute`
+            for channel, message in messages:
+                pipeline.execute_command(self._prefix + b"PUBLISH", channel, message)
+            await pipeline.execute()
 
     async def wait_lost(self) -> None:
         """Raise when the listening connection is lost or does not respond to a ping."""
