@@ -284,8 +284,21 @@ PLAIN_FILTERS = [
 FORMATS = frozenset({"date", "time", "datetime", "number", "money", "link"})
 # Those with a result that has the text of their value.
 TEXT_FILTERS = FORMATS | {
-    *("capitalize", "e", "escape", "forceescape", "lower", "replace", "safe", "string", "striptags", "title", "trim"),
-    *("truncate", "upper", "urlencode", "wordcount"),
+    "capitalize",
+    "e",
+    "escape",
+    "forceescape",
+    "lower",
+    "replace",
+    "safe",
+    "string",
+    "striptags",
+    "title",
+    "trim",
+    "truncate",
+    "upper",
+    "urlencode",
+    "wordcount",
 }
 SCALARS = (str, int, float, type(None), Undefined)
 # Those with arguments that may be any value, because they only return them: a list that `map` makes, for example.
@@ -312,8 +325,8 @@ def bounded(
     filter: Callable[..., Any], *, has_text: bool = False, takes_any: bool = False, keeps_missing: bool = False
 ) -> Callable[..., Any]:
     """Wrap a filter or test so that its arguments and its result are charged. Its arguments must be JSON unless it
-    `takes_any`, and its value too if the result has its text. With `keeps_missing`, a missing value is the result. A range is
-    a list of numbers."""
+    `takes_any`, and its value too if the result has its text. With `keeps_missing`, a missing value is the result. A
+    range is a list of numbers."""
 
     @wraps(filter)  # keeps Jinja's marks such as pass_environment
     def charged(*args: Any, **kwargs: Any) -> Any:

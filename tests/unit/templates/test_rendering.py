@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.templates import budget
+from bellcast.templates import budget, formats, sandbox
 from bellcast.templates.budget import TemplateError
 from bellcast.templates.rendering import BackgroundCompiler, Renderer, SharedResults, check_template
 from bellcast.templates.sandbox import Environment
@@ -556,3 +556,7 @@ def test_link_refuses_other_schemes_and_unusable_hosts(url: Any) -> None:
 def test_link_without_a_value_is_missing() -> None:
     with pytest.raises(TemplateError, match=r"data\.url"):
         Renderer(Variables(values={"data": {}})).render("{{ data.url | link }}")
+
+
+def test_every_format_has_a_missing_value_as_its_result_for_one() -> None:
+    assert formats.FILTERS.keys() - {"email_url", "holds"} == sandbox.FORMATS  # those are of blocks, not for values
