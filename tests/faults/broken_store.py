@@ -1,5 +1,5 @@
-"""Handlers for a server with a short limit for its end, and a store thread that breaks while the file `FAULT` says so: it `hangs`,
-as on a disk that does not respond, or `fails` outside of a call."""
+"""Handlers for a server with a short limit for its end, and a store thread that breaks while the file `FAULT` says so:
+it `hangs`, as on a disk that does not respond, or `fails` outside of a call."""
 
 import os
 import time

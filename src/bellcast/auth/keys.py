@@ -26,8 +26,8 @@ def make(
     tenants: tuple[str, ...] | None = None,
     expires_at: int | None = None,
 ) -> tuple[ApiKey, str, bytes]:
-    """Create a key for some tenants or all, valid until a time (UTC milliseconds) or its revocation. Return its record, the text
-    that is shown once, and the digest of its secret."""
+    """Create a key for some tenants or all, valid until a time (UTC milliseconds) or its revocation. Return its
+    record, the text that is shown once, and the digest of its secret."""
     granted = tuple(scope for scope in SCOPES if scope in scopes)
     id, secret = secrets.token_hex(6), secrets.token_hex(32)
     until = times.to_rfc3339_or_null(expires_at)

@@ -1,5 +1,5 @@
-"""Tokens in links: signed, read, and hidden in logs. Each purpose has its own signature, so that a token for one purpose is invalid for
-others."""
+"""Tokens in links: signed, read, and hidden in logs. Each purpose has its own signature, so that a token for one
+purpose is invalid for others."""
 
 import codecs
 import hmac

@@ -23,14 +23,15 @@ POOL_LOGGER = "asyncpg.pool"
 
 # Lines of one event per period. A client whose calls fail causes 200 a second, each with a traceback.
 MAX_LINES, PERIOD_SECONDS = 100, 10.0
-# In an outage each loop repeats its warning: one with an equal reason is written once in this time. Maximum of compared ones.
+# In an outage each loop repeats its warning: one with an equal reason is written once in this time. Maximum of compared
+# warnings.
 REPEAT_SECONDS, MAX_COMPARED = 60.0, 1_000
 ACCESS_LINES = ("request_served", "connection_", "session_")  # those of BELLCAST_ACCESS_LOG, which asks for all
 
 
 def limit_lines(now: Callable[[], float] = time.monotonic) -> Processor:
-    """Return a processor that drops repeated warnings with a reason, and lines of an event beyond MAX_LINES in a period. The last one
-    says so, and the next one how many were dropped."""
+    """Return a processor that drops repeated warnings with a reason, and lines of an event beyond MAX_LINES in a
+    period. The last one says so, and the next one how many were dropped."""
     periods: dict[str, tuple[float, int]] = {}  # the time of an event's first line, and the number of lines
     reasons: dict[int, float] = {}  # the times of lines by the hashes of their texts, which may be long
 

@@ -197,8 +197,8 @@ async def _routed(engines: Engines, draft: Draft, prepared: SendOrAnnounce) -> P
 
 
 async def _routed_announcement(engines: Engines, draft: Draft, request: AnnounceRequest) -> AnnounceRequest:
-    """Return the request with what depends on its type and template: the content of its row, and the fan-out to channels outside
-    the inbox. Raises Invalid."""
+    """Return the request with what depends on its type and template: the content of its row, and the fan-out to
+    channels outside the inbox. Raises Invalid."""
     tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
     channels = await engines.router.channels(draft, tenant)
     is_inbox_only = all(channel == "inbox" for channel in channels)

@@ -251,8 +251,8 @@ def call_for(returned: asyncio.Future[T], function: Callable[..., T], *args: Any
 
 
 def execute_calls(calls: SimpleQueue[Callable[[], None] | None]) -> None:
-    """Execute the calls of a queue in a thread, until None. End the process if the thread cannot go on, such as without memory to
-    return a result: further calls would wait forever, while a supervisor starts the process again."""
+    """Execute the calls of a queue in a thread, until None. End the process if the thread cannot go on, such as without
+    memory to return a result: further calls would wait forever, while a supervisor starts the process again."""
     is_closed = False
     try:
         while (call := calls.get()) is not None:

@@ -15,8 +15,8 @@ CLOCK_SKEW_MS = 60_000
 
 
 def find(tenant: str, key: str) -> Script[tuple[bytes | None, int | None]]:
-    """Return a recipient's own preferences as JSON, None for none, and when they last changed (UTC milliseconds); None: before
-    Bellcast recorded it. Those of an unknown recipient are None."""
+    """Return a recipient's own preferences as JSON, None for none, and when they last changed (UTC milliseconds); None:
+    before Bellcast recorded it. Those of an unknown recipient are None."""
     found = yield Statement("preferences_find", {"tenant": tenant, "key": key})
     return next(((text.encode(), at) for text, at in found if text is not None), (None, None))
 

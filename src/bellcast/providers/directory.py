@@ -55,7 +55,8 @@ log = structlog.get_logger(__name__)
 
 
 def _vendor(name: str) -> Any:
-    """Import a vendor when it is used: cryptography takes 9 MB, aiosmtplib and `email` take 1 MB, and few servers need them."""
+    """Import a vendor when it is used: cryptography takes 9 MB, aiosmtplib and `email` take 1 MB, and few servers need
+    them."""
     return importlib.import_module(f"bellcast.providers.{name}")
 
 

@@ -39,8 +39,8 @@ MAX_USES = 100
 CheckReferences = Callable[[T, ApiContext, str, str], Awaitable[list[FieldError]]]
 # Returns the fields that a read adds to the objects with these keys.
 Describe = Callable[[ApiContext, str, Sequence[str]], Awaitable[dict[str, dict[str, Any]]]]
-# Returns the fields that only a list adds to published objects, which are given with their versions by the tenants that own
-# them and their keys. The list is of these tenants; None: of all.
+# Returns the fields that only a list adds to published objects, which are given with their versions by the tenants that
+# own them and their keys. The list is of these tenants; None: of all.
 DescribeList = Callable[
     [ApiContext, Mapping[tuple[str, str], int], Sequence[str] | None], Awaitable[dict[tuple[str, str], dict[str, Any]]]
 ]
@@ -58,8 +58,9 @@ class FindUses(Protocol):
     ) -> dict[tuple[str, str], list[str]]: ...
 
 
-# Returns which uses of an object end if another body replaces one: a search for these users, and the end of an error such as
-# `This template is used by templates/booking`, which states how they use it and why the change breaks that use. None if none do.
+# Returns which uses of an object end if another body replaces one: a search for these users, and the end of an error
+# such as `This template is used by templates/booking`, which states how they use it and why the change breaks that use.
+# None if none do.
 FindBroken = Callable[[ApiContext, bytes, bytes], Awaitable[tuple[FindUses, str] | None]]
 
 

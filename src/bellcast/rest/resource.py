@@ -101,10 +101,11 @@ Written: TypeAlias = tuple[T, bool] | tuple[T, bool, Any]
 
 
 class Resource:
-    """A kind of object. `name` is its plural, in paths and pages; `key_of` checks and returns the key in the path of one, a tuple
-    if it has several parts, `tenant_of` the tenant of a request, and `unknown` is the error if there is no such object. With a
-    `session`, the tenant and the first part of the key are those of its recipient. The arguments of each verb beyond those that it
-    names are promises of its operation, and replace what the verb promises; `reads` returns a body that is more than decoded."""
+    """A kind of object. `name` is its plural, in paths and pages; `key_of` checks and returns the key in the path of
+    one, a tuple if it has several parts, `tenant_of` the tenant of a request, and `unknown` is the error if there is no
+    such object. With a `session`, the tenant and the first part of the key are those of its recipient. The arguments of
+    each verb beyond those that it names are promises of its operation, and replace what the verb promises; `reads`
+    returns a body that is more than decoded."""
 
     def __init__(
         self,

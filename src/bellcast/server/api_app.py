@@ -1,5 +1,5 @@
-"""The API as one ASGI application: what it does with every request (undecoded path, HEAD as GET, CORS, security headers, rate limit,
-metrics), the endpoint of the request, and its errors as responses."""
+"""The API as one ASGI application: what it does with every request (undecoded path, HEAD as GET, CORS, security
+headers, rate limit, metrics), the endpoint of the request, and its errors as responses."""
 
 import functools
 import random

@@ -1,4 +1,5 @@
-"""This process among the nodes: its report for the heartbeats, and digests by which nodes with other credentials or settings are found."""
+"""This process among the nodes: its report for the heartbeats, and digests by which nodes with other
+credentials or settings are found."""
 
 import contextlib
 import hashlib

@@ -36,8 +36,8 @@ GC_THRESHOLD = 200_000
 THREAD_SECONDS = 0.000_5
 MIGRATION_POLL_SECONDS = 0.1
 TICK_SECONDS = 1.0
-# How long a process may take to end after a signal, in addition to the drain, whatever hangs: Kubernetes kills it 15 s after the
-# drain with the chart's settings.
+# How long a process may take to end after a signal, in addition to the drain, whatever hangs: Kubernetes kills it 15 s
+# after the drain with the chart's settings.
 STOP_LIMIT_SECONDS = 14.0
 # How long it may take to end after its app has stopped: no lookup of a host name can be ended, such as the broker's.
 END_SECONDS = 3.0

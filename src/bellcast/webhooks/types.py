@@ -29,7 +29,7 @@ class Webhook(Struct, frozen=True, kw_only=True):
         )
 
 
-# The fields of a webhook whose deliveries succeed, or that was switched on again.
+# Fields of a webhook after a successful delivery, or after it was switched on again.
 NOT_FAILING = {"failing_since": None, "last_error": None}
 
 

@@ -1,6 +1,7 @@
-"""What the server's public pages share: their frame, one header with their links and one style sheet before that of the page;
-templates, in which values are escaped; files in the encodings that browsers accept; the browser client from the package, for a `<script type="module">` on any page, as the build or
-its sources; and the mark of Bellcast: `favicon.svg` for browsers, and the pictures that `scripts/icons.py` makes of it."""
+"""What the server's public pages share: their frame, one header with their links and one style sheet before that of the
+page; templates, in which values are escaped; files in the encodings that browsers accept; the browser client from the
+package, for a `<script type="module">` on any page, as the build or its sources; and the mark of Bellcast:
+`favicon.svg` for browsers, and the pictures that `scripts/icons.py` makes of it."""
 
 import contextlib
 import gzip

@@ -242,7 +242,7 @@ class SqliteEngine(Engine):
             check_log(self._path, self._lock)
             # A server was killed, but the log that it left is not there. Checked before a connection creates one.
             is_replaced = self._lock.is_in_use and not log_of(self._path).exists()
-            # In a thread that ends: later threads use its memory, 1 MB after all migrations.
+            # In a thread of its own: after all migrations it leaves 1 MB, which is free for others once it has ended.
             await start_thread("migration", partial(self._migrate, is_replaced=is_replaced))
             self._reader = SqliteConnection(connect(self._path))
             self._background = SqliteConnection(connect(self._path), off_loop=True)

@@ -46,8 +46,8 @@ class DeliveryError(Exception):
     """A provider did not accept a message, or the app a step's call.
 
     After a temporary error, the next provider is tried, and all again later, not before `retry_after` seconds. After a
-    permanent error, the message or the step has failed. `is_bounce`: the address is bad, and is then suppressed. `is_timeout`: no response
-    came in time."""
+    permanent error, the message or the step has failed. `is_bounce`: the address is bad, and is then
+    suppressed. `is_timeout`: no response came in time."""
 
     def __init__(
         self,

@@ -47,8 +47,8 @@ SOCKETIO = DialectPlugin(
         ),
         "SOCKETIO_RECOVERY": (
             setting_values.boolean,
-            "Allow Socket.IO connection state recovery, as long as the missed events are kept and, if the app joined topics, for "
-            "30 minutes. It adds an offset as the last argument of events.",
+            "Allow Socket.IO connection state recovery, as long as the missed events are kept and, if the app joined "
+            "topics, for 30 minutes. It adds an offset as the last argument of events.",
         ),
         "SOCKETIO_PATH": (setting_values.path, "Path of Socket.IO connections."),
         "SOCKETIO_CLIENT_FILE": (

@@ -538,7 +538,8 @@ VERSION_CHANGE = request_body.Shape(VersionChange, None, {"version": 1})
 async def change(call: ResourceCall[VersionChange]) -> Any:
     """Make another version of a template current.
 
-    Its content is checked like that of a write. With `?tenant=`, or `tenant` in the body, the request is about a tenant's override of the template."""
+    Its content is checked like that of a write. With `?tenant=`, or `tenant` in the body, the request
+    is about a tenant's override of the template."""
     ctx, tenant, (key,), version, db = call.ctx, call.tenant, call.key, call.body.version, call.ctx.engines.db
     before = await Documents(db).get(KIND.plural, tenant, key)
     if before is None:

@@ -43,8 +43,8 @@ async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) ->
 async def recent_events(
     ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the recent events of listed sources. One of the project has those of all tenants, which only a list that includes
-    the project shows."""
+    """Return the recent events of listed sources. One of the project has those of all tenants, which only a list that
+    includes the project shows."""
     places = [place for place in versions if tenants is None or place[0] in tenants]
     recorder, now = ctx[EventReactions].recorder, ctx.engines.clock.now()
     found, dropped_at = await recorder.find(places)

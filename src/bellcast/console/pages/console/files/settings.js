@@ -42,7 +42,7 @@ const expected = (one) => (choicesOf(one) || /^a (text|whole number|duration)|^a
 const MAX_LISTED = 3;
 
 /** A section is read once it begins above this place of the window, in pixels: below its bars. */
-const READ = 132;
+const READING_LINE = 132;
 
 /** The section that is read, and how to show one. At the end of the page, where not each can be scrolled to the top, it is the one that was chosen, or the last. */
 function useSection(names) {
@@ -51,7 +51,7 @@ function useSection(names) {
     const read = () => {
       const isEnd = scrollY + innerHeight > document.documentElement.scrollHeight - 1;
       if (!isEnd) chosen.current = null;
-      setSection(chosen.current ?? names.findLast((name) => isEnd || document.getElementById(name).getBoundingClientRect().top < READ));
+      setSection(chosen.current ?? names.findLast((name) => isEnd || document.getElementById(name).getBoundingClientRect().top < READING_LINE));
     };
     addEventListener('scroll', read);
     return () => removeEventListener('scroll', read);
