@@ -2,8 +2,10 @@
 
 import contextlib
 import logging
+import math
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO, cast
 
@@ -30,30 +32,39 @@ ACCESS_LINES = ("request_served", "connection_", "session_")  # those of BELLCAS
 
 
 def limit_lines(now: Callable[[], float] = time.monotonic) -> Processor:
-    """Return a processor that drops repeated warnings with a reason, and lines of an event beyond MAX_LINES in a
-    period. The last one says so, and the next one how many were dropped."""
+    """Return a processor that drops lines of an event beyond MAX_LINES in a period, and warnings with a reason that
+    repeat one of the last REPEAT_SECONDS. The last line of an event in a period says so, and the next line of an event
+    or a text how many were dropped. Of more than MAX_COMPARED texts, those whose last line is the oldest are not
+    compared."""
     periods: dict[str, tuple[float, int]] = {}  # the time of an event's first line, and the number of lines
-    reasons: dict[int, float] = {}  # the times of lines by the hashes of their texts, which may be long
+    # The times of lines, and how many equal ones were dropped since, by the hashes of their texts, which may be long.
+    reasons: OrderedDict[int, tuple[float, int]] = OrderedDict()
 
     def limit(_: WrappedLogger, level: str, line: EventDict) -> EventDict:
         event, at = line["event"], now()
         if event.startswith(ACCESS_LINES):
             return line
+        skipped = 0
         if "reason" in line and level != "info":
             text = hash(str({**line, "retry_in": None}))
-            if at - reasons.get(text, -REPEAT_SECONDS) < REPEAT_SECONDS:
+            written_at, skipped = reasons.get(text, (-math.inf, 0))
+            if at - written_at < REPEAT_SECONDS:
+                reasons[text] = (written_at, skipped + 1)
                 raise structlog.DropEvent
-            if len(reasons) >= MAX_COMPARED:
-                reasons.clear()
-            reasons[text] = at
+            reasons[text] = (at, 0)
+            reasons.move_to_end(text)
+            if len(reasons) > MAX_COMPARED:
+                reasons.popitem(last=False)
         since, lines = periods.get(event, (at, 0))
         if at - since >= PERIOD_SECONDS:
-            if lines > MAX_LINES:
-                line["skipped"] = lines - MAX_LINES
+            skipped += max(lines - MAX_LINES, 0)
             since, lines = at, 0
-        periods[event] = (since, lines + 1)
         if lines >= MAX_LINES:
+            periods[event] = (since, lines + 1 + skipped)
             raise structlog.DropEvent
+        periods[event] = (since, lines + 1)
+        if skipped:
+            line["skipped"] = skipped
         if lines == MAX_LINES - 1:
             line["limit"] = f"further lines of this event are skipped for {PERIOD_SECONDS:.0f} s"
         return line

@@ -102,6 +102,51 @@ def test_warning_that_repeats_with_its_reason_is_logged_once_in_a_minute():
     assert all(limit(None, "info", dict(refused)) for _ in range(2))
 
 
+def test_next_line_with_an_equal_reason_says_how_many_were_skipped():
+    now = [0.0]
+    limit = logs.limit_lines(lambda: now[0])
+
+    def write(reason, times=1):
+        for _ in range(times):
+            with contextlib.suppress(structlog.DropEvent):
+                written.append(limit(None, "warning", {"event": "event_source_failed", "reason": reason}))
+
+    written = []
+    write("no recipient", 3)
+    write("no topic", 2)
+    now[0] += logs.REPEAT_SECONDS
+    write("no recipient", 2)
+    write("no topic", 2)
+    assert [line.get("skipped") for line in written] == [None, None, 2, 1]
+    # Of too many texts, the oldest is not compared: the others have their numbers.
+    written = []
+    for number in range(logs.MAX_COMPARED - 1):
+        now[0] += logs.PERIOD_SECONDS / logs.MAX_LINES
+        write(f"other {number}")
+    now[0] += logs.REPEAT_SECONDS
+    write("no topic")
+    write("no recipient")
+    assert [line.get("skipped") for line in written[-2:]] == [1, None]
+
+
+def test_lines_with_equal_reasons_count_among_the_skipped_lines_of_their_event():
+    now = [0.0]
+    limit = logs.limit_lines(lambda: now[0])
+
+    def write(reason):
+        try:
+            return limit(None, "warning", {"event": "event_source_failed", "reason": reason}).get("skipped")
+        except structlog.DropEvent:
+            return "dropped"
+
+    assert [write("no topic") for _ in range(4)] == [None, *3 * ["dropped"]]
+    now[0] += logs.REPEAT_SECONDS
+    assert [write(str(number)) for number in range(logs.MAX_LINES)] == logs.MAX_LINES * [None]
+    assert write("no topic") == "dropped"
+    now[0] += logs.PERIOD_SECONDS
+    assert write("no recipient") == 4
+
+
 def test_long_lines_that_are_compared_take_no_memory():
     limit = logs.limit_lines(lambda: 0.0)
     tracemalloc.start()
