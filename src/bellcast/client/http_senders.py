@@ -69,6 +69,10 @@ def loop_connections(make: Callable[[], httpx.AsyncClient]) -> Callable[[], http
 # --- an app in this process: requests without a socket
 
 
+class NotStarted(BellcastError):
+    """The app has not been started. A blocking request needs the app's event loop."""
+
+
 class LoopTransport(httpx.BaseTransport):
     """Runs a blocking client's requests in the app's event loop, from any other thread."""
 
@@ -82,7 +86,7 @@ class LoopTransport(httpx.BaseTransport):
         """Return the whole response. Cancels the request in the loop if it takes longer than its read timeout."""
         loop = self._loop()
         if loop is None or not loop.is_running():
-            raise BellcastError("the app is not running: start it with the server's lifespan or `await app.start()`")
+            raise NotStarted("the app is not running: start it with the server's lifespan or `await app.start()`")
         running: asyncio.AbstractEventLoop | None = None
         with contextlib.suppress(RuntimeError):  # this thread has none
             running = asyncio.get_running_loop()

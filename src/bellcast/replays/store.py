@@ -176,13 +176,16 @@ class Replays(StoreTable):
     @write(locks=lambda tenant, *_: documents.locks_of(REPLAYS, tenant, ""))
     def add(self, tenant: str, id: str, replay: Replay, job: Job) -> Script[None]:
         """Add a replay with its job, and remove the oldest ended ones beyond KEPT_REPLAYS. Raises Conflict while
-        MAX_RUNNING_REPLAYS are running."""
+        MAX_RUNNING_REPLAYS are running, or if there is one with this id."""
         known = (yield from LIST.page(ListQuery(tenants=[tenant], limit=2 * KEPT_REPLAYS))).items
         ended = [old for _, old, one in known if one.state != "running"]
         if (running := len(known) - len(ended)) >= MAX_RUNNING_REPLAYS:
             raise Conflict(f"{running} replays are already running: wait for one of them, or cancel it.")
         name = {"kind": REPLAYS, "tenant": tenant}
-        yield from documents.replace({**name, "key": id}, None, msgspec.json.encode(replay), replay.created_at)
+        if not (
+            yield from documents.replace({**name, "key": id}, None, msgspec.json.encode(replay), replay.created_at)
+        ):
+            raise Conflict("There is already a replay with this id: send the request again.")
         yield Statement("job_add", many=[new_job_params(job)])
         for old in ended[KEPT_REPLAYS - 1 - running :]:
             yield from documents.delete({**name, "key": old})

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from bellcast.client import BellcastError, BlockingInEventLoop, RequestRefused
+from bellcast.client import BlockingInEventLoop, RequestRefused
+from bellcast.client.http_senders import NotStarted
 from bellcast.kernel.identities import Project
 from bellcast.server.app import create_app
 from bellcast.settings.parsers import Secret
@@ -42,7 +43,7 @@ async def test_blocking_client_in_the_event_loop_of_the_app_raises(started_app):
 
 
 def test_blocking_client_of_an_app_that_is_not_running_raises(app):
-    with pytest.raises(BellcastError, match="is not running"):
+    with pytest.raises(NotStarted, match="is not running"):
         app.sync_client.notify("alice", title="Hello")
 
 
