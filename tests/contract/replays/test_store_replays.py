@@ -322,6 +322,16 @@ async def test_replays_that_several_nodes_start_at_once_are_bounded(app: App) ->
     assert len((await app.store.replays.page(ListQuery(tenants=[""]))).items) == MAX_RUNNING_REPLAYS
 
 
+async def test_replay_with_the_id_of_another_is_refused_without_a_job(app: App) -> None:
+    id = await start(app, FailureFilter())
+    ((_, _, replay),) = (await app.store.replays.page(ListQuery(tenants=[""]))).items
+    before = await app.store.jobs.counts()
+    job = Job(id="other", kind=replay_batches.JOB_KIND, payload=b"[]", run_at=NOW, created_at=NOW)
+    with pytest.raises(Conflict, match="this id"):
+        await app.store.replays.add("", id, replay, job)
+    assert await app.store.jobs.counts() == before
+
+
 async def test_dead_delivery_is_deleted_with_its_event(app: App) -> None:
     await app.store.webhook_events.add([WebhookEvent(id=id_of(1), tenant="", type="message.sent", body=b"{}")], NOW)
     await set_dead(app, f"{id_of(1)}:hook")
