@@ -91,10 +91,10 @@ async def create_key(call: ResourceCall[KeyRequest]) -> NewKey:
     if params.ttl is not None:
         until = call.ctx.token_clock.now() + round(times.seconds(params.ttl) * 1000)
         expires_at = guards.ending(call.request, until)
-    key, text, digest = keys.make(params.name, params.scopes, now, bound, expires_at)
-    await Keys(call.ctx.engines.db).create(key, digest)
-    audit.note_changes(call.request, {}, {"name": params.name, "scopes": key.scopes, "tenants": bound})
-    return NewKey(**msgspec.structs.asdict(key), key=text)
+    new = keys.make(params.name, params.scopes, now, bound, expires_at)
+    await Keys(call.ctx.engines.db).create(new.record, new.digest)
+    audit.note_changes(call.request, {}, {"name": params.name, "scopes": new.record.scopes, "tenants": bound})
+    return NewKey(**msgspec.structs.asdict(new.record), key=new.text)
 
 
 @Resource("keys", tag="Access").listing(ApiKeys, query=KeysQuery, required_scope="manage", id="keys.page")

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from bellcast.auth.store import ApiKey, Keys
 from bellcast.kernel import times
@@ -19,20 +19,27 @@ PREFIX = "bc"
 SCOPES: tuple[KeyScope, ...] = get_args(KeyScope)
 
 
+class NewApiKey(NamedTuple):
+    """A new key: its record, the text that is shown once, and the digest of its secret."""
+
+    record: ApiKey
+    text: str
+    digest: bytes
+
+
 def make(
     name: str,
     scopes: Sequence[KeyScope],
     now: int,
     tenants: tuple[str, ...] | None = None,
     expires_at: int | None = None,
-) -> tuple[ApiKey, str, bytes]:
-    """Create a key for some tenants or all, valid until a time (UTC milliseconds) or its revocation. Return its
-    record, the text that is shown once, and the digest of its secret."""
+) -> NewApiKey:
+    """Create a key for some tenants or all, valid until a time (UTC milliseconds) or its revocation."""
     granted = tuple(scope for scope in SCOPES if scope in scopes)
     id, secret = secrets.token_hex(6), secrets.token_hex(32)
     until = times.to_rfc3339_or_null(expires_at)
     key = ApiKey(id=id, name=name, scopes=granted, tenants=tenants, created_at=times.to_rfc3339(now), expires_at=until)
-    return key, f"{PREFIX}_{id}_{secret}", digest(secret)
+    return NewApiKey(key, f"{PREFIX}_{id}_{secret}", digest(secret))
 
 
 def parse(text: str) -> tuple[str, str] | None:

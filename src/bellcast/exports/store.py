@@ -223,9 +223,10 @@ class Exports(StoreTable):
         self, tenant: str, key: str, record: Recipient | dict[str, str] | None
     ) -> AsyncIterator[tuple[str, Any]]:
         yield "recipient", record
-        own, changed_at = await self._engine.read(preferences.find, tenant, key)
-        if own is not None:
-            yield "preferences", {**msgspec.json.decode(own), "updated_at": times.to_rfc3339_or_null(changed_at)}
+        own = await self._engine.read(preferences.find, tenant, key)
+        if own.document is not None:
+            updated_at = times.to_rfc3339_or_null(own.updated_at)
+            yield "preferences", {**msgspec.json.decode(own.document), "updated_at": updated_at}
         kinds = await self._engine.read(recipients.stored_kinds, tenant, key)  # a tenant has many recipients with few
         for table in (one for one in RECIPIENT_TABLES if one.kind in kinds):
             params = {**UNFILTERED, "tenant": tenant, "key": key, "recipient": key, "limit": table.batch_rows}

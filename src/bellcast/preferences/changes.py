@@ -80,7 +80,7 @@ async def change_preferences(
     exist, or was erased after the link was issued."""
     table = OwnPreferencesTable(engines.db)
     for _ in range(MAX_CHANGE_ROUNDS):
-        before, _ = await table.get(tenant, key)
+        before = (await table.get(tenant, key)).document
         preferences = change(before)
         changed = {"recipient": key, "preferences": msgspec.to_builtins(preferences)}
         events = await engines.webhooks.events(tenant, "preferences.changed", [changed])

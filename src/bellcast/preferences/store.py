@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bellcast.kernel.db.engine import StoreTable, on_table, read, write_to_recipient
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.recipients import store as recipients
-from bellcast.recipients.types import RecipientOfLink
+from bellcast.recipients.types import OwnPreferences, RecipientOfLink
 from bellcast.webhooks import store as webhook_events
 from bellcast.webhooks.types import WebhookEvent
 
@@ -14,11 +14,12 @@ from bellcast.webhooks.types import WebhookEvent
 CLOCK_SKEW_MS = 60_000
 
 
-def find(tenant: str, key: str) -> Script[tuple[bytes | None, int | None]]:
-    """Return a recipient's own preferences as JSON, None for none, and when they last changed (UTC milliseconds); None:
-    before Bellcast recorded it. Those of an unknown recipient are None."""
+def find(tenant: str, key: str) -> Script[OwnPreferences]:
+    """Return a recipient's own preferences; those of an unknown recipient are None."""
     found = yield Statement("preferences_find", {"tenant": tenant, "key": key})
-    return next(((text.encode(), at) for text, at in found if text is not None), (None, None))
+    return next(
+        (OwnPreferences(text.encode(), at) for text, at in found if text is not None), OwnPreferences(None, None)
+    )
 
 
 class OwnPreferencesTable(StoreTable):

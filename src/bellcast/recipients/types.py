@@ -105,6 +105,14 @@ class SubscriptionGrant(NamedTuple):
     topic: str
 
 
+class OwnPreferences(NamedTuple):
+    """A recipient's own preferences as JSON, None for none, and when they last changed (UTC milliseconds); None: before
+    Bellcast recorded it."""
+
+    document: bytes | None
+    updated_at: int | None
+
+
 class RecipientOfLink(Struct, frozen=True, array_like=True):
     """The recipient of a signed link, and when the link was issued (UTC milliseconds). A link that opens more than one
     switch `ends_with_sessions`, when they are revoked."""

@@ -5,7 +5,7 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -58,10 +58,16 @@ class FindUses(Protocol):
     ) -> dict[tuple[str, str], list[str]]: ...
 
 
-# Returns which uses of an object end if another body replaces one: a search for these users, and the end of an error
-# such as `This template is used by templates/booking`, which states how they use it and why the change breaks that use.
-# None if none do.
-FindBroken = Callable[[ApiContext, bytes, bytes], Awaitable[tuple[FindUses, str] | None]]
+class BrokenUses(NamedTuple):
+    """A search for the users of an object that a change would break, and the end of an error such as
+    `This template is used by templates/booking`, which states how they use it and why the change breaks that use."""
+
+    find: FindUses
+    reason: str
+
+
+# Returns which uses of an object end if another body replaces one; None if none do.
+FindBroken = Callable[[ApiContext, bytes, bytes], Awaitable[BrokenUses | None]]
 
 
 class PublishEffect(Struct, frozen=True, omit_defaults=True):
@@ -311,7 +317,7 @@ async def check_uses(kind: Kind[Any], ctx: ApiContext, after: ApiContext, names:
         elif kind.find_broken is not None and before[0].body != found[0].body:
             broken = await kind.find_broken(ctx, before[0].body, found[0].body)
             if broken is not None:
-                await _check_unused(kind, after, [(tenant, key)], *broken)
+                await _check_unused(kind, after, [(tenant, key)], broken.find, broken.reason)
     if deleted:
         await _check_unused(kind, after, deleted, kind.find_uses)
 

@@ -26,6 +26,13 @@ class JoinedBy(NamedTuple):
     connection: str
 
 
+class SavedTopics(NamedTuple):
+    """The topics of a connection as the JSON of TopicLists, and when they were saved or last refreshed (UTC milliseconds)."""
+
+    text: str
+    saved_at: int
+
+
 class TopicLists(Struct, frozen=True, array_like=True):
     """Topics joined by the app and topics subscribed by the client. As JSON it is the text of saved topics."""
 
@@ -44,10 +51,9 @@ class JoinedTopics(StoreTable):
         yield Statement("joined_topics_trim", {"inbox": by.inbox, "limit": MAX_CONNECTIONS_PER_RECIPIENT})
 
     @read
-    def get(self, by: JoinedBy) -> Script[tuple[str, int] | None]:
-        """Return the topics of a connection, even if they have expired, and when they were saved or last refreshed (UTC
-        milliseconds)."""
-        return first(Statement("joined_topics_get", by._asdict()), lambda row: (row[0], row[1]))
+    def get(self, by: JoinedBy) -> Script[SavedTopics | None]:
+        """Return the topics of a connection, even if they have expired."""
+        return first(Statement("joined_topics_get", by._asdict()), lambda row: SavedTopics(*row))
 
     @write()
     def refresh(self, connections: Sequence[JoinedBy], now: int) -> Script[None]:

@@ -9,6 +9,7 @@ from bellcast.topics.store import (
     JOINED_TOPICS_LIFETIME_MS,
     MAX_CONNECTIONS_PER_RECIPIENT,
     JoinedBy,
+    SavedTopics,
 )
 from tests.contexts import idle_context
 from tests.contract.app import App
@@ -26,8 +27,8 @@ async def test_joined_topics_are_stored_per_connection(app: App) -> None:
     await topics.save(phone, "one", 1_000)
     await topics.save(laptop, "other", 1_000)
     await topics.save(phone, "two", 2_000)
-    assert await topics.get(phone) == ("two", 2_000)
-    assert await topics.get(laptop) == ("other", 1_000)
+    assert await topics.get(phone) == SavedTopics("two", 2_000)
+    assert await topics.get(laptop) == SavedTopics("other", 1_000)
 
 
 async def test_topics_are_swept_a_day_after_their_lifetime_unless_refreshed(app: App) -> None:
@@ -39,7 +40,7 @@ async def test_topics_are_swept_a_day_after_their_lifetime_unless_refreshed(app:
     swept_at = JOINED_TOPICS_LIFETIME_MS + EXPIRED_TOPICS_MS
     assert [await topics.sweep(now, 10) for now in (swept_at, swept_at + 1)] == [0, 1]
     assert [await topics.get(connection) for connection in (refreshed, expiring)] == [
-        ("hall", JOINED_TOPICS_LIFETIME_MS),
+        SavedTopics("hall", JOINED_TOPICS_LIFETIME_MS),
         None,
     ]
     assert await topics.get(JoinedBy(alice, "unknown")) is None
@@ -51,8 +52,8 @@ async def test_topics_of_the_latest_connections_are_kept_up_to_a_bound(app: App)
     for number in range(MAX_CONNECTIONS_PER_RECIPIENT + 3):
         await topics.save(JoinedBy(alice, str(number)), "hall", number)
     stored = [await topics.get(JoinedBy(alice, str(number))) for number in range(4)]
-    assert stored == [None, None, None, ("hall", 3)]
-    assert await topics.get(JoinedBy(bob, "his")) == ("hall", 0)
+    assert stored == [None, None, None, SavedTopics("hall", 3)]
+    assert await topics.get(JoinedBy(bob, "his")) == SavedTopics("hall", 0)
 
 
 async def test_topics_of_an_erased_recipient_are_not_stored_again(app: App) -> None:

@@ -15,7 +15,7 @@ from bellcast.live.socketio import namespaces, protocol
 from bellcast.live.socketio.namespace_connection import SAVE_RETRY_SECONDS, ConnectionTopics, NamespaceConnection
 from bellcast.live.socketio.namespaces import Pid
 from bellcast.live.socketio.protocol import dialect_for
-from bellcast.topics.store import JOINED_TOPICS_REFRESH_MS, JoinedBy
+from bellcast.topics.store import JOINED_TOPICS_REFRESH_MS, JoinedBy, SavedTopics
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.unit.live.fakes import ALICE, FakeTransport, add, added, new_hub
@@ -45,9 +45,9 @@ class UnreliableStore:
         self.failures = failures
         self.saved: list[str] = []
         self.refreshes = self.failed_refresh = 0
-        self.found: tuple[str, int] | None = None
+        self.found: SavedTopics | None = None
 
-    async def get(self, by: JoinedBy) -> tuple[str, int] | None:
+    async def get(self, by: JoinedBy) -> SavedTopics | None:
         return self.found
 
     async def save(self, by: JoinedBy, topics: str, now: int) -> None:
@@ -194,7 +194,7 @@ async def test_refresh_of_topics_continues_after_an_unexpected_exception(clients
 @pytest.mark.parametrize("text", ["", "{}", "[1]"])
 async def test_topics_that_cannot_be_decoded_are_lost(clients: Any, text: str) -> None:
     client = clients(0)
-    client.store.found = (text, client.clock.now())
+    client.store.found = SavedTopics(text, client.clock.now())
     assert await client.topics.restore(client.connection, 0, has_joined=True) is None
     assert client.store.saved == ["[[],[]]"]
 

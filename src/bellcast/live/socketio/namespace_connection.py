@@ -262,14 +262,14 @@ class ConnectionTopics(Struct, eq=False):
         found = await JoinedTopics(db).get(by)
         if found is None:
             return None if has_joined else {}
-        (text, saved_at), saved = found, None
+        saved: TopicLists | None = None
         try:
-            saved = msgspec.json.decode(text, type=TopicLists)
+            saved = msgspec.json.decode(found.text, type=TopicLists)
         except msgspec.DecodeError as failure:  # damaged, or written by a newer version during a rolling update
             log.warning("joined_topics_not_decodable", reason=str(failure))
         if saved == TopicLists():
             return {}
-        if saved is None or now - saved_at > JOINED_TOPICS_LIFETIME_MS:
+        if saved is None or now - found.saved_at > JOINED_TOPICS_LIFETIME_MS:
             await JoinedTopics(db).save(by, _encode(TopicLists()), now)
             return None
         self._refresh_from_now_on()

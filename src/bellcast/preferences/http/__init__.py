@@ -85,8 +85,8 @@ async def read(call: ResourceCall[None]) -> Any:
 
     `effective` is the result of all levels, `inherited` are the defaults of the tenant and the project."""
     ctx, tenant, (key,) = call.ctx, call.tenant, call.key
-    own, updated_at = await OwnPreferencesTable(ctx.engines.db).get(tenant, key)
-    return await with_effective(ctx, tenant, key, decode(own), updated_at)
+    own = await OwnPreferencesTable(ctx.engines.db).get(tenant, key)
+    return await with_effective(ctx, tenant, key, decode(own.document), own.updated_at)
 
 
 async def replace(call: ResourceCall[dict[str, Any]]) -> tuple[Any, bool]:
@@ -199,7 +199,7 @@ async def write(
     is_own: bool = False,
 ) -> dict[str, Any]:
     """Write a recipient's own preferences: a document, or a merge patch. Return them as EffectivePreferences. Raises Invalid."""
-    stored, _ = await OwnPreferencesTable(ctx.engines.db).get(tenant, key)
+    stored = (await OwnPreferencesTable(ctx.engines.db).get(tenant, key)).document
     await _check_workflows(ctx, tenant, document, stored)
     types = await ctx[Catalog].types(tenant)
 

@@ -204,11 +204,11 @@ async def show(request: ApiRequest) -> ASGIApp:
 
     For the recipient of the link. Returns the preferences as JSON if `Accept` requests it."""
     ctx, grant = context.of(request), await link_pages.read(request, PREFERENCES_PURPOSE, PreferencesGrant)
-    own, updated_at = await OwnPreferencesTable(ctx.engines.db).get(grant.tenant, grant.recipient)
-    stored = decode(own)
+    own = await OwnPreferencesTable(ctx.engines.db).get(grant.tenant, grant.recipient)
+    stored = decode(own.document)
     accepted = request_body.header(request, b"accept") or ""
     if "json" in accepted and "html" not in accepted:
-        document = await preferences.with_effective(ctx, grant.tenant, grant.recipient, stored, updated_at)
+        document = await preferences.with_effective(ctx, grant.tenant, grant.recipient, stored, own.updated_at)
         return responses.json(document, headers=link_pages.HEADERS)
     return await _page(request, grant, stored, await ctx[Catalog].types(grant.tenant), is_saved=False)
 

@@ -96,13 +96,13 @@ async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: 
     return errors
 
 
-async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> tuple[kinds.FindUses, str] | None:
+async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> kinds.BrokenUses | None:
     """Return the uses of a template as a layout, if it is no longer one in a language in which it was."""
     lost = rendering.lost_layout(await _decoded(ctx, before), await _decoded(ctx, after))
     if lost is None:
         return None
     reason = f" as a layout, and would have no HTML with {{{{ content }}}}{rendering.in_language(lost)}"
-    return usage.of_layouts, reason
+    return kinds.BrokenUses(usage.of_layouts, reason)
 
 
 async def _obstacles(ctx: ApiContext, tenant: str, key: str, value: Template) -> list[FieldError]:

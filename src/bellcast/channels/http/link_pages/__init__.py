@@ -170,8 +170,8 @@ async def show(request: ApiRequest) -> ASGIApp:
     if not optional:
         return await _page(request, link, "needed", {"needed_types": required})
     ctx = context.of(request)
-    own, _ = await OwnPreferencesTable(ctx.engines.db).get(link.tenant, link.recipient)
-    switches = {} if own is None else msgspec.json.decode(own).get("types", {})
+    own = await OwnPreferencesTable(ctx.engines.db).get(link.tenant, link.recipient)
+    switches = {} if own.document is None else msgspec.json.decode(own.document).get("types", {})
     before = await _ended(ctx, link, {type: switches.get(type, {}).get("email") for type in optional})
     asked = AskedUnsubscription(**msgspec.structs.asdict(link), expires_at=_until(ctx), before=before)
     path = f"../u/{link_tokens.sign(ctx.project, UNSUBSCRIBE_PURPOSE, asked)}"
