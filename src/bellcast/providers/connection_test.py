@@ -8,7 +8,7 @@ from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.kernel.outbound import connection_steps
 from bellcast.kernel.outbound.connection_steps import StepFailed, StepSkipped, TestReport
 from bellcast.kernel.outbound.guard import AddressGuard
-from bellcast.providers.types import OutgoingMessage, ServerAddress
+from bellcast.providers.types import MailServer, OutgoingMessage, ServerAddress
 
 FIXES = {
     "syntax": "Write the provider again, with its whole URL.",
@@ -70,7 +70,7 @@ class ProviderSteps:
 
     async def _encrypt(self) -> str:
         server, provider = self._server, self._usable().provider
-        if hasattr(provider, "is_encrypted"):  # after STARTTLS, or without TLS
+        if isinstance(provider, MailServer):  # after STARTTLS, or without TLS
             if not await provider.is_encrypted():
                 raise StepSkipped("Not encrypted: the URL has tls=off, or the server does not offer STARTTLS.")
             return "Encrypted."

@@ -39,6 +39,7 @@ from bellcast.providers.types import (
     KINDS,
     SETTING_PREFIX,
     ConfiguredProvider,
+    MailServer,
     OptOut,
     OutgoingMessage,
     Provider,
@@ -165,7 +166,7 @@ class ProviderDirectory(Struct, eq=False):
     async def email_sender(self, tenant: str, key: str | None) -> tuple[str, str | None]:
         """Return the sender address and name of the provider with this key, else of the first active one."""
         active = [(one.key, one.provider) for one in await self.providers(tenant, "email")]
-        senders = {name: provider.sender for name, provider in active if hasattr(provider, "sender")}
+        senders = {name: provider.sender for name, provider in active if isinstance(provider, MailServer)}
         return senders.get(key or "") or next(iter(senders.values()), SIMULATED_SENDER)
 
     async def send_email(self, tenant: str, mail: Email) -> bool:

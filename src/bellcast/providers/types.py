@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from socket import socket
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -155,6 +155,16 @@ class Provider(Protocol):
     async def close(self) -> None:
         """Close connections, if it has other ones than those of the server's HTTP client."""
         return
+
+
+@runtime_checkable
+class MailServer(Provider, Protocol):
+    """An e-mail provider with an address of its own, whose connection may be encrypted after it was opened (STARTTLS), or never."""
+
+    sender: tuple[str, str | None]
+
+    async def is_encrypted(self) -> bool:
+        """Connect without a login; return whether with TLS. Raises DeliveryError."""
 
 
 class ConfiguredProvider(Struct, frozen=True, kw_only=True):
