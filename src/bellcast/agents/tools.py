@@ -142,11 +142,6 @@ def _kind(arguments: Arguments) -> str:
     return "templates" if arguments.get("kind") == "template" else "workflows"
 
 
-def _simulate(arguments: Arguments) -> ToolRequest:
-    body = {name: one for name, one in arguments.items() if name not in ("key", "tenant")}
-    return ToolRequest("POST", _path("workflows", arguments["key"], "simulate"), _only(arguments, "tenant"), body)
-
-
 TOOLS = (
     Tool(
         name="explain",
@@ -260,7 +255,12 @@ TOOLS = (
             **TENANT,
         },
         required=("key", "to"),
-        request=_simulate,
+        request=lambda arguments: ToolRequest(
+            "POST",
+            _path("workflows", arguments["key"], "simulate"),
+            _only(arguments, "tenant"),
+            {name: one for name, one in arguments.items() if name not in ("key", "tenant")},
+        ),
     ),
     Tool(
         name="docs",

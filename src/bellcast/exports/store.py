@@ -12,7 +12,6 @@ from bellcast.channels.store import messages, suppressions
 from bellcast.documents.store import Documents
 from bellcast.documents.types import SOURCES, TEMPLATES, TYPES, WORKFLOWS, draft_kind
 from bellcast.inbox.store import rows, sent_items
-from bellcast.inbox.types import Notification
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import StoreTable
@@ -121,11 +120,6 @@ class RecipientTable(NamedTuple):
     batch_rows: int = EXPORT_BATCH_ROWS
 
 
-def _notification(row: Row) -> Notification:
-    notification = rows.notification(row)
-    return msgspec.structs.replace(notification, awaits_return=True) if row[-1] else notification
-
-
 _decision = columns.reader(
     ExportedDecision,
     "notification channel decided_at outcome rule source message due_at",
@@ -167,7 +161,12 @@ def _joined_topics(row: Row) -> ExportedTopics:
 
 RECIPIENT_TABLES = (
     RecipientTable("subscription", "subscriptions_of_recipient", OLDEST_FIRST, recipients.subscription),
-    RecipientTable("notification", "export_notifications", OLDEST_FIRST, _notification),
+    RecipientTable(
+        "notification",
+        "export_notifications",
+        OLDEST_FIRST,
+        lambda row: msgspec.structs.replace(rows.notification(row), awaits_return=True if row[-1] else msgspec.UNSET),
+    ),
     RecipientTable("notification", "export_outside", OLDEST_FIRST, sent_items.outside_notification),
     RecipientTable("message", "messages_of_recipient", NEWEST_FIRST, messages.of_row, EXPORT_BATCH_LARGE_ROWS),
     RecipientTable("decision", "export_decisions", {"notification": "", "channel": "", "decided_at": 0}, _decision),

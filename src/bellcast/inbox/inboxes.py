@@ -195,10 +195,11 @@ class ActionCallContext(Struct, eq=False):
         validation.check(validation.data("data", event.data, 0))
         await events.publish(self.engines, event)
 
-    async def _refuse(self, *_: Any, **__: Any) -> Any:
+    async def ask(self, *_: Any, **__: Any) -> Any:
+        """Raise HandlerFailed, as all that needs a connection."""
         raise HandlerFailed("An action of the inbox has no connection: use call.emit and call.publish.")
 
-    ask = join = leave = disconnect = close = _refuse
+    join = leave = disconnect = close = ask
 
 
 # Fields that the first action may change: it marks the notification read.

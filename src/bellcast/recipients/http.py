@@ -145,7 +145,9 @@ async def change(call: ResourceCall[RecipientFields]) -> Recipient:
 
 
 async def _put(call: ResourceCall[RecipientFields], *, replace: bool) -> tuple[Recipient, bool]:
-    request, ctx, fields, tenant, (key,) = call.request, call.ctx, call.body, call.tenant, call.key
+    request, ctx = call.request, call.ctx
+    fields = call.body
+    tenant, (key,) = call.tenant, call.key
     is_new = (request_body.header(request, entity_tags.IF_NONE_MATCH) == entity_tags.ANY or None) if replace else False
     before = None
     if not replace or is_new or call.is_dry_run or audit.is_by_operator(request):

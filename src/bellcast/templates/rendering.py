@@ -50,7 +50,7 @@ def _environment(*, is_html: bool) -> "Environment":
 
 
 @cache
-def plain_words() -> dict[str, str]:
+def _plain_words() -> dict[str, str]:
     """Return patterns of Jinja's words for a syntax error, and what an author reads, replaced in this order."""
     import tomllib
 
@@ -84,7 +84,7 @@ class TemplateText:
                 message, line = error.message or "is not a template", error.lineno
                 if message.startswith("unexpected end of template"):  # report the line of the tag that is not closed
                     line = self._source.count("\n", 0, self._source.rfind("{")) + 1
-                for pattern, words in plain_words().items():
+                for pattern, words in _plain_words().items():
                     message = re.sub(pattern, words, message)
                 self._template = TemplateError(message[:200], line=line)
             except (jinja2.TemplateError, RecursionError, ValueError, SyntaxError, OverflowError, MemoryError) as error:

@@ -184,8 +184,9 @@ async def page(listing: Listing[ObjectsQuery]) -> ListPage[ListedWebhook]:
 
     By id. With `?tenant=*`, those of all tenants, by tenant and id."""
     query, db = structs.replace(listing.list_query, filters={"kind": KIND}), listing.ctx.engines.db
-    found, listed = await Documents(db).owned(query), list[ListedWebhook]()
+    found = await Documents(db).owned(query)
     newest, is_exact = await resource.read_recent(listing.ctx, "events", query.tenants, WebhookEvents(db).recent)
+    listed: list[ListedWebhook] = []
     for owner, one in found.items:
         webhook = msgspec.json.decode(one.body, type=Webhook)
         first = ids.uuid7_floor(webhook.created_at)

@@ -44,7 +44,7 @@ async def _reference_errors(value: NotificationType, ctx: ApiContext, tenant: st
     return [FieldError("template", await no_template(ctx.engines.db, tenant, value.template))]
 
 
-async def recent_sends(
+async def _find_recent_sends(
     ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the recent sends of listed types."""
@@ -68,7 +68,7 @@ KIND = kinds.Kind(
     find_uses=usage.of_types,
     find_effects=_effects,
     listed={"recent_sends": Recent},
-    describe_list=recent_sends,
+    describe_list=_find_recent_sends,
 )
 
 TYPE = Resource(

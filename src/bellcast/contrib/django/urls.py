@@ -5,7 +5,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import path
 from django.views.decorators.cache import cache_control
 
@@ -27,11 +27,6 @@ def view() -> Any:
     return views.plain if is_plain else views.framework
 
 
-def _loader(request: HttpRequest) -> HttpResponse:
-    file = next(file for file in LOADERS if file.is_file())
-    return HttpResponse(file.read_bytes(), content_type="text/javascript")
-
-
 # The responses are private to one user, and `token/` returns a secret.
 _private = cache_control(no_store=True)
 
@@ -39,5 +34,11 @@ urlpatterns = [
     *(path(route, _private(view()(handlers)), name=name) for name, (route, handlers) in ROUTES.items()),
     path("session/", _private(views.session_view), name="session"),
     path("calls/", views.answer_calls, name="calls"),
-    path("bellcast-load.js", _loader, name="loader"),
+    path(
+        "bellcast-load.js",
+        lambda request: HttpResponse(
+            next(file for file in LOADERS if file.is_file()).read_bytes(), content_type="text/javascript"
+        ),
+        name="loader",
+    ),
 ]

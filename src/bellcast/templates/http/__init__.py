@@ -540,7 +540,9 @@ async def change(call: ResourceCall[VersionChange]) -> Any:
 
     Its content is checked like that of a write. With `?tenant=`, or `tenant` in the body, the request
     is about a tenant's override of the template."""
-    ctx, tenant, (key,), version, db = call.ctx, call.tenant, call.key, call.body.version, call.ctx.engines.db
+    ctx, db = call.ctx, call.ctx.engines.db
+    tenant, (key,) = call.tenant, call.key
+    version = call.body.version
     before = await Documents(db).get(KIND.plural, tenant, key)
     if before is None:
         raise NotFound("There is no template with this key.")

@@ -242,7 +242,7 @@ async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[s
     return {key: {} for key in keys}
 
 
-async def recent_runs(
+async def _find_recent_runs(
     ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the recent runs of listed workflows."""
@@ -263,7 +263,7 @@ KIND = WorkflowKind(
     added={"active": bool, "in_code": bool, "recent_runs": ListTotal},
     find_uses=usage.of_workflows,
     describe=_describe,
-    describe_list=recent_runs,
+    describe_list=_find_recent_runs,
     find_effects=publish_checks.workflow_effects,
     written=_written,
     is_open_to_viewers=True,

@@ -110,9 +110,11 @@ async def stats(call: ResourceCall[None]) -> RunCounts:
     By state, and for each step in how many runs it is done, waits, was skipped, by reason, or failed, as `GET /v1/runs` lists
     them with `step` and `step_state`. The newest 20,000 runs are counted; without `exact`, there are older ones. The counts
     are up to 10 seconds old."""
-    request, ctx, (key,), query = call.request, call.ctx, call.key, request_body.query(call.request, StatsQuery)
+    request, ctx, (key,) = call.request, call.ctx, call.key
+    query = request_body.query(request, StatsQuery)
     owner = PROJECT if query.tenant == EVERY_TENANT else tenants.single_tenant(request)
-    workflow, steps = await ctx[WorkflowCatalog].find(owner, key, is_fresh=True), list[str]()
+    workflow = await ctx[WorkflowCatalog].find(owner, key, is_fresh=True)
+    steps: list[str] = []
     if workflow is not None:
         version = workflow.current.version if query.version is None else query.version
         with contextlib.suppress(NotFound):

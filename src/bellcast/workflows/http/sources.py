@@ -40,7 +40,7 @@ async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) ->
             await ctx[EventReactions].recorder.forget(owner, key)
 
 
-async def recent_events(
+async def _find_recent_events(
     ctx: ApiContext, versions: Mapping[tuple[str, str], int], tenants: Sequence[str] | None
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the recent events of listed sources. One of the project has those of all tenants, which only a list that
@@ -71,7 +71,7 @@ KIND = kinds.Kind(
     stand_ins={"event": "x"},
     added={"last_error": str | None, "last_error_at": datetime | None},
     listed={"recent_events": Recent},
-    describe_list=recent_events,
+    describe_list=_find_recent_events,
     describe=_describe,
     written=_written,
 )

@@ -204,7 +204,9 @@ export function Operator({ page }) {
     })} /><//>`}<//>
     ${isEdited ? html`<${Form} isGuarded isEdit key=${one.role + one.tenants} button="Save" more=${html`<${CancelEdit} />`} send=${async ({ role, tenants }) => {
         // Only what was changed: the rest is as another operator may have saved it since.
-        await request('PATCH', path`/v1/operators/${one.id}`, { ...(role && role !== one.role && { role }), ...(tenants !== undefined && String(listed(tenants) ?? '') !== String(one.tenants ?? '') && { tenants: listed(tenants) }) });
+        const hasRole = role && role !== one.role;
+        const hasTenants = tenants !== undefined && String(listed(tenants) ?? '') !== String(one.tenants ?? '');
+        await request('PATCH', path`/v1/operators/${one.id}`, { ...(hasRole && { role }), ...(hasTenants && { tenants: listed(tenants) }) });
         refresh();
         endEdit();
       }}>${!one.is_external && html`<${RoleField} role=${one.role} />`}${one.role !== 'owner' && html`<${TenantsField} of=${one.tenants} hint="Owners see all." />`}<//>` : html`<${OperatorVerdict} page=${page} of=${one} isOwn=${isOwn} />
