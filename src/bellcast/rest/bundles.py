@@ -25,7 +25,7 @@ from bellcast.rest import audit, context, guards, kinds, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import ManagedBy, PublishEffect, decode_management
 from bellcast.rest.operations import ApiEndpoint, operation
-from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
+from bellcast.rest.resource import DryRunQuery
 from bellcast.rest.tenants import TenantQuery
 
 # A bundle is one transaction, which other writes wait for: 1,000 objects take half a second.
@@ -551,20 +551,26 @@ async def _apply(
             await pushed.written(ctx, changed)
 
 
-@Resource("bundle/unlock", tag="Objects", required_scope="admin", roles=("owner",), query=TenantQuery).act(
-    "",
-    ManagedBy,
-    body=NAMED,
+@operation(
+    "POST",
+    "/v1/bundle/unlock",
+    tag="Objects",
+    required_scope="admin",
+    roles=("owner",),
+    query=TenantQuery,
+    body=ManagedObject,
     is_audited=True,
     is_sensitive=True,
+    response_types={200: ManagedBy},
     refusals=(NotFound, Conflict),
     example={"kind": "workflows", "key": "booking"},
 )
-async def unlock(call: ResourceCall[ManagedObject]) -> ManagedBy:
+async def unlock(request: ApiRequest) -> ASGIApp:
     """Unlock an object that is managed by git.
 
     It can then be written until the next push of its source, whose plan shows the changes as drift."""
-    engines, body, tenant = call.ctx.engines, call.body, call.tenant
+    engines, body = context.of(request).engines, await request_body.body(request, NAMED)
+    tenant = tenants.single_tenant(request, body.tenant)
     table, now, place = Documents(engines.db), engines.clock.now(), managed_place(body.kind, tenant, body.key)
     found = await table.get(*place)
     if found is None:
@@ -572,5 +578,5 @@ async def unlock(call: ResourceCall[ManagedObject]) -> ManagedBy:
     after = msgspec.structs.replace(decode_management(found), unlocked_at=now)
     if not await table.change(*place, found.body, msgspec.json.encode(after), now):
         raise Conflict("The object is being pushed: try again.")
-    audit.note_change(call.request, f"{_name((body.kind, tenant, body.key))}.lock", after.source, None)
-    return responses.item(ManagedBy, after)
+    audit.note_change(request, f"{_name((body.kind, tenant, body.key))}.lock", after.source, None)
+    return responses.json(responses.item(ManagedBy, after))

@@ -13,7 +13,7 @@ from bellcast.auth.browser_request import FOREIGN
 from bellcast.console.watchers import ClusterFeed, ClusterWatch
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BellcastError, Forbidden, Invalid
-from bellcast.kernel.http import Receive, Scope, Send, list_parameters, request_body, responses
+from bellcast.kernel.http import ASGIApp, Receive, Scope, Send, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.responses import WrongField
@@ -21,7 +21,8 @@ from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.live_feed import CONTENT, FEED_KINDS, IS_WEBSOCKET, RequestFilter, SkippedEvents, filter_of, redact
 from bellcast.operators.types import Role
 from bellcast.rest import context, guards, tenants
-from bellcast.rest.resource import Resource, ResourceCall
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import Resource
 
 EVENT_STREAM = "text/event-stream"
 WATCHERS: tuple[Role, ...] = ("owner", "developer", "support")
@@ -107,10 +108,17 @@ class RequestPage(Struct, frozen=True):
     total: ListTotal | None = None
 
 
-@Resource("feed", tag="Console", required_scope="observe", roles=WATCHERS, tenant_of=tenants.several).get(
-    str, query=FeedQuery, bound_by="list", response_types={200: EVENT_STREAM}, refusals=()
+@operation(
+    "GET",
+    "/v1/feed",
+    tag="Console",
+    required_scope="observe",
+    roles=WATCHERS,
+    bound_by="list",
+    query=FeedQuery,
+    response_types={200: EVENT_STREAM},
 )
-async def watch(call: ResourceCall[None]) -> Any:
+async def watch(request: ApiRequest) -> ASGIApp:
     """Watch what happens on all nodes.
 
     Server-sent events, or over a WebSocket messages with the kind as `event`, of these kinds: `request`, `send`,
@@ -118,7 +126,7 @@ async def watch(call: ResourceCall[None]) -> Any:
     `operator` and `warning`. A publish is one event with `delivered`, the number of connections. Secrets are redacted,
     and IP addresses shortened to their network. A node accepts at most 10 watchers and sends each the first 200
     events of a second; `skipped` counts the others. With `last`, the stream begins with recent events."""
-    request, state = call.request, call.request.scope["state"]
+    state = request.scope["state"]
     if state.get(guards.HAS_SESSION):
         # The session of an operator needs a proof that a page of this server sent the request. Browsers send `Origin` with every
         # WebSocket; to their own server, an EventSource sends `Sec-Fetch-Site` only.

@@ -25,7 +25,8 @@ from bellcast.recipients.types import Profile
 from bellcast.rest import audit, context, drafts, editor_access, guards, kinds, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.editor_access import EditorClaims
-from bellcast.rest.resource import Resource, ResourceCall
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery, Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 from bellcast.templates import budget, content_checks, email_blocks, email_imports, rendering, variables
 from bellcast.templates.email_checks import Finding
@@ -342,21 +343,26 @@ class ImportedEmail(Struct, frozen=True):
 IMPORT = request_body.Shape(ImportRequest, None, {"format": "html", "source": "x"})
 
 
-@Resource("templates/import", tag="Objects", tenant_of=tenants.several).act(
-    "",
-    ImportedEmail,
-    body=IMPORT,
-    refusals=(),
+@operation(
+    "POST",
+    "/v1/templates/import",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=ImportRequest,
+    response_types={200: ImportedEmail},
     example={"format": "html", "source": "<h1>New booking</h1><p>{{ data.client }} booked.</p>"},
 )
-async def import_email(call: ResourceCall[ImportRequest]) -> ImportedEmail:
+async def import_email(request: ApiRequest) -> ASGIApp:
     """Convert an e-mail of another tool.
 
     MJML becomes HTML. Scripts, handlers of events, forms, frames, objects, links to style sheets and fonts, `base`, reloads and
     `mj-include` are removed; each is a finding. Nothing is written: save the `part` as a template's `email`."""
-    tenant = (guards.caller(call.request).tenants or (PROJECT,))[0]
-    part, findings = await budget.in_thread(tenant, email_imports.part_of, call.body.format, call.body.source)
-    return ImportedEmail(part, findings)
+    request_body.query(request, DryRunQuery)  # nothing is written in any case
+    body = await request_body.body(request, IMPORT)
+    tenant = (guards.caller(request).tenants or (PROJECT,))[0]
+    part, findings = await budget.in_thread(tenant, email_imports.part_of, body.format, body.source)
+    return responses.json(ImportedEmail(part, findings))
 
 
 @TEMPLATE.act(

@@ -12,7 +12,7 @@ from bellcast.auth import origins
 from bellcast.kernel import setting_values
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PasswordRequired
 from bellcast.kernel.field_limits import TENANT
-from bellcast.kernel.http import list_parameters, request_body, responses
+from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRangeQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Project
@@ -23,6 +23,7 @@ from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.providers import http as providers
 from bellcast.rest import audit, context, guards
 from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 
 KEY_BYTES = 10
@@ -280,10 +281,18 @@ def _check_test(body: SettingsTest, ctx: ApiContext) -> None:
 TEST = request_body.Shape(SettingsTest, _check_test)
 
 
-@Resource("settings/test", tag="Console", required_scope="configure", query=None).act(
-    "", TestReport, body=TEST, example={"target": "pusher"}, refusals=(NotFound, PasswordRequired), id="settings.test"
+@operation(
+    "POST",
+    "/v1/settings/test",
+    id="settings.test",
+    tag="Console",
+    required_scope="configure",
+    body=SettingsTest,
+    example={"target": "pusher"},
+    response_types={200: TestReport},
+    refusals=(NotFound, PasswordRequired),
 )
-async def test(call: ResourceCall[SettingsTest]) -> TestReport:
+async def test(request: ApiRequest) -> ASGIApp:
     """Test a Pusher app or the mail server.
 
     A Pusher app with saved or unsaved values, on the server's public URL: a signed call, a WebSocket, a private
@@ -292,9 +301,9 @@ async def test(call: ResourceCall[SettingsTest]) -> TestReport:
     seconds; at most 10 tests a minute for each caller. With `values`, API keys also need the scope `manage`, and
     operators the role owner: if the test uses the server's own URL, the node accepts the values during the test, for
     the test's channel only."""
-    request, ctx, body = call.request, call.ctx, call.body
+    body, ctx = await request_body.body(request, TEST), context.of(request)
     if body.target == "smtp":
-        return await providers.test_mail_server(request)
+        return responses.json(await providers.test_mail_server(request))
     values, apps, is_trusted = body.values, ctx[PusherAppDirectory], False
     if values is not None:
         guards.require_manager(request, is_sensitive=True)
@@ -311,4 +320,4 @@ async def test(call: ResourceCall[SettingsTest]) -> TestReport:
         raise NotFound("No Pusher app has this id.")
     guards.count(request, "tests", guards.TESTS_PER_MINUTE)
     url = None if values is None else values.url
-    return await ctx[ConnectionTests].run(app, url, is_trusted=is_trusted)
+    return responses.json(await ctx[ConnectionTests].run(app, url, is_trusted=is_trusted))
