@@ -5,20 +5,18 @@ when a worker is replaced, which Prometheus would interpret as a counter reset."
 
 import asyncio
 import contextlib
+import importlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import msgspec
 import structlog
 from msgspec import Struct, field
 
-from bellcast import build
 from bellcast.console.types import BUCKETS
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.http import ASGIApp, responses
@@ -29,9 +27,6 @@ from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.rest import context
 from bellcast.rest.operations import operation
 from bellcast.server.health import probe
-
-if TYPE_CHECKING:  # imported with the first scrape: it takes 2 MB
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -115,7 +110,6 @@ class WorkerMetrics:
 
 
 REQUEST_LABELS = ("method", "route", "status")
-NO_DELAYS = Histogram(())
 
 # Known methods (RFC 9110, 9.1; RFC 5789). Others share one label, because clients choose them.
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -144,49 +138,25 @@ COUNTERS = (
 class RequestMetrics(Struct, eq=False):
     """Request counts and durations, in plain dicts, because a labelled counter costs ten times as much."""
 
-    _counts: defaultdict[tuple[str, str, int], int] = field(default_factory=lambda: defaultdict(int))
-    _durations: defaultdict[tuple[str, str], Histogram] = field(
+    counts: defaultdict[tuple[str, str, int], int] = field(default_factory=lambda: defaultdict(int))
+    durations: defaultdict[tuple[str, str], Histogram] = field(
         default_factory=lambda: defaultdict(partial(Histogram, BUCKETS))
     )
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one started response. `route` is the path template. Unknown paths share one entry."""
         method = method if method in METHODS else "other"
-        self._counts[method, route, status] += 1
-        self._durations[method, route].observe(seconds)
+        self.counts[method, route, status] += 1
+        self.durations[method, route].observe(seconds)
 
     def totals(self) -> tuple[int, int, int, tuple[int, ...]]:
         """Return the number of requests, of responses with status 4xx and 5xx, and of requests by duration bucket."""
         refusals = failures = 0
-        for (_, _, status), count in self._counts.items():
+        for (_, _, status), count in self.counts.items():
             refusals += count if 400 <= status < 500 else 0
             failures += count if status >= 500 else 0
-        durations = tuple(map(sum, zip(*(one.buckets for one in self._durations.values()), strict=True)))
+        durations = tuple(map(sum, zip(*(one.buckets for one in self.durations.values()), strict=True)))
         return sum(durations), refusals, failures, durations
-
-    def collect(self) -> "Iterator[Metric]":
-        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-
-        yield _family(CounterMetricFamily, "requests", "Served HTTP requests.", REQUEST_LABELS, self._counts)
-        about = "Time from a request to the start of its response."
-        took = HistogramMetricFamily("bellcast_request_seconds", about, labels=REQUEST_LABELS[:2])
-        for labels, durations in self._durations.items():
-            took.add_metric(labels, durations.cumulative(), sum_value=durations.sum)
-        yield took
-
-
-def _family(
-    family: "type[CounterMetricFamily | GaugeMetricFamily]",
-    name: str,
-    about: str,
-    labels: Sequence[str],
-    values: Mapping[Any, float],
-) -> "Metric":
-    """Return a metric whose values are keyed by a tuple of labels, or by the only label."""
-    metric = family(f"bellcast_{name}", about, labels=labels)
-    for key, value in list(values.items()):
-        metric.add_metric([str(label) for label in key] if isinstance(key, tuple) else [key], value)
-    return metric
 
 
 MetricReport = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]  # a metric: name, about, type, samples
@@ -202,7 +172,10 @@ class MetricsExporter(Struct, eq=False):
     def own(self) -> bytes:
         """Return this process's metrics, for another worker's exporter."""
         return msgspec.json.encode(
-            [(one.name, one.documentation, one.type, [sample[:3] for sample in one.samples]) for one in self._own()]
+            [
+                (one.name, one.documentation, one.type, [sample[:3] for sample in one.samples])
+                for one in _families().of_process(self)
+            ]
         )
 
     def text(
@@ -210,51 +183,9 @@ class MetricsExporter(Struct, eq=False):
     ) -> bytes:
         """Return the response to a scrape. If there are several workers, `workers` has the metrics of each. `jobs` has
         the numbers of jobs by kind and state, `numbers` the state of store, broker and queue by name."""
-        from prometheus_client import generate_latest
-        from prometheus_client.core import GaugeMetricFamily, Metric
+        return cast(bytes, _families().text(self, workers, jobs, numbers))
 
-        metrics = list(self._own()) if workers is None else []
-        if workers is not None:
-            # Each family once, with the samples of all workers, labelled by worker
-            families: dict[str, Metric] = {}
-            for worker, report in workers.items():
-                try:
-                    found = msgspec.json.decode(report, type=list[MetricReport])
-                except msgspec.DecodeError:
-                    continue  # the worker was killed while writing
-                for name, about, kind, samples in found:
-                    metric = families.setdefault(name, Metric(name, about, kind))
-                    for sample, labels, value in samples:
-                        metric.add_sample(sample, labels | {"worker": worker}, value)
-            about = "Workers that reported metrics."
-            metrics = [GaugeMetricFamily("bellcast_workers", about, value=len(workers)), *families.values()]
-        metrics.append(_family(GaugeMetricFamily, "jobs", "Durable jobs in the store.", ("kind", "state"), jobs))
-        for name, value in chain(self.connections.stats().items(), numbers.items()):
-            if isinstance(value, int | float):
-                about = f"{name.replace('_', ' ').capitalize()}."
-                metrics.append(GaugeMetricFamily(f"bellcast_{name}", about, value=value))
-        # A registry would keep its collectors, and none is used twice.
-        registry: Any = SimpleNamespace(collect=lambda: metrics)
-        return generate_latest(registry)
 
-    def _own(self) -> "Iterator[Metric]":
-        """Yield the metrics of this process: its requests, connections, counters, delays, version, CPU time, memory and
-        open files."""
-        from prometheus_client import ProcessCollector
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-
-        yield from self.requests.collect()
-        values = {**self.counts(), **self.connections.stats()}
-        labels: tuple[str, ...] = ("protocol", "transport")
-        yield _family(GaugeMetricFamily, "connections", "Live connections.", labels, values.get("connections", {}))
-        for name, about, labels in COUNTERS:
-            yield _family(CounterMetricFamily, name, about, labels, values.get(name, {}))
-        for name, source, what in (("delivery", "delays", "notification"), ("event", "event_delays", "live event")):
-            delays = values.get(source, NO_DELAYS)
-            about = f"Time from the acceptance of a {what} to its first write to a live connection of this process."
-            yield HistogramMetricFamily(
-                f"bellcast_{name}_seconds", about, buckets=delays.cumulative(), sum_value=delays.sum
-            )
-        labels, running = ("version", "commit"), (build.version(), build.commit() or "")
-        yield _family(GaugeMetricFamily, "build_info", "The running version and commit.", labels, {running: 1})
-        yield from ProcessCollector(registry=None).collect()
+def _families() -> Any:
+    """Import prometheus_client with the first scrape: it takes 2 MB."""
+    return importlib.import_module("bellcast.server.metric_families")

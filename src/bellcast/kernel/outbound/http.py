@@ -41,6 +41,7 @@ class HttpxClient:
         self._in_progress = Counter["httpx.AsyncClient"]()
 
     def _new_client(self) -> "httpx.AsyncClient":
+        # Imported with the first request, in its thread: httpx takes megabytes and a tenth of a second.
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
         import httpx
