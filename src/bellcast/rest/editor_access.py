@@ -259,7 +259,7 @@ def _switches_escaping_off(source: str) -> bool:
     with `autoescape`."""
     if not any(word in source for word in ("safe", "autoescape", "map")):
         return False
-    import jinja2
+    import jinja2  # with the first text that has such a word: it takes 2 MB
     from jinja2 import nodes
 
     try:

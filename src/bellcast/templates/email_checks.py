@@ -175,22 +175,13 @@ def of_code(source: str) -> Iterator[Finding]:
                 )
         for name in URLS:
             found = EXPRESSION.match(token.attributes.get(name, "").lstrip())
-            if found and not _is_checked(expressions[int(found[1])].strip(MARKS)):
+            if not found:
+                continue
+            # All of the URL must pass the filter `link`, or it begins with one that the server makes.
+            tree = rendering.parse("{{ " + expressions[int(found[1])].strip(MARKS) + " }}", is_html=False)
+            if not rendering.syntax_trees().begins_with(tree, "link", OWN_URLS):
                 advice = f"the URL of this {name} with the filter link, as in {{{{ data.url | link }}}}"
                 yield _can_run("a URL", advice, expressions[int(found[1])], line)
-
-
-def _is_checked(expression: str) -> bool:
-    """True if all of the URL passes the filter `link`, or it begins with one that the server makes."""
-    from jinja2 import nodes
-
-    node = next(rendering.parse("{{ " + expression + " }}", is_html=False).find_all(nodes.Output)).nodes[0]
-    while isinstance(node, nodes.Filter) and node.node is not None:
-        if node.name == "link":
-            return True
-        node = node.node
-    first = node.nodes[0] if isinstance(node, nodes.Concat) else node.left if isinstance(node, nodes.Add) else node
-    return isinstance(first, nodes.Name) and first.name in OWN_URLS
 
 
 def _can_run(what: str, advice: str, expression: str, line: int) -> Finding:

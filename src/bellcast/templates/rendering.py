@@ -1,6 +1,7 @@
 """Render texts. Syntax is checked when a template is stored, values when it is rendered."""
 
 import asyncio
+import importlib
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -44,15 +45,20 @@ CONTENT = "content"
 
 @cache
 def _environment(*, is_html: bool) -> "Environment":
-    from bellcast.templates.sandbox import Environment
+    from bellcast.templates.sandbox import Environment  # with the first text that has a tag: it imports Jinja
 
     return Environment(formats.FILTERS, autoescape=is_html)
+
+
+def syntax_trees() -> Any:
+    """Import the module with the first text that has a tag: Jinja takes 2 MB."""
+    return importlib.import_module("bellcast.templates.syntax_trees")
 
 
 @cache
 def _plain_words() -> dict[str, str]:
     """Return patterns of Jinja's words for a syntax error, and what an author reads, replaced in this order."""
-    import tomllib
+    import tomllib  # with the first syntax error
 
     return tomllib.loads(Path(__file__).with_name("plain_words.toml").read_text(encoding="utf-8"))
 
@@ -76,7 +82,7 @@ class TemplateText:
     def template(self) -> "jinja2.Template":
         """Raises TemplateError."""
         if self._template is None:
-            import jinja2
+            import jinja2  # which the environment has imported
 
             try:
                 self._template = self._environment.from_string(self._source)
@@ -96,7 +102,7 @@ class TemplateText:
     def roots(self) -> frozenset[str]:
         """Return the variables that the text reads."""
         if self._roots is None:
-            from jinja2 import meta
+            from jinja2 import meta  # of which the environment has imported most
 
             generator = meta.TrackingCodeGenerator(self._environment)
             generator.optimizer = None  # as in sandbox.Environment
@@ -112,13 +118,13 @@ def text_of(source: str, *, is_html: bool) -> TemplateText:
 
 def check_template(source: str, roots: AbstractSet[str], *, is_html: bool = False) -> None:
     """Raise TemplateError with the line if the text is not a valid template, or reads a variable outside of `roots`."""
+    from jinja2 import nodes  # as the environment does, with the first text that has a tag
+
     text = text_of(source, is_html=is_html)
     text.template()
     unknown = text.roots() - roots - _environment(is_html=False).globals.keys()
     if not unknown:
         return
-    from jinja2 import nodes
-
     tree = parse(source, is_html=is_html)
     # Jinja also reports variables that only one branch of an `if` sets.
     unknown -= {one.name for one in tree.find_all(nodes.Name) if one.ctx != "load"}

@@ -2,16 +2,13 @@
 must have."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
 from bellcast.templates import rendering
 from bellcast.templates.types import Template
-
-if TYPE_CHECKING:  # imported with the first template
-    from jinja2 import nodes
 
 VariableType = Literal["string", "number", "boolean", "time", "list", "object"]
 # Filters that determine the type of a value.
@@ -52,7 +49,9 @@ def used_in(texts: Iterable[tuple[str, bool]], conditions: Iterable[str] = ()) -
     """Return the variables that valid texts read, each with whether it is HTML, and the paths that conditions read."""
     found: dict[str, UsedVariable] = {}
     for source, is_html in texts:
-        for one in _read(rendering.parse(source, is_html=is_html), {}, is_required=True):
+        for one in rendering.syntax_trees().used_variables(
+            rendering.parse(source, is_html=is_html), {}, is_required=True
+        ):
             before = found.get(one.path, one)
             type = one.type if before.type == "string" else before.type
             found[one.path] = UsedVariable(one.path, type, before.is_required or one.is_required)
@@ -72,55 +71,6 @@ def of_conditions(value: Any) -> Iterator[str]:
         value = list(value.values())
     for one in value if isinstance(value, list | tuple) else ():
         yield from of_conditions(one)
-
-
-def _read(
-    node: "nodes.Node", scope: Mapping[str, str], *, is_required: bool, type: VariableType = "string"
-) -> Iterator[UsedVariable]:
-    """Yield the variables of a node; `type` is what its value is used as. `scope` has the paths of the variables of loops."""
-    from jinja2 import nodes
-
-    path = _path(node, scope)
-    if path is not None:
-        yield UsedVariable(path, type, is_required)
-        return
-    match node:
-        case nodes.Filter(name="default" | "d", node=nodes.Node() as value):
-            yield from _read(value, scope, is_required=False, type=type)
-        case nodes.Filter(node=nodes.Node() as value):
-            yield from _read(value, scope, is_required=is_required, type=TYPES.get(node.name, type))
-        case nodes.For():
-            listed: nodes.Node = node.iter
-            while isinstance(listed, nodes.Filter | nodes.Getitem) and _path(listed, scope) is None and listed.node:
-                is_required &= not (isinstance(listed, nodes.Filter) and listed.name in ("default", "d"))
-                listed = listed.node
-            yield from _read(listed, scope, is_required=is_required, type="list")
-            path = _path(listed, scope)
-            inner = dict(scope)
-            if path is not None and isinstance(node.target, nodes.Name):
-                inner[node.target.name] = f"{path}{EACH}"
-            for part in (*node.body, *node.else_):
-                yield from _read(part, inner, is_required=False)
-        case _:
-            is_optional = isinstance(node, nodes.If | nodes.Test | nodes.CondExpr | nodes.And | nodes.Or)
-            for part in node.iter_child_nodes():
-                yield from _read(part, scope, is_required=is_required and not is_optional)
-
-
-def _path(node: "nodes.Node", scope: Mapping[str, str]) -> str | None:
-    """Return the path of `a.b`, `a["b"]` or the variable of a loop; None of anything else."""
-    from jinja2 import nodes
-
-    match node:
-        case nodes.Name(ctx="load"):
-            return scope.get(node.name, node.name)
-        case nodes.Getattr():
-            owner = _path(node.node, scope)
-            return None if owner is None else f"{owner}.{node.attr}"
-        case nodes.Getitem(arg=nodes.Const(value=str() as name)):
-            owner = _path(node.node, scope)
-            return None if owner is None else f"{owner}.{name}"
-    return None
 
 
 # --- with what the users of a template declare
