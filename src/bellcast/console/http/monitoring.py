@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,7 +20,7 @@ from bellcast.kernel import times
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.field_limits import ANY_TENANT, lasting
-from bellcast.kernel.http import list_parameters, request_body, responses
+from bellcast.kernel.http import ASGIApp, list_parameters, request_body, responses
 from bellcast.kernel.http.list_parameters import ShortListQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT
@@ -32,6 +32,7 @@ from bellcast.operators.types import ONE_BY_ONE, ROLES, Role
 from bellcast.recipients.http import PageQuery
 from bellcast.rest import context, tenants
 from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
 from bellcast.rest.tenants import TenantQuery
 
@@ -357,10 +358,18 @@ async def series(call: ResourceCall[None]) -> Series:
 READERS: tuple[Role, ...] = ("owner", "developer", "support")
 
 
-@Resource("doctor", tag="Server", required_scope="observe", roles=READERS, query=None).act(
-    "", list[FindingItem], is_streamed=True, refusals=(), id="doctor.run", is_recorded=False
+@operation(
+    "POST",
+    "/v1/doctor",
+    tag="Server",
+    required_scope="observe",
+    roles=READERS,
+    is_streamed=True,
+    response_types={200: list[FindingItem]},
+    id="doctor.run",
+    is_recorded=False,
 )
-async def run_doctor(call: ResourceCall[None]) -> Any:
+async def run_doctor(request: ApiRequest) -> ASGIApp:
     """Find problems and suggest fixes.
 
     The checks of `bellcast doctor` on the machine and with the settings of the node that responds: data folder,
@@ -369,7 +378,7 @@ async def run_doctor(call: ResourceCall[None]) -> Any:
     NDJSON when each check ends, or returned as one JSON array with `Accept: application/json`. A run takes at most 20
     seconds, of which at most 5 are for reading a SQLite store. Each node allows one run at a time; a second one is
     refused (429). Callers that are restricted to tenants are refused."""
-    return await responses.respond_list(call.request, call.ctx.findings())
+    return await responses.respond_list(request, context.of(request).findings())
 
 
 class ClockTime(Struct, frozen=True):
