@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 89_222),
-    "modules": (0, 430),
-    "classes": (0, 1_217),
+    "lines": (0, 89_161),
+    "modules": (0, 426),
+    "classes": (0, 1_211),
     "functions": (0, 5_512),
-    "private functions used once": (0, 483),
+    "private functions used once": (0, 482),
     "functions that only pass their parameters on": (0, 15),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
