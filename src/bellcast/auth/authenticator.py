@@ -18,9 +18,9 @@ from bellcast.auth.permissions import AccessConfig
 from bellcast.auth.published_keys import ALGORITHMS, PublishedKeys
 from bellcast.auth.store import Keys
 from bellcast.auth.tokens import Jwt, Seconds, SessionClaims
-from bellcast.kernel import times, validation
+from bellcast.kernel import concurrency, times, validation
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.errors import BellcastError, FieldError, Forbidden, Unauthenticated, Unavailable
+from bellcast.kernel.errors import FieldError, Forbidden, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Caller, Principal, Project
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound import Http
@@ -113,7 +113,7 @@ class AppSessions:
         self._cache: dict[bytes, Principal] = {}
         # Cookies of recent responses. Each response is stored too, so that its id is not reused.
         self._cookies_by_principal: dict[int, tuple[Principal, bytes]] = {}
-        self._pending: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
+        self._pending: dict[bytes, asyncio.Task[Principal]] = {}
 
     async def recipient(self, cookies: bytes) -> Principal:
         """Return the principal of these cookies."""
@@ -145,35 +145,27 @@ class AppSessions:
 
     async def _query(self, digest: bytes, cookies: bytes) -> Principal:
         """Return the app's response, or raise the error of the query. Concurrent requests with the same cookies share it."""
-        outcome: Principal | BellcastError | None = None
-        while (pending := self._pending.get(digest)) is not None:
-            outcome = await asyncio.shield(pending)
-            if isinstance(outcome, BellcastError):
-                raise outcome
-            if outcome is not None:  # None: the requester was cancelled before the response arrived
-                return outcome
-        pending = self._pending[digest] = asyncio.get_running_loop().create_future()
-        try:
-            now = self.clock.now()
-            headers = {"cookie": cookies.decode("latin-1"), "accept": "application/json"}
-            response = await self.http.request("GET", self.url, headers=headers)
-            if response.status in (401, 403):
-                raise Unauthenticated("The app has no session for these cookies: sign in again.")
-            if response.status != 200:
-                raise Unavailable(f"BELLCAST_SESSION_URL returned {response.status}, expected 200 or 401.")
-            principal = outcome = self._read(response.body, now)
-            self._cache.pop(digest, None)  # keeps the oldest response first
-            _make_room(self._cache)
-            _make_room(self._cookies_by_principal)
-            self._cache[digest] = principal
-            self._cookies_by_principal[id(principal)] = principal, cookies
-            asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._cookies_by_principal.pop, id(principal), None)
-        except BellcastError as refusal:
-            outcome = refusal
-            raise
-        finally:
-            del self._pending[digest]
-            pending.set_result(outcome)
+        query = self._pending.get(digest)
+        if query is None:
+            query = self._pending[digest] = concurrency.shared(self._request(digest, cookies))
+            query.add_done_callback(lambda _: self._pending.pop(digest))
+        return await asyncio.shield(query)
+
+    async def _request(self, digest: bytes, cookies: bytes) -> Principal:
+        now = self.clock.now()
+        headers = {"cookie": cookies.decode("latin-1"), "accept": "application/json"}
+        response = await self.http.request("GET", self.url, headers=headers)
+        if response.status in (401, 403):
+            raise Unauthenticated("The app has no session for these cookies: sign in again.")
+        if response.status != 200:
+            raise Unavailable(f"BELLCAST_SESSION_URL returned {response.status}, expected 200 or 401.")
+        principal = self._read(response.body, now)
+        self._cache.pop(digest, None)  # keeps the oldest response first
+        _make_room(self._cache)
+        _make_room(self._cookies_by_principal)
+        self._cache[digest] = principal
+        self._cookies_by_principal[id(principal)] = principal, cookies
+        asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._cookies_by_principal.pop, id(principal), None)
         return principal
 
     def _read(self, body: bytes, now: int) -> Principal:

@@ -1,10 +1,10 @@
 """The REST paths and the action of each method, their views with and without Django REST framework, and the views of Bellcast's
-requests. Actions take the parts of a request and return plain data, independent of an HTTP library."""
+requests. An action takes a request of either kind, since the framework's has the attributes of Django's, and the parameters of
+its path, and returns plain data."""
 
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -33,27 +33,12 @@ TRUE, FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
 # Maximum earlier pages stored in a cursor, which `previous` needs.
 MAX_HISTORY = 50
 
-Query = Mapping[str, str]
+Handler = Callable[..., Any]
 
 
-@dataclass(frozen=True)
-class Incoming:
-    """The parts of a request that actions use. `url` is its absolute address. `body` is read on use."""
-
-    user: Any
-    query: dict[str, str]
-    url: str
-    session_expires_at: Callable[[], Any]
-    body: Callable[[], Any]
-    kwargs: dict[str, Any]
-
-
-Handler = Callable[[Incoming], Any]
-
-
-def list_notifications(request: Incoming) -> dict[str, Any]:
+def list_notifications(request: Any) -> dict[str, Any]:
     """Return a page."""
-    query, url = request.query, request.url
+    query, url = request.GET.dict(), request.build_absolute_uri(request.path)
     view = "all"
     if is_read := query.get("is_read"):
         if is_read.lower() not in TRUE | FALSE:
@@ -86,22 +71,16 @@ def _whole(name: str, text: str | None, default: int) -> int:
     return min(int(digits), 20_000)  # days to 1972: the server reads times since 1970
 
 
-def _with_cursor(url: str, query: Query, cursor: list[str]) -> str:
+def _with_cursor(url: str, query: Mapping[str, str], cursor: list[str]) -> str:
     rest = {name: value for name, value in query.items() if name != "cursor"}
     if cursor:
         rest["cursor"] = ",".join(cursor)
     return f"{url}?{urlencode(rest)}" if rest else url
 
 
-def form_fields(form: Any) -> dict[str, Any]:
-    """Return the fields of a form, a QueryDict, as the values that JSON has for them."""
-    last = {name: {"true": True, "false": False}.get(str(value).lower(), value) for name, value in form.items()}
-    return last | {name: form.getlist(name) for name in ("notification_ids",) if name in form}
-
-
-def mark_as_read(request: Incoming) -> dict[str, Any]:
+def mark_as_read(request: Any) -> dict[str, Any]:
     """Mark the given ids as read, or all without ids. Unknown ids are ignored."""
-    body = request.body()
+    body = fields_of(request)
     if unknown := body.keys() - {"notification_ids", "csrfmiddlewaretoken"}:  # would mark all as read
         raise ValidationError({key: ["Unknown field: expected notification_ids, or none for all."] for key in unknown})
     ids = body.get("notification_ids")
@@ -116,14 +95,14 @@ def mark_as_read(request: Incoming) -> dict[str, Any]:
     return {"message": f"{count} notifications marked as read", "marked_count": count}
 
 
-def delete_read(request: Incoming) -> dict[str, Any]:
+def delete_read(request: Any) -> dict[str, Any]:
     count = identity.inbox_of(request.user).clear("read").changed
     return {"message": f"{count} notifications deleted", "deleted_count": count}
 
 
-def issue_token(request: Incoming) -> dict[str, Any]:
+def issue_token(request: Any) -> dict[str, Any]:
     """Return a session token that ends with the session."""
-    ttl = min(LONGEST_TOKEN, max(timedelta(seconds=1), request.session_expires_at() - arguments.now()))
+    ttl = min(LONGEST_TOKEN, max(timedelta(seconds=1), session_end(request) - arguments.now()))
     token = identity.session_token(request.user, ttl)
     return {"token": str(token), "expires_at": token.expires_at.isoformat()}
 
@@ -154,8 +133,8 @@ def to_row(notification: Notification) -> dict[str, Any]:
 
 
 PREFERENCES: dict[str, Handler] = {
-    "GET": lambda request: preferences.read(request.user),
-    **dict.fromkeys(("PUT", "PATCH"), lambda request: preferences.write(request.user, request.body())),
+    "GET": lambda request, **_: preferences.read(request.user),
+    **dict.fromkeys(("PUT", "PATCH"), lambda request, **_: preferences.write(request.user, fields_of(request))),
 }
 ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "notification-list": ("notifications/", {"GET": list_notifications}),
@@ -175,11 +154,11 @@ ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "delete-read": ("notifications/delete_read/", {"DELETE": delete_read}),
     "mark-single-as-read": (
         "notifications/<str:id>/mark_single_as_read/",
-        {"POST": lambda request: to_row(inbox_query.find(request.user, request.kwargs["id"], marks_as_read=True))},
+        {"POST": lambda request, id: to_row(inbox_query.find(request.user, id, marks_as_read=True))},
     ),
     "notification-detail": (
         "notifications/<str:id>/",
-        {"GET": lambda request: to_row(inbox_query.find(request.user, request.kwargs["id"]))},
+        {"GET": lambda request, id: to_row(inbox_query.find(request.user, id))},
     ),
     "preferences": ("notification-preferences/", PREFERENCES),
     "preferences-detail": ("notification-preferences/<str:id>/", PREFERENCES),
@@ -197,10 +176,10 @@ def _field(name: str) -> str:
     return known.get(part := name.partition("[")[0], part.replace(".", "_"))
 
 
-def perform(handler: Handler, request: Incoming) -> tuple[int, Any, dict[str, str]]:
+def perform(handler: Handler, request: Any, parameters: Mapping[str, str]) -> tuple[int, Any, dict[str, str]]:
     """Perform an action; return status, body and headers. Raises errors that are no refusals."""
     try:
-        return 200, handler(request), {}
+        return 200, handler(request, **parameters), {}
     except ValidationError as error:
         if hasattr(error, "error_dict"):
             return 400, {name: list(messages) for name, messages in error.message_dict.items()}, {}
@@ -228,15 +207,14 @@ def plain(handlers: dict[str, Handler]) -> Callable[..., HttpResponse]:
     """Return the view of one path: session login, CSRF protection, 401 for anonymous users."""
 
     @csrf_protect
-    def respond(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    def respond(request: HttpRequest, **parameters: str) -> HttpResponse:
         if not request.user.is_authenticated:
             return JsonResponse({"detail": "Authentication credentials were not provided."}, status=401)
         method = "GET" if request.method == "HEAD" else request.method or ""
         handler = handlers.get(method)
         if handler is None:
             return _not_allowed(request, ", ".join(handlers))
-        incoming = _incoming(request, request, request.GET, lambda: _json(request), kwargs)
-        status, body, headers = perform(handler, incoming)
+        status, body, headers = perform(handler, request, parameters)
         return JsonResponse(body, status=status, headers=headers, safe=False)
 
     return respond
@@ -248,10 +226,9 @@ def framework(handlers: dict[str, Handler]) -> Callable[..., Any]:
     from rest_framework.response import Response
     from rest_framework.views import APIView
 
-    def respond(_: Any, request: Any, **kwargs: Any) -> Any:
+    def respond(_: Any, request: Any, **parameters: str) -> Any:
         handler = handlers["GET" if request.method == "HEAD" else str(request.method)]
-        incoming = _incoming(request, request._request, request.query_params, lambda: _object(request), kwargs)
-        status, body, headers = perform(handler, incoming)
+        status, body, headers = perform(handler, request, parameters)
         return Response(body, status=status, headers=headers)
 
     methods = {method.lower(): respond for method in handlers}
@@ -260,45 +237,33 @@ def framework(handlers: dict[str, Handler]) -> Callable[..., Any]:
     return view
 
 
-def _incoming(
-    request: Any, plain_request: HttpRequest, query: QueryDict, body: Callable[[], Any], kwargs: dict[str, Any]
-) -> Incoming:
-    """Return the parts of a request of Django or of the framework, which has a `plain_request`."""
-    url = request.build_absolute_uri(request.path)
-    return Incoming(request.user, query.dict(), url, lambda: session_end(plain_request), body, kwargs)
-
-
-def _object(request: Any) -> Any:
-    """Return the object of a request of the framework, or the fields of its form."""
+def fields_of(request: Any) -> dict[str, Any]:
+    """Return the JSON object of a request, or the fields of its form as the values that JSON has for them; without a body, none."""
+    data: Any
     try:
-        data = request.data
-    except RecursionError as error:
+        if not isinstance(request, HttpRequest):  # of the framework, by its parsers
+            data = request.data
+        elif request.content_type == "multipart/form-data":
+            data = request.POST
+        elif request.content_type == "application/x-www-form-urlencoded":
+            data = QueryDict(request.body)  # `request.POST` is empty in other methods
+        else:
+            data = json.loads(request.body or b"{}")
+    except (ValueError, RecursionError) as error:
         raise ValidationError({"detail": [f"JSON parse error - {error}"]}) from error
-    if isinstance(data, dict):
-        return form_fields(data) if hasattr(data, "getlist") else data
-    raise ValidationError({"non_field_errors": ["Expected a JSON object."]})
+    if not isinstance(data, dict):
+        raise ValidationError({"non_field_errors": ["Expected a JSON object."]})
+    if not isinstance(data, QueryDict):
+        return data
+    last = {name: {"true": True, "false": False}.get(str(value).lower(), value) for name, value in data.items()}
+    return last | {name: data.getlist(name) for name in ("notification_ids",) if name in data}
 
 
 def _not_allowed(request: HttpRequest, allowed: str) -> HttpResponse:
     return JsonResponse({"detail": f'Method "{request.method}" not allowed.'}, status=405, headers={"Allow": allowed})
 
 
-def _json(request: HttpRequest) -> dict[str, Any]:
-    """Return the JSON object of the body, or the fields of a form; an empty body is an empty object."""
-    if request.content_type == "multipart/form-data":
-        return form_fields(request.POST)
-    if request.content_type == "application/x-www-form-urlencoded":
-        return form_fields(QueryDict(request.body))  # `request.POST` is empty in other methods
-    try:
-        body = json.loads(request.body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise ValidationError({"detail": [f"JSON parse error - {error}"]}) from error
-    if not isinstance(body, dict):
-        raise ValidationError({"non_field_errors": ["Expected a JSON object."]})
-    return body
-
-
-def session_end(request: HttpRequest) -> Any:
+def session_end(request: Any) -> Any:
     """Return when the session of the request's cookie ends; without a session cookie, in an hour."""
     session = getattr(request, "session", None)
     if session is None or session.session_key is None:
