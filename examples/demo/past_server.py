@@ -10,7 +10,8 @@ from typing import Any, TypeVar, cast
 import httpx
 from msgspec.structs import replace
 
-from bellcast.auth import browser_request, keys
+from bellcast.auth import keys
+from bellcast.auth.request import HTTP_PORT, LOCAL_COOKIE
 from bellcast.client import Bellcast, Credentials
 from bellcast.kernel.clock import SystemClock, TestClock
 from bellcast.kernel.encryption import Encryption
@@ -30,7 +31,7 @@ from . import history
 
 T = TypeVar("T")
 # A session's cookie is named after the port of the server, by default that of HTTP.
-COOKIE = browser_request.LOCAL_COOKIE + browser_request.HTTP_PORT
+COOKIE = LOCAL_COOKIE + HTTP_PORT
 ID_HEADER, ID_BITS = "x-request-id", 64
 
 

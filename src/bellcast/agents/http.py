@@ -136,11 +136,9 @@ def _endpoint(request: ApiRequest, agents: Agents, caller: Caller, body: bytes) 
 async def _authorized(request: ApiRequest) -> Caller:
     """Return the API key of the scope `agent` that sent a request. Raises Unauthenticated and Forbidden."""
     values, ctx = request.scope["state"][http.HEADER_VALUES], context.of(request)
-    origin = request_body.header(request, guards.ORIGIN)
-    if origin is not None:
-        scheme, host = request.scope["scheme"], request_body.header(request, guards.HOST) or ""
-        if not origins.is_same(origin, scheme, host) and origins.canonical(origin) not in ctx.access.origins:
-            raise origins.WrongOrigin
+    sent = guards.auth_request(request.scope)
+    if sent.origin is not None and not sent.is_from_known_page(ctx.access.origins):
+        raise origins.WrongOrigin
     if guards.AUTHORIZATION not in values and guards.COOKIE in values:
         raise Forbidden("Agents send an API key: `Authorization: Bearer bc_…`. Cookies are not accepted.")
     try:

@@ -2,20 +2,19 @@
 
 import asyncio
 import hashlib
-from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import unquote_plus
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from bellcast.auth import keys, origins, tokens
-from bellcast.auth.browser_request import without_own_cookies
-from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin
+from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import AccessConfig
 from bellcast.auth.published_keys import ALGORITHMS, PublishedKeys
+from bellcast.auth.request import AuthRequest, without_own_cookies
 from bellcast.auth.store import Keys
 from bellcast.auth.tokens import Jwt, Seconds, SessionClaims
 from bellcast.kernel import concurrency, times, validation
@@ -29,59 +28,6 @@ RECIPIENTS_ONLY = "A session token opens recipient paths only: send the project 
 SERVERS_ONLY = "The project secret and API keys open server paths only: send a session token."
 
 TOKEN_PARAMETER = b"&token="
-
-
-class AuthRequest(Struct, frozen=True, kw_only=True):
-    """The parts of a request used for authentication. Headers and query have the form of ASGI; `header_values` has the
-    last of several equal headers. The scheme is the one that the browser uses."""
-
-    method: str
-    scheme: str
-    headers: HeaderPairs
-    header_values: Mapping[bytes, bytes]
-    query: bytes
-
-    def header(self, name: bytes) -> str | None:
-        value = self.header_values.get(name)
-        return None if value is None else value.decode("latin-1")
-
-    def may_use_token(self, declared: Collection[str]) -> bool:
-        """Return whether a request with a token may have this origin."""
-        if not declared:
-            return True
-        origin, host = self.header(b"origin"), self.header(b"host") or ""
-        return origins.token_allowed(origin, scheme=self.scheme, host=host, origins=declared)
-
-    def may_use_cookies(self, kind: ResponseKind, declared: Collection[str]) -> bool:
-        """Return whether a request with cookies may have this origin.
-
-        Browsers send cookies with requests of any page, so requests that change data or stay open need a declared
-        origin. Cookies of other pages are ignored, and the page receives an error that it can read."""
-        origin = self.header(b"origin")
-        if origin is not None:
-            own = origins.is_same(origin, self.scheme, self.header(b"host") or "")
-            return own or origins.canonical(origin) in declared
-        if kind == "stream":
-            # For a same-origin EventSource, browsers send no Origin. For a page of another site, they send at least one
-            # of the two headers.
-            return self.header(b"sec-fetch-site") in (None, "same-origin")
-        return kind == "request" and self.method in origins.SAFE_METHODS
-
-    @property
-    def bearer(self) -> str | None:
-        """The bearer credential, unverified. Other schemes belong to proxies and are ignored."""
-        value = self.header_values.get(b"authorization")
-        if value is None:
-            return None
-        scheme, _, credential = value.decode("latin-1").partition(" ")
-        return credential.strip() or None if scheme.lower() == "bearer" else None
-
-    @property
-    def cookies(self) -> bytes:
-        """The cookies without those of operators. HTTP/2 may split the header (RFC 9113, 8.2.3)."""
-        if b"cookie" not in self.header_values:
-            return b""
-        return without_own_cookies(b"; ".join([value for name, value in self.headers if name == b"cookie"]))
 
 
 # --- sessions of the app
@@ -234,7 +180,7 @@ class Authenticator:
         allows_anonymous = kind != "request" and self._access.anonymous
         # The response is the same with and without cookies, so that a page cannot detect whether cookies exist.
         is_page = b"origin" in request.header_values and kind != "websocket"
-        sessions, cookies = self._sessions, request.cookies
+        sessions, cookies = self._sessions, without_own_cookies(request.cookies)
         if sessions is not None and (cookies or is_page):
             try:
                 self._check_cookies(request, cookies, kind)
@@ -318,7 +264,7 @@ class Authenticator:
 
     def _check_origin(self, request: AuthRequest) -> None:
         if not request.may_use_token(self._access.origins):
-            page = origins.canonical(request.header(b"origin") or "") or "this origin"
+            page = origins.canonical(request.origin or "") or "this origin"
             raise WrongOrigin(f"Pages of {page} may not send requests to this server: add it to BELLCAST_ORIGINS.")
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from bellcast import build
 from bellcast import settings as effective
-from bellcast.auth.browser_request import FOREIGN
+from bellcast.auth.request import FOREIGN
 from bellcast.cli import remote
 from bellcast.cli.output import CommandError
 from bellcast.client.request import UNDECODABLE

@@ -16,9 +16,9 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 from msgspec import Meta, Struct, field
 
-from bellcast.auth import browser_request, tokens
-from bellcast.auth.browser_request import PENDING, BrowserRequest
+from bellcast.auth import tokens
 from bellcast.auth.published_keys import FAILED_RETRY_MS, KEYS_CACHE_MS, PublishedKeys
+from bellcast.auth.request import PENDING, AuthRequest
 from bellcast.kernel import base64url
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.encryption import Encryption
@@ -283,7 +283,7 @@ class OidcSignIn(Struct, eq=False):
     _waiting: int = 0
 
     async def begin(
-        self, request: BrowserRequest, redirect_uri: str, return_path: str, *, reauthenticates: bool
+        self, request: AuthRequest, redirect_uri: str, return_path: str, *, reauthenticates: bool
     ) -> tuple[str, str]:
         """Begin a sign-in from a page of this server. `return_path` is a page of the console. Return the URL to redirect the browser to,
         and the header that sets its cookie. Raises Invalid, Unavailable."""
@@ -297,15 +297,15 @@ class OidcSignIn(Struct, eq=False):
         sealed = self.cipher.encrypt(msgspec.json.encode(pending).decode(), PLACE)
         return url, self.cookie(request, sealed, PENDING_MS // 1000)
 
-    def cookie(self, request: BrowserRequest, value: str = "", max_age: int = 0) -> str:
+    def cookie(self, request: AuthRequest, value: str = "", max_age: int = 0) -> str:
         """Return the header that sets the cookie or, by default, deletes it."""
-        return browser_request.make_cookie(request, browser_request.cookie_name(request, PENDING), value, max_age)
+        return request.make_cookie(value, max_age, PENDING)
 
-    async def returned(self, request: BrowserRequest, params: Mapping[str, str]) -> PendingSignIn:
+    async def returned(self, request: AuthRequest, params: Mapping[str, str]) -> PendingSignIn:
         """Return the sign-in that this browser began and that returns with these parameters. Its state is used up. Raises Forbidden
         or Unauthenticated."""
         self.sessions.check_channel(request)
-        sealed = browser_request.cookie_of(request, browser_request.cookie_name(request, PENDING))
+        sealed = request.cookie(PENDING)
         try:
             found = msgspec.json.decode(self.cipher.decrypt(sealed or "", PLACE), type=PendingSignIn)
         except (ValueError, msgspec.DecodeError):
@@ -324,9 +324,7 @@ class OidcSignIn(Struct, eq=False):
             raise Unauthenticated(f"The identity provider refused the sign-in: {error}.")
         return found
 
-    async def complete(
-        self, request: BrowserRequest, pending: PendingSignIn, code: str
-    ) -> tuple[SignedIn, Role | None]:
+    async def complete(self, request: AuthRequest, pending: PendingSignIn, code: str) -> tuple[SignedIn, Role | None]:
         """Exchange the code, and start a session. Return it with the operator's previous role, None for a new operator. Raises
         Unauthenticated, Forbidden, Conflict, TooMany or Unavailable."""
         if self._waiting >= MAX_WAITING:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth import origins
-from bellcast.auth.browser_request import BrowserRequest
+from bellcast.auth.request import AuthRequest
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, Invalid, Unauthenticated
@@ -64,7 +64,7 @@ class Passkeys(Struct, eq=False):
     clock: Clock
     new_id: Callable[[int], str]
 
-    async def begin_creation(self, request: BrowserRequest, operator: Operator) -> PasskeyOptions:
+    async def begin_creation(self, request: AuthRequest, operator: Operator) -> PasskeyOptions:
         """Begin to create a passkey. Raises Conflict for an operator of an identity provider."""
         self.sessions.check_page(request)
         if operator.subject is not None:
@@ -85,7 +85,7 @@ class Passkeys(Struct, eq=False):
         return PasskeyOptions(dict(options.public_key), self._sealed("create", state["challenge"], operator.id))
 
     async def create(
-        self, request: BrowserRequest, operator: Operator, ceremony: str, credential: dict[str, Any], name: str
+        self, request: AuthRequest, operator: Operator, ceremony: str, credential: dict[str, Any], name: str
     ) -> Passkey:
         """Store the passkey that the browser created. Raises Invalid or Conflict."""
         self.sessions.check_page(request)
@@ -119,7 +119,7 @@ class Passkeys(Struct, eq=False):
             raise Conflict(TAKEN)
         return passkey
 
-    def begin_sign_in(self, request: BrowserRequest) -> PasskeyOptions:
+    def begin_sign_in(self, request: AuthRequest) -> PasskeyOptions:
         """Begin a sign-in. The authenticator determines the operator."""
         self.sessions.check_page(request)
         from fido2.webauthn import UserVerificationRequirement
@@ -129,7 +129,7 @@ class Passkeys(Struct, eq=False):
         )
         return PasskeyOptions(dict(options.public_key), self._sealed("get", state["challenge"], None))
 
-    async def sign_in(self, request: BrowserRequest, ceremony: str, credential: dict[str, Any]) -> SignedIn | None:
+    async def sign_in(self, request: AuthRequest, ceremony: str, credential: dict[str, Any]) -> SignedIn | None:
         """Start a session of the operator whose passkey signed the challenge. Return None, and write nothing, without a known
         passkey: anyone may send such requests, from many addresses. Raises Unauthenticated or TooMany."""
         self.sessions.check_page(request)
@@ -189,7 +189,7 @@ def _unreadable() -> tuple[type[Exception], ...]:
     )
 
 
-def _server(request: BrowserRequest) -> Any:
+def _server(request: AuthRequest) -> Any:
     """Return the verifier for the host of the request, whose page must be of the same origin."""
     from fido2.server import Fido2Server
     from fido2.webauthn import AttestationConveyancePreference, PublicKeyCredentialRpEntity

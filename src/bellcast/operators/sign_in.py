@@ -11,8 +11,8 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
-from bellcast.auth import browser_request, keys
-from bellcast.auth.browser_request import DEVICE, BrowserRequest
+from bellcast.auth import keys
+from bellcast.auth.request import DEVICE, INSECURE, AuthRequest
 from bellcast.kernel import field_limits, ip_addresses
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.encryption import Encryption
@@ -131,7 +131,7 @@ class ConsoleSessions:
             raise Conflict("The console is already set up: ask an owner to add you as an operator.")
         return code
 
-    async def set_up(self, request: BrowserRequest, code: str, name: str, password: str) -> SignedIn:
+    async def set_up(self, request: AuthRequest, code: str, name: str, password: str) -> SignedIn:
         """Create the first owner with a set-up code, and sign in as this owner. Raises Conflict if the name is
         taken."""
         self.check_page(request)
@@ -150,7 +150,7 @@ class ConsoleSessions:
 
         return await self.start(request, await self._alone(create, is_known=False))
 
-    async def sign_in(self, request: BrowserRequest, name: str, password: str, code: str | None = None) -> SignedIn:
+    async def sign_in(self, request: AuthRequest, name: str, password: str, code: str | None = None) -> SignedIn:
         """Start a session, and end the request's current one. Raises MfaRequired if the password is right, but the code
         of the operator's second factor is missing."""
         self.check_page(request)
@@ -168,27 +168,27 @@ class ConsoleSessions:
         operator, hashed = await self._alone(work, is_known=is_known)
         return await self.start(request, operator, hashed=hashed)
 
-    async def verify_again(self, request: BrowserRequest, password: str) -> None:
+    async def verify_again(self, request: AuthRequest, password: str) -> None:
         """Check the password of the request's operator and set `Caller.is_verified` for the session."""
         self.check_page(request)
         session = await self.session(request)
         await self._verify_in(session, password)
         await self._operators.verify_session(session.digest, self._clock.now())
 
-    async def sign_out(self, request: BrowserRequest) -> str:
+    async def sign_out(self, request: AuthRequest) -> str:
         """End the request's session; return the header that deletes its cookie."""
         self.check_page(request)
         await self._end(request)
-        return browser_request.make_cookie(request, browser_request.cookie_name(request), "", 0)
+        return request.make_cookie("", 0)
 
-    async def caller(self, request: BrowserRequest) -> Caller | None:
+    async def caller(self, request: AuthRequest) -> Caller | None:
         """Return the operator of the request's session, or None without a session's cookie.
 
         Raises Forbidden for requests from pages of other origins, Unauthenticated if the session has ended."""
-        if browser_request.session_token(request) is None:
+        if request.cookie() is None:
             return None
         self.check_network(request.address)
-        browser_request.check_origin(request)
+        request.check_own_page()
         session = await self.session(request)
         operator = session.operator
         return Caller(
@@ -211,9 +211,9 @@ class ConsoleSessions:
         if self._networks and (parsed is None or not any(parsed in network for network in self._networks)):
             raise Forbidden(WRONG_NETWORK)
 
-    async def session(self, request: BrowserRequest) -> OperatorSession:
+    async def session(self, request: AuthRequest) -> OperatorSession:
         """Return the request's session. Raises Unauthenticated."""
-        token = browser_request.session_token(request)
+        token = request.cookie()
         session = None if token is None else await self._operators.session(keys.digest(token))
         now = self._clock.now()
         if (
@@ -229,7 +229,7 @@ class ConsoleSessions:
     def _longest(self, operator: Operator) -> int:
         return SESSION_MS if operator.subject is None else self._external_session_ms
 
-    async def own_sessions(self, request: BrowserRequest) -> list[tuple[OperatorSession, bool]]:
+    async def own_sessions(self, request: AuthRequest) -> list[tuple[OperatorSession, bool]]:
         """Return the open sessions of the request's operator, that of the request first, and of each whether it is that of the
         request."""
         current, now = await self.session(request), self._clock.now()
@@ -239,7 +239,7 @@ class ConsoleSessions:
         )
         return [(one, one.digest == current.digest) for one in found]
 
-    async def end_own_session(self, request: BrowserRequest, id: str) -> OperatorSession | None:
+    async def end_own_session(self, request: AuthRequest, id: str) -> OperatorSession | None:
         """End a session of the request's operator; return it, or None if there is none with this id."""
         operator = (await self.session(request)).operator
         try:
@@ -254,7 +254,7 @@ class ConsoleSessions:
             raise Conflict("An operator with this name already exists.")
         return operator
 
-    async def change_own_password(self, request: BrowserRequest, current: str, password: str) -> SignedIn:
+    async def change_own_password(self, request: AuthRequest, current: str, password: str) -> SignedIn:
         """Change the password of the request's operator, end all its sessions and start a new one. Raises Conflict if
         the password was changed in the meantime."""
         self.check_page(request)
@@ -318,16 +318,16 @@ class ConsoleSessions:
                 return
         raise _too_many(latest + EMAILS_MS - now, message)
 
-    def check_page(self, request: BrowserRequest) -> None:
+    def check_page(self, request: AuthRequest) -> None:
         """Raise Forbidden unless a page of this server sent the request, over HTTPS or on the server's machine."""
-        browser_request.check_origin(request)
+        request.check_own_page()
         self.check_channel(request)
 
-    def check_channel(self, request: BrowserRequest) -> None:
+    def check_channel(self, request: AuthRequest) -> None:
         """Raise Forbidden unless the request came over HTTPS or from the server's machine, and from an allowed network."""
         self.check_network(request.address)
-        if request.scheme != "https" and not browser_request.is_local(request):
-            raise Forbidden(browser_request.INSECURE)
+        if request.scheme != "https" and not request.is_local:
+            raise Forbidden(INSECURE)
 
     def new_operator(
         self, name: str, role: Role, tenants: tuple[str, ...] | None = None, subject: str | None = None
@@ -336,9 +336,9 @@ class ConsoleSessions:
         now = self._clock.now()
         return Operator(id=self._new_id(now), name=name, role=role, tenants=tenants, created_at=now, subject=subject)
 
-    def _device(self, request: BrowserRequest) -> list[str] | None:
+    def _device(self, request: AuthRequest) -> list[str] | None:
         """Return the id of a device from which an operator signed in before, and the name of that operator."""
-        cookie = browser_request.cookie_of(request, browser_request.cookie_name(request, DEVICE))
+        cookie = request.cookie(DEVICE)
         try:
             return self._cipher.decrypt(cookie or "", DEVICE_PLACE).split(" ")
         except ValueError:
@@ -384,7 +384,7 @@ class ConsoleSessions:
         work = functools.partial(self._verify, session.operator.name, password, subject, {})
         return (await self._alone(work, is_known=True))[1]
 
-    async def count_attempt(self, kind: str, request: BrowserRequest) -> tuple[str, str]:
+    async def count_attempt(self, kind: str, request: AuthRequest) -> tuple[str, str]:
         """Count an unfinished attempt as a failure of its device or its address, so that concurrent attempts cannot exceed the
         limit. Return the subject, to clear the count after a success, and the id of this failure. Raises TooMany."""
         device, now = self._device(request), self._clock.now()
@@ -416,7 +416,7 @@ class ConsoleSessions:
             self._waiting[is_known] -= 1
 
     async def start(
-        self, request: BrowserRequest, operator: Operator, verified_at: int | None = None, *, hashed: str | None = None
+        self, request: AuthRequest, operator: Operator, verified_at: int | None = None, *, hashed: str | None = None
     ) -> SignedIn:
         """Start a session with a new token, so that a token planted before the sign-in is worthless. The operator proved its
         identity at `verified_at`, by default now. Raises Unauthenticated if the operator was deleted in the meantime, or
@@ -426,16 +426,15 @@ class ConsoleSessions:
         now = self._clock.now()
         at = now if verified_at is None else min(verified_at, now)
         # To recognize the browser by. Its address is not stored: it would record where the operator was.
-        agent = "".join(filter(str.isprintable, request.user_agent or ""))[:MAX_USER_AGENT] or None
+        agent = "".join(filter(str.isprintable, request.header(b"user-agent") or ""))[:MAX_USER_AGENT] or None
         if not await self._operators.start_session(keys.digest(token), operator.id, now, at, hashed, agent):
             raise Unauthenticated(WRONG)
-        cookie = browser_request.make_cookie(request, browser_request.cookie_name(request), token, SESSION_MS // 1000)
+        cookie = request.make_cookie(token, SESSION_MS // 1000)
         device = self._cipher.encrypt(f"{secrets.token_hex(DEVICE_ID_BYTES)} {operator.name}", DEVICE_PLACE)
-        name = browser_request.cookie_name(request, DEVICE)
-        return SignedIn(operator, (cookie, browser_request.make_cookie(request, name, device, DEVICE_SECONDS)))
+        return SignedIn(operator, (cookie, request.make_cookie(device, DEVICE_SECONDS, DEVICE)))
 
-    async def _end(self, request: BrowserRequest) -> None:
-        token = browser_request.session_token(request)
+    async def _end(self, request: AuthRequest) -> None:
+        token = request.cookie()
         if token is not None:
             await self._operators.end_session(keys.digest(token))
 

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from bellcast.auth import authenticator, keys, origins, tokens
+from bellcast.auth import keys, origins, tokens
+from bellcast.auth.request import AuthRequest
 from bellcast.auth.store import Keys
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, TEMPLATES, draft_kind
@@ -132,14 +133,14 @@ def _signature(project: Project, signed: bytes) -> bytes:
     return hmac.digest(key, signed, "sha256")
 
 
-async def authenticate(ctx: ApiContext, request: authenticator.AuthRequest) -> EditorClaims | None:
+async def authenticate(ctx: ApiContext, request: AuthRequest) -> EditorClaims | None:
     """Return the claims of a request's editor token, or None for other credentials. Raises Unauthenticated, and Forbidden for
     a page of another origin."""
-    bearer, origin = request.bearer, request.header(b"origin")
+    bearer, origin = request.bearer, request.origin
     if bearer is None or not is_editor(bearer):
         return None
     claims = await verified(ctx, bearer)
-    is_own = origin is None or origins.is_same(origin, request.scheme, request.header(b"host") or "")
+    is_own = origin is None or request.is_from_known_page(())
     if not is_own and origins.canonical(origin or "") != claims.origin:
         raise Forbidden("This editor token belongs to pages of another origin.")
     return claims

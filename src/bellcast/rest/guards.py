@@ -11,10 +11,9 @@ from typing import Any, Literal, TypeVar, get_args
 from msgspec import Struct, structs
 
 from bellcast.auth import keys, link_tokens
-from bellcast.auth.authenticator import AuthRequest
-from bellcast.auth.browser_request import BrowserRequest, session_token
+from bellcast.auth.request import AuthRequest
 from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, TooMany, Unauthenticated
-from bellcast.kernel.http import ACCEPTED, HEADER_VALUES, ASGIApp, AsgiMessage, Receive, Scope, Send, request_body
+from bellcast.kernel.http import ACCEPTED, HEADER_VALUES, ASGIApp, AsgiMessage, Receive, Scope, Send
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller, KeyScope, Principal
 from bellcast.operators.sign_in import ConsoleSessions
@@ -24,11 +23,7 @@ from bellcast.rest.tenants import TenantRule
 
 # A scope of servers, "recipient", or "operator" (any operator of the console).
 RequiredScope = KeyScope | Literal["recipient", "operator"]
-# Browsers' fetch metadata (`Sec-Fetch-*`), and other headers that a console session depends on.
-AUTHORIZATION, COOKIE, HOST, ORIGIN, SITE = b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site"
-USER_AGENT = b"user-agent"
-
-
+AUTHORIZATION, COOKIE = b"authorization", b"cookie"
 # Key in a request's state: whether the request has an operator's session cookie, on a path that accepts it.
 HAS_SESSION = "has_session"
 
@@ -44,13 +39,15 @@ DEFINITION_FIELDS = frozenset(
 
 
 def auth_request(scope: Any) -> AuthRequest:
-    """Return the parts of a request that the authenticator needs."""
+    """Return the parts of a request that authentication depends on."""
+    client = scope.get("client")
     return AuthRequest(
         method=scope["method"],
         scheme=scope["scheme"],
         headers=scope["headers"],
         header_values=scope["state"][HEADER_VALUES],
         query=scope["query_string"],
+        address=None if client is None else client[0],
     )
 
 
@@ -77,9 +74,8 @@ async def authorize(
     operator: Caller | None = None
     sessions, values = ctx.find(ConsoleSessions), state[HEADER_VALUES]
     if sessions is not None and COOKIE in values and AUTHORIZATION not in values:  # other credentials take precedence
-        browser = browser_request(request)
-        state[HAS_SESSION] = session_token(browser) is not None
-        operator = await sessions.caller(browser)
+        state[HAS_SESSION] = credentials.cookie() is not None
+        operator = await sessions.caller(credentials)
     is_open = required_scope != "operator"
     claims = await editor_access.authenticate(ctx, credentials) if operator is None and is_open else None
     if claims is not None:
@@ -123,23 +119,6 @@ def require_one(request: ApiRequest, *, is_one: bool) -> None:
     """Raise Forbidden if an operator with the role support acts on more than one recipient or failure."""
     if not is_one and caller(request).role == "support":
         raise Forbidden("Your role, support, permits this only for one at a time.")
-
-
-def browser_request(request: ApiRequest) -> BrowserRequest:
-    """Return the parts of a request that a session of the console depends on."""
-    scope: Any = request.scope
-    client = scope.get("client")
-    return BrowserRequest(
-        method=scope["method"],
-        scheme=scope["scheme"],
-        host=request_body.header(request, HOST) or "",
-        origin=request_body.header(request, ORIGIN),
-        site=request_body.header(request, SITE),
-        # HTTP/2 may split the header (RFC 9113, 8.2.3).
-        cookies="; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == COOKIE),
-        address=None if client is None else client[0],
-        user_agent=request_body.header(request, USER_AGENT),
-    )
 
 
 def caller(request: ApiRequest) -> Caller:

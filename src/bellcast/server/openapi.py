@@ -9,7 +9,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast import __version__
-from bellcast.auth import browser_request, keys
+from bellcast.auth import keys
+from bellcast.auth.request import COOKIE
 from bellcast.channels.types import EXTERNAL_CHANNELS
 from bellcast.documents.types import MAX_OBJECT_KEY
 from bellcast.kernel import field_limits
@@ -78,7 +79,7 @@ SECURITY: Json = {
     "console": {
         "type": "apiKey",
         "in": "cookie",
-        "name": browser_request.COOKIE,
+        "name": COOKIE,
         "description": "The session of an operator, on pages of this server. It opens the paths of servers too, within "
         "the operator's role.",
     },

@@ -421,7 +421,7 @@ class RequestLog:
             "reason": reason,
         }
         if is_fed:
-            origin, short = session.request.header(b"origin"), cut(reason, MAX_LISTED)
+            origin, short = session.request.origin, cut(reason, MAX_LISTED)
             source = present(path=session.request.path, origin=origin and cut(origin, MAX_LISTED))
             event = FeedEvent(
                 kind="refused",

@@ -5,9 +5,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellcast.auth import keys
-from bellcast.auth.authenticator import Authenticator, AuthRequest, _query_token
+from bellcast.auth.authenticator import Authenticator, _query_token
 from bellcast.auth.origins import HeaderPairs, WrongOrigin
 from bellcast.auth.permissions import AccessConfig
+from bellcast.auth.request import AuthRequest
 from bellcast.kernel.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Caller, Principal
 from bellcast.kernel.limits import Limits

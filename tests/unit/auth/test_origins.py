@@ -1,8 +1,8 @@
 import pytest
 
 from bellcast.auth import origins
-from bellcast.auth.authenticator import AuthRequest
 from bellcast.auth.origins import ResponseKind
+from bellcast.auth.request import AuthRequest
 from tests.unit.auth.fakes import names
 
 SHOP = "https://shop.example"

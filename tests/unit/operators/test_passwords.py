@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.auth.browser_request import without_own_cookies
+from bellcast.auth.request import without_own_cookies
 from bellcast.kernel.limits import Limits
 from bellcast.operators import factors
 

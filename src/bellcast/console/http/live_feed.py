@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.auth.browser_request import FOREIGN
+from bellcast.auth.request import FOREIGN, SITE
 from bellcast.console.watchers import ClusterFeed, ClusterWatch
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BellcastError, Forbidden, Invalid
@@ -130,8 +130,8 @@ async def watch(request: ApiRequest) -> ASGIApp:
     if state.get(guards.HAS_SESSION):
         # The session of an operator needs a proof that a page of this server sent the request. Browsers send `Origin` with every
         # WebSocket; to their own server, an EventSource sends `Sec-Fetch-Site` only.
-        browser = guards.browser_request(request)
-        if browser.origin is None and (state.get(IS_WEBSOCKET) or browser.site != "same-origin"):
+        browser = guards.auth_request(request.scope)
+        if browser.origin is None and (state.get(IS_WEBSOCKET) or browser.header(SITE) != "same-origin"):
             raise Forbidden(FOREIGN)
     query = request_body.query(request, FeedQuery)
     wanted = filter_of(

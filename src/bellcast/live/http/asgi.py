@@ -10,8 +10,8 @@ from urllib.parse import unquote_plus
 import structlog
 
 from bellcast.auth import origins
-from bellcast.auth.authenticator import AuthRequest
 from bellcast.auth.origins import HeaderPairs
+from bellcast.auth.request import AuthRequest
 from bellcast.calls import ConnectRequest
 from bellcast.kernel.errors import BellcastError, Invalid, UpgradeRequired
 from bellcast.kernel.http import HEADER_VALUES, ASGIApp, AsgiMessage, Receive, Scope, Send, responses
@@ -39,7 +39,6 @@ class HandshakeRequest(AuthRequest, frozen=True, kw_only=True):
 
     path: str
     http_version: str
-    address: str | None
     parameters: Sequence[tuple[str, str]]
     parameter_values: Mapping[str, str]  # of several equal parameters, the last one
     request_id: str | None = None
@@ -53,7 +52,7 @@ class HandshakeRequest(AuthRequest, frozen=True, kw_only=True):
 
     def cors_headers(self, declared: Collection[str], status: int = 200) -> HeaderPairs:
         """Return the CORS headers of a response with this status."""
-        return origins.cors_headers(self.header(b"origin"), declared, status)
+        return origins.cors_headers(self.origin, declared, status)
 
     def for_app(self) -> ConnectRequest:
         """Return the part of the request that a `connect` handler receives."""

@@ -129,7 +129,7 @@ class WebSocketEndpoint(Struct, eq=False):
             self.handshake.dialect,
             principal,
             request.address,
-            request.header(b"origin"),
+            request.origin,
             listener=self.handshake.listener,
         )
         if (taken := asgi.take_over(scope, connection)) is None:

@@ -196,7 +196,7 @@ class NativeHandshake:
         request = asgi.read_handshake(scope)
         if request.method == "OPTIONS":
             allowed = self._live.config.access.origins
-            await asgi.respond(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
+            await asgi.respond(send, 204, origins.preflight_headers(request.origin, allowed))
             return
         try:
             if request.method != "GET":
@@ -205,7 +205,7 @@ class NativeHandshake:
             principal = await self._live.authenticator.recipient(request, "stream")
             dialect = protocol.SSE_PLAIN if request.http_version == "1.0" else protocol.SSE_CHUNKED
             connection = self._live.admission.create_connection(
-                SseConnection, dialect, principal, request.address, request.header(b"origin")
+                SseConnection, dialect, principal, request.address, request.origin
             )
         except BellcastError as error:
             await _respond_error(error, request.cors_headers(self._live.config.access.origins, error.status), send)

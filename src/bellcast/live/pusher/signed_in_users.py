@@ -66,7 +66,7 @@ class PusherUsers:
 
     def remember_browser(self, connection: Connection, request: HandshakeRequest) -> None:
         """Store the fingerprint that identifies a device without a name."""
-        traits = (request.address or "", request.header(b"user-agent") or "", request.header(b"origin") or "")
+        traits = (request.address or "", request.header(b"user-agent") or "", request.origin or "")
         self._browsers[connection] = _digest("\n".join(traits))
 
     def info(self, connection: Connection) -> object:

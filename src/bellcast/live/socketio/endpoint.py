@@ -121,7 +121,7 @@ class SocketIOEndpoint(Struct, eq=False):
         if request.method == "OPTIONS":
             wanted = request.header(b"access-control-request-headers")
             named = [] if wanted is None else [(b"access-control-allow-headers", wanted.encode("latin-1"))]
-            allowed = origins.preflight_origin(request.header(b"origin"), declared)
+            allowed = origins.preflight_origin(request.origin, declared)
             await asgi.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *named])
             return
         cors = request.cors_headers(declared)

@@ -213,7 +213,7 @@ class Namespaces:
             unresumable,
             Principal(),
             session.request.address,
-            session.request.header(b"origin"),
+            session.request.origin,
             session=session,
             namespace=namespace,
         )

@@ -168,7 +168,7 @@ async def set_up(request: ApiRequest) -> ASGIApp:
     in."""
     console = sessions(request)
     params = await request_body.body(request, SETUP)
-    signed_in = await console.set_up(guards.browser_request(request), params.code, params.name, params.password)
+    signed_in = await console.set_up(guards.auth_request(request.scope), params.code, params.name, params.password)
     await audit.record(request, signed_in.operator.name, audit.OK)
     return signed_in_response(request, signed_in, 201)
 
@@ -192,7 +192,7 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
     console = sessions(request)
     params = await request_body.body(request, SIGN_IN)
     try:
-        signed_in = await console.sign_in(guards.browser_request(request), params.name, params.password, params.code)
+        signed_in = await console.sign_in(guards.auth_request(request.scope), params.name, params.password, params.code)
     except BellcastError as failure:
         # The limits of failed attempts also bound the number of these entries.
         if failure.status == 401 and not isinstance(failure, MfaRequired):
@@ -207,7 +207,7 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
 @public_operation("DELETE", "/v1/session", response_types={204: None})
 async def sign_out(request: ApiRequest) -> ASGIApp:
     """Sign out of the console."""
-    cookie = await sessions(request).sign_out(guards.browser_request(request))
+    cookie = await sessions(request).sign_out(guards.auth_request(request.scope))
     return responses.empty(204, {"set-cookie": cookie, "cache-control": "no-store"})
 
 
@@ -229,7 +229,7 @@ async def change_own_password(request: ApiRequest) -> ASGIApp:
 
     This ends the operator's other sessions."""
     params = await request_body.body(request, PASSWORD)
-    browser = guards.browser_request(request)
+    browser = guards.auth_request(request.scope)
     return signed_in_response(
         request, await sessions(request).change_own_password(browser, params.current, params.password), 200
     )
@@ -242,14 +242,14 @@ async def verify_password(request: ApiRequest) -> ASGIApp:
     Changes to keys, operators, providers, webhooks and owner-only settings, and erasure, need a password that was typed
     in the last 10 minutes."""
     params = await request_body.body(request, CHECK)
-    await sessions(request).verify_again(guards.browser_request(request), params.password)
+    await sessions(request).verify_again(guards.auth_request(request.scope), params.password)
     return responses.empty()
 
 
 @ME.get(SessionList, "/sessions")
 async def own_sessions(call: ResourceCall[None]) -> Any:
     """List the open sessions of the signed-in operator."""
-    found = await sessions(call.request).own_sessions(guards.browser_request(call.request))
+    found = await sessions(call.request).own_sessions(guards.auth_request(call.request.scope))
     items = [responses.item(SessionItem, one, current=is_current) for one, is_current in found]
     return responses.json(SessionList(items), 200, NO_STORE)
 
@@ -259,7 +259,7 @@ async def end_own_session(call: ResourceCall[None]) -> bool:
     """End a session of the signed-in operator."""
     # Needs no password: signing out is always permitted, also of another browser, which may be in the wrong hands. It gives no access.
     id = request_body.path(call.request, "id")
-    ended = await sessions(call.request).end_own_session(guards.browser_request(call.request), id)
+    ended = await sessions(call.request).end_own_session(guards.auth_request(call.request.scope), id)
     if ended is None:
         raise NotFound("You have no open session with this id.")
     times_of = {"created_at": ended.created_at, "seen_at": ended.seen_at}
@@ -323,7 +323,7 @@ def signed_in_response(request: ApiRequest, signed_in: SignedIn, status: int) ->
 
 
 async def own(request: ApiRequest) -> Operator:
-    return (await sessions(request).session(guards.browser_request(request))).operator
+    return (await sessions(request).session(guards.auth_request(request.scope))).operator
 
 
 def _account_of(request: ApiRequest, operator: Operator) -> Account:

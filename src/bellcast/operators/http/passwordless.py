@@ -68,7 +68,7 @@ async def begin_sign_in(request: ApiRequest) -> ASGIApp:
     """Begin a sign-in with a passkey.
 
     Only for pages of this server, under a host name."""
-    begun = _passkeys(request).begin_sign_in(guards.browser_request(request))
+    begun = _passkeys(request).begin_sign_in(guards.auth_request(request.scope))
     return responses.json(begun, 200, NO_STORE)
 
 
@@ -80,7 +80,7 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
     params = await request_body.body(request, SIGN_IN)
     try:
         signed_in = await _passkeys(request).sign_in(
-            guards.browser_request(request), params.ceremony, params.credential
+            guards.auth_request(request.scope), params.ceremony, params.credential
         )
     except Unauthenticated as refusal:
         # The limit of failed attempts also bounds the number of these entries.
@@ -104,7 +104,7 @@ async def page(call: ResourceCall[None]) -> Any:
 async def begin(call: ResourceCall[None]) -> Any:
     """Begin to create a passkey."""
     operator = await operators_http.own(call.request)
-    begun = await _passkeys(call.request).begin_creation(guards.browser_request(call.request), operator)
+    begun = await _passkeys(call.request).begin_creation(guards.auth_request(call.request.scope), operator)
     return responses.json(begun, 200, NO_STORE)
 
 
@@ -115,7 +115,7 @@ async def create(call: ResourceCall[PasskeyCreation]) -> PasskeyItem:
     Afterwards, the password alone is not enough to sign in."""
     request, params = call.request, call.body
     operator = await operators_http.own(request)
-    browser = guards.browser_request(request)
+    browser = guards.auth_request(request.scope)
     added = await _passkeys(request).create(browser, operator, params.ceremony, params.credential, params.name)
     audit.note_change(request, "passkey", None, added.name)
     return responses.item(PasskeyItem, added)
@@ -175,7 +175,7 @@ async def begin_at_provider(request: ApiRequest) -> ASGIApp:
     Only for pages of this server, which then redirect the browser to the `url`."""
     oidc = _oidc(request)
     params = await request_body.body(request, BEGIN)
-    browser = guards.browser_request(request)
+    browser = guards.auth_request(request.scope)
     redirect_uri = f"{browser.scheme}://{browser.host}{_root(request)}{CALLBACK}"
     url, cookie = await oidc.begin(browser, redirect_uri, params.return_path, reauthenticates=params.reauthenticate)
     return responses.json(ProviderUrl(url), 200, NO_STORE | {"set-cookie": cookie})
@@ -197,7 +197,7 @@ async def finish(request: ApiRequest) -> ASGIApp:
 
     The provider redirects the browser here with a code. The browser gets a session and is redirected to the console. If
     the sign-in is refused, a page shows the reason."""
-    oidc, browser = _oidc(request), guards.browser_request(request)
+    oidc, browser = _oidc(request), guards.auth_request(request.scope)
     try:
         # The provider's parameters are removed from the request, because the audit log must not contain the code.
         scope: Any = request.scope

@@ -23,7 +23,7 @@ class Refusals:
         clock = FakeClock()
         self.feed = LiveFeed()
         log = RequestLog(clock, self.feed, lambda: "off")
-        request = SimpleNamespace(path="/socket.io/", header=lambda _: "https://shop.example", address=None)
+        request = SimpleNamespace(path="/socket.io/", origin="https://shop.example", address=None)
         sessions = SimpleNamespace(callbacks=log, full={}, count_unjoined=lambda *_: None, discard=lambda _: None)
         self.session = EngineSession(cast(Any, sessions), cast(Any, request))
         state = self.session.app_state = SocketIOState(PacketReader(100), 100, 45)

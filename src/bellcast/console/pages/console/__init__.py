@@ -99,14 +99,14 @@ async def show_page(request: ApiRequest) -> ASGIApp:
         return _shown(request)
     if name not in read_folder(FOLDER) and not name.startswith((VENDOR, "~")):
         return _shown(request)
-    operators_http.sessions(request).check_network(guards.browser_request(request).address)
+    operators_http.sessions(request).check_network(guards.auth_request(request.scope).address)
     # A shared cache would also respond to networks that are refused here.
     return file(request, HEADERS, "private")
 
 
 def _shown(request: ApiRequest) -> ASGIApp:
     """Return the page, which is the same for every path: its router reads the path."""
-    operators_http.sessions(request).check_network(guards.browser_request(request).address)
+    operators_http.sessions(request).check_network(guards.auth_request(request.scope).address)
     return _page(request, {**HEADERS, "content-security-policy": POLICY}, "index.html", "console", "console.js")
 
 
