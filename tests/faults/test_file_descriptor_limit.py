@@ -1,6 +1,7 @@
 """A server that runs out of file descriptors reports it to clients and to its log, and recovers."""
 
 import contextlib
+import socket
 from pathlib import Path
 
 import httpx
@@ -34,6 +35,20 @@ def test_connection_without_a_free_file_descriptor_is_closed_for_a_retry(tmp_pat
             assert sent.status_code == 201
         assert "LimitNOFILE" in server.log.read_text()
         assert eventually(lambda: is_admitted(server, "late"))
+    finally:
+        server.stop()
+
+
+def test_sockets_without_requests_give_way_below_the_limit(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "few")
+    server.prefix = ["prlimit", f"--nofile={FILES}:{FILES}"]
+    server.start()
+    try:
+        with contextlib.ExitStack() as idle:
+            for _ in range(FILES + 50):
+                idle.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
+        assert "open_files_limit_reached" in server.log.read_text()
     finally:
         server.stop()
 

@@ -161,6 +161,30 @@ def test_body_after_its_refusal_leaves_the_connection_usable(target: ServerProce
         assert client.read_head()[0] == 200
 
 
+def test_connection_closes_after_a_refusal_without_the_continuation_that_its_client_expects(
+    target: ServerProcess,
+) -> None:
+    expecting = {"Expect": "100-continue", "Content_Type": "application/json", **target.as_app()}
+    body = b'{"to": "continued", "title": "x"}'
+    with Raw(target) as client:
+        for _ in range(2):  # a continued request leaves the connection usable
+            client.send(request("/v1/notifications", method="POST", Content_Length=str(len(body)), **expecting))
+            assert client.read_head()[0] == 100
+            client.send(body)
+            status, headers = client.read_head()
+            assert status == 201
+            assert "connection" not in headers
+            client.read(int(headers["content-length"]))
+        client.send(request("/v1/notifications", method="POST", Content_Length=str(2 * MEBIBYTE), **expecting))
+        status, headers = client.read_head()
+        assert (status, headers["connection"]) == (413, "close")
+        client.read(int(headers["content-length"]))
+        # Some clients send their next request instead of the body.
+        client.send(request("/v1/notifications", method="POST", body=body, **target.as_app()))
+        with pytest.raises(EOFError):
+            client.read(1)
+
+
 @pytest.mark.parametrize("body", [{"ids": [1] * 500_000}, {f"f{number}": 1 for number in range(60_000)}])
 def test_refusal_of_a_large_body_is_small(target: ServerProcess, body: Any) -> None:
     refused = httpx.post(f"{target.url}/v1/inbox/read", json=body, headers=target.as_recipient("a"))

@@ -136,7 +136,9 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
 
     Raises OSError if it cannot listen, and the errors of opening the store."""
     settings, most = app.settings.server, default_connections()
-    protocol_class = FastPathFactory(app.begins_live, app.request_log.head_refused, most and most + RESERVED_FILES // 2)
+    protocol_class = FastPathFactory(
+        app.begins_live, app.request_log.head_refused, most + min(most, RESERVED_FILES) // 2
+    )
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -215,6 +215,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._body_start = 0.0  # loop time
         self._turn: str | None = None  # that of the request in the application
         self._held = 0  # bytes of its body
+        self._keeps_alive: bool | None = None  # once the client, which waits for `100 Continue`, has sent its body
         self._discarded = 0  # bytes of a body received after its response
         self._stage = Stage.HEAD
         self._timeout: asyncio.TimerHandle | None = None  # not None while input is expected
@@ -342,7 +343,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._stage = Stage.HEAD
         self._unfinished[self] = None
         self._head_bytes = 0
-        self._ignores_upgrade = None
+        self._ignores_upgrade = self._keeps_alive = None
 
     def on_headers_complete(self) -> None:
         self._cancel_timeout()
@@ -365,6 +366,10 @@ class TakeoverProtocol(HttpToolsProtocol):
             if self._should_upgrade():
                 return
             self.cycle.keep_alive = False  # no further request is parsed on this socket
+        if self.expect_100_continue:
+            # A response before the body closes the connection (RFC 9110, 10.1.1): the client may omit the body, but not every
+            # client does. Proxies in Go before 1.22.5 send their next request in its place (CVE-2024-24791).
+            self._keeps_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
         self.headers = DISCARD  # type: ignore[assignment]  # trailers are not headers: they follow all checks
         # Weak references, because both reference the scope: the cycle would wait for the garbage collector.
         self.scope["extensions"] = {EXTENSION: partial(_take_over, ref(self), ref(self.cycle))}  # type: ignore[dict-item]  # ASGI allows any value
@@ -375,6 +380,10 @@ class TakeoverProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._head_bytes = -self._chunk_size  # the rest of this chunk is counted with it
         self._body_size += len(body)
+        if self._keeps_alive is not None:
+            if not self.cycle.response_started:
+                self.cycle.keep_alive = self._keeps_alive
+            self._keeps_alive = None
         super().on_body(body)
 
     def on_message_complete(self) -> None:
