@@ -444,6 +444,7 @@ def test_text_is_written_with_the_keyboard(open_console: Callable[..., Page], ow
     owner.send("PUT", "/v1/types/typed", {"name": "Before"})
     page = open_console("/types/typed?edit=yes&view=yaml")
     text = page.get_by_label("Definition as YAML")
+    expect(text).to_be_visible()
     written = text.input_value()
     text.focus()
     page.keyboard.press("Control+End")

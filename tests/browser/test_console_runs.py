@@ -44,7 +44,9 @@ def test_run_is_a_waterfall_of_steps_with_inputs_and_is_cancelled(
     page = open_console(f"/runs/{started['run']}", viewport=PHONE)
     expect(page.locator(".waterfall .row-link")).to_have_text(["Bell", "E-mail", "Wait"])
     expect(page.locator(".waterfall .step code")).to_have_text(["mail", "later"])
-    page.get_by_role("button", name="E-mail").focus()
+    step = page.get_by_role("button", name="E-mail")
+    expect(step).to_be_visible()
+    step.focus()
     page.keyboard.press("Enter")
     expect(page.locator(".waterfall .details pre")).to_contain_text('"subject"')
     assert violations(page) == []

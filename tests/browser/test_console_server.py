@@ -247,7 +247,9 @@ def test_selected_range_of_a_chart_opens_what_happened(open_console: Callable[..
     expect(page).to_have_url(re.compile(r"/notifications\?[^f]*type=mistake[^f]*$"))
     # The same with the keyboard: the last interval and the two before it.
     page.goto("/console/?range=24h")
-    page.get_by_role("img", name="Refusals:").focus()
+    chart = page.get_by_role("img", name="Refusals:")
+    expect(chart).to_be_visible()
+    chart.focus()
     for _ in range(2):
         page.keyboard.press("Shift+ArrowLeft")
     expect(page.get_by_role("status").filter(has_text="Enter opens it.")).to_be_attached()

@@ -533,6 +533,7 @@ def test_focus_that_a_click_on_a_text_ended_does_not_come_back(
     owner.send("PATCH", path, {"active": False})
     page = open_console(path.removeprefix("/v1"), viewport=DESKTOP, is_alone=True)
     resume = page.get_by_role("button", name="Resume", exact=True)
+    expect(resume).to_be_visible()
     resume.focus()
     side = page.locator("#side").bounding_box()
     assert side

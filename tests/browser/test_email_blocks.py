@@ -18,6 +18,7 @@ def test_blocks_are_changed_by_keyboard_and_each_change_is_announced(
 ) -> None:
     page = open_console("/templates/designed?edit=yes")
     announced = page.locator(".template-editor > [role=status]")
+    expect(place(page, "blocks.0")).to_be_visible()
     place(page, "blocks.0").focus()
     for key, text, focused in (
         ("d", "title-2 added at 2 of 6", "Heading, title-2, 2 of 6"),
@@ -57,12 +58,12 @@ def test_blocks_are_changed_by_keyboard_and_each_change_is_announced(
     assert violations(page) == []
 
 
-@pytest.mark.thorough
 def test_types_of_blocks_open_in_the_window_and_escape_returns_to_the_block(
     open_console: Callable[..., Page], designed: dict[str, Any]
 ) -> None:
     page = open_console("/templates/designed?edit=yes", viewport={"width": 1440, "height": 500})
     last = place(page, "blocks.4")
+    expect(last).to_be_visible()  # a page that loads is hidden, and what is hidden takes no focus
     last.focus()
     page.evaluate("scrollTo(0, 0)")  # as an undo does that puts a block back above it
     expect(last).not_to_be_in_viewport()
