@@ -230,7 +230,7 @@ export function Account({ page }) {
     refresh();
   };
   return html`<${Heading} title="Account" /><${Together}><div class="panel account">
-    <${Row} title="Name and role" about=${page.me.is_external ? 'From your identity provider.' : 'Another owner can change your role.'} state=${`${page.me.name}, ${page.me.role} of ${tenantsOf(page.me)}`} />
+    <${Row} title="Name and role" about=${page.me.is_external ? 'From your identity provider.' : `${page.me.role === 'owner' ? 'Another' : 'An'} owner can change your role.`} state=${`${page.me.name}, ${page.me.role} of ${tenantsOf(page.me)}`} />
     <${Row} title="E-mail" about="Tests of templates and workflows are sent to it." state=${!page.me.email && 'No address'}>${page.me.email ? html`<${OwnEmail} />` : html`<${Folded} word="Add an address…">${(close) => html`<${OwnEmail} close=${close} />`}<//>`}<//>
     ${page.me.is_external ? html`<${Row} title="Sign-in"><p>You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.</p><//>` : html`
       <${Row} title="Password" about="Your other sessions end when you change it." state=${html`${!result && html`<span class="muted" aria-hidden="true">••••••••••••</span>`}<span role="status">${result}</span>`}><${Folded} word="Change the password…">${(close) => html`<${Form} button="Change password" more=${html`<button type="button" onClick=${close}>Cancel</button>`} send=${async (values) => {
@@ -240,7 +240,7 @@ export function Account({ page }) {
   }}><${Password} label="Current password" name="current" autocomplete="current-password" /><${Password} label="New password" minlength="12" autocomplete="new-password" hint="At least 12 characters." /><//>`}<//><//>
       <${Row} title="Passkeys" about="Sign in with your fingerprint, face or PIN. The password alone is then not enough."><${Passkeys} changed=${changed}>${(form) => html`<${Folded} word="Add a passkey…">${() => form}<//>`}<//><//>
       <${Row} title="Authenticator app" about="Codes from your phone, beside your password." state=${page.me.has_app ? html`<${State} of="On" kind="ok" />` : 'Off'}>${page.me.has_app ? html`<${Confirm} isDanger label="Remove the authenticator app" word="Remove" about="Sign-in with your password no longer needs a code of it." act=${() => request('DELETE', '/v1/me/mfa').then(changed)} />` : html`<${MfaSetup} isSecondary done=${changed} />`}<//>
-      ${page.me.has_mfa && html`<${Row} title="Recovery codes" about="They replace a lost app or passkey. New codes invalidate your current ones." state="Made"><${Recovery} /><//>`}`}
+      ${page.me.has_mfa && html`<${Row} title="Recovery codes" about="They replace a lost app or passkey." state="Made"><${Recovery} /><//>`}`}
     <${Row} title="Sessions" about="Browsers in which you are signed in. Each needs a new sign-in after 12 hours without use at the latest."><${Sessions} /><//></div><//>`;
 }
 
@@ -277,5 +277,5 @@ function Folded({ word, children }) {
 
 function Recovery() {
   const [codes, setCodes] = useState(null);
-  return codes ? html`<div class="steps"><${RecoveryCodes} codes=${codes} done=${() => setCodes(null)} /></div>` : html`<${Form} isSecondary button="New recovery codes" send=${async () => setCodes((await request('POST', '/v1/me/mfa/recovery-codes')).codes)} />`;
+  return codes ? html`<div class="steps"><${RecoveryCodes} codes=${codes} done=${() => setCodes(null)} /></div>` : html`<${Confirm} label="Create new recovery codes" word="New recovery codes" about="Your current ones are then invalid." act=${async () => setCodes((await request('POST', '/v1/me/mfa/recovery-codes')).codes)} />`;
 }
