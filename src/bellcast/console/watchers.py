@@ -68,11 +68,15 @@ _decode = msgspec.msgpack.Decoder(FeedEvent).decode
 
 
 class Watcher:
-    """Events of this process that one watcher has not read yet."""
+    """Events that one watcher has not read yet, the `recent` ones first. `awaited` are the nodes whose recent events are missing."""
 
-    def __init__(self, feed: "LiveFeed", wanted: FeedFilter) -> None:
+    def __init__(self, feed: "LiveFeed", wanted: FeedFilter, last: int, awaited: Iterable[str]) -> None:
         self._feed = feed
         self.wanted = wanted
+        self.last = last
+        self.recent = feed.recent(wanted, last)
+        self.awaited = set(awaited)
+        self.has_begun = asyncio.Event()  # it waits for no recent events
         # Whether the filter reads more of an event than its kind and tenant.
         conditions = (wanted.recipient, wanted.topic, wanted.connection, wanted.text)
         self.needs_event = any(one is not None for one in conditions)
@@ -95,8 +99,14 @@ class Watcher:
         self._pending.append(event)
         self._changed.set()
 
-    def receive(self, events: Iterable[FeedEvent], skipped: Mapping[str, int]) -> None:
-        """Add events of another node, which has skipped some."""
+    def receive(self, node: str, events: Sequence[FeedEvent], skipped: Mapping[str, int], *, is_first: bool) -> None:
+        """Add events of another node, which has skipped some; its first ones are recent, unless the watch has begun without them."""
+        if is_first and not self.has_begun.is_set():
+            self.recent += events
+            self.awaited.discard(node)
+            if not self.awaited:
+                self.has_begun.set()
+            events = ()
         self._feed.begin_second()
         self._skipped.update(skipped)
         for event in events:
@@ -114,6 +124,9 @@ class Watcher:
 
     async def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
         """Yield events, oldest first, and an empty batch after a period without events, until the watcher is closed."""
+        recent, self.recent = sorted(self.recent, key=lambda event: event.at), []
+        if recent:
+            yield recent[-self.last :]
         while not self._is_closed:
             # The next second must report the skipped events of this one, even if no other event occurs.
             try:
@@ -191,9 +204,9 @@ class LiveFeed(Struct, eq=False):
             for watcher in self._watchers:
                 watcher.begin_second()
 
-    def watch(self, wanted: FeedFilter) -> Watcher:
-        """Start to watch this process."""
-        watcher = Watcher(self, wanted)
+    def watch(self, wanted: FeedFilter, last: int = 0, awaited: Iterable[str] = ()) -> Watcher:
+        """Start to watch this process, with at most `last` earlier events. The caller must close the watcher."""
+        watcher = Watcher(self, wanted, last, awaited)
         self._watchers.append(watcher)
         return watcher
 
@@ -230,46 +243,6 @@ class LiveFeed(Struct, eq=False):
         return sorted(matching, key=position, reverse=True)
 
 
-class ClusterWatch(Struct, eq=False):
-    """A watcher of this process, with the events of the other nodes. The caller must close it; until then, it counts towards the
-    limit."""
-
-    cluster_feed: "ClusterFeed"
-    watcher: Watcher
-    wanted: FeedWatch
-    recent: list[FeedEvent]
-    awaited: set[str]  # nodes whose first batch is missing
-    has_begun: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def receive(self, batch: FeedBatch) -> None:
-        """Add the events of another node."""
-        events: list[FeedEvent] = []
-        for encoded in batch.events:
-            try:
-                events.append(structs.replace(_decode(encoded), node=batch.node))
-            except (msgspec.DecodeError, ValueError, RecursionError) as failure:
-                # An event kind of a newer version, during a rolling update.
-                log.warning("feed_event_not_decodable", reason=str(failure))
-        if batch.is_first and not self.has_begun.is_set():
-            self.recent += events
-            self.awaited.discard(batch.node)
-            if not self.awaited:
-                self.has_begun.set()
-            events = []
-        self.watcher.receive(events, batch.skipped)
-
-    async def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
-        recent, self.recent = sorted(self.recent, key=lambda event: event.at), []
-        if recent:
-            yield recent[-self.wanted.last :]
-        async for batch in self.watcher.batches():
-            yield batch
-
-    def close(self) -> None:
-        self.watcher.close()
-        self.cluster_feed.remove(self)
-
-
 class ClusterFeed(Struct, eq=False):
     """Watches all nodes, and serves the watchers of the others."""
 
@@ -278,34 +251,31 @@ class ClusterFeed(Struct, eq=False):
     clock: Clock
     members: Members
     spawn: Spawn
-    _watches: dict[str, ClusterWatch] = {}
+    _watches: dict[str, Watcher] = {}
     _peers: dict[str, dict[str, Watcher]] = {}  # the watchers of each other node, by id
 
     # --- watchers of this node
 
-    async def watch(self, wanted: FeedFilter, last: int) -> ClusterWatch:
-        """Start to watch all nodes, with at most `last` earlier events. Returns once the other nodes send events, or
+    @contextlib.asynccontextmanager
+    async def watch(self, wanted: FeedFilter, last: int) -> AsyncIterator[Watcher]:
+        """Watch all nodes during the block, with at most `last` earlier events. The block begins once the other nodes send events, or
         after a second. Raises TooMany if this node has too many watchers."""
         if len(self._watches) >= MAX_WATCHERS:
             raise TooMany(f"At most {MAX_WATCHERS} can watch the feed on a node at a time.", retry_after=10)
-        request = FeedWatch(secrets.token_hex(WATCH_ID_BYTES), wanted, last)
-        recent, awaited = self.feed.recent(wanted, last), set(self.members.others)
-        watch = self._watches[request.id] = ClusterWatch(self, self.feed.watch(wanted), request, recent, awaited)
+        id, watcher = secrets.token_hex(WATCH_ID_BYTES), self.feed.watch(wanted, last, self.members.others)
+        self._watches[id] = watcher
         try:
-            if watch.awaited:
+            if watcher.awaited:
                 await self._announce()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(watch.has_begun.wait(), REPLY_TIMEOUT)
-        except BaseException:
-            watch.close()
-            raise
-        watch.has_begun.set()
-        return watch
-
-    def remove(self, watch: ClusterWatch) -> None:
-        """Unregister a closed watch. Safe to call twice."""
-        if self._watches.pop(watch.wanted.id, None) is not None and self.members.others:
-            self.spawn(self._announce())
+                    await asyncio.wait_for(watcher.has_begun.wait(), REPLY_TIMEOUT)
+            watcher.has_begun.set()
+            yield watcher
+        finally:
+            watcher.close()
+            del self._watches[id]
+            if self.members.others:
+                self.spawn(self._announce())
 
     async def run(self) -> None:
         """Announce the watches of this node again, and end those of nodes that are gone, until cancelled."""
@@ -317,21 +287,21 @@ class ClusterFeed(Struct, eq=False):
                 await self._announce()
 
     async def _announce(self) -> None:
-        # A repeated request asks for no recent events.
-        wanted = [
-            structs.replace(one.wanted, last=0) if one.has_begun.is_set() else one.wanted
-            for one in self._watches.values()
+        watches = [
+            # A repeated request asks for no recent events.
+            FeedWatch(id, one.wanted, 0 if one.has_begun.is_set() else one.last)
+            for id, one in self._watches.items()
         ]
-        await self.broker.publish(FeedWatches(self.members.id, tuple(wanted)))
+        await self.broker.publish(FeedWatches(self.members.id, tuple(watches)))
 
     # --- watchers of other nodes
 
     def receive(self, event: FeedWatches | FeedBatch) -> None:
         """Handle a message of another node."""
         if isinstance(event, FeedBatch):
-            watch = self._watches.get(event.watch)
-            if watch is not None:
-                watch.receive(event)
+            watcher = self._watches.get(event.watch)
+            if watcher is not None:
+                watcher.receive(event.node, _decoded(event), event.skipped, is_first=event.is_first)
         elif event.node != self.members.id:
             self._serve(event)
 
@@ -342,13 +312,13 @@ class ClusterFeed(Struct, eq=False):
             watchers.pop(id).close()
         for watch in wanted.watches:
             if watch.id not in watchers:
-                watcher = watchers[watch.id] = self.feed.watch(watch.wanted)
-                recent = self.feed.recent(watch.wanted, watch.last)
-                self.spawn(self._send(wanted.node, watch.id, watcher, recent))
+                watcher = watchers[watch.id] = self.feed.watch(watch.wanted, watch.last)
+                self.spawn(self._send(wanted.node, watch.id, watcher))
         if not watchers:
             del self._peers[wanted.node]
 
-    async def _send(self, node: str, watch: str, watcher: Watcher, recent: Sequence[FeedEvent]) -> None:
+    async def _send(self, node: str, watch: str, watcher: Watcher) -> None:
+        recent, watcher.recent = watcher.recent, []
         await self._publish(node, watch, recent, is_first=True)
         async for batch in watcher.batches():
             if batch:
@@ -370,3 +340,15 @@ class ClusterFeed(Struct, eq=False):
             is_sent_whole = 0 < len(encoded) <= MAX_EVENT_BYTES
             events.append(encoded if is_sent_whole else _encode(structs.replace(one, fields={})))
         await self.broker.publish(FeedBatch(node, self.members.id, watch, tuple(events), skipped, is_first))
+
+
+def _decoded(batch: FeedBatch) -> list[FeedEvent]:
+    """Return the events of another node."""
+    events: list[FeedEvent] = []
+    for encoded in batch.events:
+        try:
+            events.append(structs.replace(_decode(encoded), node=batch.node))
+        except (msgspec.DecodeError, ValueError, RecursionError) as failure:
+            # An event kind of a newer version, during a rolling update.
+            log.warning("feed_event_not_decodable", reason=str(failure))
+    return events

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
 from bellcast.console import watchers
-from bellcast.console.watchers import EVENTS_PER_SECOND, ClusterFeed, ClusterWatch, LiveFeed
+from bellcast.console.watchers import EVENTS_PER_SECOND, ClusterFeed, LiveFeed, Watcher
 from bellcast.kernel.brokers import Broker, MemoryBroker
 from bellcast.kernel.clock import Clock, SystemClock
 from bellcast.kernel.concurrency import BackgroundTasks
@@ -16,7 +16,7 @@ from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event, node_stream
 from bellcast.live.cluster import members
 from bellcast.live.types import FeedBatch, FeedWatches
-from bellcast.live_feed import FeedEvent, FeedKind, SkippedEvents, filter_of
+from bellcast.live_feed import FeedEvent, FeedFilter, FeedKind, SkippedEvents, filter_of
 from tests.clock import FakeClock
 from tests.contract.kernel.test_broker import BROKERS, REMOTE_BROKERS, wait_until
 
@@ -34,6 +34,7 @@ class Node:
         self.local = LiveFeed(lambda: clock.now() / 1000)
         self.received: list[Event] = []
         self.feed = ClusterFeed(self.local, broker, clock, self, self.tasks.spawn)
+        self.watches = AsyncExitStack()
 
     async def start(self) -> None:
         self.broker.listen(self._receive, lambda streams: None)
@@ -50,8 +51,12 @@ class Node:
     def emit(self, text: str, kind: FeedKind = "send", **fields: Any) -> None:
         self.local.emit(FeedEvent(kind=kind, at=1_750_000_000_000, text=text, **fields))
 
+    async def watch(self, wanted: FeedFilter, last: int = 0) -> Watcher:
+        """Watch until the node stops, or its watches are closed."""
+        return await self.watches.enter_async_context(self.feed.watch(wanted, last))
+
     async def stop(self) -> None:
-        self.local.close()
+        await self.watches.aclose()
         await self.tasks.close()
         await self.broker.close()
 
@@ -75,16 +80,16 @@ async def nodes(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Node, Nod
         yield started
 
 
-async def watch(node: Node, other: Node, last: int = 0, **wanted: Any) -> ClusterWatch:
+async def watch(node: Node, other: Node, last: int = 0, **wanted: Any) -> Watcher:
     """Watch once the subscriptions of both nodes are in force."""
     while True:
-        watching = await node.feed.watch(filter_of([], None, **wanted), last)
+        watching = await node.watch(filter_of([], None, **wanted), last)
         if other.local.is_watched and not watching.awaited:
             return watching
-        watching.close()
+        await node.watches.aclose()
 
 
-async def read(watching: ClusterWatch, count: int) -> list[FeedEvent]:
+async def read(watching: Watcher, count: int) -> list[FeedEvent]:
     found: list[FeedEvent] = []
     async for batch in watching.batches():
         found += [one for one in batch if isinstance(one, FeedEvent)]
@@ -116,9 +121,9 @@ async def test_recent_events_of_both_nodes_come_first_and_in_order(nodes: tuple[
 
 async def test_nodes_send_nothing_after_the_last_watcher_left(nodes: tuple[Node, Node]) -> None:
     one, two = nodes
-    watching = await watch(one, two)
+    await watch(one, two)
     assert two.local.is_watched
-    watching.close()
+    await one.watches.aclose()
     await wait_until(lambda: not two.local.is_watched)
     assert not one.local.is_watched
     received = len(one.received)
@@ -213,7 +218,7 @@ async def test_omitted_events_of_all_nodes_are_counted_together(linked: tuple[No
     assert await asyncio.wait_for(reading, 10) == SkippedEvents(35, {"publish": 35})
 
 
-async def skipped(watching: ClusterWatch) -> SkippedEvents:
+async def skipped(watching: Watcher) -> SkippedEvents:
     """Return the number of omitted events of a watch, once it reaches the number that this test omits."""
     by: dict[str, int] = {}
     async for batch in watching.batches():
@@ -239,18 +244,20 @@ async def test_events_of_a_newer_version_are_omitted(linked: tuple[Node, Node]) 
     one, two = linked
     watching = await watch(one, two)
     newer = b"\x82\xa4kind\xa6future\xa2at\x01"
-    one.feed.receive(FeedBatch("one", "two", watching.wanted.id, (newer,)))
+    (announced, *_) = [event for event in published(one) if isinstance(event, FeedWatches)]
+    one.feed.receive(FeedBatch("one", "two", announced.watches[0].id, (newer,)))
     two.emit("seen")
     assert [event.text for event in await read(watching, 1)] == ["seen"]
 
 
 async def test_watchers_beyond_the_limit_are_refused_until_one_leaves(linked: tuple[Node, Node]) -> None:
     one, _ = linked
-    watches = [await one.feed.watch(EVERYTHING, 0) for _ in range(watchers.MAX_WATCHERS)]
-    with pytest.raises(TooMany):
-        await one.feed.watch(EVERYTHING, 0)
-    watches[0].close()
-    await one.feed.watch(EVERYTHING, 0)
+    for _ in range(watchers.MAX_WATCHERS - 1):
+        await one.watch(EVERYTHING)
+    async with one.feed.watch(EVERYTHING, 0):
+        with pytest.raises(TooMany):
+            await one.watch(EVERYTHING)
+    await one.watch(EVERYTHING)
 
 
 async def test_watch_begins_without_a_node_that_does_not_reply(
@@ -259,6 +266,6 @@ async def test_watch_begins_without_a_node_that_does_not_reply(
     one, _ = linked
     monkeypatch.setattr(watchers, "REPLY_TIMEOUT", 0.01)
     one.others["dead"] = members.Node()
-    watching = await one.feed.watch(EVERYTHING, 0)
+    watching = await one.watch(EVERYTHING)
     one.emit("here")
     assert [event.text for event in await read(watching, 1)] == ["here"]

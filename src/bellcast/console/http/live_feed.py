@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.auth.request import FOREIGN, SITE
-from bellcast.console.watchers import ClusterFeed, ClusterWatch
+from bellcast.console.watchers import ClusterFeed, Watcher
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import BellcastError, Forbidden, Invalid
 from bellcast.kernel.http import ASGIApp, Receive, Scope, Send, list_parameters, request_body, responses
@@ -151,16 +151,15 @@ async def watch(request: ApiRequest) -> ASGIApp:
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         # The watch begins here: if the audit entry cannot be written, this is not called, and an earlier watch would
         # never end.
-        watching = await context.of(request)[ClusterFeed].watch(wanted, query.last)
-        if state["is_head"]:
-            watching.close()
-        disconnected = asyncio.ensure_future(responses.wait_disconnected(receive))
-        disconnected.add_done_callback(lambda _: watching.close())
-        try:
-            await write(_batches(request, watching), send)
-        finally:
-            watching.close()
-            disconnected.cancel()
+        async with context.of(request)[ClusterFeed].watch(wanted, query.last) as watcher:
+            if state["is_head"]:
+                watcher.close()
+            disconnected = asyncio.ensure_future(responses.wait_disconnected(receive))
+            disconnected.add_done_callback(lambda _: watcher.close())
+            try:
+                await write(_batches(request, watcher), send)
+            finally:
+                disconnected.cancel()
 
     return respond
 
@@ -197,12 +196,13 @@ async def _write_messages(batches: AsyncIterator[Sequence[NamedEvent]], send: Se
     await write({"type": "websocket.close", "code": NORMAL_CLOSURE})
 
 
-async def _batches(request: ApiRequest, watching: ClusterWatch) -> AsyncIterator[Sequence[NamedEvent]]:
+async def _batches(request: ApiRequest, watcher: Watcher) -> AsyncIterator[Sequence[NamedEvent]]:
     """Yield events with their names. When the caller loses the right to watch, the last event is `end`."""
-    clock = context.of(request).engines.clock
+    ctx = context.of(request)
+    clock, own_node = ctx.engines.clock, ctx[ClusterFeed].members.id
     checked, caller = clock.now(), guards.caller(request)
     shows_content = _shows_content(request)
-    async for batch in watching.batches():
+    async for batch in watcher.batches():
         if not 0 <= clock.now() - checked < REAUTHORIZE_MS:
             checked = clock.now()
             try:
@@ -218,7 +218,7 @@ async def _batches(request: ApiRequest, watching: ClusterWatch) -> AsyncIterator
             if isinstance(event, SkippedEvents):
                 named.append(("skipped", _encode(event)))
                 continue
-            node, fields = event.node or watching.cluster_feed.members.id, event.fields.items()
+            node, fields = event.node or own_node, event.fields.items()
             shown = {name: one for name, one in fields if one is not None and (shows_content or name not in CONTENT)}
             named.append((event.kind, _encode(responses.item(FeedItem, event, node=node, detail=shown))))
         yield named
