@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,18 +37,10 @@ FORWARDED = (b"forwarded", b"via", b"x-real-ip")
 FORWARDED_PREFIX = b"x-forwarded-"
 
 _FOLDER = Path(__file__).parent
-_PAGE, _TRIAL, _ELSEWHERE, _STYLE, _SCRIPT = (
-    (_FOLDER / name).read_text(encoding="utf-8")
-    for name in ("page.html", "trial.html", "elsewhere.html", "page.css", "page.js")
-)
+_STYLE, _SCRIPT = ((_FOLDER / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
 _THEME, _THEME_STYLE, _THEME_SCRIPT = (
     (_FOLDER.parent / "theme" / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
 )
-
-
-CONSOLE_LINK = '<a class="button primary" href="{base}console">Open the console</a>'
-SETUP_LINK = '<a class="button primary" href="{base}console/setup">Set up the console</a>'
-
 
 HEADERS = {
     "content-security-policy": pages.policy(_STYLE, _SCRIPT, "'self'"),
@@ -93,38 +84,35 @@ async def show(request: ApiRequest) -> ASGIApp:
     ctx = _context(request)
     if isinstance(ctx.landing, str):
         return responses.empty(302, {"location": ctx.landing, "cache-control": "no-store"})
-    reason, sessions, is_setup_needed = None, ctx.find(ConsoleSessions), False
+    problem, sessions, is_setup_needed = None, ctx.find(ConsoleSessions), False
     try:
         await ctx.engines.db.ping()
         is_setup_needed = sessions is not None and await sessions.is_setup_needed()
     except BellcastError as failure:
-        reason = failure.detail
+        problem = failure.detail
+    console = None if sessions is None else "console/setup" if is_setup_needed else "console"
     accepted = request_body.header(request, b"accept") or ""
     if "json" in accepted and "html" not in accepted:
-        status = "not ready" if reason else "ready"
-        console = None if sessions is None else "console/setup" if is_setup_needed else "console"
+        status = "not ready" if problem else "ready"
         links = {"docs": "docs", "openapi": "openapi.json", "errors": "errors", "check": "check", "console": console}
         state = {"name": "Bellcast", "version": __version__, "status": status}
         return responses.json(state | links | {"is_setup_needed": is_setup_needed}, 200, HEADERS)
-    link = "" if sessions is None else SETUP_LINK if is_setup_needed else CONSOLE_LINK
     scope: Any = request.scope
     is_trial, place = ctx.has_trial and _is_local(scope), scope["state"]["root_path"]
     # Links are relative, so that they also work under a proxy's path. Under a mount without a slash they need its name.
     has_slash = (scope.get("raw_path") or b"/").endswith(b"/")
-    base = escape("" if has_slash else f"{place.rpartition('/')[2]}/")
-    server = f"{scope['scheme']}://{request_body.header(request, b'host') or 'localhost'}{place}"
-    trial = Template(_TRIAL).substitute(recipient=RECIPIENT, title_limit=ctx.limits.title or "")
-    main = Template(_PAGE).substitute(
-        version=escape(__version__),
-        ready="no" if reason else "yes",
-        state=escape(f"Not ready: {reason}") if reason else "It works",
-        trial=trial if is_trial else _ELSEWHERE,
+    base = "" if has_slash else f"{place.rpartition('/')[2]}/"
+    main = pages.template(_FOLDER / "page.html").render(
+        version=__version__,
+        problem=problem,
+        is_trial=is_trial,
+        recipient=RECIPIENT,
+        title_limit=ctx.limits.title or "",
         base=base,
-        console=link.format(base=base),
-        curl_url=escape(f"{server}/v1/notifications"),
-        script_url=escape(f"{server}/bellcast.js"),
-        server_url=escape(server),
+        console=console,
+        server=f"{scope['scheme']}://{request_body.header(request, b'host') or 'localhost'}{place}",
     )
+    base = escape(base)
     client = f'<script type="module" src="{base}bellcast.js"></script>\n' if is_trial else ""
     page = pages.page("", main, base=base, style=_STYLE, head=client, script=_SCRIPT)
     return responses.complete(200, page, responses.HTML, HEADERS)
