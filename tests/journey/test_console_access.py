@@ -542,7 +542,7 @@ async def test_upgrade_is_seen_at_the_next_load_of_the_console(
     with (folder / "drawer.js").open("a") as module:  # loaded later
         module.write("// changed")
     monkeypatch.setattr(console, "FOLDER", folder)
-    for name in ("version", "template"):  # the process starts again
+    for name in ("version", "first_modules"):  # the process starts again
         monkeypatch.setattr(console, name, functools.cache(getattr(console, name).__wrapped__))
     after = console.version()
     page = (await rest.anonymous.get("/console")).text

@@ -84,7 +84,7 @@ class Watcher:
         self._passed = 0  # events of this second
         self._skipped: Counter[str] = Counter()
         self._changed = asyncio.Event()
-        self._is_closed = False
+        self.is_closed = False
 
     def has_room(self, kind: str) -> bool:
         """True if the rate and the backlog permit an event; otherwise count it as skipped."""
@@ -127,7 +127,7 @@ class Watcher:
         recent, self.recent = sorted(self.recent, key=lambda event: event.at), []
         if recent:
             yield recent[-self.last :]
-        while not self._is_closed:
+        while not self.is_closed:
             # The next second must report the skipped events of this one, even if no other event occurs.
             try:
                 await asyncio.wait_for(self._changed.wait(), SKIPPED_SECONDS if self._skipped else QUIET_SECONDS)
@@ -140,8 +140,8 @@ class Watcher:
             yield batch
 
     def close(self) -> None:
-        """Stop the watch. `batches` ends after the pending events."""
-        self._is_closed = True
+        """Stop the watch, which no longer counts towards the limit. `batches` ends after the pending events."""
+        self.is_closed = True
         self._changed.set()
         self._feed.remove(self)
 
@@ -260,7 +260,7 @@ class ClusterFeed(Struct, eq=False):
     async def watch(self, wanted: FeedFilter, last: int) -> AsyncIterator[Watcher]:
         """Watch all nodes during the block, with at most `last` earlier events. The block begins once the other nodes send events, or
         after a second. Raises TooMany if this node has too many watchers."""
-        if len(self._watches) >= MAX_WATCHERS:
+        if sum(not one.is_closed for one in self._watches.values()) >= MAX_WATCHERS:
             raise TooMany(f"At most {MAX_WATCHERS} can watch the feed on a node at a time.", retry_after=10)
         id, watcher = secrets.token_hex(WATCH_ID_BYTES), self.feed.watch(wanted, last, self.members.others)
         self._watches[id] = watcher

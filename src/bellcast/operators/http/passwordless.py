@@ -2,7 +2,6 @@
 Connect)."""
 
 from datetime import datetime
-from html import escape
 from typing import Annotated, Any
 
 from msgspec import Struct
@@ -217,11 +216,9 @@ async def finish(request: ApiRequest) -> ASGIApp:
     except BellcastError as refusal:
         state: Any = request.scope["state"]
         state["reason"] = refusal.code
-        page = console.template("refused.html", "console").substitute(
-            root=escape(_root(request)), detail=escape(refusal.detail), request=escape(state["request_id"])
-        )
+        body = console.page(request, "refused.html", "console", detail=refusal.detail, id=state["request_id"])
         # The cookie stays: it may be that of a newer sign-in in another tab, and one that is used up is refused.
-        return responses.complete(refusal.status, page.encode(), responses.HTML, HEADERS)
+        return responses.complete(refusal.status, body, responses.HTML, HEADERS)
     cookies = (*signed_in.cookies, oidc.cookie(browser))
     headers = {"location": f"{_root(request)}{pending.return_path}", "content-length": "0", "cache-control": "no-store"}
     return responses.empty(303, headers, cookies)

@@ -6,12 +6,11 @@ import hashlib
 import re
 from collections.abc import Mapping
 from functools import cache
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any, Literal
 
 from bellcast.auth import tokens
+from bellcast.console import pages
 from bellcast.console.pages import ServedFile, read_folder
 from bellcast.kernel.errors import BadRequest, Forbidden, NotFound, Unauthenticated
 from bellcast.kernel.http import ASGIApp, request_body, responses
@@ -62,8 +61,10 @@ def file(request: ApiRequest, headers: Mapping[str, str], kept_by: Literal["publ
     return found.respond(request, {**headers, **kept})
 
 
+@cache
 def first_modules(*names: str) -> set[str]:
-    """Return modules and those that they import statically."""
+    """Return modules and those that they import statically: a page preloads them, because discovering them import by import would
+    take four round trips."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -73,13 +74,11 @@ def first_modules(*names: str) -> set[str]:
     return found
 
 
-@cache
-def template(name: str, path: str, *modules: str) -> Template:
-    """Return a page, which preloads its modules: discovering them import by import would take four round trips."""
-    found = sorted(first_modules(*modules))
-    preloads = "\n".join(f'<link rel="modulepreload" href="$files/{one}">' for one in found)
-    text = (FOLDER / name).read_text(encoding="utf-8").replace("$preloads", preloads)
-    return Template(text.replace("$files", f"$root/{path}/{version()}"))
+def page(request: ApiRequest, name: str, path: str, *modules: str, **values: str) -> bytes:
+    """Return a page with these values, and its modules, whose files are below the path."""
+    root: str = request.scope["state"]["root_path"]
+    shown = {"root": root, "files": f"{root}/{path}/{version()}", "modules": sorted(first_modules(*modules)), **values}
+    return pages.template(FOLDER / name).render(shown).encode()
 
 
 @public_file("/console", responses.HTML, Forbidden, NotFound, is_cached=False)
@@ -107,13 +106,8 @@ async def show_page(request: ApiRequest) -> ASGIApp:
 def _shown(request: ApiRequest) -> ASGIApp:
     """Return the page, which is the same for every path: its router reads the path."""
     operators_http.sessions(request).check_network(guards.auth_request(request.scope).address)
-    return _page(request, {**HEADERS, "content-security-policy": POLICY}, "index.html", "console", "console.js")
-
-
-def _page(request: ApiRequest, headers: Mapping[str, str], name: str, path: str, *modules: str) -> ASGIApp:
-    scope: Any = request.scope
-    page = template(name, path, *modules).substitute(root=escape(scope["state"]["root_path"]))
-    return responses.complete(200, page.encode(), responses.HTML, headers)
+    headers = {**HEADERS, "content-security-policy": POLICY}
+    return responses.complete(200, page(request, "index.html", "console", "console.js"), responses.HTML, headers)
 
 
 # The page is open to everyone, also where the console is off.
@@ -139,7 +133,8 @@ async def show_reference(request: ApiRequest) -> ASGIApp:
     """The API reference as a page.
 
     It sends requests with the session of the operator who is signed in to the console, or with a key."""
-    return _page(request, REFERENCE_HEADERS, "reference.html", "docs", "reference.js")
+    shown = page(request, "reference.html", "docs", "reference.js")
+    return responses.complete(200, shown, responses.HTML, REFERENCE_HEADERS)
 
 
 @public_file("/docs/{name:path}", responses.HTML, NotFound, any_query=False, id="reference.file")
@@ -168,7 +163,8 @@ async def show_editor(request: ApiRequest) -> ASGIApp:
     Only pages of `BELLCAST_ORIGINS` may embed it. Without any, the response is 403. Use `<bellcast-template-editor>`."""
     policy = POLICY.replace("frame-ancestors 'none'", f"frame-ancestors {_ancestors(request)}")
     headers = {"cache-control": "no-cache", "content-security-policy": policy}
-    return _page(request, headers, "embed.html", "embed", "embed.js", "template-editor.js")
+    shown = page(request, "embed.html", "embed", "embed.js", "template-editor.js")
+    return responses.complete(200, shown, responses.HTML, headers)
 
 
 @operation(
