@@ -17,7 +17,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.live_feed import CountedKind, FeedEvent, RequestFilter, ServedRequest, SimpleFeedKind
+from bellcast.live_feed import CountedKind, FeedEvent, ServedRequest, SimpleFeedKind
 from bellcast.preferences.types import Channel
 from bellcast.webhooks.types import WebhookSink
 
@@ -30,7 +30,9 @@ class NoFeed:
     def emit(self, event: FeedEvent) -> None:
         """Do nothing."""
 
-    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
+    def requests(
+        self, matches: Callable[[ServedRequest], bool], before: tuple[int, str] | None = None
+    ) -> Sequence[ServedRequest]:
         """Return no requests."""
         return ()
 

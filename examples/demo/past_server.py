@@ -19,7 +19,7 @@ from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs import END_OF_TIME
 from bellcast.kernel.jobs.runner import TimeTravel
 from bellcast.kernel.times import HOUR_MS
-from bellcast.live_feed import RequestFilter, ServedRequest
+from bellcast.live_feed import ServedRequest
 from bellcast.operators import factors
 from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.operators.store import Operators
@@ -112,7 +112,7 @@ class PastServer:
 
     def requests(self) -> list[ServedRequest]:
         """Return the requests with their times, oldest first."""
-        served = self.app.feed.requests(RequestFilter(), None)
+        served = self.app.feed.requests(lambda _: True)
         return sorted((replace(one, at=self._times[one.id]) for one in served), key=_time_of)
 
     def _client(self, headers: Mapping[str, str]) -> Bellcast:

@@ -34,7 +34,7 @@ from bellcast.kernel.http import request_body
 from bellcast.kernel.times import Moment
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import ConnectionFilter, ConnectionInfo, NotificationWrite
-from bellcast.live_feed import RequestFilter
+from bellcast.live_feed import ServedRequest
 from bellcast.preferences.decision import SEND
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.providers.directory import ProviderDirectory
@@ -147,9 +147,13 @@ async def _recent(
         facts.append(_fact(one.connected_at, "connected", f"{one.protocol} over {one.transport}"))
         if one.closed_at is not None:
             facts.append(_fact(one.closed_at, "disconnected", one.reason, None if one.code is None else str(one.code)))
-    # Refused requests of the recipient's pages on this node.
-    refused = RequestFilter(tenant=tenant, recipient=recipient, is_refused=True, since=start)
-    for request in ctx.engines.feed.requests(refused, None)[:MAX_REFUSALS]:
+
+    def is_refused(request: ServedRequest) -> bool:
+        """Return whether a page of the recipient sent the request, to this node, and it was refused."""
+        is_own = (request.tenant or "", request.recipient) == (tenant, recipient)
+        return is_own and request.is_refused and request.at >= start
+
+    for request in ctx.engines.feed.requests(is_refused)[:MAX_REFUSALS]:
         detail = f"{request.method} {request.path}: {request.detail or request.status}"
         facts.append(_fact(request.at, "refused", detail, request.code))
     return items, explained, connections, _ordered(facts, times.to_rfc3339(start))

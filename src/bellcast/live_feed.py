@@ -235,37 +235,6 @@ class ServedRequest(Struct, frozen=True, kw_only=True):
         return network_of(self.client)
 
 
-class RequestFilter(Struct, frozen=True, kw_only=True):
-    """Conditions on listed requests; None selects all. `status` is a status (`404`) or a class (`4xx`), `before` an
-    id."""
-
-    status: str | None = None
-    route: str | None = None
-    key: str | None = None
-    id: str | None = None
-    tenant: str | None = None
-    recipient: str | None = None
-    is_refused: bool = False  # only refused requests
-    tenants: frozenset[str] | None = None
-    since: int = 0  # UTC milliseconds
-    until: int | None = None
-
-    def matches(self, request: ServedRequest) -> bool:
-        """True if the request matches."""
-        return (
-            (self.status is None or self.status in (str(request.status), f"{request.status // 100}xx"))
-            and (self.route is None or self.route in (request.route, f"{request.method} {request.route}", request.path))
-            and (self.key is None or self.key in (request.key, request.operator))
-            and (self.id is None or self.id == request.id)
-            and (self.tenant is None or self.tenant == (request.tenant or ""))
-            and (self.recipient is None or self.recipient == request.recipient)
-            and (not self.is_refused or request.is_refused)
-            and (self.tenants is None or request.tenant in self.tenants)
-            and self.since <= request.at
-            and (self.until is None or request.at < self.until)
-        )
-
-
 class Feed(Protocol):
     """Accepts events. It is cheap without a watcher: there is one call per request, send or publish, none per
     delivery."""
@@ -277,8 +246,10 @@ class Feed(Protocol):
     def emit(self, event: FeedEvent) -> None:
         """Keep the event in the ring of its kind, and pass it to matching watchers. Never blocks or raises."""
 
-    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
-        """Return the recent requests of this node, newest first, older than the one with this time and id."""
+    def requests(
+        self, matches: Callable[[ServedRequest], bool], before: tuple[int, str] | None = None
+    ) -> Sequence[ServedRequest]:
+        """Return the recent requests of this node that match, newest first, older than the one with this time and id."""
 
     def count(self, kind: CountedKind, tenant: str, number: int) -> None:
         """Count events that are not emitted: without a watcher, only the last KEPT_EVENTS of a batch can be read later."""

@@ -29,7 +29,6 @@ from bellcast.live_feed import (
     CountedKind,
     FeedEvent,
     FeedFilter,
-    RequestFilter,
     ServedRequest,
     SimpleFeedKind,
     SkippedEvents,
@@ -235,11 +234,12 @@ class LiveFeed(Struct, eq=False):
         """Keep a request. Refusals have their own ring buffer, so that successful requests do not displace them."""
         (self._refusals if request.is_refused else self._requests).append(request)
 
-    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
-        """Return the recent requests of this node, newest first, older than the one with this time and id."""
+    def requests(
+        self, matches: Callable[[ServedRequest], bool], before: tuple[int, str] | None = None
+    ) -> Sequence[ServedRequest]:
         position = attrgetter("at", "id")
         both = chain(self._requests, self._refusals)
-        matching = [one for one in both if (before is None or position(one) < before) and wanted.matches(one)]
+        matching = [one for one in both if (before is None or position(one) < before) and matches(one)]
         return sorted(matching, key=position, reverse=True)
 
 

@@ -11,7 +11,9 @@ from msgspec import structs
 
 from bellcast.calls import Call, Handlers, ObservedCalls
 from bellcast.console import watchers
+from bellcast.console.http.live_feed import RequestsQuery
 from bellcast.console.watchers import EVENTS_PER_SECOND, MAX_PENDING_EVENTS, REFUSALS, REQUESTS, LiveFeed
+from bellcast.kernel import times
 from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.events import LiveEvent
@@ -19,7 +21,6 @@ from bellcast.live_feed import (
     KEPT_EVENTS,
     REDACTED,
     FeedEvent,
-    RequestFilter,
     ServedRequest,
     SkippedEvents,
     filter_of,
@@ -341,13 +342,16 @@ def test_requests_are_listed_newest_first_with_a_cursor(feed: LiveFeed) -> None:
     for number in range(10):
         one = served(number, 404 if number % 2 else 200, key="shop" if number < 5 else None)
         feed.add_request(one)
-    both = feed.requests(RequestFilter(), None)[:4]
-    assert [one.at for one in both] == [9, 8, 7, 6]
-    assert [one.at for one in feed.requests(RequestFilter(), (6, "r00006"))[:2]] == [5, 4]
-    assert [one.at for one in feed.requests(RequestFilter(status="4xx", key="shop"), None)] == [3, 1]
-    assert [one.at for one in feed.requests(RequestFilter(id="r00002"), None)] == [2]
-    assert [one.at for one in feed.requests(RequestFilter(since=2, until=4), None)] == [3, 2]
-    assert feed.requests(RequestFilter(route="POST /v1/x"), None) == []
+
+    def listed(before: tuple[int, str] | None = None, **wanted: Any) -> list[int]:
+        return [one.at for one in feed.requests(RequestsQuery(**wanted).selects, before)]
+
+    assert listed()[:4] == [9, 8, 7, 6]
+    assert listed((6, "r00006"))[:2] == [5, 4]
+    assert listed(status="4xx", key="shop") == [3, 1]
+    assert listed(id="r00002") == [2]
+    assert listed(start=times.to_rfc3339(2), end=times.to_rfc3339(4)) == [3, 2]
+    assert listed(route="POST /v1/x") == []
 
 
 def test_largest_requests_take_at_most_9_mib(feed: LiveFeed) -> None:

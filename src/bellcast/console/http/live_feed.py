@@ -18,7 +18,7 @@ from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit, TimeRan
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.http.responses import WrongField
 from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.live_feed import CONTENT, FEED_KINDS, IS_WEBSOCKET, RequestFilter, SkippedEvents, filter_of, redact
+from bellcast.live_feed import CONTENT, FEED_KINDS, IS_WEBSOCKET, ServedRequest, SkippedEvents, filter_of, redact
 from bellcast.operators.types import Role
 from bellcast.rest import context, guards, tenants
 from bellcast.rest.operations import operation
@@ -75,6 +75,17 @@ class RequestsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     tenant: FilterText | None = None
     limit: ListLimit = 50
     after: Annotated[AfterMoment, Meta(max_length=200)] | None = None
+
+    def selects(self, request: ServedRequest) -> bool:
+        """Return whether the filters select a request."""
+        return (
+            (self.status is None or self.status in (str(request.status), f"{request.status // 100}xx"))
+            and (self.route is None or self.route in (request.route, f"{request.method} {request.route}", request.path))
+            and (self.key is None or self.key in (request.key, request.operator))
+            and (self.id is None or self.id == request.id)
+            and (self.one_tenant is None or self.one_tenant == (request.tenant or ""))
+            and self.includes(request.at)
+        )
 
 
 class RequestItem(Struct, frozen=True, kw_only=True):
@@ -230,18 +241,9 @@ async def page(request: ApiRequest, query: RequestsQuery) -> RequestPage:
 
     Newest first: the last 2,000 that succeeded and the last 500 that were refused, from memory. Secrets in bodies are
     redacted, and IP addresses shortened to their network."""
-    wanted = RequestFilter(
-        status=query.status,
-        route=query.route,
-        key=query.key,
-        id=query.id,
-        tenant=None if query.tenant == EVERY_TENANT else query.tenant,
-        tenants=_bound(request),
-        since=query.created.since,
-        until=query.created.until,
-    )
+    bound, before = _bound(request), list_parameters.moment(query.after) if query.after else None
     found = context.of(request)[ClusterFeed].feed.requests(
-        wanted, list_parameters.moment(query.after) if query.after else None
+        lambda one: query.selects(one) and (bound is None or one.tenant in bound), before
     )
     shown, following = list_parameters.split(found, query.limit, lambda one: list_parameters.of_moment(one.at, one.id))
     total = None if query.after else ListTotal(len(found), exact=True)
