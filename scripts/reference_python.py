@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 from bellcast.client import AsyncBellcast, Bellcast, Credentials, Retries, arguments, errors, responses
 from bellcast.client.api import InboxApi, Method, ServerApi, Surface
@@ -78,13 +78,8 @@ def _section(level: str, name: str, called: Any, text: str | None) -> str:
 
 def _fields(kind: Any) -> str:
     """Return a table of the keyword arguments in a TypedDict."""
-    rows = [f"| `{name}` | `{_type(hint).replace('|', BAR)}` |" for name, hint in _hints(kind)]
+    rows = [f"| `{name}` | `{_type(hint).replace('|', BAR)}` |" for name, hint in get_type_hints(kind).items()]
     return "\n".join([f"`{kind.__name__}` is:", "", "| Argument | Type |", "|---|---|", *rows])
-
-
-def _hints(kind: Any) -> Iterator[tuple[str, Any]]:
-    for name, hint in kind.__annotations__.items():
-        yield name, get_args(hint)[0] if name in kind.__required_keys__ and get_args(hint) else hint
 
 
 def _signature(name: str, called: Any) -> str:
@@ -118,6 +113,7 @@ NAMES = {
     inspect.formatannotation(arguments.Text): "Text",
     "collections.abc.": "",
     "typing.": "",
+    "bellcast.client.arguments.": "",
     "bellcast.client.notifications.": "",
     "bellcast.client.responses.": "",
     "bellcast.channels.types.": "",

@@ -8,9 +8,21 @@ rarely intended."""
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Required,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 from uuid import UUID
 
 import msgspec
@@ -18,7 +30,7 @@ import msgspec
 from bellcast.client.errors import InvalidArgument, UnknownArgument
 from bellcast.inbox import types as notification_types
 from bellcast.inbox.types import Draft
-from bellcast.kernel import validation
+from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.limits import Limits
 from bellcast.topics.types import EventDraft, check
@@ -29,6 +41,8 @@ Text: TypeAlias = str | int | UUID
 """A text or an id. Lazy strings are accepted too; their classes have no common type."""
 Duration: TypeAlias = int | float | str | timedelta
 """Seconds, a text such as "90", "15m", "2h" or "7d", or a timedelta."""
+# Converts the value of an argument. Raises InvalidArgument.
+Convert: TypeAlias = Callable[[str, object], Any]
 
 # Lazily translated strings, by the full names of their classes, so that these packages need not be imported.
 LAZY = frozenset(
@@ -40,8 +54,6 @@ LAZY = frozenset(
 )
 # The last second of the year 9999.
 LATEST_SECONDS = 253_402_300_799
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 DURATION_EXPECTED = 'a duration such as 90, "15m", "2h", "7d" or a timedelta'
 AUDIENCES = ("topic", "role", "tenant", "all")
 
@@ -123,19 +135,17 @@ def seconds(argument: str, value: object) -> float:
     """Return a duration in seconds."""
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LATEST_SECONDS:  # not NaN
-        return float(value)
-    match = DURATION.fullmatch(text(argument, value).strip()) if isinstance(value, str) else None
-    if match is None:
-        raise InvalidArgument(argument, f"expected {DURATION_EXPECTED}, got {_shown(value)}")
-    return float(match[1]) * UNITS[match[2] or "s"]
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        with suppress(ValueError):
+            return times.seconds(value)
+    raise InvalidArgument(argument, f"expected {DURATION_EXPECTED}, got {_shown(value)}")
 
 
 def moment(argument: str, value: object) -> datetime | str:
     """Return a point in time: an aware datetime, an RFC 3339 text, or a duration from now."""
     if isinstance(value, datetime):
         return _aware(argument, value)
-    if isinstance(value, str) and not DURATION.fullmatch(value.strip()):
+    if isinstance(value, str) and not times.DURATION.fullmatch(value.strip()):
         found = text(argument, value)
         try:
             datetime.fromisoformat(found)
@@ -198,20 +208,13 @@ def actions(argument: str, value: object) -> list[dict[str, Any]]:
     ]
 
 
-def texts(*known: str) -> "Convert":
+def texts(*known: str) -> Convert:
     """Return a converter for a mapping of texts under these names."""
 
     def convert(argument: str, value: object) -> dict[str, Any]:
         return fields(f"{argument}.", mapping(argument, value), dict.fromkeys(known, text))
 
     return convert
-
-
-Convert: TypeAlias = Callable[[str, object], Any]
-
-CHANNEL: dict[str, Convert] = {"channel": name, "after": seconds, "unless": text}
-ACTION: dict[str, Convert] = dict.fromkeys(("key", "label", "url", "call", "style"), text)
-ACTOR: dict[str, Convert] = {"id": text, "name": text, "avatar": text}
 
 
 def fields(prefix: str, values: Mapping[str, object], known: Mapping[str, Convert]) -> dict[str, Any]:
@@ -309,6 +312,53 @@ def _shown(value: object) -> str:
 
 def _kind(value: object) -> str:
     return "None" if value is None else type(value).__name__
+
+
+# --- the fields of mappings and of keyword arguments: each with its type and its converter, which is `text` if none is named
+
+Name: TypeAlias = Annotated[Text, name]
+Names: TypeAlias = Annotated[Sequence[Text], names]
+Document: TypeAlias = Annotated[Mapping[str, Any], document]
+PastMoment: TypeAlias = Annotated[datetime | str, past_moment]
+
+
+class ActorFields(TypedDict, total=False):
+    id: Text
+    name: Text
+    avatar: Text
+
+
+class ActionFields(TypedDict, total=False):
+    """A button: a link (`url`), or a call of the app's handler (`call`)."""
+
+    key: Required[Text]
+    label: Required[Text]
+    url: Text
+    call: Text
+    style: Annotated[Literal["primary", "default", "danger"], text]
+
+
+class ChannelFields(TypedDict, total=False):
+    """A channel with a delay `after`. `unless` skips it if the inbox item was seen or read during the delay."""
+
+    channel: Required[Name]
+    after: Annotated[Duration, seconds]
+    unless: Text
+
+
+def converters(kind: Any) -> dict[str, Convert]:
+    """Return the converters of the fields of a TypedDict."""
+    found: dict[str, Convert] = {}
+    for field, annotation in get_type_hints(kind, include_extras=True).items():
+        hint = get_args(annotation)[0] if get_origin(annotation) is Required else annotation
+        if get_origin(hint) is Literal:
+            found[field] = one_of(*get_args(hint))
+        else:
+            found[field] = hint.__metadata__[0] if get_origin(hint) is Annotated else text
+    return found
+
+
+ACTOR, ACTION, CHANNEL = converters(ActorFields), converters(ActionFields), converters(ChannelFields)
 
 
 # --- the server's rules, with its default limits

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 from types import NoneType
-from typing import Any, Literal, Protocol, TypedDict, Unpack
+from typing import Annotated, Any, Literal, Protocol, TypedDict, Unpack
 
 from bellcast.client import arguments
-from bellcast.client.arguments import Duration, Text
+from bellcast.client.arguments import Duration, Name, Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.request import HttpRequest, call, drop_none, path, query, reads
 from bellcast.client.responses import Changed, Counts, InboxPage, Notification
@@ -99,24 +99,24 @@ def delete(id: Text) -> HttpRequest[None]:
 class OfType(TypedDict, total=False):
     """Restricts `clear`."""
 
-    type: Text
+    type: Name
 
 
 class Filter(TypedDict, total=False):
     """Restricts an action on all."""
 
-    type: Text
-    view: View
-    tag: Text
+    type: Name
+    view: Annotated[View, arguments.name]
+    tag: Name
 
 
 # A filter without a value is an error: without it, the action would affect the whole inbox.
-_FILTER: dict[str, arguments.Convert] = dict.fromkeys(("type", "view", "tag"), arguments.name)
+_OF_TYPE, _FILTER = arguments.converters(OfType), arguments.converters(Filter)
 
 
 def clear(view: Literal["read", "archived", "snoozed", "all"], **of: Unpack[OfType]) -> HttpRequest[Changed]:
     """Delete all notifications in a view, or those of one `type`."""
-    params = {"view": _cleared("view", view), **arguments.fields_without_none("", of, {"type": arguments.name})}
+    params = {"view": _cleared("view", view), **arguments.fields_without_none("", of, _OF_TYPE)}
     return call("DELETE", "/v1/inbox", Changed, **params)
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, Unpack
 
 from bellcast.channels.types import Explanation, Message, Retried
 from bellcast.client import arguments
-from bellcast.client.arguments import Duration, Text
+from bellcast.client.arguments import Duration, Name, PastMoment, Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.objects import Objects
 from bellcast.client.request import HttpRequest, call, drop_none, path
@@ -57,11 +57,11 @@ def release(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> H
 class RetryFilter(TypedDict, total=False):
     """Restricts `retry_all`."""
 
-    channel: Text
-    since: datetime | str
+    channel: Name
+    since: PastMoment
 
 
-_RETRY_FILTER: dict[str, arguments.Convert] = {"channel": arguments.name, "since": arguments.past_moment}
+_RETRY_FILTER = arguments.converters(RetryFilter)
 
 
 def retry_all(*, tenant: Text | None = None, dry_run: bool = False, **of: Unpack[RetryFilter]) -> HttpRequest[Retried]:
@@ -123,22 +123,18 @@ class FailureFilter(TypedDict, total=False):
     """Selects failures. `channel` and `provider` apply to messages, `workflow` to runs, `job` and `webhook` to dead
     jobs. `since` and `until` filter by creation time."""
 
-    kind: Text
-    channel: Text
-    provider: Text
-    workflow: Text
-    job: Text
-    webhook: Text
-    cause: Text
-    since: datetime | str
-    until: datetime | str
+    kind: Name
+    channel: Name
+    provider: Name
+    workflow: Name
+    job: Name
+    webhook: Name
+    cause: Name
+    since: PastMoment
+    until: PastMoment
 
 
-_FAILURE_FILTER: dict[str, arguments.Convert] = {
-    **dict.fromkeys(("kind", "channel", "provider", "workflow", "job", "webhook", "cause"), arguments.name),
-    "since": arguments.past_moment,
-    "until": arguments.past_moment,
-}
+_FAILURE_FILTER = arguments.converters(FailureFilter)
 # The names of times in the API; `from` is a keyword of Python.
 _TIMES = {"since": "from", "until": "to"}
 

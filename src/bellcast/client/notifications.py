@@ -3,11 +3,11 @@
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import NoneType
-from typing import Any, Literal, Required, TypedDict, Unpack
+from typing import Annotated, Any, Required, TypedDict, Unpack
 from uuid import uuid4
 
 from bellcast.client import arguments
-from bellcast.client.arguments import Duration, Text
+from bellcast.client.arguments import ActionFields, ActorFields, ChannelFields, Document, Name, Names, Text
 from bellcast.client.errors import BellcastError, BulkInterrupted, InvalidArgument
 from bellcast.client.request import HttpRequest, T, call, drop_none, json, path, reads
 from bellcast.client.responses import BulkResult, BulkResults, FieldError, ImportResults, Notification, Problem, Sent
@@ -38,30 +38,6 @@ Moment = datetime | timedelta | str
 Expiry = Moment | None
 
 
-class ActorFields(TypedDict, total=False):
-    id: Text
-    name: Text
-    avatar: Text
-
-
-class ActionFields(TypedDict, total=False):
-    """A button: a link (`url`), or a call of the app's handler (`call`)."""
-
-    key: Required[Text]
-    label: Required[Text]
-    url: Text
-    call: Text
-    style: Literal["primary", "default", "danger"]
-
-
-class ChannelFields(TypedDict, total=False):
-    """A channel with a delay `after`. `unless` skips it if the inbox item was seen or read during the delay."""
-
-    channel: Required[Text]
-    after: Duration
-    unless: Text
-
-
 class OtherContent(TypedDict, total=False):
     """The fields of a notification except its title, type and data."""
 
@@ -70,20 +46,20 @@ class OtherContent(TypedDict, total=False):
     action_url: Text | None
     action_text: Text | None
     icon: Text | None
-    actor: Text | ActorFields | None
-    tags: Sequence[Text]
+    actor: Annotated[Text | ActorFields | None, arguments.actor]
+    tags: Names
     group: Text | None
-    expires_at: Expiry
+    expires_at: Annotated[Expiry, arguments.moment]
     body_format: BodyFormat
-    actions: Sequence[ActionFields]
-    channels: Sequence[Text | ChannelFields]
-    template: Text
-    email: Mapping[str, Text | None]
-    sms: Mapping[str, Text]
-    push: Mapping[str, Text]
-    chat: Mapping[str, Text]
-    send_at: Moment
-    timezone: Text
+    actions: Annotated[Sequence[ActionFields], arguments.actions]
+    channels: Annotated[Sequence[Text | ChannelFields], arguments.channels]
+    template: Name
+    email: Annotated[Mapping[str, Text | None], arguments.texts("subject", "text", "html", "layout")]
+    sms: Annotated[Mapping[str, Text], arguments.texts("text")]
+    push: Annotated[Mapping[str, Text], arguments.texts("title", "body")]
+    chat: Annotated[Mapping[str, Text], arguments.texts("text")]
+    send_at: Annotated[Moment, arguments.moment]
+    timezone: Name
     tenant: Text | None
 
 
@@ -91,75 +67,46 @@ class Content(OtherContent, total=False):
     """The fields of a notification except its title. `send_at` sends it later: a point in time, or a text without an offset in
     `timezone` (an IANA name, or "recipient")."""
 
-    type: Text
-    data: Mapping[str, Any]
+    type: Name
+    data: Document
 
 
 class Item(Content, total=False):
     """One notification of a bulk send."""
 
-    to: Required[Target]
-    title: Text
-    idempotency_key: Text
+    to: Required[Annotated[Target, arguments.target]]
+    title: Name
+    idempotency_key: Name
 
 
 class ImportedItem(Item, total=False):
     """One notification of another system, with its times. It is for named recipients and only for the inbox."""
 
-    created_at: datetime | str
-    seen_at: datetime | str | None
-    read_at: datetime | str | None
-    archived_at: datetime | str | None
+    created_at: Annotated[datetime | str, arguments.moment]
+    seen_at: Annotated[datetime | str | None, arguments.moment]
+    read_at: Annotated[datetime | str | None, arguments.moment]
+    archived_at: Annotated[datetime | str | None, arguments.moment]
 
 
 class Edit(TypedDict, total=False):
     """The fields that can be changed afterwards; None removes a field."""
 
-    title: Text
+    title: Name
     body: Text | None
     priority: Priority
     action_url: Text | None
     action_text: Text | None
     icon: Text | None
-    data: Mapping[str, Any]
-    expires_at: Expiry
+    data: Document
+    expires_at: Annotated[Expiry, arguments.moment]
     body_format: BodyFormat
-    actions: Sequence[ActionFields]
+    actions: Annotated[Sequence[ActionFields], arguments.actions]
 
 
-_EDIT: dict[str, arguments.Convert] = {
-    "title": arguments.name,
-    "body": arguments.text,
-    "priority": arguments.one_of("low", "normal", "high", "urgent"),
-    "action_url": arguments.text,
-    "action_text": arguments.text,
-    "icon": arguments.text,
-    "data": arguments.document,
-    "expires_at": arguments.moment,
-    "body_format": arguments.one_of("plain", "markdown"),
-    "actions": arguments.actions,
-}
-_CONTENT: dict[str, arguments.Convert] = {
-    **_EDIT,
-    "type": arguments.name,
-    "actor": arguments.actor,
-    "tags": arguments.names,
-    "group": arguments.text,
-    "channels": arguments.channels,
-    "template": arguments.name,
-    "email": arguments.texts("subject", "text", "html", "layout"),
-    "sms": arguments.texts("text"),
-    "push": arguments.texts("title", "body"),
-    "chat": arguments.texts("text"),
-    "send_at": arguments.moment,
-    "timezone": arguments.name,
-    "tenant": arguments.text,
-}
-_ITEM: dict[str, arguments.Convert] = {**_CONTENT, "to": arguments.target, "idempotency_key": arguments.name}
-_IMPORTED: dict[str, arguments.Convert] = {
-    **_ITEM,
-    **dict.fromkeys(("created_at", "seen_at", "read_at", "archived_at"), arguments.moment),
-}
+_EDIT = arguments.converters(Edit)
+_CONTENT = {"title": arguments.name} | arguments.converters(Content)
+_ITEM = arguments.converters(Item)
+_IMPORTED = arguments.converters(ImportedItem)
 # Fields that an edit can set to null.
 _REMOVABLE = frozenset({"body", "action_url", "action_text", "icon", "expires_at"})
 

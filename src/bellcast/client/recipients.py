@@ -6,10 +6,10 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import NoneType
-from typing import Any, TypedDict, Unpack
+from typing import Annotated, Any, TypedDict, Unpack
 
 from bellcast.client import arguments
-from bellcast.client.arguments import Duration, Text
+from bellcast.client.arguments import Document, Duration, Names, Text
 from bellcast.client.credentials import API_KEY, Credentials
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.request import HttpRequest, HttpResponse, call, drop_none, json, path, reads
@@ -25,22 +25,16 @@ class Record(TypedDict, total=False):
 
     email: Text | None
     phone: Text | None
-    chat: Mapping[str, Any] | None
+    chat: Annotated[Mapping[str, Any] | None, arguments.document]
     locale: Text | None
     timezone: Text | None
     name: Text | None
-    roles: Sequence[Text]
-    member_since: datetime | None
-    data: Mapping[str, Any]
+    roles: Names
+    member_since: Annotated[datetime | None, arguments.moment]
+    data: Document
 
 
-_RECORD: dict[str, arguments.Convert] = {
-    **dict.fromkeys(("email", "phone", "locale", "timezone", "name"), arguments.text),
-    "chat": arguments.document,
-    "roles": arguments.names,
-    "member_since": arguments.moment,
-    "data": arguments.document,
-}
+_RECORD = arguments.converters(Record)
 
 
 def put(key: Text, *, tenant: Text | None = None, **record: Unpack[Record]) -> HttpRequest[Recipient]:
