@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
+from urllib.parse import unquote
 
 import typer
 
@@ -167,7 +168,8 @@ def read_text(file: Path, hint: str = "FILE") -> str:
 
 
 def read_object(file: Path) -> tuple[str, dict[str, Any]]:
-    """Return the key and the body of an object in a file as JSON or YAML."""
+    """Return the key and the body of an object in a file as JSON or YAML. A file that `bellcast pull` wrote has an encoded key as
+    its name."""
     from bellcast.kernel.yaml_text import YamlText
 
     text = read_text(file)
@@ -182,7 +184,7 @@ def read_object(file: Path) -> tuple[str, dict[str, Any]]:
             raise CommandError(f"{file}{reason}", "correct the file") from None
     if not isinstance(value, dict):
         raise CommandError(f"{file} has no object", "write fields with values, as JSON or YAML")
-    key = value.pop("key", None) or file.stem
+    key = value.pop("key", None) or unquote(file.stem)
     return str(key), value
 
 

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from bellcast import cli
-from bellcast.cli import objects
+from bellcast.cli import object_files, objects
 from bellcast.cli.output import CommandError
 
 
@@ -21,6 +21,13 @@ def test_file_that_cannot_be_read_is_named(tmp_path):
 def test_object_may_begin_with_a_brace_in_yaml(tmp_path, name):
     (tmp_path / name).write_text("{channel: sms, url: 'twilio://SID:TOKEN@default'}")
     assert objects.read_object(tmp_path / name) == ("sms", {"channel": "sms", "url": "twilio://SID:TOKEN@default"})
+
+
+def test_key_of_an_object_without_one_is_the_name_that_a_pull_gives_its_file(tmp_path):
+    (file,) = object_files.files_of(tmp_path, ("types", None, "shop/order:paid"), {})
+    file.parent.mkdir()
+    file.write_text("name: Paid")
+    assert objects.read_object(file) == ("shop/order:paid", {"name": "Paid"})
 
 
 @pytest.mark.parametrize(
