@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -50,16 +51,21 @@ class JoinedTopics:
 Join = Callable[[Hub, FakeConnection], Awaitable[None]]
 
 
+def live(hub: Hub) -> Any:
+    """What a call uses of a LiveContext to join topics."""
+    return SimpleNamespace(hub=hub)
+
+
 def native(hub: Hub, connection: FakeConnection) -> Awaitable[None]:
-    return NativeCallContext(cast(Any, None), hub, connection).join("room")
+    return NativeCallContext(live(hub), connection).join("room")
 
 
 def socketio(hub: Hub, connection: FakeConnection) -> Awaitable[None]:
-    return SocketIOCallContext(cast(Any, None), hub, cast(Any, JoinedTopics()), cast(Any, connection)).join("room")
+    return SocketIOCallContext(live(hub), cast(Any, JoinedTopics()), cast(Any, connection)).join("room")
 
 
 def pusher_client(hub: Hub, connection: FakeConnection) -> Awaitable[None]:
-    return PusherCallContext(cast(Any, None), hub, connection, None, is_connecting=False).join("room")
+    return PusherCallContext(live(hub), connection, "private-room").join("room")
 
 
 DIALECTS: list[tuple[Join, Dialect]] = [

@@ -403,13 +403,15 @@ async def test_topic_joined_during_the_replay_of_a_resume_is_confirmed_first(ser
     start = await server.publish_many("room")
     connection = server.connect(phase=Phase.OPENING)
     connection.fake.is_buffering = True
-    context = NativeCallContext(cast(Any, None), server.hub, connection)
+    context = NativeCallContext(cast(Any, SimpleNamespace(hub=server.hub)), connection)
     starting = server.resume(connection, start, context)
     await check_joining(server, connection, context, starting)
     assert (numbers(connection, "room"), numbers(connection, "late")) == (ALL_NUMBERS, [1, 2])
 
 
-async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirmed_first(server: Server) -> None:
+async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirmed_first(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alice, project = Principal(recipient="alice"), Project("1", "key", "the secret of the project, forty characters")
     start = await server.publish_many(EVERYONE)
     fake = FakeTransport()
@@ -429,7 +431,7 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
     )
     connection.fake, fake.owner = fake, connection
     joined_topics = cast(Any, JoinedTopics())
-    context = SocketIOCallContext(cast(Any, None), server.hub, joined_topics, connection)
+    context = SocketIOCallContext(cast(Any, SimpleNamespace(hub=server.hub)), joined_topics, connection)
 
     async def recipient(*_: Any) -> Principal:
         return alice
@@ -444,7 +446,7 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
     server.live.admission = SimpleNamespace(admit=admit)
     server.live.app = SimpleNamespace(has=lambda *_: False)
     handshake: Any = Namespaces(server.live, cast(Any, SimpleNamespace(limits=Limits())), joined_topics)
-    handshake._context_for = lambda _: context
+    monkeypatch.setattr(namespaces, "SocketIOCallContext", lambda *_: context)
     pid = link_tokens.sign(project, namespaces.PURPOSE, Pid("", "alice", "/", "known", "1-0"))
     starting = asyncio.ensure_future(handshake.join(connection, {"pid": pid, "offset": f"1-0~{start}"}))
     await check_joining(server, connection, context, starting)

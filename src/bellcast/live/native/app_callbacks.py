@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,18 +12,16 @@ import structlog
 from bellcast import calls
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call
-from bellcast.engines import Engines
 from bellcast.kernel import validation
-from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
+from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import Principal
 from bellcast.kernel.limits import Limits
 from bellcast.live import resume
 from bellcast.live.cluster.guardians import Holder
 from bellcast.live.connection import Connection, Phase, close_reasons
-from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.dialect import Payload
-from bellcast.live.hub import Hub
 from bellcast.live.native.protocol import WEBSOCKET
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
@@ -32,24 +30,59 @@ log = structlog.get_logger(__name__)
 
 CLOSED_BY_APP = CloseReason(close_reasons.FORBIDDEN.code, "closed_by_app", reconnect=False)
 RESTART_BY_APP = CloseReason(close_reasons.RESTARTING.code, "closed_by_app", reconnect=True)
+CLOSED_AT_START = "The app closed this connection."
 
 
 class NativeCallContext:
-    """A calls.CallContext for one connection. Frames emitted before `ready` are queued in `pending_frames`, topics joined
-    before the connection follows any in `pending_topics`."""
+    """Calls the app's handlers for one connection, as their calls.CallContext. Frames emitted before `ready` are queued in
+    `pending_frames`, topics joined before the connection follows any in `pending_topics`."""
 
-    def __init__(self, engines: Engines, hub: Hub, connection: Connection) -> None:
-        self._engines = engines
-        self._hub = hub
+    def __init__(self, live: LiveContext, connection: Connection) -> None:
+        self._live = live
+        self._hub = live.hub
         self._connection = connection
         self.close_reason: CloseReason | None = None  # close the connection with this after the reply
         self.pending_frames: list[Any] | None = [] if connection.phase is Phase.OPENING else None
         self.pending_topics: dict[str, Grant] | None = None if self.pending_frames is None else {}
 
+    # --- calls
+
+    async def call(self, name: str, args: Sequence[Any]) -> Any:
+        """Return the reply of the handler, which may request to close the connection after the reply."""
+        call = Call(self, name, args, connection=self._connection.id, **caller(self._connection))
+        try:
+            return await self._live.app.dispatch(call)
+        except calls.Refused as refused:
+            raise Forbidden(refused.message, data=refused.data) from None
+        finally:
+            self.close_if_requested()
+
+    async def connect(self, address: str | None, args: Sequence[Any] = (), **more: Any) -> Call:
+        """Call the `connect` handler before admission; it may refuse the connection or identify its recipient. `more` are
+        further arguments of the Call."""
+        connection = self._connection
+        call = Call(self, calls.CONNECT, args, connection=connection.id, **caller(connection), **more)
+        try:
+            with self._live.admission.waiting_for_app(address):
+                await self._live.app.dispatch(call)
+        except calls.Refused as refused:
+            raise RejectedByApp(refused.message, data=refused.data) from None
+        if self.close_reason is not None:
+            raise self.close_at_start(self.close_reason)
+        accept(connection, call, self._live.config.limits)
+        return call
+
+    def close_at_start(self, end: CloseReason) -> BellcastError:
+        """Close the connection as the `connect` handler requested; return the error for which its start fails."""
+        self._hub.end(self._connection, end)  # sent unchanged as the close reason of an open WebSocket
+        return Unavailable(CLOSED_AT_START, retry_after=1) if end.reconnect else RejectedByApp(CLOSED_AT_START)
+
+    # --- what handlers do
+
     async def publish(self, topic: str, name: str, data: Any) -> None:
         validation.check(validation.data("data", data, 0))  # raised in the handler, not by the broker
         event = LiveEvent(tenant=self._connection.principal.tenant, name=name, data=data, topic=topic)
-        await publishing.publish(self._engines, event)
+        await publishing.publish(self._live.engines, event)
 
     async def disconnect(self) -> None:
         await self.close(reconnect=False)
@@ -107,38 +140,6 @@ class NativeCallContext:
         """Close the connection if the handler requested it. The reply is sent before the next event loop iteration."""
         if self.close_reason is not None:
             asyncio.get_running_loop().call_soon(self._hub.end, self._connection, self.close_reason)
-
-
-async def call(live: LiveContext, connection: Connection, name: str, data: Any) -> Any:
-    """Return the reply of the app's handler. Clients cannot call `connect` and `disconnect`."""
-    if name in (calls.CONNECT, calls.DISCONNECT):
-        raise NoHandler(f"{name[:100]!r} cannot be called.")
-    context = NativeCallContext(live.engines, live.hub, connection)
-    try:
-        args = () if data is None else (data,)
-        return await live.app.dispatch(Call(context, name, args, connection=connection.id, **caller(connection)))
-    except calls.Refused as refused:
-        raise Forbidden(refused.message, data=refused.data) from None
-    finally:
-        context.close_if_requested()
-
-
-async def connect(
-    live: LiveContext, context: NativeCallContext, connection: Connection, handshake: calls.ConnectRequest
-) -> None:
-    """Call the `connect` handler before admission; it may refuse the connection or identify its recipient."""
-    call = Call(context, calls.CONNECT, connection=connection.id, handshake=handshake, **caller(connection))
-    try:
-        await live.app.dispatch(call)
-    except calls.Refused as refused:
-        raise close_reasons.RejectedByApp(refused.message, data=refused.data) from None
-    if context.close_reason is not None:
-        live.hub.end(connection, context.close_reason)  # sent unchanged as the close reason of an open WebSocket
-        detail = "The app closed this connection."
-        if context.close_reason.reconnect:
-            raise Unavailable(detail, retry_after=1)
-        raise close_reasons.RejectedByApp(detail)
-    accept(connection, call, live.config.limits)
 
 
 def caller(connection: Connection) -> dict[str, Any]:
@@ -202,7 +203,7 @@ class DisconnectCalls:
         principal = Principal(tenant=ended["tenant"], recipient=ended["recipient"])
         # Not registered: effects on the connection have no receiver
         connection = Connection(id, WEBSOCKET, principal, self._hub, int(connected_at), None)
-        context = NativeCallContext(self._live.engines, self._hub, connection)
+        context = NativeCallContext(self._live, connection)
         call = Call(context, calls.DISCONNECT, connection=id, **ended)
 
         async def dispatch() -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import structlog
 
+from bellcast import calls
 from bellcast.auth import permissions
 from bellcast.inbox import inboxes
 from bellcast.inbox.types.inboxes import Position
 from bellcast.kernel import times, validation
-from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
+from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, NoHandler, TooMany
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import Principal
 from bellcast.live import resume
@@ -18,7 +19,8 @@ from bellcast.live.connection import Connection, Phase
 from bellcast.live.connection.dialect import Payload
 from bellcast.live.connection.inbound_queue import TOPICS_PER_MESSAGE, InboundQueue
 from bellcast.live.hub import subscriptions
-from bellcast.live.native import app_callbacks, protocol
+from bellcast.live.native import protocol
+from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.types import PUSHER_PREFIXES, SERVER_EVENTS, SOCKETIO_LIFECYCLE, TopicRefused, Typing
 from bellcast.live.wiring import LiveContext
 from bellcast.topics import publishing
@@ -87,8 +89,11 @@ class Commands:
                 return protocol.ack(command.ref)
             case protocol.CallCommand(name=name):
                 validation.check_event(name, None, self.limits)
-                data = await app_callbacks.call(self._live, connection, name, command.data)
-                return protocol.ack(command.ref, data=data)
+                if name in (calls.CONNECT, calls.DISCONNECT):
+                    raise NoHandler(f"{name[:100]!r} cannot be called.")
+                args = () if command.data is None else (command.data,)
+                reply = await NativeCallContext(self._live, connection).call(name, args)
+                return protocol.ack(command.ref, data=reply)
             case protocol.AuthCommand(token=token):
                 return await self._auth(connection, command.ref, token)
             case protocol.MarkCommand(of=of):

@@ -29,7 +29,7 @@ from bellcast.live.http import asgi
 from bellcast.live.http.asgi import HandshakeRequest, Headers
 from bellcast.live.http.websockets import WebSocketEndpoint
 from bellcast.live.hub import subscriptions
-from bellcast.live.native import app_callbacks, protocol
+from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import DisconnectCalls, NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.types import TopicRefused
@@ -93,9 +93,8 @@ class NativeHandshake:
     async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> OpenedInbox:
         context, rewind = None, request.rewind
         if self._live.app.has(calls.CONNECT):
-            context = NativeCallContext(self._live.engines, self._live.hub, connection)
-            with self._live.admission.waiting_for_app(request.address):
-                await app_callbacks.connect(self._live, context, connection, request.for_app())
+            context = NativeCallContext(self._live, connection)
+            await context.connect(request.address, handshake=request.for_app())
         requested, event_id = history.split_position(request.position or "")
         position = parse_position(requested) if requested else None
         opened = await self._live.admission.admit(connection, position)

@@ -8,8 +8,6 @@ from msgspec import Struct
 
 from bellcast import calls
 from bellcast.auth.permissions import Grant
-from bellcast.calls import Call
-from bellcast.engines import Engines
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, Forbidden, NoHandler
 from bellcast.kernel.events import LiveEvent, topic_stream
@@ -17,10 +15,8 @@ from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live import resume
 from bellcast.live.connection import Connection, Phase
-from bellcast.live.http.asgi import HandshakeRequest
-from bellcast.live.hub import Hub
 from bellcast.live.hub import subscriptions as following
-from bellcast.live.native.app_callbacks import NativeCallContext, accept, caller
+from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps
 from bellcast.live.pusher.plugin import PusherConfig
@@ -257,55 +253,15 @@ class PusherChannels:
             self._webhooks.client_event(event)
         # Call the handler named like the event without its prefix; a reply is sent as an event of that name
         name = command.event.removeprefix("client-")
-        if name in (calls.CONNECT, calls.DISCONNECT):
+        if name in (calls.CONNECT, calls.DISCONNECT) or not self._live.app.has(name):
             return
         try:
-            call = await self.call_app(connection, name, command.channel, command.data)
+            args = () if command.data is None else (command.data,)
+            reply = await PusherCallContext(self._live, connection, command.channel).call(name, args)
         except NoHandler:
             return
-        except calls.Refused as refused:
-            raise Forbidden(refused.message) from None
-        if call is not None and call[0] is not None:
-            connection.send_frame(protocol.event_frame(name, command.channel, protocol.text(call[0])))
-
-    # --- the app's handlers
-
-    async def call_app(
-        self,
-        connection: Connection,
-        name: str,
-        channel: str | None,
-        data: Any,
-        request: HandshakeRequest | None = None,
-    ) -> "tuple[Any, PusherCallContext] | None":
-        """Call the app's handler of this name, and return its reply with the context; None if it has none."""
-        app = self._live.app
-        if not app.has(name):
-            return None
-        is_connecting = name == calls.CONNECT
-        call_context = PusherCallContext(
-            self._live.engines, self._live.hub, connection, channel, is_connecting=is_connecting
-        )
-        call = Call(
-            call_context,
-            name,
-            () if data is None else (data,),
-            connection=connection.id,
-            signs_in_late=True,
-            handshake=None if request is None else request.for_app(),
-            **caller(connection),
-        )
-        try:
-            reply = await app.dispatch(call)
-            accept(connection, call, self._live.config.limits)
-            return reply, call_context
-        finally:
-            # The handler may request to close the connection: immediately during `connect`, else after the reply, which is
-            # sent before the next iteration of the event loop.
-            if call_context.close_reason is not None and is_connecting:
-                self._live.hub.end(connection, call_context.close_reason)
-            else:
-                call_context.close_if_requested()
+        if reply is not None:
+            connection.send_frame(protocol.event_frame(name, command.channel, protocol.text(reply)))
 
 
 def _is_same(event: LiveEvent, last: LastEvent) -> bool:
@@ -314,23 +270,16 @@ def _is_same(event: LiveEvent, last: LastEvent) -> bool:
 
 
 class PusherCallContext(NativeCallContext):
-    """A calls.CallContext for one connection. `channel` is the channel of the client event.
+    """Calls the app's handlers for one connection. `channel` is the channel of the client event.
 
-    A `connect` handler runs before the connection is established: its frames and topics wait until `flush`.
+    A `connect` handler, which has no channel, runs before the connection is established: its frames and topics wait until
+    `flush`.
     """
 
-    def __init__(
-        self,
-        engines: Engines,
-        hub: Hub,
-        connection: Connection,
-        channel: str | None,
-        *,
-        is_connecting: bool,
-    ) -> None:
-        super().__init__(engines, hub, connection)
+    def __init__(self, live: LiveContext, connection: Connection, channel: str | None = None) -> None:
+        super().__init__(live, connection)
         self._channel = channel
-        if not is_connecting:  # an event of a connection that signs in, which opens it again
+        if channel is not None:  # the connection may be signing in, which opens it again
             self.pending_frames = self.pending_topics = None
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:

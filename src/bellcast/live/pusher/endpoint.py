@@ -19,7 +19,7 @@ from bellcast.kernel.identities import DEFAULT_TENANT, Principal
 from bellcast.live.cluster.groups import PresenceKey
 from bellcast.live.cluster.guardians import Holder
 from bellcast.live.connection import Connection, OnReady
-from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
+from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import Dialect, payload_of
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.http import asgi
@@ -28,7 +28,7 @@ from bellcast.live.http.websockets import WebSocketEndpoint
 from bellcast.live.hub import Hub
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.apps import ConnectedApps, PusherApp, PusherAppDirectory
-from bellcast.live.pusher.channels import PresenceCache, PusherChannels
+from bellcast.live.pusher.channels import PresenceCache, PusherCallContext, PusherChannels
 from bellcast.live.pusher.connection_test import ConnectionTests
 from bellcast.live.pusher.plugin import PusherConfig, alias, carried
 from bellcast.live.pusher.protocol import PusherDialect
@@ -78,28 +78,26 @@ class PusherHandshake:
         close_reason = self._rejection(app, request)
         if app is not None and close_reason is None:
             self._apps.add(connection, app)
+            context = PusherCallContext(self._live, connection) if self._live.app.has(calls.CONNECT) else None
             try:
-                with self._live.admission.waiting_for_app(request.address):
-                    # The `connect` handler may refuse the connection, or identify its user without a sign-in.
-                    called = await self._channels.call_app(connection, calls.CONNECT, None, None, request)
+                if context is not None:  # it may identify the user without a sign-in
+                    await context.connect(request.address, handshake=request.for_app(), signs_in_late=True)
                 opened = await self._live.admission.admit(connection)
                 self._users.remember_browser(connection, request)  # before a wait, in which the client may leave
                 if opened is not None:
                     connection.revision = opened.inbox.state.revision
                 # After every check: a client that was established and then refused would reconnect without a pause.
                 connection.send_frame(protocol.established(connection.id, self._config.activity_timeout))
-                if called is not None:
-                    await called[1].flush()
+                if context is not None:
+                    await context.flush()
                 connection.go_live()
                 if connection.is_stale:  # the inbox changed since it was read
                     self._live.hub.callbacks.fill_gap(connection)
                 if self._config.authorized_within:
                     loop, seconds = asyncio.get_running_loop(), self._config.authorized_within
                     loop.call_later(seconds, self._check_authorized, connection.id)  # by its id, as it may end before
-            except BaseException as error:  # refused, perhaps before the connection was registered
+            except BaseException:  # refused, perhaps before the connection was registered
                 self._apps.discard(connection)
-                if isinstance(error, calls.Refused):
-                    raise RejectedByApp(error.message) from None
                 raise
         elif close_reason is not None:
             self._live.hub.end(connection, close_reason)

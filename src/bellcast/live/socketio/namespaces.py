@@ -13,14 +13,11 @@ from bellcast import calls
 from bellcast.auth import link_tokens
 from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import Grant
-from bellcast.calls import Call
-from bellcast.engines import Engines
 from bellcast.inbox.types.inboxes import Inbox, Position, parse_position
 from bellcast.kernel import validation
 from bellcast.kernel.brokers import history
 from bellcast.kernel.errors import (
     BellcastError,
-    Forbidden,
     HandlerFailed,
     Invalid,
     NoHandler,
@@ -35,9 +32,9 @@ from bellcast.live.connection import Phase
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.dialect import InboxReset
 from bellcast.live.connection.inbound_queue import InboundQueue
-from bellcast.live.hub import Hub, subscriptions
+from bellcast.live.hub import subscriptions
 from bellcast.live.native import protocol as native
-from bellcast.live.native.app_callbacks import CLOSED_BY_APP, RESTART_BY_APP, NativeCallContext, accept, caller
+from bellcast.live.native.app_callbacks import CLOSED_AT_START, CLOSED_BY_APP, RESTART_BY_APP, NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.socketio import SocketIOConfig, protocol
 from bellcast.live.socketio.engine_session import EngineSession
@@ -73,10 +70,8 @@ class SocketIOCallContext(NativeCallContext):
 
     _connection: NamespaceConnection
 
-    def __init__(
-        self, engines: Engines, hub: Hub, joined_topics: ConnectionTopics, connection: NamespaceConnection
-    ) -> None:
-        super().__init__(engines, hub, connection)
+    def __init__(self, live: LiveContext, joined_topics: ConnectionTopics, connection: NamespaceConnection) -> None:
+        super().__init__(live, connection)
         self._joined_topics = joined_topics
         self._ends_session = False
 
@@ -113,6 +108,10 @@ class SocketIOCallContext(NativeCallContext):
     async def close(self, *, reconnect: bool) -> None:
         await super().close(reconnect=reconnect)
         self._ends_session = True
+
+    def close_at_start(self, end: CloseReason) -> BellcastError:
+        self.close_if_requested()
+        return RejectedByApp(CLOSED_AT_START)
 
     def close_if_requested(self) -> None:
         """Disconnect the caller if the handler requested it. The reply is sent before the next event loop iteration."""
@@ -200,9 +199,6 @@ class Namespaces:
         queue = InboundQueue(self._respond, live.spawn, self._settings.max_payload, commands.limits.frames_per_second)
         self.receive = queue.enqueue  # a packet of a connection, with its size
 
-    def _context_for(self, connection: NamespaceConnection) -> SocketIOCallContext:
-        return SocketIOCallContext(self._live.engines, self._live.hub, self._joined_topics, connection)
-
     # --- handshake
 
     def create_connection(self, session: EngineSession, namespace: str) -> NamespaceConnection:
@@ -269,21 +265,14 @@ class Namespaces:
             pid = None  # the credentials name another recipient
         if pid is not None:
             connection.id = pid.sid  # keeps the id that the app has stored
-        context = self._context_for(connection)
+        context = SocketIOCallContext(self._live, self._joined_topics, connection)
         if self.app.has(calls.CONNECT):
             args = [{name: value for name, value in auth.items() if name not in ("pid", "offset")}]
-            call = Call(context, calls.CONNECT, args, connection=connection.id, **caller(connection))
-            if handshake := connection.session.request.app_handshake:
-                call.handshake = msgspec.json.decode(handshake, type=calls.ConnectRequest)
-            try:
-                with self._live.admission.waiting_for_app(connection.session.request.address):
-                    await self.app.dispatch(call)
-            except calls.Refused as refused:
-                raise RejectedByApp(refused.message, data=refused.data) from None
-            if context.close_reason is not None:
-                context.close_if_requested()
-                raise RejectedByApp("The app closed this connection.")
-            accept(connection, call, self._live.config.limits)
+            request = connection.session.request
+            handshake = (
+                msgspec.json.decode(request.app_handshake, type=calls.ConnectRequest) if request.app_handshake else None
+            )
+            call = await context.connect(request.address, args, handshake=handshake)
             # The credentials may have been meant for the app only: without `accept`, the client is admitted as anonymous.
             if call.accepted is not None or self._live.config.access.anonymous:
                 auth_error = None
@@ -385,12 +374,10 @@ class Namespaces:
         refusal: dict[str, Any] | None = None
         try:
             reply = await self._reply(connection, str(name), args, packet.attachments)
-        except calls.Refused as refused:
-            refusal = {"code": Forbidden.code, "message": refused.message}
-            if refused.data is not None:
-                refusal["data"] = refused.data
         except BellcastError as error:
             refusal = {"code": error.code, "message": error.detail}
+            if error.data is not None:
+                refusal["data"] = error.data
             if packet.id is None and isinstance(error, NoHandler):
                 return  # an event without a handler is ignored
         except Exception:
@@ -413,16 +400,11 @@ class Namespaces:
     async def _reply(self, connection: NamespaceConnection, name: str, args: list[Any], attachments: int) -> Any:
         validation.check_event(name, None, self._commands.limits)
         if self.app.has(name) and name not in (calls.CONNECT, calls.DISCONNECT):
-            context = self._context_for(connection)
             try:
-                return await self.app.dispatch(
-                    Call(context, name, args, connection=connection.id, **caller(connection))
-                )
+                return await SocketIOCallContext(self._live, self._joined_topics, connection).call(name, args)
             except NoHandler:
                 if name not in BUILTIN_EVENTS:
                     raise
-            finally:
-                context.close_if_requested()
         elif name not in BUILTIN_EVENTS:
             raise NoHandler(f"There is no handler for {name[:100]!r}.")
         if attachments:

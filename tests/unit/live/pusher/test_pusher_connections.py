@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from bellcast.auth.permissions import Grant
-from bellcast.calls import Refused
+from bellcast.calls import CONNECT, Call, Refused
 from bellcast.kernel import concurrency
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import inbox_stream, topic_stream
@@ -24,7 +24,7 @@ from bellcast.live.hub.dispatch import Dispatcher
 from bellcast.live.native import protocol as native
 from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.apps import ConnectedApps, PusherApp
-from bellcast.live.pusher.channels import PresenceCache, PusherChannels
+from bellcast.live.pusher.channels import PresenceCache, PusherCallContext, PusherChannels
 from bellcast.live.pusher.endpoint import PusherHandshake, PusherObserver
 from bellcast.live.pusher.plugin import PusherConfig
 from bellcast.live.reconciler import INTERVAL_SECONDS, Reconciler
@@ -47,16 +47,24 @@ class Apps:
 
 
 class FullServer:
-    """An Admission that refuses every connection."""
+    """An Admission that refuses every connection, and no app."""
 
-    def waiting_for_app(self, address: str | None) -> Any:
+    def has(self, name: str) -> bool:
+        return False
+
+    async def admit(self, connection: Connection) -> Any:
         raise TooMany("full", retry_after=1)
 
 
-def live_context(hub: Hub, admission: Any) -> Any:
-    """What the handshake uses of a LiveContext."""
+def live_context(hub: Hub, app: Any) -> Any:
+    """What the handshake uses of a LiveContext. `app` is an app and an Admission."""
     config, settings = LiveConfig(limits=Limits()), {"pusher": PusherConfig()}
-    return SimpleNamespace(hub=hub, admission=admission, config=config, settings=settings, spawn=None)
+    return SimpleNamespace(hub=hub, app=app, admission=app, config=config, settings=settings, spawn=None)
+
+
+def request() -> Any:
+    """The handshake of a client of APP."""
+    return SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None, for_app=lambda: None)
 
 
 def connected_apps() -> ConnectedApps:
@@ -68,46 +76,47 @@ async def test_connection_that_is_refused_before_it_is_registered_is_not_kept() 
     handshake = PusherHandshake(live_context(hub, FullServer()), apps, cast(Any, None), cast(Any, None))
     connection = fakes.FakeConnection("1", protocol.WEBSOCKET, Principal(tenant="acme"), hub, 0, None)
     connection.attach(fakes.FakeTransport(), 0)
-    request = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
     with pytest.raises(TooMany):
-        await handshake.start(connection, cast(Any, request), lambda: None)
+        await handshake.start(connection, request(), lambda: None)
     assert apps.key(connection) == PROJECT.key
 
 
-class RefusingApp:
-    """The channels of an app whose `connect` handler refuses every connection, and an Admission for them."""
+class App:
+    """An app with a `connect` handler, and an Admission for its connections."""
 
     waiting_for_app = contextlib.nullcontext
 
-    async def call_app(self, *_: Any) -> None:
+    def has(self, name: str) -> bool:
+        return name == CONNECT
+
+
+class RefusingApp(App):
+    """Its `connect` handler refuses every connection."""
+
+    async def dispatch(self, call: Call) -> None:
         raise Refused("You are banned.")
 
 
 async def test_connection_that_the_app_refuses_receives_its_message() -> None:
     app: Any = RefusingApp()
     hub = fakes.new_hub()
-    handshake = PusherHandshake(live_context(hub, app), connected_apps(), app, cast(Any, None))
+    handshake = PusherHandshake(live_context(hub, app), connected_apps(), cast(Any, None), cast(Any, None))
     connection = fakes.FakeConnection("1", protocol.WEBSOCKET, Principal(tenant="acme"), hub, 0, None)
     transport = fakes.FakeTransport()
     connection.attach(transport, 0)
-    request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
-    start = handshake.start(connection, request, lambda: None)
+    start = handshake.start(connection, request(), lambda: None)
     await guarded_start(connection, start, partial(close_refused, connection))
     assert transport.frames == [{"event": "pusher:error", "data": {"code": 4009, "message": "You are banned."}}]
 
 
-class AcceptingApp:
-    """The channels of an app whose `connect` handler identifies every client as Alice, and an Admission for them. Her inbox
-    changes while it is opened."""
-
-    waiting_for_app = contextlib.nullcontext
+class AcceptingApp(App):
+    """Its `connect` handler identifies every client as Alice. Her inbox changes while it is opened."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
-    async def call_app(self, connection: Connection, *_: Any) -> tuple[None, Any]:
-        connection.principal = Principal(recipient="alice")
-        return None, SimpleNamespace(flush=lambda: asyncio.sleep(0))
+    async def dispatch(self, call: Call) -> None:
+        call.accept("alice")
 
     async def admit(self, connection: Connection) -> Any:
         fakes.add(self._hub, connection)
@@ -120,11 +129,10 @@ async def test_inbox_change_while_an_accepted_client_connects_is_sent() -> None:
     hub = fakes.new_hub(HubCallbacks(fill_gap=behind.append))
     app: Any = AcceptingApp(hub)
     users: Any = SimpleNamespace(remember_browser=lambda *_: None)
-    handshake = PusherHandshake(live_context(hub, app), connected_apps(), app, users)
+    handshake = PusherHandshake(live_context(hub, app), connected_apps(), cast(Any, None), users)
     connection = fakes.FakeConnection("1", protocol.WEBSOCKET, Principal(), hub, 0, None)
     connection.attach(fakes.FakeTransport(), 0)
-    request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
-    await handshake.start(connection, request, lambda: None)
+    await handshake.start(connection, request(), lambda: None)
     assert (connection.revision, behind) == (1, [connection])
 
 
@@ -137,17 +145,13 @@ async def test_client_that_leaves_while_it_joins_the_topics_of_the_app_is_not_ke
     connection = fakes.FakeConnection("1", protocol.WEBSOCKET, Principal(recipient="alice"), hub, 0, None)
     connection.attach(fakes.FakeTransport(), 0)
 
-    async def leave() -> None:
+    async def leave(context: PusherCallContext) -> None:
         connection.connection_lost(None)
 
-    async def call_app(*_: Any) -> tuple[None, Any]:
-        return None, SimpleNamespace(flush=leave)
-
-    monkeypatch.setattr(app, "call_app", call_app)
+    monkeypatch.setattr(PusherCallContext, "flush", leave)
     users: Any = SimpleNamespace(remember_browser=lambda one, _: browsers.add(one))
-    handshake = PusherHandshake(live_context(hub, app), connected_apps(), app, users)
-    request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
-    await handshake.start(connection, request, lambda: None)
+    handshake = PusherHandshake(live_context(hub, app), connected_apps(), cast(Any, None), users)
+    await handshake.start(connection, request(), lambda: None)
     assert (connection.phase, browsers) == (Phase.CLOSED, set())
 
 
