@@ -14,7 +14,7 @@ from bellcast.kernel.brokers import history as model
 from bellcast.kernel.brokers.nats import NatsTransport
 from bellcast.kernel.brokers.nats_log import ANCHOR_MS, NatsLog
 from bellcast.kernel.brokers.remote import RemoteBroker
-from bellcast.kernel.brokers.remote_history import RETRY_SECONDS, RemoteHistory
+from bellcast.kernel.brokers.remote_history import RemoteHistory
 from bellcast.kernel.clock import SystemClock
 from bellcast.kernel.errors import TooLarge, Unavailable
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
@@ -50,11 +50,6 @@ class NatsNode(Node):
         history: Any = self.history
         clock: FakeClock = history._clock
         return clock
-
-    @property
-    def is_checking(self) -> bool:
-        history: Any = self.history
-        return history._checking is not None
 
     async def config(self) -> dict[str, Any]:
         stream = await self.log._find("")
@@ -497,13 +492,9 @@ async def test_missing_event_behind_a_later_one_is_reported_after_another_connec
     assert node.lost == [A] * missing
 
 
-@pytest.mark.parametrize(
-    ("failure", "reason"),
-    [(Unavailable("no leader"), "topic_history_unreadable"), (RuntimeError("a defect"), "topic_history_failed")],
-    ids=["no leader", "defect"],
-)
-async def test_missing_event_behind_a_later_one_is_reported_if_its_check_failed_after_another_connection(
-    start: Start, monkeypatch: pytest.MonkeyPatch, failure: Exception, reason: str
+@pytest.mark.parametrize("failure", [Unavailable("no leader"), RuntimeError("a defect")], ids=["no leader", "defect"])
+async def test_missing_event_behind_a_later_one_is_reported_if_the_read_failed_after_another_connection(
+    start: Start, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     node, other = await start(), await start()
     await node.follow(A, B)
@@ -513,18 +504,13 @@ async def test_missing_event_behind_a_later_one_is_reported_if_its_check_failed_
     await other.publish("a", "lost")
     await other.publish("b", 2)
     await wait_until(lambda: node.data == [1, 2])
-    await node.transport.close()
-    await wait_until_open(node)
-    await node.history.confirm([A])
     fail_next_read(node, monkeypatch, failure)
-    with structlog.testing.capture_logs() as logged:
-        await other.publish("a", 3)
-        await wait_until(lambda: logged)
-        assert node.lost == [A] * (reason == "topic_history_failed")
-        node.clock.advance(RETRY_SECONDS)
-        await wait_until(lambda: node.lost == [A])
-    assert [entry["event"] for entry in logged] == [reason, "kept_events_lost"]
-    assert (node.data, reconnects(node)) == ([1, 2, 3], 1)
+    await node.transport.close()
+    await wait_until(lambda: node.lost == [A])
+    await other.publish("a", 3)
+    await wait_until(lambda: node.data == [1, 2, 3])
+    await node.history.newest("", [A], 0)
+    assert (node.lost, reconnects(node)) == ([A], 2)
 
 
 async def test_event_that_was_read_is_not_reported_after_another_connection(
@@ -544,22 +530,8 @@ async def test_event_that_was_read_is_not_reported_after_another_connection(
     await wait_until_open(node)
     await other.publish("a", 7)
     await wait_until(lambda: node.data == [1, 2, 3, 4, 5, 6, 7])
-    await wait_until(lambda: not node.is_checking)
+    await node.history.confirm([A])
     assert (node.lost, reconnects(node)) == ([], 1)
-
-
-async def test_topic_of_the_last_event_before_another_connection_is_not_checked(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    node, other = await start_with_an_event(start)
-    checked: list[Any] = []
-    monkeypatch.setattr(node.transport, "on_earlier_hole", lambda *hole: checked.append(hole))
-    await node.transport.close()
-    await other.publish("a", 2)
-    await wait_until_open(node)
-    await other.publish("a", 3)
-    await wait_until(lambda: node.data == [1, 2, 3])
-    assert (checked, node.lost, reconnects(node)) == ([], [], 1)
 
 
 async def test_missing_events_before_and_after_one_of_another_topic_are_reported_and_read(

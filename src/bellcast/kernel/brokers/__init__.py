@@ -141,22 +141,19 @@ class TopicLog(Protocol):
         """Return the number of logs of all tenants; None if the engine does not limit it."""
         return None
 
-    def listen(
-        self,
-        on_hole: Callable[[Stream, EventId], None],
-        on_earlier_hole: Callable[[Stream, EventId, EventId], None],
-    ) -> None:
-        """Call `on_hole` with a stream and the id of its newest event that has arrived, if the next one has not, before a later one
-        of the stream does. If they belong to an earlier connection, call `on_earlier_hole` after it, with the tenant's last event
-        there too. Never, if one connection delivers all."""
+    def listen(self, on_hole: Callable[[Stream], None]) -> None:
+        """Call `on_hole` with a stream before an event of it that follows a missing one. Never, if one connection delivers all.
+
+        From then on, also after another connection, a stream is incomplete in a read of missed events from an id behind the
+        missing one."""
         return
 
-    def advance(self, read: Mapping[Stream, EventId]) -> None:
-        """Treat the events of each stream up to an id as received, because they were read: none of them is a hole."""
+    def advance(self, streams: Sequence[Stream], end: EventId) -> None:
+        """Regard no event up to `end`, or before the newest one, as missing any longer: it was read, or is reported as lost."""
         return
 
     def begin(self, streams: Sequence[Stream], end: EventId) -> None:
-        """Regard events after `end` as a hole before the first event of a stream too. Those up to `end` were read, or received."""
+        """Regard events after `end` as missing before the first event of a stream too. Those up to `end` were read, or received."""
         return
 
     async def close(self) -> None:

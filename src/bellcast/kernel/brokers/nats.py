@@ -10,13 +10,14 @@ import secrets
 import ssl
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from bellcast.kernel.brokers import KEPT_PREFIX, LogUnsupported
 from bellcast.kernel.brokers import nats_wire as wire
@@ -36,6 +37,17 @@ REPLIES = 1  # the subscription of all replies; streams have later ones
 VIOLATION = re.compile(r'permissions violation for publish to "([^"]*)"', re.IGNORECASE)
 
 
+class FollowedStream(Struct):
+    """A followed stream, and what this process has of its stored events, as sequences in the log of an epoch, which is empty if this
+    is unknown. `newest` is that of the newest one, or of a log's end; 0 until the first one of a new connection. Up to `complete`,
+    also on the connections before, none is missing."""
+
+    name: Stream
+    epoch: bytes = b""
+    newest: int = 0
+    complete: int = 0
+
+
 class NatsTransport:
     """A PubSubTransport on one connection to one of the servers."""
 
@@ -47,14 +59,9 @@ class NatsTransport:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._subscriptions: dict[Stream, int] = {}
-        # By subscription: its stream, and the epoch and the sequence of the newest stored event, or of the end of the log when it began.
-        self._followed: dict[int, tuple[Stream, bytes, int]] = {}
-        # Of streams of which no event has arrived on this connection: the newest stored event that arrived on the one before, and
-        # the last one of the tenant there.
-        self._earlier: dict[Stream, tuple[EventId, EventId]] = {}
-        # As in `TopicLog.listen`.
-        self.on_hole: Callable[[Stream, EventId], None] = lambda *_: None
-        self.on_earlier_hole: Callable[[Stream, EventId, EventId], None] = lambda *_: None
+        self._followed: dict[int, FollowedStream] = {}  # by subscription
+        self._earlier: dict[Stream, FollowedStream] = {}  # of the connection before, until the broker follows again
+        self.on_hole: Callable[[Stream], None] = lambda _: None  # as in `TopicLog.listen`
         self.has_log = False
         self.leaderless_until = 0.0  # the log of a tenant could not be written lately
         self._sids = count(REPLIES + 1)
@@ -95,10 +102,7 @@ class NatsTransport:
             raise ProtocolError("another server than NATS") from failure
         if self.address.is_tls or self.info.get("tls_required"):
             await writer.start_tls(ssl.create_default_context(), server_hostname=host)
-        newest = [(stream, EventId(int(epoch, 16), last)) for stream, epoch, last in self._followed.values() if epoch]
-        ends = {id.epoch: id for _, id in sorted(newest, key=lambda item: item[1].offset)}
-        # Without a later event of the tenant, the reads since then begin before a missing one.
-        self._earlier |= {stream: (id, end) for stream, id in newest if (end := ends[id.epoch]) != id}
+        self._earlier |= {followed.name: followed for followed in self._followed.values()}
         self._subscriptions.clear()
         self._followed.clear()
         self._refusal = None
@@ -173,42 +177,39 @@ class NatsTransport:
         followed = self._followed.get(message.sid)
         if sequence is None or before is None or followed is None:
             return
-        stream, last_epoch, last = followed
         # bellcast.<project>.log.<tenant>.<epoch>.<kind>.<name>
         epoch, offset = (message.header(b"Nats-Subject") or b"").split(b".")[4], int(sequence)
-        if epoch == last_epoch:
-            if offset <= last:
-                return
-            if int(before) > last:
-                self.on_hole(stream, EventId(int(epoch, 16), last))
-        if (earlier := self._earlier.pop(stream, None)) is not None:
-            last_id, end = earlier
-            if last_id.epoch == int(epoch, 16) and int(before) > last_id.offset:
-                self.on_earlier_hole(stream, last_id, end)
-        self._followed[message.sid] = (stream, epoch, offset)
+        if epoch != followed.epoch:
+            followed.epoch, followed.complete = epoch, offset
+        elif offset <= followed.newest:
+            return
+        elif followed.newest and int(before) > followed.newest:
+            self.on_hole(followed.name)
+        elif int(before) <= followed.complete:
+            followed.complete = offset
+        followed.newest = offset
         if message.payload:  # an empty one clears the stream
             self._on_message(b"%b%b.%x\0%b" % (KEPT_PREFIX, epoch, offset, message.payload))
 
-    def advance(self, read: Mapping[Stream, EventId]) -> None:
-        """As in `TopicLog.advance`, for streams of which an event has arrived on this connection."""
-        for stream, id in read.items():
-            sid = self._subscriptions.get(stream, 0)
-            _, epoch, last = self._followed.get(sid, (stream, b"", 0))
-            if epoch and int(epoch, 16) == id.epoch and id.offset > last:
-                self._followed[sid] = (stream, epoch, id.offset)
+    def advance(self, streams: Sequence[Stream], end: EventId) -> None:
+        """As in `TopicLog.advance`."""
+        for stream in streams:
+            followed = self._followed.get(self._subscriptions.get(stream, 0))
+            if followed is not None and followed.epoch == b"%x" % end.epoch:
+                followed.newest = followed.complete = max(followed.newest, end.offset)
 
     def begin(self, streams: Sequence[Stream], end: EventId) -> None:
-        """As in `TopicLog.begin`, for streams of which no event has arrived on this connection."""
+        """As in `TopicLog.begin`."""
         for stream in streams:
-            sid = self._subscriptions.get(stream, 0)
-            if sid in self._followed and not self._followed[sid][1]:
-                self._followed[sid] = (stream, b"%x" % end.epoch, end.offset)
+            followed = self._followed.get(self._subscriptions.get(stream, 0))
+            if followed is not None and not followed.epoch:
+                followed.epoch = b"%x" % end.epoch
+                followed.newest = followed.complete = end.offset
 
-    def received(self, stream: Stream, epoch: int) -> int:
-        """Return the sequence of the newest event of a followed stream that has arrived on this connection, or of the end of the
-        log when it began; as if all had arrived, if that is unknown."""
-        _, known, last = self._followed.get(self._subscriptions.get(stream, 0), (stream, b"", 0))
-        return last if known == b"%x" % epoch else sys.maxsize
+    def complete_up_to(self, stream: Stream, epoch: int) -> int:
+        """Return the sequence up to which no event of a followed stream is missing; as if none was, if that is unknown."""
+        followed = self._followed.get(self._subscriptions.get(stream, 0))
+        return followed.complete if followed is not None and followed.epoch == b"%x" % epoch else sys.maxsize
 
     def _fail(self, failure: BaseException) -> None:
         """Fail what waits for the server."""
@@ -265,19 +266,19 @@ class NatsTransport:
 
     async def follow(self, streams: Sequence[Stream]) -> None:
         commands: list[bytes] = []
-        if not self._subscriptions:  # others have been unfollowed meanwhile
-            self._earlier = {stream: self._earlier[stream] for stream in streams if stream in self._earlier}
+        earlier, self._earlier = self._earlier, {}
         for stream in streams:
             if stream not in self._subscriptions:
                 self._subscriptions[stream] = sid = next(self._sids)
-                self._followed[sid] = (stream, b"", 0)
+                self._followed[sid] = followed = earlier.get(stream) or FollowedStream(stream)
+                followed.newest = 0
                 commands.append(wire.subscribe(self.subject(stream), sid))
         await self.fence(b"".join(commands))
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
         sids = [self._subscriptions.pop(stream) for stream in streams if stream in self._subscriptions]
         for sid in sids:
-            self._earlier.pop(self._followed.pop(sid)[0], None)
+            del self._followed[sid]
         await self.write(b"".join(map(wire.unsubscribe, sids)))
 
     @property

@@ -9,7 +9,7 @@ import hashlib
 import re
 import secrets
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -196,15 +196,11 @@ class NatsLog(TopicLog):
         page = await self._api("STREAM.NAMES", subject=self._subject(None), offset=self._transport.address.streams)
         return int(page["total"])
 
-    def listen(
-        self,
-        on_hole: Callable[[Stream, EventId], None],
-        on_earlier_hole: Callable[[Stream, EventId, EventId], None],
-    ) -> None:
-        self._transport.on_hole, self._transport.on_earlier_hole = on_hole, on_earlier_hole
+    def listen(self, on_hole: Callable[[Stream], None]) -> None:
+        self._transport.on_hole = on_hole
 
-    def advance(self, read: Mapping[Stream, EventId]) -> None:
-        self._transport.advance(read)
+    def advance(self, streams: Sequence[Stream], end: EventId) -> None:
+        self._transport.advance(streams, end)
 
     def begin(self, streams: Sequence[Stream], end: EventId) -> None:
         self._transport.begin(streams, end)
@@ -268,7 +264,7 @@ class NatsLog(TopicLog):
         starts = dict.fromkeys(streams, start)
         if start is not None and kind == "missed":
             # What was published up to `end` has arrived here. What has not is missing, also before the client's id.
-            starts = {one: min(start, self._transport.received(one, stream.epoch)) for one in streams}
+            starts = {one: min(start, self._transport.complete_up_to(one, stream.epoch)) for one in streams}
         read = [one for one in streams if not start == starts[one] == end and (kind != "newest" or limit)]
         found = await asyncio.gather(*(self._messages(stream, one, starts[one], end) for one in read))
         begin = 0
@@ -285,18 +281,17 @@ class NatsLog(TopicLog):
             is_cut = len(messages) > most or any(
                 not message.payload or _time(message) <= oldest for message in messages
             )
-            if (
-                is_cut
-                or start is None
-                or not begin - 1 <= start <= end
-                or (messages and _sequence(messages[0]) <= start)
-            ):
+            if is_cut or start is None or not begin - 1 <= start <= end:
                 incomplete.append(one)
                 if kind == "missed":
                     continue
                 kept = messages if start is None else await self._messages(stream, one, None, end)
                 cleared = max((number for number, message in enumerate(kept, 1) if not message.payload), default=0)
                 messages = [message for message in kept[cleared:][-most:] if _time(message) > oldest]
+            elif messages and _sequence(messages[0]) <= start:
+                # It has not arrived, but later events of other streams have.
+                incomplete.append(one)
+                messages = [message for message in messages if _sequence(message) > start]
             some = [
                 StoredEntry(_sequence(message), _time(message), message.payload)
                 for message in messages
@@ -305,7 +300,7 @@ class NatsLog(TopicLog):
             entries += some if kind == "missed" else some[-limit:] if kind == "newest" else some[:limit]
         if kind == "missed":
             quiet = [one for one, messages in zip(read, found, strict=True) if not messages]
-            self._transport.advance(dict.fromkeys(quiet, EventId(stream.epoch, end)))
+            self._transport.advance(quiet, EventId(stream.epoch, end))
         entries.sort(key=lambda entry: entry.offset)
         return LogRead(EventId(stream.epoch, end), entries, list(streams) if start is None else incomplete)
 

@@ -6,7 +6,7 @@ merges the log's content with events that the subscriptions deliver in the meant
 import asyncio
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 import structlog
@@ -38,8 +38,6 @@ MAX_APPEND_EVENTS = 500
 STREAMS_PER_READ = 500
 # Reads of what is missing, each because of events that went missing during the one before. What is held back grows until then.
 MAX_ROUNDS = 3
-# After a failed check of what was missing before a reconnect.
-RETRY_SECONDS = 5.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(LiveEvent).decode
@@ -62,9 +60,6 @@ class RemoteHistory(TopicHistory):
         # Tenants whose events are held back until earlier ones that may be missing are read; None: all, without a connection.
         self._gaps: set[str] | None = set()
         self._unread: set[str] = set()  # those of which the log is still to be read
-        self._holes: dict[Stream, EventId] = {}  # the last event before the first one that is missing
-        self._earlier_holes: dict[str, dict[Stream, tuple[EventId, EventId]]] = defaultdict(dict)  # by tenant
-        self._checking: asyncio.Task[None] | None = None
         self._held: list[LiveEvent] = []
         self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
         self._filling: asyncio.Task[None] | None = None
@@ -75,7 +70,7 @@ class RemoteHistory(TopicHistory):
         self._has_swept = False
         self._is_supported = True
         broker.read_log_with(self.receive, self.interrupted, self.reconnected, self.closed)
-        topic_log.listen(self.on_hole, self.on_earlier_hole)
+        topic_log.listen(self.on_hole)
 
     # --- TopicHistory
 
@@ -293,50 +288,25 @@ class RemoteHistory(TopicHistory):
             self._gaps = self._unread | {event.tenant for event in self._held}
             self._filling = asyncio.get_running_loop().create_task(self._fill())
 
-    def on_hole(self, stream: Stream, last: EventId) -> None:
+    def on_hole(self, stream: Stream) -> None:
         """Hold the tenant back and read what is missing."""
         tenant = _tenant(stream)
-        self._holes.setdefault(stream, last)
         self._begin_gap()
         self._unread.add(tenant)
         if self._gaps is not None:
             self._gaps.add(tenant)
             self._filling = self._filling or asyncio.get_running_loop().create_task(self._fill())
 
-    def on_earlier_hole(self, stream: Stream, last: EventId, end: EventId) -> None:
-        self._earlier_holes[_tenant(stream)][stream] = last, end
-        self._checking = self._checking or asyncio.get_running_loop().create_task(self._check_earlier_holes())
-
-    async def _check_earlier_holes(self) -> None:
-        """Report streams that lacked an event when the connection was lost: the reads since then begin after later ones."""
-        while self._earlier_holes:
-            tenant = next(iter(self._earlier_holes))
-            holes = self._earlier_holes.pop(tenant)
-            missing: Collection[Stream] = ()
-            try:
-                missing, _ = await self._passed_over(tenant, holes)
-            except (Unavailable, OSError) as failure:
-                log.warning("topic_history_unreadable", reason=str(failure), retry_in=RETRY_SECONDS)
-                await self._clock.sleep(RETRY_SECONDS)
-                self._earlier_holes[tenant] = holes | self._earlier_holes[tenant]
-            except Exception:
-                log.exception("topic_history_failed")
-                missing = holes
-            if missing:
-                log.warning("kept_events_lost", streams=len(missing))
-                self._on_lost(missing)
-        self._checking = None
-
     async def closed(self) -> None:
-        for task in (self._filling, self._checking):
-            if task is not None:
-                task.cancel()
+        if self._filling is not None:
+            self._filling.cancel()
         await self._log.close()
 
     async def _fill(self) -> None:
         """Read what the followed streams have missed, then resume delivery. If the log cannot be read, reconnect."""
         found: dict[str, dict[EventId, LiveEvent]] = defaultdict(dict)
         lost: set[Stream] = set()
+        ends: list[tuple[Sequence[Stream], EventId]] = []
         try:
             for _ in range(MAX_ROUNDS):
                 if not self._unread:
@@ -350,12 +320,13 @@ class RemoteHistory(TopicHistory):
                 for tenant, followed in by_tenant.items():
                     for start in range(0, len(followed), STREAMS_PER_READ):
                         some = followed[start : start + STREAMS_PER_READ]
-                        events, incomplete = await self._read_after(self._delivered.get(tenant), tenant, some)
+                        if (read := await self._read_missed(tenant, some)) is None:
+                            lost |= set(some)
+                            continue
+                        events = _events(read)
                         found[tenant] |= {_id(event): event for event in events}
-                        end = self._delivered.get(tenant)
-                        holes = {one: (self._holes[one], end) for one in some if end is not None and one in self._holes}
-                        missing, unknown = await self._passed_over(tenant, holes)
-                        lost |= {*incomplete, *missing, *unknown}
+                        lost |= set(read.incomplete if len(events) == len(read.entries) else some)
+                        ends.append((some, read.end))
                 await self._broker.fence()  # events that arrive until then may have another hole before them
         except (Unavailable, OSError) as failure:
             log.warning("topic_history_unreadable", reason=str(failure))
@@ -369,37 +340,21 @@ class RemoteHistory(TopicHistory):
             log.warning("topic_history_unreadable", reason="events went missing during each read")
             self._broker.reconnect()
         else:
+            for streams, end in ends:
+                self._log.advance(streams, end)
             self._resume_delivery(found, lost)
 
-    async def _passed_over(
-        self, tenant: str, holes: Mapping[Stream, tuple[EventId, EventId]]
-    ) -> tuple[Collection[Stream], Sequence[Stream]]:
-        """Return the streams that lack an event between two others of the tenant, of which the second has been delivered: a reader
-        may have had it from the log. And return those of which this is unknown."""
-        if not holes:
-            return (), ()
-        oldest = min((last for last, _ in holes.values()), key=lambda last: last.offset)
-        events, incomplete = await self._read_after(oldest, tenant, list(holes))
-        places = ((event.stream, _id(event).offset, *holes[event.stream]) for event in events)
-        return {stream for stream, offset, last, end in places if last.offset < offset <= end.offset}, incomplete
-
-    async def _read_after(
-        self, after: EventId | None, tenant: str, streams: Sequence[Stream]
-    ) -> tuple[list[LiveEvent], Sequence[Stream]]:
-        """Return the events of streams after an id, and the streams that have lost some."""
-        if after is None:
-            return [], streams
-        with self._unless_unsupported():
-            read = await self._log.read("missed", tenant, streams, after, 0, self._clock.now())
-            events = _events(read)
-            return events, read.incomplete if len(events) == len(read.entries) else streams
-        return [], streams
+    async def _read_missed(self, tenant: str, streams: Sequence[Stream]) -> LogRead | None:
+        """Read streams after the last event that was delivered; None if there is none, or no log."""
+        after = self._delivered.get(tenant)
+        if after is not None:
+            with self._unless_unsupported():
+                return await self._log.read("missed", tenant, streams, after, 0, self._clock.now())
+        return None
 
     def _resume_delivery(self, missed: dict[str, dict[EventId, LiveEvent]], lost: Collection[Stream]) -> None:
-        held, self._held, self._gaps, self._holes = self._held, [], set(), {}
+        held, self._held, self._gaps = self._held, [], set()
         filled, self._filled, self._filling = self._filled, None, None
-        in_order = (events[id] for events in missed.values() for id in sorted(events, key=lambda id: id.offset))
-        self._log.advance({event.stream: _id(event) for event in in_order})
         if lost:
             log.warning("kept_events_lost", streams=len(lost))
         self._on_lost(lost)
