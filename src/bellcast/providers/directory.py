@@ -393,7 +393,7 @@ class ProviderDirectory(Struct, eq=False):
             url=fields.url,
             http=clients.trusted() if is_trusted else clients.guarded(),
             http2=partial(clients.trusted if is_trusted else clients.guarded, http2=True),
-            connect=clients.connect if is_trusted else clients.guard.connect,
+            connect=(clients.resolver if is_trusted else clients.guard).connect,
             clock=self.real_clock,
             timeout=times.seconds(fields.timeout),
             may_read_files=is_trusted,

@@ -24,7 +24,8 @@ from bellcast.kernel.errors import BellcastError, Conflict, NotFound, SettingsEr
 from bellcast.kernel.events import node_stream, pattern_matches
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound import DeliveryError, Response
-from bellcast.kernel.outbound.http import HttpClients, HttpxClient
+from bellcast.kernel.outbound.guard import Resolver
+from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.providers import smtp
 from bellcast.providers.types import SETTING_PREFIX, Provider
 from bellcast.server import adapters
@@ -217,7 +218,7 @@ def check_mail_settings(settings: Settings) -> Iterator[FindingItem]:
     """Check the mail servers in BELLCAST_EMAIL, concurrently."""
     servers: dict[str, Provider] = {}
     # Names that hang do not delay the end of the command, as those of the event loop's resolver do.
-    connect = HttpClients().connect
+    connect = Resolver().connect
     for number, url in enumerate(settings.channels.email, 1):
         key = f"{SETTING_PREFIX}email-{number}"
         try:

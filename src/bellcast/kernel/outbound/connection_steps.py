@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.outbound import DeliveryError
-from bellcast.kernel.outbound.guard import AddressGuard, Resolver, open_socket
+from bellcast.kernel.outbound.guard import AddressGuard, Resolver
 
 
 class TestStep(Struct, frozen=True, kw_only=True):
@@ -93,13 +93,12 @@ async def resolve(host: str, guard: AddressGuard | None) -> str:
         await guard.addresses(host)
         # Callers that may name a host need not know the addresses of a private network.
         return "Resolved."
-    return ", ".join(sorted(await Resolver().resolve(host)))
+    return ", ".join(sorted(await Resolver().addresses(host)))
 
 
 async def connect(
     host: str, port: int, guard: AddressGuard | None, context: ssl.SSLContext | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to a host, with TLS if there is a context. Raises BellcastError or OSError."""
-    addresses = Resolver().resolve if guard is None else guard.addresses
-    connected = await open_socket(host, await addresses(host), port)
+    connected = await (guard or Resolver()).connect(host, port)
     return await asyncio.open_connection(sock=connected, ssl=context, server_hostname=host if context else None)

@@ -25,14 +25,14 @@ MAX_SHOWN = 100
 
 
 class Resolver:
-    """Resolves names in its own threads, one per name: those of users separately from those of the operator. Concurrent requests
-    for a name share its lookup. The event loop's resolver uses a few threads (uvloop: two), so a name server that does not
-    respond would delay lookups of the store or the broker, and the end of the process."""
+    """Resolves names, and connects to their addresses. Each name is resolved in a thread of its own: those of users separately from
+    those of the operator. Concurrent requests for a name share its lookup. The event loop's resolver uses a few threads (uvloop:
+    two), so a name server that does not respond would delay lookups of the store or the broker, and the end of the process."""
 
     def __init__(self) -> None:
         self._lookups: dict[str, asyncio.Future[list[str]]] = {}
 
-    async def resolve(self, host: str) -> Sequence[str]:
+    async def addresses(self, host: str) -> Sequence[str]:
         """Return the addresses of a host, in the order of the system's resolver. A call does not wait for lookups of
         other names. Raises OSError, or Unavailable if too many names are being resolved. When a call is cancelled, its
         lookup continues for later calls."""
@@ -56,6 +56,24 @@ class Resolver:
 
             lookup.add_done_callback(finish)
         return await asyncio.shield(lookup)
+
+    async def connect(self, host: str, port: int) -> socket.socket:
+        """Open a TCP connection to the first address of a host that accepts one. Raises Unavailable or OSError."""
+        failure = OSError(f"{host} has no address")
+        for address in await self.addresses(host):
+            connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+            connection.settimeout(0)  # non-blocking: the event loop waits instead
+            try:
+                await asyncio.get_running_loop().sock_connect(connection, (address, port))
+            except OSError as error:
+                connection.close()
+                failure = error
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise failure
 
 
 def _addresses(entries: Sequence[Any]) -> list[str]:
@@ -97,14 +115,14 @@ SPECIAL = tuple(
 )
 
 
-class AddressGuard:
-    """Checks URLs from the REST API and from recipients. `allowed` are host names, addresses and networks that may be
-    used although they are not public, even over plain HTTP."""
+class AddressGuard(Resolver):
+    """Checks URLs from the REST API and from recipients, and the addresses of their hosts. `allowed` are host names, addresses and
+    networks that may be used although they are not public, even over plain HTTP."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
+        super().__init__()
         self._hosts: set[str] = set()
         self._networks: list[IPNetwork] = []
-        self._resolver = Resolver()
         for entry in allowed:
             try:
                 self._networks.append(ipaddress.ip_network(entry, strict=False))
@@ -156,24 +174,20 @@ class AddressGuard:
         if problem is not None:
             raise Unavailable(f"The URL {problem}.")
         if url.scheme == "http" and not self._is_allowed_host(url.host):
-            addresses = await self._resolver.resolve(url.host)
+            addresses = await super().addresses(url.host)
             if not all(self._in_networks(address) for text in addresses if (address := _address(text)) is not None):
                 raise Unavailable(f"{url.host} leads to an address that allows TLS only.")
 
     async def addresses(self, host: str) -> Sequence[str]:
         """Resolve a host to addresses that may be connected to. Raises Unavailable if one is refused or too many names are
         being resolved, OSError if there are none."""
-        addresses = await self._resolver.resolve(host)
+        addresses = await super().addresses(host)
         if self._is_allowed_host(host):
             return addresses
         parsed = [address for text in addresses if (address := _address(text)) is not None]
         if refused := [address for address in parsed if not self._is_allowed(address)]:
             raise Unavailable(f"{host} leads to an address that is not public{self._exception(host, *refused)}.")
         return addresses
-
-    async def connect(self, host: str, port: int) -> socket.socket:
-        """Open a TCP connection to a host. Raises Unavailable or OSError."""
-        return await open_socket(host, await self.addresses(host), port)
 
     def _in_networks(self, address: IPAddress) -> bool:
         return any(address in network for network in self._networks)
@@ -185,25 +199,6 @@ class AddressGuard:
         is_allocated = address.version == 4 or address in PUBLIC_V6
         is_special = any(address in network for network in SPECIAL)
         return (is_allocated and address.is_global and not is_special) or self._in_networks(address)
-
-
-async def open_socket(host: str, addresses: Sequence[str], port: int) -> socket.socket:
-    """Open a TCP connection to the first address of a host that accepts one. Raises OSError."""
-    failure = OSError(f"{host} has no address")
-    for address in addresses:
-        connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-        connection.settimeout(0)  # non-blocking: the event loop waits instead
-        try:
-            await asyncio.get_running_loop().sock_connect(connection, (address, port))
-        except OSError as error:
-            connection.close()
-            failure = error
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            return connection
-    raise failure
 
 
 def _address(host: str) -> IPAddress | None:

@@ -6,13 +6,12 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterable
-from socket import socket
 from typing import TYPE_CHECKING
 
 from bellcast.kernel import concurrency
 from bellcast.kernel.errors import Unavailable, certificate_fault
 from bellcast.kernel.outbound import Response
-from bellcast.kernel.outbound.guard import AddressGuard, Resolver, open_socket
+from bellcast.kernel.outbound.guard import AddressGuard, Resolver
 
 if TYPE_CHECKING:  # imported with the first request
     import httpx
@@ -167,7 +166,7 @@ class HttpClients:
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self.guard = AddressGuard(allowed)
         self._identity_provider_guard = AddressGuard(allowed)
-        self._resolver = Resolver()
+        self.resolver = Resolver()  # of hosts in the settings
         self._clients: dict[tuple[AddressGuard | None, bool], HttpxClient] = {}
 
     def trusted(self, *, http2: bool = False) -> HttpxClient:
@@ -178,10 +177,6 @@ class HttpClients:
 
     def identity_provider(self) -> HttpxClient:
         return self._client(self._identity_provider_guard)
-
-    async def connect(self, host: str, port: int) -> socket:
-        """Open a TCP connection to a host of the settings. Raises Unavailable or OSError."""
-        return await open_socket(host, await self._resolver.resolve(host), port)
 
     async def close(self) -> None:
         clients, self._clients = self._clients, {}

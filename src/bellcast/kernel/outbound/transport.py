@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from functools import cache
 from typing import Any
 
@@ -40,7 +40,7 @@ class Transport(httpx.AsyncBaseTransport):
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_IDLE_CONNECTIONS,
             keepalive_expiry=IDLE_SECONDS,
-            network_backend=ResolvedNetwork(Resolver().resolve if guard is None else guard.addresses, on_goaway),
+            network_backend=ResolvedNetwork(guard or Resolver(), on_goaway),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -129,13 +129,11 @@ class BoundedStream:
 
 
 class ResolvedNetwork(httpcore.AsyncNetworkBackend):
-    """Opens the connections of an HTTP client to the addresses that a function returns for a host: a guard has checked them,
+    """Opens the connections of an HTTP client to the addresses that a resolver returns for a host: a guard has checked them,
     and the event loop's resolver is not used. TLS still verifies the name."""
 
-    def __init__(
-        self, addresses: Callable[[str], Awaitable[Sequence[str]]], on_goaway: Callable[[], None] | None
-    ) -> None:
-        self._addresses, self._on_goaway = addresses, on_goaway
+    def __init__(self, resolver: Resolver, on_goaway: Callable[[], None] | None) -> None:
+        self._resolver, self._on_goaway = resolver, on_goaway
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -149,7 +147,7 @@ class ResolvedNetwork(httpcore.AsyncNetworkBackend):
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         try:
             async with asyncio.timeout(timeout):
-                for address in await self._addresses(host):
+                for address in await self._resolver.addresses(host):
                     try:
                         stream = await self._network.connect_tcp(address, port, timeout, *args, **options)
                         return BoundedStream(stream, self._on_goaway)

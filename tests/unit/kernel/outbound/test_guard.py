@@ -68,7 +68,7 @@ async def test_refusal_of_a_name_of_a_link_local_address_suggests_nothing(monkey
     async def resolve(self: object, host: str) -> list[str]:
         return ["10.1.2.3", "169.254.169.254"]
 
-    monkeypatch.setattr(Resolver, "resolve", resolve)
+    monkeypatch.setattr(Resolver, "addresses", resolve)
     with pytest.raises(Unavailable, match=r"^metadata\.internal leads to an address that is not public\.$"):
         await AddressGuard().addresses("metadata.internal")
 
@@ -170,7 +170,7 @@ async def test_connection_goes_to_the_checked_address(monkeypatch: pytest.Monkey
         connected.append(host)
         raise httpcore.ConnectError
 
-    monkeypatch.setattr(Resolver, "resolve", resolve)
+    monkeypatch.setattr(Resolver, "addresses", resolve)
     monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
     client = HttpxClient(AddressGuard())
     with pytest.raises(Unavailable):
