@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from datetime import tzinfo
 from functools import lru_cache
 from time import monotonic, thread_time
 from typing import Any, ParamSpec, TypeVar
@@ -57,10 +58,15 @@ class TimeExceeded(TemplateError):
 
 
 class Rendering:
-    """One rendering in progress: its CPU time in seconds, its variables, and the missing names that templates used."""
+    """One rendering in progress: its CPU time in seconds, its variables, the locale (of `formats.find_locale`) and the zone of its
+    formats, and the missing names that templates used."""
 
-    def __init__(self, variables: Mapping[str, Any], seconds: float, *, is_strict: bool) -> None:
+    def __init__(
+        self, variables: Mapping[str, Any], seconds: float, locale: Any, zone: tzinfo, *, is_strict: bool
+    ) -> None:
         self.variables = variables
+        self.locale = locale
+        self.zone = zone
         self.is_strict = is_strict
         self.missing: dict[str, None] = {}  # a set in order
         self._ends = thread_time() + seconds

@@ -3,8 +3,7 @@ recipient's zone. `link` and `email_url`: URLs. `holds`: conditions of blocks.""
 
 import math
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import datetime
 from datetime import time as clock_time
 from functools import lru_cache
 from html import unescape
@@ -13,10 +12,10 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
-from bellcast.kernel import times, validation
+from bellcast.kernel import validation
 from bellcast.kernel.limits import Limits
 from bellcast.templates import conditions
-from bellcast.templates.budget import TemplateError
+from bellcast.templates.budget import RENDERING, TemplateError
 
 try:
     import babel
@@ -36,17 +35,6 @@ LENGTHS = ("full", "long", "medium", "short")
 MEDIUM = "medium"
 EMAIL_SCHEMES = ("https://", "http://", "mailto:", "tel:")
 SHORT = "short"
-
-
-class Format:
-    """The language and zone of one rendering."""
-
-    def __init__(self, locale: str, zone: str) -> None:
-        self.locale = find_locale(locale)
-        self.zone = times.find_zone(zone) or UTC
-
-
-FORMAT: ContextVar[Format] = ContextVar("format")
 
 
 @lru_cache(1000)
@@ -75,7 +63,7 @@ def _loaded(locale: Any) -> Any:
 
 def _moment(value: Any) -> datetime:
     """Parse a time: RFC 3339 text or seconds since 1970. A text without an offset is local time."""
-    zone = FORMAT.get().zone
+    zone = RENDERING.get().zone
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, zone)
@@ -110,22 +98,24 @@ def _length(length: str) -> Length:
 
 def date(value: Any, length: str = MEDIUM) -> str:
     """`10 Jun 2026`."""
-    return dates.format_date(_moment(value), _length(length), locale=FORMAT.get().locale)
+    return dates.format_date(_moment(value), _length(length), locale=RENDERING.get().locale)
 
 
 def time(value: Any, length: str = SHORT) -> str:
     """`14:00`. Also accepts a time of day (`14:00`)."""
     if isinstance(value, str) and len(value) <= len("14:00:00"):
         try:
-            return dates.format_time(clock_time.fromisoformat(value), _length(length), locale=FORMAT.get().locale)
+            return dates.format_time(clock_time.fromisoformat(value), _length(length), locale=RENDERING.get().locale)
         except ValueError:
             pass
-    return dates.format_time(_moment(value), _length(length), tzinfo=FORMAT.get().zone, locale=FORMAT.get().locale)
+    return dates.format_time(
+        _moment(value), _length(length), tzinfo=RENDERING.get().zone, locale=RENDERING.get().locale
+    )
 
 
 def date_and_time(value: Any, length: str = MEDIUM) -> str:
     """`10 Jun 2026, 14:00`: the date in the given length, the time without seconds."""
-    moment, locale = _moment(value), FORMAT.get().locale
+    moment, locale = _moment(value), RENDERING.get().locale
     pattern = dates.get_datetime_format(_length(length), locale)
     day = dates.format_date(moment, _length(length), locale=locale)
     return str(pattern).replace("'", "").replace("{0}", time(value)).replace("{1}", day)
@@ -138,14 +128,14 @@ def number(value: Any, decimals: int | None = None) -> str:
         if isinstance(decimals, bool) or not isinstance(decimals, int) or not 0 <= decimals <= 10:
             raise TemplateError(f"{_shown(decimals)} is not a number of decimals: expected 0 to 10")
         pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
-    return numbers.format_decimal(_number(value), pattern, locale=FORMAT.get().locale)
+    return numbers.format_decimal(_number(value), pattern, locale=RENDERING.get().locale)
 
 
 def money(value: Any, currency: str = "EUR") -> str:
     """`€1,234.50` for an ISO 4217 currency."""
     if not isinstance(currency, str) or not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
         raise TemplateError(f"{_shown(currency)} is not a currency: expected ISO 4217 such as EUR")
-    return numbers.format_currency(_number(value), currency.upper(), locale=FORMAT.get().locale)
+    return numbers.format_currency(_number(value), currency.upper(), locale=RENDERING.get().locale)
 
 
 def link(value: Any) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from datetime import UTC
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from markupsafe import Markup
 
-from bellcast.kernel import validation
+from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.templates import budget, formats
 from bellcast.templates.budget import TemplateError
@@ -198,18 +199,18 @@ class Renderer:
         if self._budget.is_stopped(text):
             raise TemplateError(STOPPED)
         compiled = text_of(source, is_html=is_html).template
-        form = formats.Format(locale or self.variables.locale, self.variables.zone)
+        locale = locale or self.variables.locale
         values = self.variables.values if content is None else {**self.variables.values, CONTENT: Markup(content)}  # noqa: S704  rendered by this class
         try:
             try:
-                rendered = self._render_once(compiled, values, form)
+                rendered = self._render_once(compiled, values, locale)
             except budget.TimeExceeded:
                 # In a large process, a garbage collection can interrupt this thread for 0.8 s. It does not hit two
                 # renderings in a row, so the rendering is repeated, but not for each recipient of a slow text.
                 if self._is_repeated or text in self._budget.slow:
                     raise
                 self._is_repeated, self._seconds_left = True, budget.MAX_SECONDS
-                rendered = self._render_once(compiled, values, form)
+                rendered = self._render_once(compiled, values, locale)
             rendered = _storable(rendered)
         except budget.TimeExceeded:
             self._budget.add_slow(text)
@@ -223,11 +224,10 @@ class Renderer:
         self._budget.slow.pop(text, None)
         return rendered
 
-    def _render_once(
-        self, compiled: "Callable[[], jinja2.Template]", values: Mapping[str, Any], form: formats.Format
-    ) -> str:
-        rendering = budget.Rendering(values, self._seconds_left, is_strict=self._is_strict)
-        tokens = budget.RENDERING.set(rendering), formats.FORMAT.set(form)
+    def _render_once(self, compiled: "Callable[[], jinja2.Template]", values: Mapping[str, Any], locale: str) -> str:
+        written, zone = formats.find_locale(locale), times.find_zone(self.variables.zone) or UTC
+        rendering = budget.Rendering(values, self._seconds_left, written, zone, is_strict=self._is_strict)
+        token = budget.RENDERING.set(rendering)
         try:
             template = compiled()
             pieces: list[str] = []
@@ -239,8 +239,7 @@ class Renderer:
                 pieces.append(piece)
             return "".join(pieces)
         finally:
-            budget.RENDERING.reset(tokens[0])
-            formats.FORMAT.reset(tokens[1])
+            budget.RENDERING.reset(token)
             seconds_before, self._seconds_left = self._seconds_left, rendering.seconds_left()
             self._budget.charge(seconds_before - self._seconds_left)
             self.missing += [path for path in rendering.missing if path not in self.missing]

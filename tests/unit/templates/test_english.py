@@ -48,9 +48,10 @@ def test_templates_without_babel_use_english_and_log_the_missing_language() -> N
     program = """
 import sys
 sys.modules["babel"] = None  # as if not installed
-from bellcast.templates import formats
-formats.FORMAT.set(formats.Format("de-AT", "Europe/Vienna"))
-print(formats.date_and_time("2026-06-10T12:00:00Z"), formats.money(1234.5), formats.number(2, 1), sep="|")
+from bellcast.templates.rendering import Renderer
+from bellcast.templates.types import Variables
+values = Variables(values={"at": "2026-06-10T12:00:00Z"}, locale="de-AT", zone="Europe/Vienna")
+print(Renderer(values).render("{{ at | datetime }}|{{ 1234.5 | money }}|{{ 2 | number(1) }}"))
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "Jun 10, 2026, 2:00\u202fPM|€1,234.50|2.0"

@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import threading
+from datetime import tzinfo
+from typing import Any
 
 import pytest
 
@@ -30,8 +32,10 @@ def renderings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     begun: list[str] = []
 
     class Counted(budget.Rendering):
-        def __init__(self, variables: dict[str, int], seconds: float, *, is_strict: bool) -> None:
-            super().__init__(variables, 0 if variables["data"] == ENDLESS else 60, is_strict=is_strict)
+        def __init__(
+            self, variables: dict[str, int], seconds: float, locale: Any, zone: tzinfo, *, is_strict: bool
+        ) -> None:
+            super().__init__(variables, 0 if variables["data"] == ENDLESS else 60, locale, zone, is_strict=is_strict)
             begun.append("rendering")
 
     monkeypatch.setattr(budget, "Rendering", Counted)
