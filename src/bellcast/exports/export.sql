@@ -71,7 +71,7 @@ WHERE key IS NOT NULL
 
 -- name: export_announcements
 -- The announcements of one tenant, oldest first, as unseen notifications.
-SELECT {{announcement_columns}}, topic, seq FROM announcements
+SELECT seq, topic, {{announcement_columns}} FROM announcements
 WHERE tenant = :tenant AND seq > :after ORDER BY seq LIMIT :limit
 
 -- name: export_last_events

@@ -15,7 +15,7 @@ from bellcast.inbox.store import rows, sent_items
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.engine import StoreTable
-from bellcast.kernel.db.script import Row, Statement, fetch
+from bellcast.kernel.db.script import Params, Row, Statement, fetch
 from bellcast.kernel.events import topic_of
 from bellcast.kernel.ids import NEWEST
 from bellcast.preferences import store as preferences
@@ -127,25 +127,19 @@ _decision = columns.reader(
     due_at=times.to_rfc3339_or_null,
 )
 
-_counter = columns.reader(
-    ExportedCounter,
-    "workflow step by run state expires_at",
-    state=msgspec.json.decode,
-    expires_at=times.to_rfc3339,
-)
+_counter = columns.reader(ExportedCounter, state=msgspec.json.decode, expires_at=times.to_rfc3339)
 
 _wait = columns.reader(
     ExportedWait,
-    "run step name topic event",
     topic=topic_of,
     event=lambda event: None if event is None else msgspec.json.decode(event),
 )
 
-_webhook_event = columns.reader(ExportedEvent, "id body", body=msgspec.json.decode)
+_webhook_event = columns.reader(ExportedEvent, body=msgspec.json.decode)
 
-_endpoint = columns.reader(ExportedEndpoint, "id kind created_at", created_at=times.to_rfc3339)
+_endpoint = columns.reader(ExportedEndpoint, created_at=times.to_rfc3339)
 
-_device = columns.reader(ExportedDevice, "connection revision acknowledged_at", acknowledged_at=times.to_rfc3339)
+_device = columns.reader(ExportedDevice, acknowledged_at=times.to_rfc3339)
 
 
 def _joined_topics(row: Row) -> ExportedTopics:
@@ -193,13 +187,6 @@ TENANT_OBJECTS = {
     "preference_defaults": DEFAULTS_KIND,
 }
 
-# The column of an announcement's topic, after those of a notification; its number follows.
-TOPIC = rows.ENTRY_COLUMNS
-
-
-def _page(name: str, tenant: str, after: int | str) -> Statement:
-    return Statement(name, {"tenant": tenant, "after": after, "limit": EXPORT_BATCH_ROWS})
-
 
 class Exports(StoreTable):
     """Exports of all data as (kind, value) pairs, in bounded reads."""
@@ -229,14 +216,8 @@ class Exports(StoreTable):
         kinds = await self._engine.read(recipients.stored_kinds, tenant, key)  # a tenant has many recipients with few
         for table in (one for one in RECIPIENT_TABLES if one.kind in kinds):
             params = {**UNFILTERED, "tenant": tenant, "key": key, "recipient": key, "limit": table.batch_rows}
-            cursor = table.cursor
-            while True:
-                found = await self._engine.read(fetch, Statement(table.statement, {**params, **cursor}))
-                for row in found:
-                    yield table.kind, table.value(row)
-                if len(found) < table.batch_rows:
-                    break
-                cursor = dict(zip(cursor, found[-1], strict=False))
+            async for row in self._rows(table.statement, params, table.cursor):
+                yield table.kind, table.value(row)
         if isinstance(record, Recipient):
             for suppression in await self._engine.read(suppressions.of_recipient, tenant, record):
                 yield "suppression", suppression
@@ -246,27 +227,32 @@ class Exports(StoreTable):
         for kind, stored in TENANT_OBJECTS.items():
             async for item in self._objects(stored, key):
                 yield kind, item
-        last = -1
-        while announced := await self._engine.read(fetch, _page("export_announcements", key, last)):
-            for row in announced:
-                yield "announcement", {"topic": row[TOPIC], **msgspec.to_builtins(rows.notification(row))}
-            last = announced[-1][TOPIC + 1]
-        topic = ""
-        while events := await self._engine.read(fetch, _page("export_last_events", key, topic)):
-            for topic, name, data, at in events:
-                yield "event", {"topic": topic, "name": name, "data": data, "told_at": times.to_rfc3339(at)}
+        params = {"tenant": key, "limit": EXPORT_BATCH_ROWS}
+        async for row in self._rows("export_announcements", params, {"after": -1}):
+            yield "announcement", {"topic": row[1], **msgspec.to_builtins(rows.notification(row[2:]))}
+        async for topic, name, data, at in self._rows("export_last_events", params, OLDEST_FIRST):
+            yield "event", {"topic": topic, "name": name, "data": data, "told_at": times.to_rfc3339(at)}
         after = None
         while page := await recipients.Recipients(self._engine).after(key, after, EXPORT_BATCH_ROWS):
             for recipient in page:
                 async for pair in self._items(key, recipient.key, recipient):
                     yield pair
             after = page[-1].key
-        named = ""  # of those that only other data names
-        while found := await self._engine.read(fetch, Statement("export_next_key", {"tenant": key, "after": named})):
-            ((named, has_record),) = found
-            if not has_record:
+        async for named, has_record in self._rows("export_next_key", {"tenant": key, "limit": 1}, OLDEST_FIRST):
+            if not has_record:  # only other data names it
                 async for pair in self._items(key, named, {"key": named}):
                     yield pair
+
+    async def _rows(self, statement: str, params: Params, cursor: Mapping[str, Any]) -> AsyncIterator[Row]:
+        """Yield the rows of a statement, of which each read has up to `limit`. Their columns begin with those of `cursor`, which
+        has the parameters of the position before the first row."""
+        while True:
+            found = await self._engine.read(fetch, Statement(statement, {**params, **cursor}))
+            for row in found:
+                yield row
+            if len(found) < params["limit"]:
+                return
+            cursor = dict(zip(cursor, found[-1], strict=False))
 
     async def _objects(self, kind: str, tenant: str) -> AsyncIterator[dict[str, Any]]:
         """Yield the current versions of a tenant's objects of a kind."""
