@@ -108,8 +108,8 @@ def decide(occasion: Occasion, layers: Layers) -> Decision:
     if occasion.channel != "inbox" and is_muted(layers.recipient, occasion.type, occasion.now):
         return Decision("skip", "muted", "recipient")
     for rule in SWITCHES:
-        is_on, by = switch(rule, occasion, layers)
-        if not is_on:
+        value, by = switch(rule, occasion.channel, occasion.type, layers, occasion.workflow)
+        if not value or (value == URGENT_ONLY and occasion.priority != "urgent"):
             return Decision("skip", rule, by)
     if occasion.channel == "inbox" or occasion.priority == "urgent":
         return SEND
@@ -125,25 +125,23 @@ def is_muted(recipient: Preferences, type: str, now: int) -> bool:
     return False
 
 
-def switch(rule: Switch, occasion: Occasion, layers: Layers) -> tuple[bool, Source | None]:
+def switch(
+    rule: Switch, channel: Channel, type: str, layers: Layers, workflow: str | None = None
+) -> tuple[SwitchValue, Source | None]:
     """Return one of the three switches, and the document that set it. It is on if no document sets it."""
     for source, document in layers.documents():
         if rule == "channel":
             switches = document.channels
         elif rule == "type":
-            switches = document.types.get(occasion.type, {})
+            switches = document.types.get(type, {})
         else:
-            switches = document.workflows.get(occasion.workflow or "", {})
-        value = switches.get(occasion.channel)
+            switches = document.workflows.get(workflow or "", {})
+        value = switches.get(channel)
         if value is not None:
-            return _is_on(value, occasion), source
-    if rule == "type" and (default := layers.rules.defaults.get(occasion.channel)) is not None:
-        return _is_on(default, occasion), "type"
+            return value, source
+    if rule == "type" and (default := layers.rules.defaults.get(channel)) is not None:
+        return default, "type"
     return True, None
-
-
-def _is_on(value: SwitchValue, occasion: Occasion) -> bool:
-    return occasion.priority == "urgent" if value == URGENT_ONLY else bool(value)
 
 
 def _digest(occasion: Occasion, layers: Layers) -> Decision | None:
@@ -211,10 +209,9 @@ def effective(
         for channel in CHANNELS:
             by: Source | None = None
             is_on, is_required = True, rules.requires(channel)
-            # Switches depend on neither the time nor the priority.
-            occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=times.UTC_ZONE)
             for rule in () if is_required else SWITCHES:
-                is_on, source = switch(rule, occasion, own)
+                value, source = switch(rule, channel, type, own)
+                is_on = value is True  # not for urgent notifications only
                 by = by or source if is_on else source
                 if not is_on:
                     break

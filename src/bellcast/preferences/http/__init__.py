@@ -226,7 +226,7 @@ async def _write_defaults(
 
     async def change(before: bytes | None) -> Preferences:
         await _check_workflows(ctx, tenant, document, before)
-        preferences = _defaults(ctx, document, before, types, merge=merge)
+        preferences = _apply_document(ctx, document, before, types, merge=merge, is_default=True)
         entity_tags.check(call.request, entity_tags.tag_of(decode(before)))
         return preferences
 
@@ -234,20 +234,6 @@ async def _write_defaults(
     if call.is_dry_run:
         return await _defaults_with_effective(ctx, tenant, tenant, changed, ctx.engines.clock.now()), None
     return await _shown_defaults(ctx, tenant), changed
-
-
-def _defaults(
-    ctx: ApiContext,
-    document: dict[str, Any],
-    before: bytes | None,
-    types: Mapping[str, NotificationType],
-    *,
-    merge: bool,
-) -> Preferences:
-    preferences = _apply_document(ctx, document, before, types, merge=merge)
-    if preferences.muted:
-        raise Invalid.of("muted", "is for recipients only")
-    return preferences
 
 
 async def _shown_defaults(ctx: ApiContext, tenant: str) -> dict[str, Any]:
@@ -283,6 +269,7 @@ def _apply_document(
     types: Mapping[str, NotificationType],
     *,
     merge: bool,
+    is_default: bool = False,
 ) -> Preferences:
     """Decode and check the preferences that a request writes: its document, or a merge patch of the previous document."""
 
@@ -291,7 +278,10 @@ def _apply_document(
 
     patched = merge_patch(msgspec.json.decode(before), document) if merge and before is not None else document
     text = msgspec.json.encode(merge_patch({}, patched))  # in a complete document, null means absent
-    return request_body.json(text, request_body.Shape(Preferences, check), ctx)
+    preferences = request_body.json(text, request_body.Shape(Preferences, check), ctx)
+    if is_default and preferences.muted:
+        raise Invalid.of("muted", "is for recipients only")
+    return preferences
 
 
 async def _check_workflows(ctx: ApiContext, tenant: str, document: dict[str, Any], before: bytes | None) -> None:
@@ -307,7 +297,7 @@ ONE_OBJECT = "must be empty: there is one object for the project, and one for ea
 
 async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None) -> bytes:
     stored, types = None if before is None else before.body, await ctx[Catalog].types(tenant)
-    return msgspec.json.encode(_defaults(ctx, values, stored, types, merge=False))
+    return msgspec.json.encode(_apply_document(ctx, values, stored, types, merge=False, is_default=True))
 
 
 BUNDLE = BundleKind(

@@ -26,7 +26,7 @@ from bellcast.kernel.http import ASGIApp, request_body, responses
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.preferences import changes, decision
 from bellcast.preferences import http as preferences
-from bellcast.preferences.decision import EVERY_TYPE, Layers, Occasion
+from bellcast.preferences.decision import EVERY_TYPE, Layers, Switch
 from bellcast.preferences.http import EffectivePreferences
 from bellcast.preferences.store import OwnPreferencesTable
 from bellcast.preferences.types import CHANNELS, Channel, Frequency, Preferences, QuietHours, decode, merge_patch
@@ -46,8 +46,8 @@ FORM = Path(__file__).with_name("form.html")
 
 
 def _is_on(layers: Layers, type: str, channel: Any, rules: NotificationType) -> bool:
-    occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=times.UTC_ZONE)
-    return decision.switch("channel" if type == ALL_TYPES else "type", occasion, replace(layers, rules=rules))[0]
+    rule: Switch = "channel" if type == ALL_TYPES else "type"
+    return decision.switch(rule, channel, type, replace(layers, rules=rules))[0] is True
 
 
 def apply_form(before: Preferences, fields: dict[str, list[str]], rules: Mapping[str, NotificationType]) -> Preferences:
