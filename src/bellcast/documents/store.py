@@ -55,10 +55,6 @@ def _check_new_object(kind: str, tenant: str, key: str, now: int) -> Script[None
         raise Conflict(f"There are already {MAX_OF_KIND} {kind.replace('s-', ' ')}: delete one first.")
 
 
-# Run a script that writes the object of its first three arguments: kind, tenant and key.
-write_object = write(locks=lambda kind, tenant, key, *_, **__: (lock_of(kind, tenant, key),))
-
-
 def _document(key: str, body: str, created_at: int, updated_at: int, version: int) -> Document:
     return Document(key, body.encode(), created_at, updated_at, version)
 
@@ -166,11 +162,25 @@ class Documents(StoreTable):
 
     @write(locks=lambda kind, tenant, key, before, *_, **__: locks_of(kind, tenant, key, before))
     def change(
-        self, kind: str, tenant: str, key: str, before: bytes | None, after: bytes | None, now: int
+        self,
+        kind: str,
+        tenant: str,
+        key: str,
+        before: bytes | None,
+        after: bytes | None,
+        now: int,
+        *,
+        version: int | None = None,
     ) -> Script[bool]:
         """Replace the body `before` by `after`. Without `before`, create the object; without `after`, delete it. Return
-        False, and write nothing, if the stored object is not `before`."""
-        return replace({"kind": kind, "tenant": tenant, "key": key}, before, after, now)
+        False, and write nothing, if the stored object is not `before`. `version` is the number of the version that becomes
+        current, if the kind has versions."""
+        name = {"kind": kind, "tenant": tenant, "key": key}
+        if not (yield from replace(name, before, after, now)):
+            return False
+        if version is not None:
+            yield Statement("document_current_version", {**name, "version": version})
+        return True
 
     @write(locks=lambda writes, *_: {audit.LOCK}.union(*(locks_of(*one)[1:] for one in writes)), is_exclusive=True)
     def apply(self, writes: Mapping[Place, Callable[[], WriteScript]], *log: Callable[[], WriteScript]) -> Script[None]:
@@ -185,7 +195,7 @@ class Documents(StoreTable):
         """Delete objects of a kind that were last changed before a time, at most `limit`; return how many."""
         return len((yield Statement("documents_expire", {"kind": kind, "before": before, "limit": limit})))
 
-    @write_object
+    @write(locks=lambda kind, tenant, key: (lock_of(kind, tenant, key),))
     def delete(self, kind: str, tenant: str, key: str) -> Script[bool]:
         """Delete an object, and who manages it; return whether there was one."""
         return (kind,) in (yield from delete({"kind": kind, "tenant": tenant, "key": key}))
@@ -213,7 +223,7 @@ def replace(name: Params, before: bytes | None, after: bytes | None, now: int) -
         yield from _check_new_object(name["kind"], name["tenant"], name["key"], now)
         body = "" if after is None else after.decode()
         return bool((yield Statement("document_create", {**name, "body": body, "now": now})))
-    if not (yield Statement("document_lock", {**name, "body": before.decode()})):
+    if not (yield from hold(**name, body=before)):
         return False
     if after is None:
         yield from delete(name)
@@ -341,18 +351,6 @@ class Versions(StoreTable):
     """The versions of objects by the plural of their kind, the tenant that owns them, and their key."""
 
     publish = write(locks=lambda *of, **_: locks_of(of[0], of[1], of[2]))(on_table(publish))
-
-    @write_object
-    def restore(
-        self, plural: str, owner: str, key: str, version: StoredVersion, replaces: bytes, now: int
-    ) -> Script[bool]:
-        """Make a version of an object current: its body is then that of `version`. Return False, and write nothing, if its stored
-        body is not `replaces`."""
-        name = {"kind": plural, "tenant": owner, "key": key}
-        if not (yield from replace(name, replaces, version.body, now)):
-            return False
-        yield Statement("document_current_version", {**name, "version": version.version})
-        return True
 
     @read
     def find(self, plural: str, owner: str, key: str, version: int) -> Script[StoredVersion | None]:

@@ -242,9 +242,8 @@ class WorkflowCatalog:
             current = _decode(body)
             if active is not None:
                 current = msgspec.structs.replace(current, active=active)
-            now = self._clock.now()
-            changed = StoredVersion(current.version, msgspec.json.encode(current), now)
-            if await Versions(self._db).restore(WORKFLOWS, owner, key, changed, before.body, now):
+            place, changed, now = (WORKFLOWS, owner, key), msgspec.json.encode(current), self._clock.now()
+            if await Documents(self._db).change(*place, before.body, changed, now, version=current.version):
                 await self.written([(owner, key, current.active)])
                 return Workflow(key=key, owner=owner, current=current)
         raise NotFound(UNKNOWN)

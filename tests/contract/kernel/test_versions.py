@@ -61,8 +61,8 @@ async def test_earlier_version_is_restored_and_the_next_one_has_a_new_number(sto
         await versions.publish("templates", "", "x", version(body), replaces=before)
     first = await versions.find("templates", "", "x", 1)
     assert first is not None
-    assert not await versions.restore("templates", "", "x", first, C, 6)
-    assert await versions.restore("templates", "", "x", first, B, 6)
+    assert not await store.documents.change("templates", "", "x", C, first.body, 6, version=1)
+    assert await store.documents.change("templates", "", "x", B, first.body, 6, version=1)
     stored = await store.documents.get("templates", "", "x")
     assert stored is not None
     assert (stored.body, stored.version) == (A, 1)

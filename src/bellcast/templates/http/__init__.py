@@ -562,7 +562,8 @@ async def change(call: ResourceCall[VersionChange]) -> Any:
         if errors := await _reference_errors(value, ctx, tenant, key):
             raise Conflict(f"Version {version} cannot be used any more: {errors[0].field} {errors[0].message}")
         await kinds.check_uses(KIND, ctx, kinds.overlaid(KIND, ctx, tenant, key, stored.body), [(tenant, key)])
-        if not await Versions(db).restore(KIND.plural, tenant, key, stored, before.body, ctx.engines.clock.now()):
+        place, now = (KIND.plural, tenant, key), ctx.engines.clock.now()
+        if not await Documents(db).change(*place, before.body, stored.body, now, version=version):
             raise Conflict("The template has changed at the same time: try again.")
         after = KIND.at_version(before, stored)
         audit.note_changes(call.request, KIND.item(before, tenant), KIND.item(after, tenant))
