@@ -4,6 +4,7 @@ HTML is checked as its author wrote it, so that a finding has a line; `BLANK` st
 that of rendered HTML, because colors are those of the tenant's brand.
 """
 
+import itertools
 import json
 import math
 import re
@@ -41,7 +42,6 @@ SELECTOR = re.compile(r"(?:[a-zA-Z0-9]+|\*)?(?:[.#][\w-]+)?")
 # A selector of elements whose style has a text, and how many of them are read: each is compared with every element.
 STYLED = re.compile(r"([a-zA-Z0-9]*)\[style\*=\"([^\"]{1,100})\"\]")
 STYLED_RULES = 20
-IMPORTANT = "!important"
 # The properties that decide about contrast.
 LOOKS = frozenset({"color", "background", "background-color", "font-size", "font-weight", "display"})
 LONGEST_EXCERPT = 60
@@ -249,14 +249,17 @@ def _words(css: str, *, is_sheet: bool) -> Iterator[tuple[str, int]]:
 # --- contrast
 
 
+# Declarations by property, with their ranks: whether they are important, and their place. Of those that apply, the highest holds.
+Ranked: TypeAlias = dict[str, tuple[tuple[bool, float], str]]
 # A style rule for one simple selector, the color scheme that it is for if it is for one, and its declarations.
-StyleRule: TypeAlias = tuple[str, str | None, Mapping[str, str]]
+StyleRule: TypeAlias = tuple[str, str | None, Ranked]
 
 
 def contrasts(html: str) -> Iterator[tuple[Finding, str]]:
     """Yield the findings about texts of rendered HTML that are hard to read in a light or a dark color scheme, with the texts."""
     tokens = list(html_tokens.tokens(html))
-    rules = [rule for sheet in SHEET.finditer(html) for rule in _rules(sheet[1])]
+    places = itertools.count()
+    rules = [rule for sheet in SHEET.finditer(html) for rule in _rules(sheet[1], places)]
     is_dark_too = any(scheme == "dark" for _, scheme, _ in rules) or any(
         isinstance(one, StartTag)
         and one.attributes.get("name") == "color-scheme"
@@ -280,7 +283,7 @@ def contrasts(html: str) -> Iterator[tuple[Finding, str]]:
             yield Finding("warning", "contrast", message), text
 
 
-def _rules(css: str | Sequence[Any], scheme: str | None = None) -> Iterator[StyleRule]:
+def _rules(css: str | Sequence[Any], places: Iterator[int], scheme: str | None = None) -> Iterator[StyleRule]:
     import tinycss2
 
     for node in tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True):
@@ -288,9 +291,9 @@ def _rules(css: str | Sequence[Any], scheme: str | None = None) -> Iterator[Styl
             condition = _text(node.prelude).lower()
             if "prefers-color-scheme" in condition:
                 named = "dark" if "dark" in condition else "light"
-                yield from _rules(node.content, named)
+                yield from _rules(node.content, places, named)
         elif node.type == "qualified-rule":
-            look = _look(node.content)
+            look = _look(node.content, next(places))
             if look:
                 yield from ((one.strip(), scheme, look) for one in _text(node.prelude).split(","))
 
@@ -302,11 +305,11 @@ def _text(nodes: Sequence[Any]) -> str:
     return "".join("()" if any(part.type in NESTED for part in parts) else node.serialize() for node, parts in inner)
 
 
-def _look(css: str | Sequence[Any]) -> dict[str, str]:
+def _look(css: str | Sequence[Any], place: float) -> Ranked:
     """Return the colors and sizes of declarations."""
     import tinycss2
 
-    look = {}
+    look: Ranked = {}
     for node in tinycss2.parse_blocks_contents(css, skip_comments=True, skip_whitespace=True):
         name = node.lower_name if node.type == "declaration" else ""
         if name not in LOOKS:
@@ -315,7 +318,7 @@ def _look(css: str | Sequence[Any]) -> dict[str, str]:
         if name == "background":
             name, value = "background-color", next((part for part in value.split() if _hex(part)), "")
         if value:
-            look[name] = value + IMPORTANT * node.important
+            _prevail(look, {name: ((node.important, place), value)})
     return look
 
 
@@ -326,11 +329,11 @@ def _texts(
     ground, color = CANVAS[scheme]
     sheet: dict[str, Ranked] = {}
     styled: list[tuple[str, str, Ranked]] = []
-    for place, (selector, _, declared) in enumerate(rules):
+    for selector, _, declared in rules:
         if selector and SELECTOR.fullmatch(selector):
-            _prevail(sheet.setdefault(selector, {}), _ranked(declared, place))
+            _prevail(sheet.setdefault(selector, {}), declared)
         elif (found := STYLED.fullmatch(selector)) is not None and len(styled) < STYLED_RULES:
-            styled.append((found[1], found[2], _ranked(declared, place)))
+            styled.append((found[1], found[2], declared))
     open_elements: Counter[str] = Counter()
     # Element, color, background, size in pixels, whether bold, whether hidden.
     stack: list[tuple[str, str, str, float, bool, bool]] = [("", color, ground, 16.0, False, False)]
@@ -365,19 +368,10 @@ def _texts(
                 open_elements[ended] -= 1
 
 
-# Declarations by property, with their ranks: of those that apply, the highest holds.
-Ranked: TypeAlias = dict[str, tuple[tuple[bool, float], str]]
-
-
-def _ranked(declared: Mapping[str, str], place: float) -> Ranked:
-    return {
-        name: ((value.endswith(IMPORTANT), place), value.removesuffix(IMPORTANT)) for name, value in declared.items()
-    }
-
-
 def _prevail(ranked: Ranked, others: Ranked) -> None:
-    for name, declared in others.items():
-        ranked[name] = max(ranked.get(name, declared), declared)
+    for name, (rank, value) in others.items():
+        if name not in ranked or ranked[name][0] <= rank:
+            ranked[name] = rank, value
 
 
 def _declared(sheet: Mapping[str, Ranked], styled: Sequence[tuple[str, str, Ranked]], tag: StartTag) -> dict[str, str]:
@@ -390,7 +384,7 @@ def _declared(sheet: Mapping[str, Ranked], styled: Sequence[tuple[str, str, Rank
     for element, part, declared in styled:
         if element in ("", tag.name) and part in inline:
             _prevail(found, declared)
-    _prevail(found, _ranked(_look(inline), math.inf))
+    _prevail(found, _look(inline, math.inf))
     return {name: value for name, (_, value) in found.items()}
 
 

@@ -128,6 +128,8 @@ def test_rules_of_the_dark_scheme_are_small_apply_only_in_it_and_count_for_the_s
         ('p[style*="margin"]{color:#eee!important}p{color:#000}', "margin:0", False),
         ('p[style*="margin"]{color:#eee}p{color:#000}', "margin:0", True),
         ("p{color:#000!important}p{color:#eee}", "", True),
+        ("p{color:#000!important;color:#eee}", "", True),
+        ("p{color:#000;color:#eee}", "", False),
         ("p{color:#eee!important}", "color:#000!important", True),
         ('p[style*="color"]{color:#eee!important}', "color:#000!important", True),
         ('p[style*="color"]{color:#eee!important}', "color:#000", False),
