@@ -73,12 +73,11 @@ class TemplateText:
         self._source = source
         self._environment = environment
         self._template: jinja2.Template | TemplateError | None = None
-        self._roots: frozenset[str] | None = None
+        self._roots: frozenset[str] = frozenset()
 
     @property
     def is_compiled(self) -> bool:
-        is_invalid = isinstance(self._template, TemplateError)
-        return is_invalid or (self._template is not None and self._roots is not None)
+        return self._template is not None
 
     def template(self) -> "jinja2.Template":
         """Raises TemplateError."""
@@ -86,7 +85,7 @@ class TemplateText:
             import jinja2  # which the environment has imported
 
             try:
-                self._template = self._environment.from_string(self._source)
+                self._template, self._roots = self._environment.compiled(self._source)
             except jinja2.TemplateSyntaxError as error:
                 message, line = error.message or "is not a template", error.lineno
                 if message.startswith("unexpected end of template"):  # report the line of the tag that is not closed
@@ -101,14 +100,9 @@ class TemplateText:
         return self._template
 
     def roots(self) -> frozenset[str]:
-        """Return the variables that the text reads."""
-        if self._roots is None:
-            from jinja2 import meta  # of which the environment has imported most
-
-            generator = meta.TrackingCodeGenerator(self._environment)
-            generator.optimizer = None  # as in sandbox.Environment
-            generator.visit(self._environment.parse(self._source))
-            self._roots = frozenset(generator.undeclared_identifiers)
+        """Return the variables that the text reads; none if it is invalid."""
+        with suppress(TemplateError):
+            self.template()
         return self._roots
 
 
@@ -123,7 +117,7 @@ def check_template(source: str, roots: AbstractSet[str], *, is_html: bool = Fals
 
     text = text_of(source, is_html=is_html)
     text.template()
-    unknown = text.roots() - roots - _environment(is_html=False).globals.keys()
+    unknown = text.roots() - roots
     if not unknown:
         return
     tree = parse(source, is_html=is_html)
@@ -165,15 +159,17 @@ class SharedResults:
 
     def find(self, key: Hashable, sources: Callable[[], Iterable[tuple[str, bool]]], make: Callable[[], T]) -> T:
         """Return the stored result of `make` for this key. If one of its sources (texts, and whether they are HTML)
-        reads other variables, `make` is called each time."""
+        reads other variables, or `make` fails, it is called each time."""
         found = self._results.get(key)
-        if found is None:
-            is_shared = all(
-                _is_static(source) or text_of(source, is_html=is_html).roots() <= self._roots
-                for source, is_html in sources()
-            )
-            found = self._results[key] = make() if is_shared else NOT_SHARED
-        return make() if found is NOT_SHARED else found
+        if found is not None:
+            return make() if found is NOT_SHARED else found
+        made = make()  # which compiles the sources, at the tenant's expense
+        is_shared = all(
+            _is_static(source) or text_of(source, is_html=is_html).roots() <= self._roots
+            for source, is_html in sources()
+        )
+        self._results[key] = made if is_shared else NOT_SHARED
+        return made
 
 
 class Renderer:
@@ -325,7 +321,6 @@ class BackgroundCompiler:
             for text in texts:
                 with suppress(TemplateError):
                     text.template()
-                    text.roots()
 
         async with self._lock:
             await asyncio.to_thread(compile_all)  # those that waited for the same object find its texts compiled

@@ -9,11 +9,14 @@ takes and makes, nested ones included. No value may be larger than MAX_BYTES, so
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from html import unescape
+from io import StringIO
 from typing import Any, NoReturn
 
 import jinja2
 from jinja2 import Undefined, nodes, pass_environment, pass_eval_context
 from jinja2 import filters as jinja_filters
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.idtracking import VAR_LOAD_RESOLVE
 from jinja2.lexer import Token, TokenStream
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, LoopContext, Macro
@@ -81,15 +84,7 @@ class Environment(SandboxedEnvironment):
     intercepted_unops = frozenset({"+", "-"})
 
     def __init__(self, own: Mapping[str, Callable[..., Any]], *, autoescape: bool) -> None:
-        # Constant folding takes cubic time: a second for a chain of 170 filters.
-        super().__init__(
-            autoescape=autoescape,
-            optimized=False,
-            undefined=Missing,
-            finalize=_finalize,
-            auto_reload=False,
-            cache_size=0,
-        )
+        super().__init__(autoescape=autoescape, undefined=Missing, finalize=_finalize, auto_reload=False, cache_size=0)
         known = {name: self.filters[name] for name in PLAIN_FILTERS}
         known |= OWN_FILTERS | dict(own)
         self.filters = {
@@ -174,21 +169,43 @@ class Environment(SandboxedEnvironment):
 
         return TokenStream(limited(), name, filename)
 
-    def _generate(self, source: nodes.Template, name: Any, filename: Any, defer_init: bool = False) -> str:  # noqa: FBT001, FBT002  as the base class has it
+    def compiled(self, source: str) -> tuple[jinja2.Template, frozenset[str]]:
+        """Return a text as a template, and the variables that it reads. Jinja's own methods, such as `from_string`, would not check
+        and guard it."""
+        tree = self.parse(source)
         # The names of filters and tests: inside an `if`, Jinja only looks them up when it renders, too late for the author.
         for named, known in ((nodes.Filter, self.filters), (nodes.Test, self.tests)):
-            for use in source.find_all(named):
+            for use in tree.find_all(named):
                 if use.name not in known:
                     label = "filter" if named is nodes.Filter else "test"
                     raise jinja2.TemplateSyntaxError(f"there is no {label} named {use.name[:50]!r}", use.lineno)
         for kind, tag in REFUSED_TAGS.items():
-            for node in source.find_all(kind):
+            for node in tree.find_all(kind):
                 raise jinja2.TemplateSyntaxError(f"{{% {tag} %}} is not available here", node.lineno)
-        for number in source.find_all(nodes.Const):
+        for number in tree.find_all(nodes.Const):
             if isinstance(number.value, int) and abs(number.value) > budget.MAX_INTEGER:
                 raise jinja2.TemplateSyntaxError("has a number that is too large", number.lineno)
-        Guard().visit(source)
-        return super()._generate(source, name, filename, defer_init)
+        Guard().visit(tree)
+        generator = Generator(self)
+        generator.visit(tree)
+        code = compile(generator.code.getvalue(), "<template>", "exec")
+        template = self.template_class.from_code(self, code, self.make_globals(None))
+        return template, frozenset(generator.variables - self.globals.keys())
+
+
+class Generator(CodeGenerator):
+    """Writes the code of a text, and collects the variables that the text reads (as `jinja2.meta`, which writes no code)."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.code = StringIO()
+        # Constant folding takes cubic time: a second for a chain of 170 filters.
+        super().__init__(environment, None, None, self.code, optimized=False)
+        self.variables: set[str] = set()
+
+    def enter_frame(self, frame: Frame) -> None:
+        super().enter_frame(frame)
+        resolved = (name for action, name in frame.symbols.loads.values() if action == VAR_LOAD_RESOLVE)
+        self.variables.update(filter(None, resolved))
 
 
 def _finalize(value: Any) -> Any:

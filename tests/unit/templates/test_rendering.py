@@ -29,13 +29,13 @@ def render(source: str, *, is_html: bool = False, locale: str = "en", zone: str 
 
 
 async def test_invalid_text_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled, compile_text = [], Environment.from_string
+    compiled, compile_text = [], Environment.compiled
 
     def watch(environment: Environment, source: str) -> Any:
         compiled.append(source)
         return compile_text(environment, source)
 
-    monkeypatch.setattr(Environment, "from_string", watch)
+    monkeypatch.setattr(Environment, "compiled", watch)
     invalid = "{{ data.client }} " * 50 + "{% if %}"
     for _ in range(2):
         await BackgroundCompiler().compile(msgspec.json.encode({"text": invalid}))
