@@ -51,7 +51,6 @@ from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.operators.types import OidcConfig
 from bellcast.preferences.types import Channel
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCache
 from bellcast.server import api_app as api
@@ -234,7 +233,6 @@ async def opened(
         ProviderDirectory: providers,
         LargeCounts: LargeCounts(clock, 1, LARGE_COUNT_SECONDS),
         RecentCache: RecentCache(clock, RECENT_CACHE_SIZE, RECENT_SECONDS),
-        ReplayRunner: ReplayRunner(store, clock, ids.new, jobs),
         Schedules: schedules,
         EventReactions: sources,
         StoredSecrets: StoredSecrets(store.documents, clock, Encryption(b"key"), ["key"], ENCRYPTED_FIELDS),

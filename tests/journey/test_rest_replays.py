@@ -6,15 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs import in_line
-from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.replays import ReplayRunner
 from bellcast.replays.store import MAX_RUNNING_REPLAYS
 from bellcast.webhooks.types import WebhookDelivery
 from bellcast.webhooks.webhooks import DELIVERY_JOB_KIND
 from tests.contract.app import App
-from tests.contract.replays.test_store_replays import add_failed, add_run, id_of, set_dead
+from tests.contract.replays.test_store_replays import add_failed, add_run, id_of, runner_of, set_dead
 from tests.due_jobs import run_due
 from tests.journey.operators import keyed, set_up, signed_in
 from tests.journey.rest import Caller, Rest, refused
@@ -26,8 +23,7 @@ def app(rest: Rest) -> App:
 
 
 async def run_replays(rest: Rest) -> None:
-    runner = JobRunner(rest.store.jobs, rest.clock, Ids().new)
-    ReplayRunner(rest.store, rest.clock, Ids().new, runner)
+    runner = runner_of(App(rest.store, rest.clock))
     while await run_due(runner):
         pass
 

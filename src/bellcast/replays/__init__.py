@@ -1,10 +1,10 @@
-"""Failed and bounced messages, failed runs and dead jobs of tenants: their causes, and replays that retry them. `ReplayRunner` retries
+"""Failed and bounced messages, failed runs and dead jobs of tenants: their causes, and replays that retry
 them by filter or by id, in batches, each in one transaction with the replay's progress."""
 
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,12 +13,12 @@ import structlog
 from msgspec import Struct
 
 from bellcast.documents.store import Documents
-from bellcast.kernel.clock import Clock, request_time
+from bellcast.engines import Engines
+from bellcast.kernel.clock import request_time
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import MAX_SCANNED_ROWS, ListPage, ListTotal
 from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs import FANOUT, Job
-from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.replays.store import (
     REPLAYS,
     FailureFilter,
@@ -79,104 +79,93 @@ class ReplayEffect(Struct, frozen=True):
     count: int
 
 
-class ReplayRunner:
-    """Plans, starts and runs replays."""
+async def plan(
+    engines: Engines, tenant: str, wanted: FailureFilter | None, ids: Sequence[str]
+) -> tuple[Replay, list[ReplayEffect]]:
+    """Return a replay by filter or by id with its effects. Writes nothing. At most MAX_SCANNED_ROWS failures are
+    counted."""
+    now = engines.clock.now()
+    if wanted is None:
+        found = await Replays(engines.db).find(tenant, ids)
+        found_ids = tuple(sorted({failure.id for failure in found}, reverse=True))
+        return Replay(ids=found_ids, matched=len(found), is_exact=True, created_at=now), _effects(found)
+    page = await failure_page(engines.db, (tenant,), wanted, None, MAX_SCANNED_ROWS)
+    is_exact = page.next is None and page.scanned_until is None
+    replay = Replay(wanted=wanted, matched=len(page.items), is_exact=is_exact, created_at=now)
+    return replay, _effects(page.items)
 
-    def __init__(self, db: Engine, clock: Clock, new_id: Callable[[int], str], jobs: JobRunner) -> None:
-        self._db = db
-        self._clock = clock
-        self._new_id = new_id
-        self._jobs = jobs
-        jobs.register(JOB_KIND, self.run, concurrency=REPLAY_SLOTS)
 
-    async def plan(
-        self, tenant: str, wanted: FailureFilter | None, ids: Sequence[str]
-    ) -> tuple[Replay, list[ReplayEffect]]:
-        """Return a replay by filter or by id with its effects. Writes nothing. At most MAX_SCANNED_ROWS failures are
-        counted."""
-        now = self._clock.now()
-        if wanted is None:
-            found = await Replays(self._db).find(tenant, ids)
-            found_ids = tuple(sorted({failure.id for failure in found}, reverse=True))
-            return Replay(ids=found_ids, matched=len(found), is_exact=True, created_at=now), _effects(found)
-        page = await failure_page(self._db, (tenant,), wanted, None, MAX_SCANNED_ROWS)
-        is_exact = page.next is None and page.scanned_until is None
-        replay = Replay(wanted=wanted, matched=len(page.items), is_exact=is_exact, created_at=now)
-        return replay, _effects(page.items)
+async def start(engines: Engines, tenant: str, planned: Replay) -> tuple[str, Replay]:
+    """Start a planned replay, and return it with its id. It covers existing failures only. Raises Conflict while too many
+    replays are running."""
+    now, wanted = engines.clock.now(), planned.wanted
+    if wanted is not None:
+        until = now + 1 if wanted.until is None else min(wanted.until, now + 1)
+        wanted = msgspec.structs.replace(wanted, until=until)
+    replay = msgspec.structs.replace(planned, wanted=wanted, created_at=request_time(engines.clock))
+    id = engines.new_id(now)
+    job = Job(
+        id=f"{JOB_KIND}:{id}",
+        kind=JOB_KIND,
+        payload=msgspec.json.encode((tenant, id)),
+        run_at=now,
+        created_at=now,
+        tenant=tenant,
+        priority=FANOUT,
+    )
+    await Replays(engines.db).add(tenant, id, replay, job)
+    engines.router.messages_added()
+    return id, replay
 
-    async def start(self, tenant: str, planned: Replay) -> tuple[str, Replay]:
-        """Start a planned replay, and return it with its id. It covers existing failures only. Raises Conflict while too many
-        replays are running."""
-        now, wanted = self._clock.now(), planned.wanted
-        if wanted is not None:
-            until = now + 1 if wanted.until is None else min(wanted.until, now + 1)
-            wanted = msgspec.structs.replace(wanted, until=until)
-        replay = msgspec.structs.replace(planned, wanted=wanted, created_at=request_time(self._clock))
-        id = self._new_id(now)
-        job = Job(
-            id=f"{JOB_KIND}:{id}",
-            kind=JOB_KIND,
-            payload=msgspec.json.encode((tenant, id)),
-            run_at=now,
-            created_at=now,
-            tenant=tenant,
-            priority=FANOUT,
-        )
-        await Replays(self._db).add(tenant, id, replay, job)
-        self._jobs.wake()
-        return id, replay
 
-    async def get(self, tenant: str, id: str) -> Replay | None:
-        found = await Documents(self._db).get(REPLAYS, tenant, id)
-        return None if found is None else decode(found.body)
+async def cancel(engines: Engines, tenant: str, id: str) -> bool | None:
+    """Cancel a replay; its retries are not undone. Return False if it has ended, None if it does not exist."""
+    while (found := await Documents(engines.db).get(REPLAYS, tenant, id)) is not None:
+        replay, now = decode(found.body), engines.clock.now()
+        if replay.state != "running":
+            return False
+        cancelled = msgspec.structs.replace(replay, state="cancelled", ended_at=now)
+        body = msgspec.json.encode(cancelled)
+        if await Documents(engines.db).change(REPLAYS, tenant, id, found.body, body, now):
+            return True
+    return None
 
-    async def cancel(self, tenant: str, id: str) -> bool | None:
-        """Cancel a replay; its retries are not undone. Return False if it has ended, None if it does not exist."""
-        while (found := await Documents(self._db).get(REPLAYS, tenant, id)) is not None:
-            replay, now = decode(found.body), self._clock.now()
-            if replay.state != "running":
-                return False
-            cancelled = msgspec.structs.replace(replay, state="cancelled", ended_at=now)
-            body = msgspec.json.encode(cancelled)
-            if await Documents(self._db).change(REPLAYS, tenant, id, found.body, body, now):
-                return True
+
+async def run(engines: Engines, job: Job) -> int | None:
+    """Retry one batch of a replay. Return when the next one is due, or None at the end."""
+    tenant, id = msgspec.json.decode(job.payload, type=tuple[str, str])
+    found = await Documents(engines.db).get(REPLAYS, tenant, id)
+    replay = None if found is None else decode(found.body)
+    if found is None or replay is None or replay.state != "running":
         return None
+    if replay.wanted is None:
+        waiting = [id for id in replay.ids if replay.before is None or id < replay.before]
+        batch = waiting[:REPLAY_BATCH_ROWS]
+        failures = await Replays(engines.db).find(tenant, batch)
+        before = batch[-1] if len(waiting) > len(batch) else None
+    else:
+        last = replay.before or NEWEST
+        page = await Replays(engines.db).failures((tenant,), replay.wanted, last, REPLAY_BATCH_ROWS)
+        failures = _matching_failures(page, replay.wanted)
+        before = None if len(page) < REPLAY_BATCH_ROWS else page[-1].id
+    now = engines.clock.now()
 
-    async def run(self, job: Job) -> int | None:
-        """Retry one batch of a replay. Return when the next one is due, or None at the end."""
-        tenant, id = msgspec.json.decode(job.payload, type=tuple[str, str])
-        found = await Documents(self._db).get(REPLAYS, tenant, id)
-        replay = None if found is None else decode(found.body)
-        if found is None or replay is None or replay.state != "running":
+    def after(retried: int) -> bytes:
+        examined = replay.examined + len(failures)
+        left = msgspec.structs.replace(replay, examined=examined, retried=replay.retried + retried, before=before)
+        if before is None:
+            left = msgspec.structs.replace(left, state="done", ended_at=now)
+        return msgspec.json.encode(left)
+
+    run_ids = [failure.id for failure in failures if failure.kind == "run"]
+    runs = await Runs(engines.db).find(run_ids) if run_ids else []
+    restarts = [restarted(run) for run in runs if run.state == "failed" and run.tenant == tenant]
+    if await Replays(engines.db).retry(restarts, failures, tenant, id, found.body, after, now):
+        engines.router.messages_added()
+        if before is None:
+            log.info("replay_finished", replay=id, tenant=tenant or None)
             return None
-        if replay.wanted is None:
-            waiting = [id for id in replay.ids if replay.before is None or id < replay.before]
-            batch = waiting[:REPLAY_BATCH_ROWS]
-            failures = await Replays(self._db).find(tenant, batch)
-            before = batch[-1] if len(waiting) > len(batch) else None
-        else:
-            last = replay.before or NEWEST
-            page = await Replays(self._db).failures((tenant,), replay.wanted, last, REPLAY_BATCH_ROWS)
-            failures = _matching_failures(page, replay.wanted)
-            before = None if len(page) < REPLAY_BATCH_ROWS else page[-1].id
-        now = self._clock.now()
-
-        def after(retried: int) -> bytes:
-            examined = replay.examined + len(failures)
-            left = msgspec.structs.replace(replay, examined=examined, retried=replay.retried + retried, before=before)
-            if before is None:
-                left = msgspec.structs.replace(left, state="done", ended_at=now)
-            return msgspec.json.encode(left)
-
-        run_ids = [failure.id for failure in failures if failure.kind == "run"]
-        runs = await Runs(self._db).find(run_ids) if run_ids else []
-        restarts = [restarted(run) for run in runs if run.state == "failed" and run.tenant == tenant]
-        if await Replays(self._db).retry(restarts, failures, tenant, id, found.body, after, now):
-            self._jobs.wake()
-            if before is None:
-                log.info("replay_finished", replay=id, tenant=tenant or None)
-                return None
-        return now
+    return now
 
 
 def _effects(failures: Sequence[StoredFailure]) -> list[ReplayEffect]:

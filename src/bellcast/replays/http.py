@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast import replays
+from bellcast.documents.store import Documents
 from bellcast.kernel import times
 from bellcast.kernel.db.lists import MAX_COUNTED_ITEMS, ListPage, ListTotal
 from bellcast.kernel.errors import Conflict, Invalid, NotFound
@@ -311,14 +312,16 @@ async def start(call: ResourceCall[StartReplayRequest]) -> Any:
     Retries messages that failed or bounced, failed runs and dead jobs: those with the given ids, or all current
     failures that match a filter. A dry run counts them. The replay runs in the background and survives a restart; each
     failure is retried at most once. Ten replays of a tenant can run at a time."""
-    request, runner, tenant, body = call.request, call.ctx[replays.ReplayRunner], call.tenant, call.body
+    request, engines, tenant, body = call.request, call.ctx.engines, call.tenant, call.body
     guards.require_one(request, is_one=body.ids is not None and len(body.ids) == 1)
-    plan, effects = await runner.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
+    plan, effects = await replays.plan(
+        engines, tenant, None if body.filter is None else body.filter.wanted, body.ids or ()
+    )
     started = StartedReplay(id=None, matched=plan.matched, exact=plan.is_exact, effects=effects)
     if call.is_dry_run or body.dry_run:
         audit.note_check(request)
         return responses.json(started)
-    id, replay = await runner.start(tenant, plan)
+    id, replay = await replays.start(engines, tenant, plan)
     audited = {"filter": _filter(replay), "ids": len(plan.ids) or None, "matched": plan.matched}
     audit.note_changes(request, {}, {name: value for name, value in audited.items() if value is not None})
     return responses.json(msgspec.structs.replace(started, id=id), 202)
@@ -341,8 +344,8 @@ async def read(call: ResourceCall[None]) -> ReplayObject | None:
 
     Keys with the scope `manage`, which starts replays, may read it too."""
     (id,) = call.key
-    replay = await call.ctx[replays.ReplayRunner].get(call.tenant, id)
-    return None if replay is None else _shown(call.tenant, id, replay)
+    found = await Documents(call.ctx.engines.db).get(store.REPLAYS, call.tenant, id)
+    return None if found is None else _shown(call.tenant, id, store.decode(found.body))
 
 
 @REPLAYS.delete(is_audited=True, refusals=(NotFound, Conflict))
@@ -350,7 +353,7 @@ async def cancel(call: ResourceCall[None]) -> bool:
     """Cancel a replay.
 
     After the response, nothing more is retried. Retries are not undone."""
-    cancelled = await call.ctx[replays.ReplayRunner].cancel(call.tenant, *call.key)
+    cancelled = await replays.cancel(call.ctx.engines, call.tenant, *call.key)
     if cancelled is False:
         raise Conflict("This replay has ended.")
     return cancelled is not None

@@ -41,7 +41,6 @@ from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.types import NodeLeft, SettingsChanged
 from bellcast.operators.sign_in import ConsoleSessions
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.replays import ReplayRunner
 from bellcast.rest.context import ApiContext
 from bellcast.rest.resource import RECENT_CACHE_SIZE, RECENT_SECONDS, RecentCache
 from bellcast.server import adapters, health, maintenance, mounted
@@ -220,7 +219,6 @@ class App:
             ProviderDirectory: channels.providers,
             Receipts: channels.receipts,
             RecentCache: RecentCache(parts.real_clock, RECENT_CACHE_SIZE, RECENT_SECONDS),
-            ReplayRunner: parts.replays,
             RunStats: RunStats(self.db, parts.real_clock, workflows.workflow_catalog),
             Schedules: workflows.schedules,
             EventReactions: workflows.sources,

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from msgspec import json
 
+from bellcast import replays
 from bellcast.channels import push
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedProvider
@@ -51,7 +52,6 @@ from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.types import Provider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
-from bellcast.replays import ReplayRunner
 from bellcast.server import adapters
 from bellcast.settings import Settings, credentials
 from bellcast.settings.credentials import EncryptionKeys
@@ -264,7 +264,6 @@ class ServerParts:
         self.pace = Scheduler()
         self.channels = Channels(self)
         self.workflows = WorkflowParts(self)
-        self.replays = ReplayRunner(self.db, clock, new_id, self.jobs)
         self.engines = Engines(
             db=self.db,
             broker=publisher,
@@ -282,6 +281,7 @@ class ServerParts:
             pace=self.pace,
             followers=followers,
         )
+        self.jobs.register(replays.JOB_KIND, partial(replays.run, self.engines), concurrency=replays.REPLAY_SLOTS)
         self.jobs.register(ERASURE_JOB_KIND, partial(continue_erasure, self.engines, real_clock))
 
 

@@ -2,27 +2,30 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bellcast import replays as replay_batches
+from bellcast import replays
 from bellcast.channels.types import MessageUpdate, NewMessage
+from bellcast.engines import Engines
+from bellcast.kernel.brokers import MemoryBroker
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.ids import NEWEST
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.jobs.runner import JobRunner
-from bellcast.replays import ReplayRunner
 from bellcast.replays import store as replay_store
-from bellcast.replays.store import MAX_RUNNING_REPLAYS, FailureFilter
+from bellcast.replays.store import MAX_RUNNING_REPLAYS, REPLAYS, FailureFilter, Replay
 from bellcast.webhooks.types import WebhookDelivery, WebhookEvent
 from bellcast.webhooks.webhooks import DELIVERY_JOB_KIND
 from bellcast.workflows.types import runs
 from bellcast.workflows.types.runs import StoredRun, TriggerRequest
 from tests.clock import FakeClock
+from tests.contexts import idle_context
 from tests.contract.app import App
 from tests.due_jobs import run_due
 
@@ -108,17 +111,26 @@ async def states(app: App, ids: Sequence[str]) -> dict[str, str]:
     return {one.id: one.state for one in await app.store.messages.find(ids)}
 
 
-def replays(app: App) -> tuple[ReplayRunner, JobRunner]:
-    """Return the runners of a new process."""
+def engines_of(app: App) -> Engines:
+    return idle_context(app.store, MemoryBroker(), app.clock, lambda _: app.new_id())
+
+
+def runner_of(app: App) -> JobRunner:
+    """Return the runner of a new process."""
     runner = JobRunner(app.store.jobs, app.clock, lambda _: app.new_id())
-    return ReplayRunner(app.store, app.clock, lambda _: app.new_id(), runner), runner
+    runner.register(replays.JOB_KIND, partial(replays.run, engines_of(app)), concurrency=replays.REPLAY_SLOTS)
+    return runner
 
 
 async def start(app: App, wanted: FailureFilter | None, ids: Sequence[str] = (), tenant: str = "") -> str:
-    process, _ = replays(app)
-    planned, _ = await process.plan(tenant, wanted, ids)
-    id, _ = await process.start(tenant, planned)
+    planned, _ = await replays.plan(engines_of(app), tenant, wanted, ids)
+    id, _ = await replays.start(engines_of(app), tenant, planned)
     return id
+
+
+async def stored(app: App, id: str, tenant: str = "") -> Replay | None:
+    found = await app.store.documents.get(REPLAYS, tenant, id)
+    return None if found is None else replay_store.decode(found.body)
 
 
 async def test_failures_of_every_kind_are_paged_by_descending_id(app: App) -> None:
@@ -224,29 +236,29 @@ async def test_replay_retries_what_matches_and_reports_its_progress(app: App) ->
         await add_failed(app, 3, reason="550 No such user", state="bounced"),
         await add_failed(app, 4, tenant="acme", reason="451 busy, id 4XJ1k20Qqz12"),
     )
-    process, runner = replays(app)
-    plan, effects = await process.plan("", FailureFilter(cause="451 busy, id ID"), ())
+    engines, runner = engines_of(app), runner_of(app)
+    plan, effects = await replays.plan(engines, "", FailureFilter(cause="451 busy, id ID"), ())
     assert (plan.matched, plan.is_exact, [(one.channel, one.count) for one in effects]) == (
         2,
         True,
         [("email", 2)],
     )
-    id, _ = await process.start("", plan)
+    id, _ = await replays.start(engines, "", plan)
     while await run_due(runner):
         pass
-    replay = await process.get("", id)
+    replay = await stored(app, id)
     assert replay is not None
     assert (replay.state, replay.matched, replay.examined, replay.retried, replay.ended_at) == ("done", 2, 2, 2, NOW)
     assert set((await states(app, wanted)).values()) == {"queued"}
     assert set((await states(app, [*other, *foreign])).values()) == {"bounced", "failed"}
-    assert await process.get("acme", id) is None
+    assert await stored(app, id, "acme") is None
 
 
 async def test_replay_continues_runs_and_revives_jobs(app: App) -> None:
     run = await add_run(app, 1)
     await set_dead(app, "broken-1")
     await start(app, None, [run.id, "broken-1", "unknown"])
-    _, runner = replays(app)
+    runner = runner_of(app)
     while await run_due(runner):
         pass
     ((_, _, replay),) = (await app.store.replays.page(ListQuery(tenants=[""]))).items
@@ -260,47 +272,42 @@ async def test_replay_continues_runs_and_revives_jobs(app: App) -> None:
 async def test_replay_of_a_killed_worker_continues_and_retries_each_failure_once(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay_batches, "REPLAY_BATCH_ROWS", 2)
+    monkeypatch.setattr(replays, "REPLAY_BATCH_ROWS", 2)
     failed = await add_failed(app, 1, 2, 3, 4, 5)
     id = await start(app, FailureFilter(kind="message"))
-    process, _ = replays(app)
     (job,) = [job for job in await app.lease(NOW, NOW + 1, 10) if job.kind == "replay"]
     # The worker dies after its step was committed and before the job's outcome was.
-    assert await process.run(job) == NOW
+    assert await replays.run(engines_of(app), job) == NOW
     assert sorted((await states(app, failed)).values()) == ["failed"] * 3 + ["queued"] * 2
     await fail(app, failed[4])
     app.clock.advance(1)
-    process, runner = replays(app)
+    runner = runner_of(app)
     while await run_due(runner):
         pass
     assert await states(app, failed) == dict.fromkeys(failed[:4], "queued") | {failed[4]: "failed"}
-    replay = await process.get("", id)
+    replay = await stored(app, id)
     assert replay is not None
     assert (replay.state, replay.examined, replay.retried) == ("done", 5, 5)
 
 
 async def test_cancelled_replay_retries_nothing_further(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay_batches, "REPLAY_BATCH_ROWS", 1)
+    monkeypatch.setattr(replays, "REPLAY_BATCH_ROWS", 1)
     failed = await add_failed(app, 1, 2)
     id = await start(app, None, failed)
-    process, runner = replays(app)
+    engines, runner = engines_of(app), runner_of(app)
     await run_due(runner)
-    assert [await process.cancel("", id), await process.cancel("", id), await process.cancel("acme", id)] == [
-        True,
-        False,
-        None,
-    ]
+    assert [await replays.cancel(engines, tenant, id) for tenant in ("", "", "acme")] == [True, False, None]
     while await run_due(runner):
         pass
     assert sorted((await states(app, failed)).values()) == ["failed", "queued"]
-    replay = await process.get("", id)
+    replay = await stored(app, id)
     assert replay is not None
     assert (replay.state, replay.retried) == ("cancelled", 1)
 
 
 async def test_running_and_kept_replays_of_a_tenant_are_bounded(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay_store, "KEPT_REPLAYS", MAX_RUNNING_REPLAYS + 1)
-    _, runner = replays(app)
+    runner = runner_of(app)
     first = await start(app, FailureFilter())
     for _ in range(MAX_RUNNING_REPLAYS - 1):
         await start(app, FailureFilter())
@@ -315,9 +322,9 @@ async def test_running_and_kept_replays_of_a_tenant_are_bounded(app: App, monkey
 
 
 async def test_replays_that_several_nodes_start_at_once_are_bounded(app: App) -> None:
-    planned, _ = await replays(app)[0].plan("", FailureFilter(), ())
-    nodes = [replays(app)[0] for _ in range(MAX_RUNNING_REPLAYS + 2)]
-    started = await asyncio.gather(*(node.start("", planned) for node in nodes), return_exceptions=True)
+    planned, _ = await replays.plan(engines_of(app), "", FailureFilter(), ())
+    nodes = [engines_of(app) for _ in range(MAX_RUNNING_REPLAYS + 2)]
+    started = await asyncio.gather(*(replays.start(node, "", planned) for node in nodes), return_exceptions=True)
     assert [type(one) for one in started].count(Conflict) == 2
     assert len((await app.store.replays.page(ListQuery(tenants=[""]))).items) == MAX_RUNNING_REPLAYS
 
@@ -326,7 +333,7 @@ async def test_replay_with_the_id_of_another_is_refused_without_a_job(app: App) 
     id = await start(app, FailureFilter())
     ((_, _, replay),) = (await app.store.replays.page(ListQuery(tenants=[""]))).items
     before = await app.store.jobs.counts()
-    job = Job(id="other", kind=replay_batches.JOB_KIND, payload=b"[]", run_at=NOW, created_at=NOW)
+    job = Job(id="other", kind=replays.JOB_KIND, payload=b"[]", run_at=NOW, created_at=NOW)
     with pytest.raises(Conflict, match="this id"):
         await app.store.replays.add("", id, replay, job)
     assert await app.store.jobs.counts() == before

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Struct
 
+from bellcast import replays
 from bellcast.auth import link_tokens
 from bellcast.channels import delivery, email, releases
 from bellcast.channels.store import messages
@@ -27,7 +28,6 @@ from bellcast.kernel.http.list_parameters import AppListLimit, TimeRangeQuery
 from bellcast.kernel.times import Moment
 from bellcast.operators.types import ONE_BY_ONE
 from bellcast.providers.directory import ProviderDirectory
-from bellcast.replays import ReplayRunner
 from bellcast.replays.store import FailureFilter
 from bellcast.rest import audit, guards
 from bellcast.rest.context import ApiContext
@@ -199,11 +199,12 @@ async def retry_many(call: ResourceCall[RetryRequest]) -> Retried:
     Starts a replay in the background. It retries all messages of the tenant that failed or bounced, optionally of one
     channel or created since a time, except those whose template could not be rendered. `retried` counts at most 20,000,
     but more messages may be retried; it also counts messages of recalled notifications, which are not."""
-    replays, body, tenant = call.ctx[ReplayRunner], call.body, call.tenant
+    engines, body, tenant = call.ctx.engines, call.body, call.tenant
     since = 0 if body.since is None else times.milliseconds(body.since)
-    plan, _ = await replays.plan(tenant, FailureFilter(kind="message", channel=body.channel, since=since), ())
+    wanted = FailureFilter(kind="message", channel=body.channel, since=since)
+    plan, _ = await replays.plan(engines, tenant, wanted, ())
     if plan.matched and not call.is_dry_run:
-        await replays.start(tenant, plan)
+        await replays.start(engines, tenant, plan)
     return Retried(plan.matched)
 
 
