@@ -164,31 +164,6 @@ def _put_waits(waits: Sequence[run_state.NewWait]) -> Script[None]:
         yield Statement("event_wait_put", many=[msgspec.structs.asdict(wait) for wait in waits])
 
 
-def add_page(page: run_state.BegunPage) -> PageCommand[CommitResult]:
-    """Add a page of a fan-out's runs with the effects of their first steps, and move the fan-out."""
-    fanout, runs = page.fanout, page.runs
-    keys = [one.run.recipient for one in runs]
-
-    def script() -> Script[CommitResult]:
-        excluded = yield from fanouts.excluded_from(fanout.id)
-        if not excluded.isdisjoint(keys) or not (yield from all_exist(fanout.tenant, keys)):
-            return None
-        if page.position is None:
-            is_current = yield from fanouts.end(fanout.id, fanout.tenant)
-        else:
-            is_current = yield from fanouts.move(fanout.id, fanout.position, page.position)
-        if not is_current:
-            return None
-        yield from _insert([(one.run, one.due_at) for one in runs], FANOUT)
-        yield from _put_waits(page.waits)
-        yield from webhook_events.add(page.events, fanout.created_at)
-        events = yield from _add_effects(runs)
-        return tuple(event for some in events.values() for event in some)
-
-    inboxes = [(fanout.tenant, key) for key in keys]
-    return PageCommand(script, inboxes, fanout.tenant, sum(_rows_of(one.sends) for one in runs))
-
-
 # --- commits
 
 
@@ -567,10 +542,31 @@ class Runs(StoreTable):
                 yield from messages.wake([wait.run])
 
     async def add_page(self, page: run_state.BegunPage) -> CommitResult:
-        """Add the runs of a page with their effects, and move the fan-out. Return the events of their inbox rows.
-        Return None, and write nothing, if the fan-out is no longer running, is not at the position of the page's
+        """Add a page of a fan-out's runs with the effects of their first steps, and move the fan-out. Return the events of their
+        inbox rows. Return None, and write nothing, if the fan-out is no longer running, is not at the position of the page's
         `fanout`, or has since excluded a recipient of the page."""
-        return await self._engine.write(add_page(page))
+        fanout, runs = page.fanout, page.runs
+        keys = [one.run.recipient for one in runs]
+
+        def script() -> Script[CommitResult]:
+            excluded = yield from fanouts.excluded_from(fanout.id)
+            if not excluded.isdisjoint(keys) or not (yield from all_exist(fanout.tenant, keys)):
+                return None
+            if page.position is None:
+                is_current = yield from fanouts.end(fanout.id, fanout.tenant)
+            else:
+                is_current = yield from fanouts.move(fanout.id, fanout.position, page.position)
+            if not is_current:
+                return None
+            yield from _insert([(one.run, one.due_at) for one in runs], FANOUT)
+            yield from _put_waits(page.waits)
+            yield from webhook_events.add(page.events, fanout.created_at)
+            events = yield from _add_effects(runs)
+            return tuple(event for some in events.values() for event in some)
+
+        inboxes = [(fanout.tenant, key) for key in keys]
+        rows = sum(_rows_of(one.sends) for one in runs)
+        return await self._engine.write(PageCommand(script, inboxes, fanout.tenant, rows))
 
     @read_in_background
     def counts(self, tenant: str, trigger: str) -> Script[dict[str, int]]:
