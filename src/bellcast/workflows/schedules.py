@@ -22,7 +22,7 @@ from bellcast.inbox.store.sends import Sends
 from bellcast.inbox.types import Audience, Draft
 from bellcast.kernel import times, validation
 from bellcast.kernel.clock import request_time
-from bellcast.kernel.errors import BellcastError, FieldError, Invalid, PreconditionFailed
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.limits import Limits
@@ -193,17 +193,12 @@ class Schedules(Struct, eq=False):
         Invalid and IdempotencyMismatch."""
         tenant = draft.tenant or DEFAULT_TENANT
         if draft.send_at is None and draft.timezone is None:
-            engines = self.engines()
             try:
-                request = await self.triggers.prepare(workflow, draft, tenant)
-            except BellcastError:
-                response = await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])
-                if response is None:
+                return await self.triggers.start(workflow, draft)
+            except (NotFound, Conflict, Invalid):
+                if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is None:
                     raise
                 return response
-            started = await Runs(engines.db).start(request)
-            engines.router.messages_added()
-            return started
         if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is not None:
             return response
         validation.check(self.time_errors(draft))

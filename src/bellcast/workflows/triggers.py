@@ -73,16 +73,22 @@ class Triggers(Struct, eq=False):
             cancel_key=draft.cancel_key,
             created_at=now,
         )
+        response: dict[str, Any] = {"trigger": id, "run": id}
         if isinstance(draft.to, Audience):
             fanout = replace(fanout, tenant=draft.to.tenant or tenant, audience=msgspec.json.encode(draft.to))
-            request = TriggerRequest(tenant=tenant, created_at=now, fanout=fanout, response=_response(id, None))
+            request = TriggerRequest(tenant=tenant, created_at=now, fanout=fanout)
         else:
             recipients = [draft.to] if isinstance(draft.to, str) else list(dict.fromkeys(draft.to))
             ids = [id] if len(recipients) == 1 else [self.router.new_id(now) for _ in recipients]
             started = [StartedRun(*pair) for pair in zip(ids, recipients, strict=True)]
-            request = replace(await self._start(fanout, started, now), response=_response(id, started))
-        fingerprint = idempotency.fingerprint([key, draft], draft.idempotency_key)
-        return replace(request, idempotency_key=draft.idempotency_key, fingerprint=fingerprint)
+            response["runs"] = started
+            request = await self._start(fanout, started, now)
+        return replace(
+            request,
+            idempotency_key=draft.idempotency_key,
+            fingerprint=idempotency.fingerprint([key, draft], draft.idempotency_key),
+            response=msgspec.json.encode(response),
+        )
 
     async def check_data(self, tenant: str, definition: Mapping[str, Any], data: dict[str, Any]) -> None:
         """Compare the data of a trigger with the workflow's schema, or else with that of its type. Raises Invalid."""
@@ -130,8 +136,3 @@ class Triggers(Struct, eq=False):
         if await self.router.webhooks.is_wanted(fanout.tenant, BEGUN):
             events = await self.router.webhooks.events(fanout.tenant, BEGUN, [runs.as_change(run) for run in new])
         return TriggerRequest(tenant=fanout.tenant, created_at=now, runs=new, waits=tuple(waits), events=events)
-
-
-def _response(id: str, started: Sequence[StartedRun] | None) -> bytes:
-    response: dict[str, Any] = {"trigger": id, "run": id}
-    return msgspec.json.encode(response if started is None else {**response, "runs": started})
