@@ -1,6 +1,7 @@
 """The fields of workflow steps by type, and the rule of each. Every error has the path of the wrong part."""
 
 import difflib
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -132,24 +133,26 @@ def seconds(value: Any) -> float:
     return times.seconds(value)
 
 
-def _anything(path: str, value: Any, seen: SeenSteps) -> Errors:
-    """Check JSON in which `{"var": path}` can replace a value."""
+def _json(path: str, value: Any, seen: SeenSteps, check_text: FieldRule | None = None) -> Errors:
+    """Check JSON in which `{"var": path}` can replace a value, and its other texts by a rule."""
     # The paths of the parts are not collected: each part below a long name repeats it, 8 GB for 256 KiB of JSON.
     if _is_reference(value) and len(value) == 1:
         yield from _reference_errors(path, value, seen)
     elif isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _anything(f"{path}.{str(name)[:100]}", inner, seen)
+            yield from _json(f"{path}.{str(name)[:100]}", inner, seen, check_text)
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            yield from _anything(f"{path}.{number}", inner, seen)
+            yield from _json(f"{path}.{number}", inner, seen, check_text)
+    elif isinstance(value, str) and check_text is not None:
+        yield from check_text(path, value, seen)
 
 
 def _object(path: str, value: Any, seen: SeenSteps) -> Errors:
     if not isinstance(value, Mapping):
         yield FieldError(path, "must be an object")
         return
-    yield from _anything(path, value, seen)
+    yield from _json(path, value, seen)
 
 
 def _headers(path: str, value: Any, seen: SeenSteps) -> Errors:
@@ -165,28 +168,17 @@ def _headers(path: str, value: Any, seen: SeenSteps) -> Errors:
         yield from _required_template(where, inner, seen)
 
 
-def _body(path: str, value: Any, seen: SeenSteps) -> Errors:
-    """Check JSON whose texts are templates, and in which `{"var": path}` can replace a value."""
-    if isinstance(value, str):
-        yield from _template_text(path, value, seen)
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _body(f"{path}.{number}", inner, seen)
-    elif isinstance(value, Mapping) and value.keys() != {"var"}:
-        for name, inner in value.items():
-            yield from _body(f"{path}.{str(name)[:100]}", inner, seen)
-    else:
-        yield from _anything(path, value, seen)
+_body = functools.partial(_json, check_text=_template_text)
 
 
 def _to(path: str, value: Any, seen: SeenSteps) -> Errors:
     if isinstance(value, str) or _is_reference(value):
-        yield from _anything(path, value, seen)
+        yield from _json(path, value, seen)
     elif isinstance(value, list):
         for number, one in enumerate(value):
             if not isinstance(one, str) and not _is_reference(one):
                 yield FieldError(f"{path}.{number}", "must be a recipient's key")
-            yield from _anything(f"{path}.{number}", one, seen)
+            yield from _json(f"{path}.{number}", one, seen)
     elif isinstance(value, Mapping):
         yield from unknown_fields(path, value, {"topic", "role", "tenant", "all"})
     else:
