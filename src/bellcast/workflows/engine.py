@@ -11,6 +11,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels import contents
+from bellcast.inbox.types import Audience
 from bellcast.kernel import times
 from bellcast.kernel.errors import MAX_REASON
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
@@ -232,6 +233,18 @@ def filled(value: Any, values: Mapping[str, Any], render: Callable[[str], str] |
     if isinstance(value, list | tuple):
         return [filled(inner, values, render) for inner in value]
     return render(value) if render is not None and isinstance(value, str) else value
+
+
+def recipients_in(to: Any) -> str | list[str] | Audience:
+    """Return the recipients that a value from the app's data names. Raises ValidationError."""
+    return msgspec.convert(numbers_as_text(to), str | list[str] | Audience)
+
+
+def numbers_as_text(to: Any) -> Any:
+    """Convert recipients' keys that are numbers in the app's data to text."""
+    if isinstance(to, list):
+        return [numbers_as_text(one) for one in to]
+    return str(to) if isinstance(to, int) and not isinstance(to, bool) else to
 
 
 def _wait(step: Step, run: RunState, context: RunContext) -> RunState:

@@ -111,7 +111,7 @@ def _fixed_errors(source: EventSource, limits: Limits) -> validation.FieldErrors
     to = written.get("to")
     prefix = "" if source.notification is None else "notification."
     if "to" in fixed:
-        fixed["to"] = _numbers_as_text(to)
+        fixed["to"] = engine.numbers_as_text(to)
     elif isinstance(to, Mapping) and to.keys() != {"var"}:
         for name in to.keys() - set(Audience.__struct_fields__):
             yield FieldError(f"{prefix}to.{name[:100]}", "is not known")
@@ -353,7 +353,7 @@ class EventReactions(Struct, eq=False):
         render = Renderer(variables).render
         if source.notification is not None:
             filled = engine.filled(source.notification, values, render)
-            filled["to"] = _numbers_as_text(filled.get("to"))
+            filled["to"] = engine.numbers_as_text(filled.get("to"))
             draft = msgspec.convert(filled, Draft)
             # A tenant's event can only send within this tenant; the default tenant's events may name any tenant.
             own = draft.tenant if tenant == DEFAULT_TENANT else tenant
@@ -361,7 +361,7 @@ class EventReactions(Struct, eq=False):
             own_key = own_key if draft.idempotency_key is None else None
             await sending.send(engines, self.limits, draft, own_key=own_key)
             return
-        to = msgspec.convert(_numbers_as_text(engine.filled(source.to, values, render)), str | list[str] | Audience)
+        to = engine.recipients_in(engine.filled(source.to, values, render))
         trigger = TriggerDraft(to=to, data=engine.filled(source.data, values, render), tenant=tenant or None)
         validation.check(runs.draft_errors(trigger, self.limits))
         trigger = msgspec.structs.replace(trigger, idempotency_key=own_key)
@@ -388,13 +388,6 @@ class EventReactions(Struct, eq=False):
             if len(page) < WAKE_BATCH_ROWS:
                 return
             after = (page[-1].run, page[-1].step)
-
-
-def _numbers_as_text(to: Any) -> Any:
-    """Convert recipients' keys that are numbers in the event's data to text."""
-    if isinstance(to, list):
-        return [_numbers_as_text(one) for one in to]
-    return str(to) if isinstance(to, int) and not isinstance(to, bool) else to
 
 
 _decode = msgspec.json.Decoder(EventSource).decode

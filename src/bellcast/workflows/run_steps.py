@@ -10,7 +10,7 @@ from msgspec import Struct
 from bellcast.channels import contents, decision_inputs, explanations
 from bellcast.channels.catalog import TenantSettings
 from bellcast.channels.routing import SendRoute
-from bellcast.inbox.types import GENERAL, Actor, Audience, Draft, content
+from bellcast.inbox.types import GENERAL, Actor, Draft, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid
@@ -233,9 +233,12 @@ class RunSteps(Struct, eq=False):
         stored, state = execution.stored, execution.state
         if state.depth >= MAX_TRIGGER_DEPTH:
             return StepOutcome(state="failed", reason="too_deep")
-        to = _audience(engine.resolved(step.fields["to"], state, execution.context))
-        data = engine.resolved(step.fields.get("data", {}), state, execution.context)
-        draft = TriggerDraft(to=to, data=data)
+        to = engine.resolved(step.fields["to"], state, execution.context)
+        try:
+            recipients = engine.recipients_in(to)
+        except msgspec.ValidationError:
+            raise InvalidValue(f"to names no recipient: {str(to)[:100]!r}") from None
+        draft = TriggerDraft(to=recipients, data=engine.resolved(step.fields.get("data", {}), state, execution.context))
         validation.check(runs.draft_errors(draft, self.limits))
         request = await self.triggers.prepare(step.fields["workflow"], draft, stored.tenant, state.depth + 1)
         execution.triggers.append(request)
@@ -358,17 +361,3 @@ def failed(execution: Execution, step: Step, error: Exception) -> StepOutcome:
         return StepOutcome(state="failed", reason=str(error)[:MAX_REASON])
     log.error("step_failed", run=execution.stored.id, step=step.key, exc_info=error)
     return StepOutcome(state="failed", reason=engine.described(error))
-
-
-def _audience(to: Any) -> str | list[str] | Audience:
-    """Return the recipients in a value: keys, which may be numbers, or an audience. Raises InvalidValue."""
-    values = to if isinstance(to, list) else [to]
-    if values and all(isinstance(one, str | int) and not isinstance(one, bool) for one in values):
-        keys = [str(one) for one in values]
-        return keys if isinstance(to, list) else keys[0]
-    try:
-        if isinstance(to, Mapping):
-            return msgspec.convert(to, Audience)
-    except msgspec.ValidationError:
-        pass
-    raise InvalidValue(f"to names no recipient: {str(to)[:100]!r}")
