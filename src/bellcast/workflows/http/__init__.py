@@ -1,7 +1,6 @@
 """Workflows: definitions as JSON or YAML, their versions, triggers, cancelling by key, and simulations."""
 
 import asyncio
-import functools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -19,8 +18,7 @@ from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
 from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
 from bellcast.kernel.http import ASGIApp, request_body, responses
-from bellcast.rest import audit, context, drafts, guards, kinds, objects, tenants
-from bellcast.rest.bundles import BundleKind
+from bellcast.rest import audit, bundles, context, drafts, guards, kinds, objects, tenants
 from bellcast.rest.context import ApiContext
 from bellcast.rest.kinds import DraftInfo, ManagedBy, PublishEffect
 from bellcast.rest.objects import Version
@@ -287,16 +285,12 @@ async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any],
     return workflow_catalog.FORM.body(values, None if before is None else before.body)
 
 
-BUNDLE = BundleKind(
-    plural=WORKFLOWS,
-    check_key=lambda _, key: kinds.checked_key(key),
+BUNDLE = msgspec.structs.replace(
+    bundles.of(KIND),
     values=_values,
     parse=_parse,
     check=lambda ctx, tenant, key, values, before: check(ctx, tenant, key, values),
-    check_uses=functools.partial(kinds.check_uses, KIND),
     find_effects=publish_checks.workflow_effects,
-    form=workflow_catalog.FORM,
-    written=_written,
     services=lambda engines: {WorkflowCatalog: WorkflowCatalog(engines.db, engines.clock)},
 )
 
