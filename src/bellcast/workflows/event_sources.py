@@ -240,7 +240,8 @@ class EventReactions(Struct, eq=False):
     recorder: Recorder[SourceUse]
     _compiler: BackgroundCompiler = field(default_factory=BackgroundCompiler)
     _rules: dict[str, Rules] = {}  # by tenant
-    _reading: dict[str, asyncio.Task[Rules]] = {}
+    # By tenant and number of changes: a read that began before the last change may not have it.
+    _reading: dict[tuple[str, int], asyncio.Task[Rules]] = {}
 
     async def matches(self, events: Sequence[LiveEvent]) -> bool:
         """Return whether a source matches one of the events, or a workflow waits for its name."""
@@ -278,10 +279,10 @@ class EventReactions(Struct, eq=False):
         known, newest = self._rules.get(tenant), self.triggers.workflow_catalog.changes
         if known and known.changes == newest and is_cached(known.valid_until, self.engines().clock.now()):
             return known
-        if tenant not in self._reading:
-            self._reading[tenant] = shared(self._read(tenant))
+        if (tenant, newest) not in self._reading:
+            self._reading[tenant, newest] = shared(self._read(tenant, newest))
         try:
-            return await asyncio.wait_for(asyncio.shield(self._reading[tenant]), READ_TIMEOUT_SECONDS)
+            return await asyncio.wait_for(asyncio.shield(self._reading[tenant, newest]), READ_TIMEOUT_SECONDS)
         except (TimeoutError, BellcastError):
             # A store that does not respond must not block live events that no known rule matches.
             if known is None:
@@ -290,14 +291,13 @@ class EventReactions(Struct, eq=False):
                 ) from None
             return known
 
-    async def _read(self, tenant: str) -> Rules:
-        now, changes = self.engines().clock.now(), self.triggers.workflow_catalog.changes
-        documents = Documents(self.engines().db)
+    async def _read(self, tenant: str, changes: int) -> Rules:
+        now, documents = self.engines().clock.now(), Documents(self.engines().db)
         try:
             sources = {one.key: _decode(one.body) async for _, one in documents.every(SOURCES, tenant)}
             names = [one.key for one in await documents.page(AWAITED, tenant, "", MAX_AWAITED + 1)]
         finally:
-            del self._reading[tenant]
+            del self._reading[tenant, changes]
         if len(self._rules) >= MAX_CACHED:
             self._rules.clear()
         awaited = None if len(names) > MAX_AWAITED else frozenset(names)

@@ -277,6 +277,28 @@ class TestSources:
                 await publish(world, "lead.assigned", topic="leads", tenant="acme")
         assert (live_topics(world), await app.titles("alice", tenant="acme")) == (["leads", "others"], [])
 
+    async def test_source_counts_although_an_earlier_read_has_not_ended(
+        self, world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read, has_begun, goes_on = type(world.store.documents).page, asyncio.Event(), asyncio.Event()
+
+        async def page(*args: Any) -> Any:
+            has_begun.set()
+            await goes_on.wait()
+            return await read(*args)
+
+        monkeypatch.setattr(type(world.store.documents), "page", page)
+        earlier = asyncio.ensure_future(publish(world, "lead.lost", recipient="bob"))
+        await has_begun.wait()  # the sources are read, the names of awaited events are not
+        await put_source(world, notification={"to": "alice", "title": "x"})
+        event = LiveEvent(tenant="", name="lead.assigned", data=None, recipient="alice")
+        later = asyncio.ensure_future(events.publish(world.engines, event, key="k"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        goes_on.set()
+        await asyncio.gather(earlier, later)
+        assert await app.titles("alice") == ["x"]
+
     async def test_event_that_the_broker_refuses_sends_nothing(self, world: WorkflowWorld, app: App) -> None:
         history = AbsentHistory()
         world.engines = msgspec.structs.replace(world.engines, history=history)
