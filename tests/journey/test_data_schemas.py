@@ -207,6 +207,20 @@ async def test_schema_is_inferred_from_shapes_without_values(rest):
     assert "hunter2" not in inferred.text
 
 
+async def test_data_of_tenants_with_an_object_of_their_own_is_not_compared(rest):
+    await rest.app.put("/v1/workflows/order", json={"steps": STEPS})
+    for tenant in ("acme", "globex"):
+        if tenant == "acme":
+            await rest.app.put("/v1/workflows/order?tenant=acme", json={"steps": STEPS})
+            await rest.app.put("/v1/types/order?tenant=acme", json={})
+        await rest.app.post("/v1/workflows/order/trigger", json={"to": "alice", "data": WRONG, "tenant": tenant})
+        await rest.app.post("/v1/notifications", json=to_alice(WRONG, tenant=tenant))
+    for path, values in (("/v1/workflows/order", {"steps": STEPS}), ("/v1/types/order", {})):
+        planned = await rest.app.put(f"{path}?dry_run=true", json={**values, "data": SCHEMA})
+        assert [one["n"] for one in planned.json()["effects"] if one["code"] == "data_refused"] == [1]
+        assert (await rest.app.get(f"{path}/inferred-schema")).json()["seen"] == 1
+
+
 async def test_schema_of_a_workflow_is_inferred_from_its_triggers(rest):
     await rest.app.put("/v1/workflows/order", json={"steps": STEPS})
     assert refused(await rest.app.get("/v1/workflows/order/inferred-schema"), 404, "not_found")

@@ -251,7 +251,7 @@ async def _schedules(db: Engine, tenant: str, key: str) -> AsyncIterator[tuple[s
         schedule = msgspec.json.decode(document.body, type=StoredSchedule)
         if schedule.active and schedule.workflow == key:
             if owner not in has_own:
-                has_own[owner] = owner != tenant and await Documents(db).get(WORKFLOWS, owner, key) is not None
+                has_own[owner] = await recent_data.has_override(db, WORKFLOWS, owner, tenant, key)
             if not has_own[owner]:
                 found += 1
                 yield document.key, schedule.data

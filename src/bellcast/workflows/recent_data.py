@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.catalog import Catalog
-from bellcast.documents.types import TEMPLATES, WORKFLOWS
+from bellcast.documents.store import Documents
+from bellcast.documents.types import PROJECT, TEMPLATES, TYPES, WORKFLOWS
 from bellcast.inbox.store.sent_items import SentItems
 from bellcast.kernel import data_schemas, times
 from bellcast.kernel.concurrency import Pauses
@@ -102,19 +103,29 @@ Data = AsyncIterator[Mapping[str, Any]]
 
 
 async def of_workflow(db: Engine, tenant: str, key: str) -> Data:
-    """Yield the data of the last triggers of a workflow: of a tenant, or of all for the project."""
+    """Yield the data of the last triggers of a workflow: of a tenant, or for the project of all that have no workflow of their own
+    with this key."""
     seen = set[str]()
     async for run in newest(Runs(db).page, tenant, {"workflow": key}):
-        if run.trigger not in seen:
+        if run.owner in (tenant, PROJECT) and run.trigger not in seen:
             seen.add(run.trigger)
             yield runs.decode(run.body).data
 
 
 async def of_type(db: Engine, tenant: str, key: str) -> Data:
-    """Yield the data of the last sends of a type: to recipients of a tenant, or of all for the project."""
+    """Yield the data of the last sends of a type: to recipients of a tenant, or for the project of all that have no type of their
+    own with this key."""
+    has_own = dict[str, bool]()
     async for item in newest(SentItems(db).notifications, tenant, {"type": key}):
-        if item.has_row:  # else its data is not stored
+        if item.tenant not in has_own:
+            has_own[item.tenant] = await has_override(db, TYPES, item.tenant, tenant, key)
+        if item.has_row and not has_own[item.tenant]:  # without a row, its data is not stored
             yield item.notification.data
+
+
+async def has_override(db: Engine, plural: str, owner: str, tenant: str, key: str) -> bool:
+    """Return whether another tenant than the one with an object has an object of its own with this key."""
+    return owner != tenant and await Documents(db).get(plural, owner, key) is not None
 
 
 async def newest(
