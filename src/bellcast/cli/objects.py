@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # imported when a command runs, not for --help
     from bellcast.client.request import HttpRequest
 
 OwnerOption = Annotated[str | None, options.option("TENANT", "The tenant. Default: the project's own.")]
-FileArgument = Annotated[list[Path], options.argument("[KEY] FILE", "JSON or YAML; - is standard input.")]
+FileArgument = Annotated[list[str], options.argument("[KEY] FILE", "JSON or YAML; - is standard input.")]
 # Annotated with the help of each kind.
 Key: TypeAlias = str
 Owner: TypeAlias = str | None
@@ -88,12 +88,13 @@ class CommandGroup(NamedTuple):
         def put(
             ctx: typer.Context, named: FileArgument, tenant: Owner = None, dry_run: output.DryRunOption = False
         ) -> Iterator[Any]:
-            *keys, file = named
+            *keys, name = named
             if len(keys) > 1:
                 problem = f"expected a key and one file, got {len(named)} arguments"
                 raise CommandError(problem, "write the files one by one")
+            file = Path(name)
             key, body = read_object(file)
-            key = str(keys[0]) if keys else key
+            key = keys[0] if keys else key
             with options.server(ctx, file) as client:
                 written = self._of(client).put(key, body, tenant=tenant, dry_run=dry_run)
             yield written
