@@ -383,13 +383,12 @@ def _exchange(http: "httpx.Client", line: str) -> str | None:
 
     try:
         message: Any = json_text.loads(line)
-    except (ValueError, RecursionError):
-        return _error(None, PARSE_ERROR, "this line is not JSON, or it is nested too deeply")
+        content = line.encode()
+    except (ValueError, RecursionError):  # in the locale C, bytes that are not UTF-8 are in the text
+        return _error(None, PARSE_ERROR, "this line is not JSON in UTF-8, or it is nested too deeply")
     id = message.get("id") if isinstance(message, dict) else None
     try:
-        response = http.post(
-            "/mcp", content=line.encode(), headers={"content-type": "application/json", **_routing(message)}
-        )
+        response = http.post("/mcp", content=content, headers={"content-type": "application/json", **_routing(message)})
     except httpx.HTTPError as failure:
         return None if id is None else _error(id, SERVER_ERROR, f"no answer from {http.base_url}: {failure}")
     if id is None or not response.content:
