@@ -289,3 +289,7 @@ class SessionToken(str):
         made = super().__new__(cls, token)
         made.expires_at = expires_at
         return made
+
+    def __reduce__(self) -> tuple[type["SessionToken"], tuple[str, datetime]]:
+        """Return what makes a copy, also one in a cache: `str` would make it without its expiry time."""
+        return SessionToken, (str(self), self.expires_at)

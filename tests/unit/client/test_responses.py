@@ -1,6 +1,8 @@
 """Responses of newer and older servers: unknown values, and fields that are missing."""
 
-from datetime import datetime
+import copy
+import pickle
+from datetime import UTC, datetime
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -117,3 +119,10 @@ def test_earlier_name_of_a_type_stays():
     assert responses.Moment is responses.TimelineEntry
     assert responses.TopicEvent is responses.PastEvent
     assert responses.TopicEventPage is responses.EventPage
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda token: pickle.loads(pickle.dumps(token))])
+def test_session_token_can_be_copied_and_cached(duplicate):
+    token = responses.SessionToken("a.b.c", datetime(2030, 1, 1, tzinfo=UTC))
+    other = duplicate(token)
+    assert (type(other), other, other.expires_at) == (responses.SessionToken, token, token.expires_at)
