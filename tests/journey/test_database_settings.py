@@ -13,7 +13,7 @@ from bellcast.documents.store import Documents
 from bellcast.documents.types import Document
 from bellcast.server.app import _unchanged
 from bellcast.settings import Settings, load
-from bellcast.settings.database import GROUPS, DatabaseSettings, StoredValues
+from bellcast.settings.database import GROUPS, DatabaseSettings, SettingsRevision
 from tests import fake_stores
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED
@@ -273,15 +273,16 @@ async def test_revision_read_before_a_newer_one_was_applied_is_ignored() -> None
     access, gate = AccessConfig(), asyncio.Event()
     revisions = [(1, "https://old.example.com"), (2, ORIGIN)]
 
-    async def get(*place: str) -> Document:
+    async def newest(*_: Any) -> list[Document]:
         number, origin = revisions.pop(0)
         if number == 1:
             await gate.wait()
-        body = msgspec.json.encode(StoredValues(number, {"origins": origin}))
-        return Document(key="current", body=body, created_at=1, updated_at=1)
+        values = {"origins": origin}
+        body = msgspec.json.encode(SettingsRevision(revision=number, at=1, by="", values=values, changes=[]))
+        return [Document(key=str(number), body=body, created_at=1, updated_at=1)]
 
     targets = {name: [Settings().group(name)] for name in GROUPS} | {"access": [access]}
-    store = fake_stores.db(SimpleNamespace(documents=SimpleNamespace(get=get)))
+    store = fake_stores.db(SimpleNamespace(documents=SimpleNamespace(newest=newest)))
     node = DatabaseSettings(Documents(store), FakeClock(), NO_FEED, Settings(), targets, lambda revision: None)
     slow = asyncio.create_task(node.reload())
     await asyncio.sleep(0)

@@ -22,8 +22,8 @@ from bellcast.settings.table import Setting
 
 log = structlog.get_logger(__name__)
 
-KIND, HISTORY_KIND, CURRENT = "settings", "settings-history", "current"
-# Digits of a revision in its key, so that keys sort like numbers.
+# One object for each revision, of which the last one is in effect. Digits of a revision in its key, so that keys sort like numbers.
+KIND = "settings-history"
 REVISION_DIGITS = 10
 MAX_REVISION = 10**REVISION_DIGITS - 1
 MAX_VALUE = 10_000
@@ -121,14 +121,7 @@ class SettingsRevision(Struct, frozen=True, kw_only=True):
 RecordChanges: TypeAlias = Callable[[Sequence[SettingsChangeItem]], Callable[[], WriteScript]]
 
 
-class StoredValues(Struct, frozen=True):
-    """The current document."""
-
-    revision: int
-    values: dict[str, str]
-
-
-NOTHING = StoredValues(0, {})
+NOTHING = SettingsRevision(revision=0, at=0, by="", values={}, changes=[])
 
 
 class DatabaseSettings(Struct, eq=False):
@@ -141,7 +134,7 @@ class DatabaseSettings(Struct, eq=False):
     settings: Settings
     targets: Mapping[str, Sequence[Any]]
     announce: Callable[[int], Any]
-    _applied: StoredValues = NOTHING
+    _applied: SettingsRevision = NOTHING
 
     @property
     def revision(self) -> int:
@@ -211,10 +204,10 @@ class DatabaseSettings(Struct, eq=False):
     ) -> SettingsRevision:
         """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound and
         Forbidden."""
-        wanted = await self.documents.get(HISTORY_KIND, PROJECT, _key(to)) if 0 < to <= MAX_REVISION else None
-        if wanted is None and to != 0:
+        wanted = NOTHING if to == 0 else next(iter(await self.history(to + 1, 1)), NOTHING)
+        if wanted.revision != to:
             raise NotFound("There is no revision with this number.")
-        values = {} if wanted is None else msgspec.json.decode(wanted.body, type=SettingsRevision).values
+        values = wanted.values
         current = await self._current(revision)
         # Earlier versions had other minimums.
         restored = {name: text for name, text in values.items() if text != current.values.get(name)}
@@ -224,7 +217,7 @@ class DatabaseSettings(Struct, eq=False):
 
     async def _write(
         self,
-        before: StoredValues,
+        before: SettingsRevision,
         values: dict[str, str],
         by: str,
         record: RecordChanges,
@@ -232,7 +225,6 @@ class DatabaseSettings(Struct, eq=False):
         is_owner: bool,
         dry_run: bool,
     ) -> SettingsRevision:
-        after = StoredValues(before.revision + 1, values)
         names = sorted(before.values.keys() | values.keys())
         changes = [
             SettingsChangeItem(name, before.values.get(name), values.get(name))
@@ -242,35 +234,32 @@ class DatabaseSettings(Struct, eq=False):
         reserved = [one.name for one in changes if one.name in SETTINGS and SETTINGS[one.name].name in OWNER_ONLY]
         if reserved and not is_owner:
             raise Forbidden(f"Only owners and the project secret may change {', '.join(reserved)}.")
-        now = self.clock.now()
-        revision = SettingsRevision(revision=after.revision, at=now, by=by, values=values, changes=changes)
+        number, now = before.revision + 1, self.clock.now()
+        after = SettingsRevision(revision=number, at=now, by=by, values=values, changes=changes)
         if dry_run:
-            return revision
-        new, old = msgspec.json.encode(after), msgspec.json.encode(before) if before.revision else None
-        current, history = (KIND, PROJECT, CURRENT), (HISTORY_KIND, PROJECT, _key(after.revision))
-        of_history = partial(push, AS_JSON, history, None, msgspec.json.encode(revision), now, "", by)
-        writes = {current: partial(push, AS_JSON, current, old, new, now, "", by), history: of_history}
+            return after
+        place = (KIND, PROJECT, _key(number))
+        write = partial(push, AS_JSON, place, None, msgspec.json.encode(after), now, "", by)
         try:
-            await self.documents.apply(writes, record(changes))
-        except PreconditionFailed:
+            await self.documents.apply({place: write}, record(changes))
+        except PreconditionFailed:  # another node stored a revision with this number
             raise Conflict("The settings have changed in the meantime: read them again.") from None
         self._apply(after)
-        await self.announce(after.revision)
-        self._emit("settings", f"{by} changed {', '.join(one.name for one in changes) or 'nothing'}", after.revision)
-        return revision
+        await self.announce(number)
+        self._emit("settings", f"{by} changed {', '.join(one.name for one in changes) or 'nothing'}", number)
+        return after
 
     async def history(
         self, before: int | None, limit: int, created: CreatedRange = ANY_TIME
     ) -> Sequence[SettingsRevision]:
         """Return revisions before this one, newest first, created in a time range."""
         beyond = _key(MAX_REVISION if before is None else min(before, MAX_REVISION))
-        found = await self.documents.newest(HISTORY_KIND, PROJECT, beyond, created, limit)
+        found = await self.documents.newest(KIND, PROJECT, beyond, created, limit)
         return [msgspec.json.decode(one.body, type=SettingsRevision) for one in found]
 
-    async def _current(self, revision: int | None = None) -> StoredValues:
-        """Return the stored values. Raises Conflict if they are not those of `revision`."""
-        document = await self.documents.get(KIND, PROJECT, CURRENT)
-        found = NOTHING if document is None else msgspec.json.decode(document.body, type=StoredValues)
+    async def _current(self, revision: int | None = None) -> SettingsRevision:
+        """Return the last revision. Raises Conflict if it is not `revision`."""
+        found = next(iter(await self.history(None, 1)), NOTHING)
         if revision not in (None, found.revision):
             raise Conflict(f"The settings are at revision {found.revision}: read them again.")
         return found
@@ -281,7 +270,7 @@ class DatabaseSettings(Struct, eq=False):
         """Apply the current revision."""
         self._apply(await self._current())
 
-    def _apply(self, stored: StoredValues) -> None:
+    def _apply(self, stored: SettingsRevision) -> None:
         """Apply a revision, unless a newer one was applied since it was read. Revisions only grow; a rollback creates a
         new one."""
         if stored.revision <= self._applied.revision:
