@@ -179,7 +179,6 @@ def watch(
 ) -> Iterator[Any]:
     """Publish the changes of a table as live events, including those of other programs."""
     from bellcast.outbox import tables
-    from bellcast.outbox.tables import WatchRequest
 
     pairs = [pair.partition("=") for pair in name or ()]
     for kind, _, event in pairs:
@@ -187,19 +186,20 @@ def watch(
             raise CommandError(f"--name {kind}: expected KIND=NAME", "such as --name insert=booking-made", 2)
     _kinds(",".join(kind for kind, _, _ in pairs))
     names: dict[Any, str] = {kind: event for kind, _, event in pairs}
-    request = WatchRequest(
-        table=table,
-        topic=topic,
-        recipient=recipient,
-        tenant=tenant,
-        columns=_list(columns),
-        names=names,
-        **({"kinds": _kinds(on)} if on else {}),
-    )
+    kinds = _kinds(on) if on else tables.KINDS
 
     async def install_watch(connection: "asyncpg.Connection") -> "TableWatch":
         await tables.check_installed(connection)
-        return await tables.watch(connection, request)
+        return await tables.watch(
+            connection,
+            table,
+            columns=_list(columns),
+            names=names,
+            kinds=kinds,
+            topic=topic,
+            recipient=recipient,
+            tenant=tenant,
+        )
 
     watched = _run(ctx, url, install_watch)
     yield watched

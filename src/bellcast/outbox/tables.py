@@ -2,7 +2,7 @@
 change to the outbox, its backlog and its refused rows, which operators retry or discard."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -174,18 +174,6 @@ class TableWatch(Struct, frozen=True, kw_only=True):
     audience: tuple[str, ...] = msgspec.field(default=(), name="reaching")
 
 
-class WatchRequest(Struct, frozen=True, kw_only=True):
-    """A request to watch a table. Absent fields get defaults."""
-
-    table: str
-    columns: tuple[str, ...] = ()
-    names: dict[ChangeKind, str] = {}
-    kinds: tuple[ChangeKind, ...] = KINDS
-    topic: str | None = None
-    recipient: str | None = None
-    tenant: str | None = None
-
-
 class RowChange(Struct, frozen=True):
     """A change recorded by a trigger: the recorded columns of the row before and after; for TRUNCATE, the audience of
     the deleted rows."""
@@ -207,10 +195,42 @@ class TableInfo(Struct, frozen=True):
     key: tuple[str, ...]
 
 
-async def watch(connection: asyncpg.Connection, request: WatchRequest) -> TableWatch:
-    """Create or replace the triggers of a table and return the resulting watch."""
-    table = await _find(connection, request.table)
-    watched = plan(request, table)
+async def watch(
+    connection: asyncpg.Connection,
+    name: str,
+    *,
+    columns: Sequence[str] = (),
+    names: Mapping[ChangeKind, str] = {},
+    kinds: Sequence[ChangeKind] = KINDS,
+    topic: str | None = None,
+    recipient: str | None = None,
+    tenant: str | None = None,
+) -> TableWatch:
+    """Create or replace the triggers of a table and return the resulting watch. By default, all changes of all columns are
+    published on the topic of the table's name. Raises Invalid with every unknown column and invalid topic."""
+    table = await _find(connection, name)
+    if topic is None and recipient is None:
+        topic = table.short
+    published = tuple(columns) or table.columns
+    in_texts = [column for text in (topic, recipient, tenant) if text for column in COLUMN.findall(text)]
+    unknown = [column for column in (*published, *in_texts) if column not in table.columns]
+    if unknown:
+        raise Invalid(f"{table.name} has no column {', '.join(unknown)}; expected one of {', '.join(table.columns)}.")
+    watched = TableWatch(
+        table=table.name,
+        key=table.key,
+        columns=published,
+        recorded=tuple(dict.fromkeys((*published, *table.key, *in_texts))),
+        names={kind: names.get(kind, f"{table.short}.{kind}") for kind in kinds},
+        topic=topic,
+        recipient=recipient,
+        tenant=tenant,
+        audience=tuple(dict.fromkeys(in_texts)),
+    )
+    validation.check(
+        () if topic is None else validation.topic("topic", COLUMN.sub("x", topic), Limits()),
+        *(validation.text("name", event, Limits().event_name) for event in watched.names.values()),
+    )
     argument = await connection.fetchval("SELECT quote_literal($1)", msgspec.json.encode(watched).decode())
     async with connection.transaction():
         await connection.execute(SET_LOCK_TIMEOUT)
@@ -266,34 +286,6 @@ async def _find(connection: asyncpg.Connection, table: str) -> TableInfo:
     if info.kind not in ("r", "p"):
         raise Conflict(f"{table} is a view or another relation: watch the tables it reads from.")
     return info
-
-
-def plan(request: WatchRequest, table: TableInfo) -> TableWatch:
-    """Apply defaults to a request. Raises Invalid with every unknown column and invalid topic."""
-    has_audience = request.topic is not None or request.recipient is not None
-    topic = request.topic if has_audience else table.short
-    columns = request.columns or table.columns
-    named = [name for text in (topic, request.recipient, request.tenant) if text for name in COLUMN.findall(text)]
-    names = {kind: request.names.get(kind, f"{table.short}.{kind}") for kind in request.kinds}
-    unknown = [name for name in (*columns, *named) if name not in table.columns]
-    if unknown:
-        raise Invalid(f"{table.name} has no column {', '.join(unknown)}; expected one of {', '.join(table.columns)}.")
-    validation.check(
-        () if topic is None else validation.topic("topic", COLUMN.sub("x", topic), Limits()),
-        *(validation.text("name", name, Limits().event_name) for name in names.values()),
-    )
-    recorded = tuple(dict.fromkeys((*columns, *table.key, *named)))
-    return TableWatch(
-        table=table.name,
-        key=table.key,
-        columns=tuple(columns),
-        recorded=recorded,
-        names=names,
-        topic=topic,
-        recipient=request.recipient,
-        tenant=request.tenant,
-        audience=tuple(dict.fromkeys(named)),
-    )
 
 
 def events(change: RowChange, limit: int) -> list[EventDraft]:
