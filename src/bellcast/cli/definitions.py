@@ -308,7 +308,7 @@ def import_email(
     imported = client.templates.import_email(source, "mjml" if "<mjml" in source else "html")
     for one in imported["findings"]:
         line = f"line {one['line']}: " if one["line"] else ""
-        output.note(output.plain(f"{one['severity']}: {line}{one['message']}"))
+        output.note(f"{one['severity']}: {line}{one['message']}")
     output.json({"email": imported["part"]})
 
 

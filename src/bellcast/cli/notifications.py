@@ -387,7 +387,7 @@ def import_rows(client: "options.Bellcast", batches: Iterator[list[FileRow]]) ->
         done["refused"] += 1
         if len(done["errors"]) < MAX_LISTED_ERRORS:
             done["errors"].append({"line": line, "error": problem})
-        output.note(f"line {line}: {output.plain(problem)}")
+        output.note(f"line {line}: {problem}")
 
     for batch in batches:
         for row in batch:

@@ -94,10 +94,12 @@ def parsed_json(text: str | None, option: str) -> Any:
 
 
 def done(message: str, detail: str = "") -> None:
-    """Print a success message."""
+    """Print a success message of untrusted text."""
     from rich.text import Text
 
-    out().print(Text.assemble(("✓ ", "green"), plain(message), (f" {detail}" if detail else "", "dim")), soft_wrap=True)
+    out().print(
+        Text.assemble(("✓ ", "green"), plain(message), (plain(f" {detail}") if detail else "", "dim")), soft_wrap=True
+    )
 
 
 def show(lines: Iterable[str | tuple[str, ...]]) -> None:
@@ -118,10 +120,10 @@ def table(headings: Iterable[str], rows: Iterable[tuple[Iterable[str], str | Non
 
 
 def note(text: str) -> None:
-    """Print a message on standard error, separate from machine-readable output."""
+    """Print a message of untrusted text on standard error, separate from machine-readable output."""
     from rich.text import Text
 
-    err().print(Text(text, "dim"), soft_wrap=True)
+    err().print(Text(plain(text), "dim"), soft_wrap=True)
 
 
 def plain(text: str) -> str:

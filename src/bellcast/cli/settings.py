@@ -103,10 +103,7 @@ def _change(
 
 
 def _changes(revision: dict[str, Any]) -> str:
-    changes = [
-        f"{one['name']}={'(unset)' if one['after'] is None else output.plain(one['after'])}"
-        for one in revision["changes"]
-    ]
+    changes = [f"{one['name']}={'(unset)' if one['after'] is None else one['after']}" for one in revision["changes"]]
     return ", ".join(changes) or "no change"
 
 

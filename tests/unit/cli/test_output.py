@@ -34,8 +34,13 @@ def test_reason_of_a_server_controls_no_terminal(capsys):
 
 
 def test_done_escapes_markup_and_control_characters(capsys):
-    output.done("Sent to [bold]alice\x1b[31m", "id-1")
-    assert capsys.readouterr().out == "✓ Sent to [bold]alice\ufffd[31m id-1\n"
+    output.done("Sent to [bold]alice\x1b[31m", "id-1\x9b31m")
+    assert capsys.readouterr().out == "✓ Sent to [bold]alice\ufffd[31m id-1\ufffd31m\n"
+
+
+def test_reason_why_a_row_was_refused_controls_no_terminal(capsys):
+    output.note("Row 7 was refused: Invalid enum value 'x\x1b[2J'")
+    assert capsys.readouterr().err == "Row 7 was refused: Invalid enum value 'x\ufffd[2J'\n"
 
 
 @pytest.mark.parametrize(
