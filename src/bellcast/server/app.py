@@ -48,7 +48,7 @@ from bellcast.server import api_app as api
 from bellcast.server.api_app import path_as_sent
 from bellcast.server.doctor import Doctor
 from bellcast.server.live_edge import LiveEdge
-from bellcast.server.metrics import WorkerMetrics
+from bellcast.server.metrics import WorkerMetrics, exporter
 from bellcast.server.nodes import NodeReporter, NodeSettings
 from bellcast.server.parts import ServerParts, operator_services
 from bellcast.server.request_log import RequestLog
@@ -424,7 +424,8 @@ class App:
         await maintenance.expire(self.engines)
         await self._parts.workflows.define()
         if self._worker_metrics is not None:
-            await self._worker_metrics.open(self._api.counts)
+            requests, survey = self._api.requests, self._live.survey
+            await self._worker_metrics.open(lambda: exporter(requests, survey, self._counts).report())
         await self._parts.quotas.load()
         await self._node_settings.refresh()
         if self.settings.store.is_file:

@@ -11,9 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias
 
-import msgspec
 import structlog
 from msgspec import Struct, field
 
@@ -32,6 +31,8 @@ PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 log = structlog.get_logger(__name__)
 
+# The counters of a process, by their names and labels.
+Counts: TypeAlias = Callable[[], Mapping[str, Mapping[Any, float]]]
 COUNTS_PREFIX = "counts."
 # Seconds. A worker responds within a millisecond; Prometheus's scrape timeout is ten seconds.
 READ_TIMEOUT = 2.0
@@ -43,10 +44,10 @@ async def metrics(request: ApiRequest) -> ASGIApp:
 
     Their names begin with `bellcast_`. With several workers, each reports the metrics of all workers on this machine,
     labelled with the process id as `worker`."""
-    exporter: MetricsExporter = request.scope["state"]["exporter"]
     ctx = context.of(request)
     workers = ctx.find(WorkerMetrics)
-    reports = None if workers is None else {workers.name: exporter.own(), **await workers.others()}
+    own = exporter(request.scope["state"]["requests"], ctx[ConnectionSurvey], ctx.process_counts)
+    reports = None if workers is None else {workers.name: own.report(), **await workers.others()}
     db, broker, jobs, queue_age, logs = await asyncio.gather(
         probe(ctx.engines.db.ping()),
         probe(ctx.engines.broker.ping(writes=True)),
@@ -58,7 +59,7 @@ async def metrics(request: ApiRequest) -> ASGIApp:
     found = {} if isinstance(queue_age, BellcastError) else {"queue_age_seconds": queue_age / 1000}
     found |= {"history_streams": logs} if isinstance(logs, int) else {}
     numbers = {**is_up, **found, **ctx.numbers()}
-    text = exporter.text(reports, {} if isinstance(jobs, BellcastError) else jobs, numbers)
+    text = own.text(reports, {} if isinstance(jobs, BellcastError) else jobs, numbers)
     return responses.complete(200, text, PROMETHEUS_TEXT)
 
 
@@ -159,33 +160,6 @@ class RequestMetrics(Struct, eq=False):
         return sum(durations), refusals, failures, durations
 
 
-MetricReport = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]  # a metric: name, about, type, samples
-
-
-class MetricsExporter(Struct, eq=False):
-    """All metrics of one app."""
-
-    requests: RequestMetrics
-    connections: ConnectionSurvey
-    counts: Callable[[], Mapping[str, Mapping[Any, float]]]
-
-    def own(self) -> bytes:
-        """Return this process's metrics, for another worker's exporter."""
-        return msgspec.json.encode(
-            [
-                (one.name, one.documentation, one.type, [sample[:3] for sample in one.samples])
-                for one in _families().of_process(self)
-            ]
-        )
-
-    def text(
-        self, workers: Mapping[str, bytes] | None, jobs: Mapping[tuple[str, str], int], numbers: Mapping[str, float]
-    ) -> bytes:
-        """Return the response to a scrape. If there are several workers, `workers` has the metrics of each. `jobs` has
-        the numbers of jobs by kind and state, `numbers` the state of store, broker and queue by name."""
-        return cast(bytes, _families().text(self, workers, jobs, numbers))
-
-
-def _families() -> Any:
-    """Import prometheus_client with the first scrape: it takes 2 MB."""
-    return importlib.import_module("bellcast.server.metric_families")
+def exporter(requests: RequestMetrics, connections: ConnectionSurvey, counts: Counts) -> Any:
+    """Return the MetricsExporter of an app. The first scrape imports prometheus_client with it: it takes 2 MB."""
+    return importlib.import_module("bellcast.server.metric_families").MetricsExporter(requests, connections, counts)

@@ -36,7 +36,7 @@ JOBS = {("message", "ready"): 3, ("run", "dead"): 1}
 
 
 def exporter(requests):
-    return metrics.MetricsExporter(requests, FakeLive(), lambda: COUNTS)
+    return metrics.exporter(requests, FakeLive(), lambda: COUNTS)
 
 
 def samples(requests, workers=None, **numbers):
@@ -105,7 +105,7 @@ def test_worker_metrics_are_labelled_and_shared_metrics_exported_once(requests):
     requests.count("GET", "/v1/inbox", 200, 0.002)
     another.count("GET", "/v1/inbox", 200, 0.002)
     another.count("GET", "/v1/inbox", 200, 9)
-    values = samples(requests, {"7": exporter(requests).own(), "8": exporter(another).own()}, outbox_waiting=4)
+    values = samples(requests, {"7": exporter(requests).report(), "8": exporter(another).report()}, outbox_waiting=4)
     assert values["bellcast_requests_total", "/v1/inbox", "200", "7", "GET"] == 1
     assert values["bellcast_requests_total", "/v1/inbox", "200", "8", "GET"] == 2
     assert values["bellcast_request_seconds_bucket", "/v1/inbox", "10.0", "8", "GET"] == 2
@@ -119,14 +119,14 @@ def test_worker_metrics_are_labelled_and_shared_metrics_exported_once(requests):
 
 def test_metrics_of_a_worker_killed_during_export_are_omitted(requests):
     requests.count("GET", "/", 200, 0.1)
-    values = samples(requests, {"7": exporter(requests).own(), "8": b'[["bellcast_req'})
+    values = samples(requests, {"7": exporter(requests).report(), "8": b'[["bellcast_req'})
     assert [name for name in values if name[0] == "bellcast_requests_total"] == [
         ("bellcast_requests_total", "/", "200", "7", "GET")
     ]
 
 
 def test_each_worker_reports_its_process_and_version(requests):
-    values = samples(requests, {"7": exporter(requests).own(), "8": exporter(requests).own()})
+    values = samples(requests, {"7": exporter(requests).report(), "8": exporter(requests).report()})
     for worker in ("7", "8"):
         assert values["bellcast_build_info", "", build.version(), worker] == 1
         assert values["bellcast_accepted_total", worker, "notification"] == 9
