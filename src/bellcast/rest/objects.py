@@ -5,8 +5,8 @@ the object that applies to the tenant. A list with `?tenant=*` has the objects o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # imported with the first YAML
     from bellcast.kernel.yaml_text import YamlText
 
 T = TypeVar("T", bound=Struct)
-U = TypeVar("U")
+Name: TypeAlias = tuple[str, str]  # the tenant and the key of an object
 K = TypeVar("K", bound=Any)  # a kind, with its plural in paths and the `tag` of its operations
 
 # Headers of a conditional write, which keep two editors from overwriting each other's changes.
@@ -107,28 +107,23 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
 
 
 async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
-    query, ctx = (
-        request_body.query(request, DraftsQuery if kind.is_versioned else ObjectSearchQuery),
-        context.of(request),
-    )
+    query: ObjectSearchQuery = request_body.query(request, DraftsQuery if kind.is_versioned else ObjectSearchQuery)
+    ctx = context.of(request)
     if query.tenant == EVERY_TENANT or kind.lists_own:
         wanted = resource.list_query(request, documents.LIST, query, is_counted=False)
         listed = await _find_page(ctx, kind.plural, wanted, query.text)
         following = resource.cursor(documents.LIST, listed.next, query.tenant)
-        found = [(document, owner) for owner, document in listed.items]
-        named = [(owner, document.key) for document, owner in found]
+        published = {(owner, document.key): (document, owner) for owner, document in listed.items}
     else:
         tenant = tenants.single_tenant(request)
         applied = await _applying(kind, ctx, tenant, query.after or "", query.limit + 1, query.text)
         found, following = list_parameters.split(applied, query.limit, lambda one: one[0].key)
-        named = [(tenant, document.key) for document, _ in found]
-    drafted: dict[tuple[str, str], DraftInfo | None] = {}
-    published = dict(zip(named, found, strict=True))
+        published = {(tenant, one[0].key): one for one in found}
+    drafted: dict[Name, DraftInfo | None] = {}
+    named = list(published)
     if isinstance(query, DraftsQuery):
-        merged, following = await merge_drafts(request, kind.plural, query, published, is_last=following is None)
-        drafted = {(owner, key): draft for owner, key, _, draft in merged}
+        drafted, following = await merge_drafts(request, kind.plural, query, named, is_last=following is None)
         named = list(drafted)
-    added = await kinds.fields_of_read(kind, ctx, named)
     shown: list[dict[str, Any]] = [
         kind.item(*published[name]) | {"updated_at": times.to_rfc3339(published[name][0].updated_at)}
         if name in published
@@ -136,19 +131,15 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         for name in named
     ]
     places = [(one["tenant"] or PROJECT, one["key"]) for one in shown]
-    managers = await kinds.managers_of(ctx, kind.plural, places)
-    of = tenants.every(request) if query.tenant == EVERY_TENANT else (tenants.single_tenant(request),)
     versions = {place: version for one, place in zip(shown, places, strict=True) if (version := one.get("version", 1))}
-    of_list = await kinds.fields_of_list(kind, ctx, versions, of)
-    items = [
-        one
-        | {kinds.MANAGED: by}
-        | added[name]
-        | of_list.get(place, {})
-        | ({"draft": drafted[name]} if name in drafted else {})
-        for one, by, name, place in zip(shown, managers, named, places, strict=True)
-    ]
-    return responses.json({kind.plural: guards.definitions_for(request, items), "next": following})
+    of = tenants.every(request) if query.tenant == EVERY_TENANT else (tenants.single_tenant(request),)
+    managers = await kinds.managers_of(ctx, kind.plural, places)
+    added, of_list = await kinds.fields_of_read(kind, ctx, named), await kinds.fields_of_list(kind, ctx, versions, of)
+    for one, by, name, place in zip(shown, managers, named, places, strict=True):
+        one |= {kinds.MANAGED: by} | added[name] | of_list.get(place, {})
+        if name in drafted:
+            one["draft"] = drafted[name]
+    return responses.json({kind.plural: guards.definitions_for(request, shown), "next": following})
 
 
 async def read(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
@@ -282,13 +273,13 @@ def declare(
 
 
 async def merge_drafts(
-    request: ApiRequest, plural: str, query: DraftsQuery, published: dict[tuple[str, str], U], *, is_last: bool
-) -> tuple[list[tuple[str, str, U | None, DraftInfo | None]], str | None]:
-    """Return a page of published objects by tenant and key, each with its draft, and the position of the next page. With
-    `drafts`, it includes drafts of objects that were never published. `is_last` states that there is no further published object."""
+    request: ApiRequest, plural: str, query: DraftsQuery, published: Sequence[Name], *, is_last: bool
+) -> tuple[dict[Name, DraftInfo | None], str | None]:
+    """Return the draft of each object of a page of published ones, and the position of the next page. With `drafts`, the page
+    includes drafts of objects that were never published. `is_last` states that there is no further published object."""
     ctx, page = context.of(request), resource.list_query(request, documents.LIST, query, is_counted=False)
     until = max(published, default=("", ""))
-    drafted: dict[tuple[str, str], DraftInfo] = {}
+    drafted: dict[Name, DraftInfo] = {}
     following, more = page.after, True
     while more and (query.drafts or following is None or following < until):
         of_drafts = msgspec.structs.replace(page, after=following)
@@ -297,11 +288,11 @@ async def merge_drafts(
         following, more = part.next, part.next is not None
         if query.drafts:
             break
-    every = sorted(published.keys() | drafted.keys() if query.drafts else published)
+    every = sorted({*published, *drafted} if query.drafts else published)
     names = every[: page.limit]
     has_ended = len(names) == len(every) and is_last and not (query.drafts and more)
     position = None if has_ended else resource.cursor(documents.LIST, names[-1], query.tenant)
-    return [(*name, published.get(name), drafted.get(name)) for name in names], position
+    return {name: drafted.get(name) for name in names}, position
 
 
 # --- bodies, in JSON or YAML

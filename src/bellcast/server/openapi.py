@@ -447,8 +447,7 @@ def _parameters(endpoint: ApiEndpoint, schemas: _Schemas) -> Iterator[Json]:
         for name, schema, required in schemas.query(endpoint):
             # A query parameter cannot be null: it is omitted instead
             alternatives = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
-            plain = {field: value for field, value in schema.items() if value is not None}
-            shown = alternatives[0] if len(alternatives) == 1 else plain
+            shown = alternatives[0] if len(alternatives) == 1 else schema
             extra = {"description": PARAMETERS[name], "schema": shown}
             yield {"name": name, "in": "query", "required": required, **extra}
     for name in endpoint.operation.headers + endpoint.operation.required_headers:
