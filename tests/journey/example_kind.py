@@ -27,7 +27,6 @@ LABELS = kinds.Kind(
     tag="Objects",
     type=Label,
     example={"title": "Urgent", "color": "red"},
-    stand_ins={"title": "Urgent"},
 )
 HANDLERS = objects.operations(LABELS)
 

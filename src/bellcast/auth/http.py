@@ -12,7 +12,7 @@ from bellcast.auth.tokens import Seconds
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import FieldError, Forbidden, Invalid
 from bellcast.kernel.field_limits import KEY, LINK_LIFETIME, ROLE, TENANT, Limit, ValueRule, each, lasting, text
-from bellcast.kernel.http import list_parameters, request_body
+from bellcast.kernel.http import list_parameters
 from bellcast.kernel.http.list_parameters import AfterMoment, ListLimit
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import EVERY_TENANT, KeyScope
@@ -69,7 +69,7 @@ KEYS = Resource(
 
 
 @KEYS.create(
-    request_body.Shape(KeyRequest, None, {"name": "x", "scopes": ["read"]}),
+    KeyRequest,
     NewKey,
     example={"name": "booking service", "scopes": ["send"]},
     id="keys.create",
@@ -171,7 +171,7 @@ class Token(Struct, frozen=True):
 
 
 @Resource("tokens", tag="Access").create(
-    request_body.Shape(TokenRequest, None, {"recipient": "x"}),
+    TokenRequest,
     Token,
     query=TenantQuery,
     roles=("owner",),

@@ -167,7 +167,7 @@ async def write(call: ResourceCall[Any]) -> Written[ProviderObject]:
     the project's: `?tenant=`, or `tenant` in the body, names the tenant."""
     request, ctx, key = call.request, call.ctx, _writable_key(objects.restricted_key(call.request))
     tenant, value = objects.split_body(request, call.body, READ_ADDS)
-    fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
+    fields = request_body.json(msgspec.json.encode(value), ProviderFields, ctx)
     replaces = await _condition(ctx, request, tenant, key)
     if call.is_dry_run:
         await Documents(ctx.engines.db).check_new(PROVIDERS.name, tenant, key, ctx.engines.clock.now())
@@ -380,7 +380,7 @@ async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any],
             raise Invalid.of("url", problem)
         with contextlib.suppress(ValueError):
             values["url"] = directory.secret_fields(tenant, before).url
-    fields = request_body.json(msgspec.json.encode(values), FIELDS, ctx)
+    fields = request_body.json(msgspec.json.encode(values), ProviderFields, ctx)
     _, body = await directory.plan(tenant, key, fields)
     return body
 
@@ -398,4 +398,3 @@ BUNDLE = BundleKind(
     parse=_parse,
     written=_written,
 )
-FIELDS = request_body.Shape(ProviderFields, None, {"channel": "email", "url": "smtp://mail.example.com"})

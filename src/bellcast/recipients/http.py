@@ -250,7 +250,7 @@ def _read_one(ctx: ApiContext, item: bytes | msgspec.Raw) -> BulkRecipient | Bel
     """Decode one recipient. The result of an invalid item is its refusal."""
     try:
         request_body.check_item_size(item)
-        return request_body.json(bytes(item), RECIPIENT, ctx)
+        return request_body.json(bytes(item), BulkRecipient, ctx)
     except BellcastError as refusal:
         return refusal
 
@@ -271,9 +271,6 @@ async def _write_one(
     finally:
         named.add(tenant or None)
     return WrittenRecipient(fields.key)
-
-
-RECIPIENT = request_body.Shape(BulkRecipient, stand_ins={"key": "x"})
 
 
 # --- push endpoints

@@ -161,10 +161,6 @@ class _Planned(Struct, frozen=True, kw_only=True):
     diff: list[FieldDifference]
 
 
-PUSH = request_body.Shape(Push, None, {"source": "x", "objects": []})
-NAMED = request_body.Shape(ManagedObject, None, {"kind": "x", "key": "x"})
-
-
 def operations(kinds: Sequence[BundleKind]) -> list[ApiEndpoint]:
     """Return the operations that read, write and unlock objects of these kinds. Objects of earlier kinds are parsed first."""
     by_plural = {kind.plural: kind for kind in kinds}
@@ -217,7 +213,7 @@ def operations(kinds: Sequence[BundleKind]) -> list[ApiEndpoint]:
         ctx = context.of(request)
         if not request_body.JSON_TYPE.fullmatch(request_body.media_type(request)):
             raise errors.UnsupportedMediaType
-        push = request_body.json(await request_body.raw(request, MAX_BYTES), PUSH, ctx)
+        push = request_body.json(await request_body.raw(request, MAX_BYTES), Push, ctx)
         _check_names(request, ctx, by_plural, push)
         places = [one.place for one in push.objects]
         managed_places = {place: managed_place(*place) for place in places}
@@ -569,7 +565,7 @@ async def unlock(request: ApiRequest) -> ASGIApp:
     """Unlock an object that is managed by git.
 
     It can then be written until the next push of its source, whose plan shows the changes as drift."""
-    engines, body = context.of(request).engines, await request_body.body(request, NAMED)
+    engines, body = context.of(request).engines, await request_body.body(request, ManagedObject)
     tenant = tenants.single_tenant(request, body.tenant)
     table, now, place = Documents(engines.db), engines.clock.now(), managed_place(body.kind, tenant, body.key)
     found = await table.get(*place)

@@ -68,10 +68,6 @@ class ObjectVersions(Struct, frozen=True):
     versions: list[VersionInfo]
 
 
-SHAPE = request_body.Shape(DraftBody, None, {"values": {}})
-PUBLICATION = request_body.Shape(Publication)
-
-
 def operations(kind: Kind[Any]) -> list[ApiEndpoint]:
     """Return the operations that read, save, discard and publish drafts, and list versions."""
     item = f"/v1/{kind.plural}/{{key:str}}"
@@ -140,7 +136,7 @@ async def save_draft(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     _, sent, yaml = await objects.read_body(request, ())
     try:
         validation.check(validation.data("", sent, 0))
-        body = request_body.json(msgspec.json.encode(sent), SHAPE, ctx)
+        body = request_body.json(msgspec.json.encode(sent), DraftBody, ctx)
         validation.check(validation.data("values", body.values, objects.MAX_BODY_BYTES))
     except Invalid as refusal:
         raise objects.with_lines(refusal, yaml) from None
@@ -172,7 +168,7 @@ async def discard_draft(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
 
 async def publish(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     ctx, key, tenant, document = await _find(request, kind)
-    body = await request_body.body(request, PUBLICATION, is_optional=True)
+    body = await request_body.body(request, Publication, is_optional=True)
     if request_body.header(request, entity_tags.IF_MATCH) is None:
         raise Invalid.of("If-Match", "is missing: send the ETag of the draft that you have reviewed")
     validation.check(validation.encodable("note", body.note or ""))

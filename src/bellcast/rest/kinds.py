@@ -112,7 +112,6 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     find_broken: FindBroken | None = None
     find_effects: FindEffects[T] | None = None
     find_obstacles: FindObstacles[T] | None = None
-    stand_ins: Mapping[str, Any] = {}  # valid values of the fields without a default
     added: Mapping[str, Any] = {}
     listed: Mapping[str, Any] = {}
     describe: Describe | None = None
@@ -197,7 +196,7 @@ class DraftInfo(Struct, frozen=True, kw_only=True):
 @functools.cache
 def shape_of(kind: Kind[T]) -> request_body.Shape[T]:
     """Return the type of a kind's objects with its rules."""
-    return request_body.Shape(kind.type, kind.rules, dict(kind.stand_ins))
+    return request_body.Shape(kind.type, kind.rules)
 
 
 @functools.cache

@@ -197,6 +197,4 @@ async def publish(request: ApiRequest) -> ASGIApp:
     return responses.json(Accepted(), 202)
 
 
-EVENT = request_body.Shape(
-    types.EventDraft, lambda draft, _: validation.check(types.address_errors(draft)), {"name": "x"}
-)
+EVENT = request_body.Shape(types.EventDraft, lambda draft, _: validation.check(types.address_errors(draft)))

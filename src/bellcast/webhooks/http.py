@@ -154,7 +154,7 @@ WEBHOOKS = Resource(
 
 
 @WEBHOOKS.create(
-    request_body.Shape(WebhookRequest, _check, {"url": "https://example.com", "events": ["*"]}),
+    request_body.Shape(WebhookRequest, _check),
     WebhookObject,
     is_sensitive=True,
     response_types={200: WebhookObject, 201: CreatedWebhook},

@@ -131,9 +131,6 @@ class ActionOutcome(Outcome, frozen=True):
     ids: tuple[str, ...] | None
 
 
-PATCH = request_body.Shape(Patch)
-SELECTION = request_body.Shape(Selection)
-SNOOZE = request_body.Shape(SnoozeRequest)
 own_operation = functools.partial(operation, tag="Inbox", required_scope="recipient")
 INBOX = Resource("inbox", tag="Inbox", required_scope="recipient", query=None, refusals=())
 ONE = Resource("inbox", "/{id:str}", tag="Inbox", required_scope="recipient", query=None)
@@ -194,7 +191,7 @@ async def read(call: ResourceCall[None]) -> Notification:
     return await inboxes.get(call.ctx.engines, await inbox_of(call.request), *call.key)
 
 
-@ONE.patch(PATCH, Notification, example={"read": True})
+@ONE.patch(Patch, Notification, example={"read": True})
 async def change(call: ResourceCall[Patch]) -> Notification:
     """Change one notification.
 
@@ -245,7 +242,7 @@ def outcome(marked: Marked) -> Outcome:
 @INBOX.act(
     "/snooze",
     Outcome,
-    body=SNOOZE,
+    body=SnoozeRequest,
     query=DryRunFlag,
     example={"ids": ["01890a5d-ac96-774b-bcce-b302099a8057"], "for": "3h"},
 )
@@ -303,7 +300,7 @@ def _action(word: str, action: Action, summary: str) -> ApiEndpoint:
         return ActionOutcome(marked.changed, marked.state.unread, marked.state.unseen, ids)
 
     act.__name__, act.__doc__ = f"mark_{word}", summary
-    return INBOX.act(f"/{word}", ActionOutcome, body=SELECTION, example={"all": True})(act)
+    return INBOX.act(f"/{word}", ActionOutcome, body=Selection, example={"all": True})(act)
 
 
 ACTIONS = [

@@ -274,6 +274,5 @@ async def load_imports(request: ApiRequest) -> ASGIApp:
 IMPORTED = request_body.Shape(
     ImportedDraft,
     lambda draft, ctx: notification_types.check_import(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now())),
-    {"to": "x", "title": "x"},
     ruled_later=True,
 )

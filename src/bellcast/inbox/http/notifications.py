@@ -276,7 +276,6 @@ DRAFT = request_body.Shape(
         notification_types.draft_errors(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now())),
         ctx.engines.scheduler.time_errors(draft),
     ),
-    {"to": "x", "title": "x"},
     ruled_later=True,
 )
 ONLY_DRAFT = msgspec.structs.replace(DRAFT, bulk="POST /v1/notifications/bulk")

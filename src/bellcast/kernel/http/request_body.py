@@ -110,13 +110,11 @@ def media_type(request: ApiRequest) -> str:
 
 
 class Shape(Struct, Generic[T], frozen=True):
-    """Type of a body and its validation rules. `stand_ins` are valid values for the fields without a default: with
-    them the rules can check the other fields when one of these has the wrong type. Fields `added` by a read are ignored.
-    `bulk` is the operation that accepts a list of such values."""
+    """Type of a body and its validation rules. Fields `added` by a read are ignored. `bulk` is the operation that accepts a list
+    of such values."""
 
     type: type[T]
     rules: Callable[[T, Any], None] | None = None  # the value and the context of the request
-    stand_ins: dict[str, Any] = {}
     added: frozenset[str] = frozenset()
     ruled_later: bool = False  # the operation validates it later
     bulk: str = ""
@@ -135,8 +133,8 @@ class Shape(Struct, Generic[T], frozen=True):
             raise Invalid.fields(errors)
 
 
-async def body(request: ApiRequest, shape: Shape[T], *, is_optional: bool = False) -> T:
-    """Read and validate the JSON body."""
+async def body(request: ApiRequest, shape: Shape[T] | type[T], *, is_optional: bool = False) -> T:
+    """Read and validate the JSON body, of a type or, with rules, of a shape."""
     return json(await json_text(request, is_optional=is_optional), shape, request.context)
 
 
@@ -168,8 +166,9 @@ def form_values(text: bytes, max_fields: int) -> dict[str, list[str]]:
     return parse_qs(text.decode(errors="replace"), keep_blank_values=True)
 
 
-def json(text: bytes, shape: Shape[T], ctx: Any, suggestions: Suggestions | None = None) -> T:
+def json(text: bytes, shape: Shape[T] | type[T], ctx: Any, suggestions: Suggestions | None = None) -> T:
     """Decode and validate JSON. Raises BadRequest if the text is not JSON, Invalid with all invalid fields."""
+    shape = shape if isinstance(shape, Shape) else Shape(shape)
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
         check_depth(text)
     try:
@@ -183,7 +182,7 @@ def json(text: bytes, shape: Shape[T], ctx: Any, suggestions: Suggestions | None
         rules = partial(shape.check, ctx=ctx) if is_ruled else None
         if shape.bulk and isinstance(sent, list):
             raise Invalid.of("", f"must be an object, got a list; send a list to {shape.bulk}") from None
-        errors = validation_errors.validation_errors(sent, shape.type, rules, shape.stand_ins, suggestions=suggestions)
+        errors = validation_errors.validation_errors(sent, shape.type, rules, suggestions=suggestions)
         raise Invalid.fields(errors) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
         raise unreadable(text, broken) from None

@@ -5,6 +5,7 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain, islice
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -97,13 +98,12 @@ def validation_errors(
     value: Any,
     type: Any,
     rules: Callable[[Any], None] | None = None,
-    stand_ins: Mapping[str, Any] | None = None,
     *,
     strict: bool = True,
     suggestions: Suggestions | None = None,
 ) -> list[FieldError]:
     """Return the invalid fields of a value, at most MAX_FIELD_ERRORS: type errors first, then errors of `rules` for the
-    valid fields, with `stand_ins` in place of the invalid ones. `suggestions` are shared by the items of a request."""
+    valid fields. `suggestions` are shared by the items of a request."""
     if not isinstance(value, dict):
         kinds = {list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
         return [FieldError("", f"must be an object, got {kinds.get(value.__class__, 'null')}")]
@@ -113,12 +113,27 @@ def validation_errors(
         bad = {error.field.partition(".")[0] for error in errors}
         good = {name: value[name] for name in type.__struct_encode_fields__ if name in value and name not in bad}
         try:
-            rules(msgspec.convert({**(stand_ins or {}), **good}, type))
+            rules(msgspec.convert(good | _stand_ins(type, good), type))
         except Invalid as more:
             errors += [error for error in more.errors if error.field.partition(".")[0] in good]
         except msgspec.ValidationError:
-            pass  # a field without a stand-in is absent
+            pass  # a required field is absent, and no value of its type is known
     return errors
+
+
+def _stand_ins(type: Any, good: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values for the required fields that are not among the good ones, with which the rules can check the others."""
+    found: dict[str, Any] = {}
+    for field in _fields(type):
+        if field.required and field.encode_name not in good:
+            choices = (one for part in parts(field.type) if get_origin(part) is Literal for one in get_args(part))
+            # Of choices the last: it is usually the one with the fewest rules, such as the role viewer.
+            for value in ("x", [], {}, 1, *reversed([*choices])):
+                with suppress(msgspec.ValidationError):
+                    msgspec.convert(value, field.type)
+                    found[field.encode_name] = value
+                    break
+    return found
 
 
 # The fields of a struct, which take 0.2 ms to resolve.

@@ -167,7 +167,7 @@ async def set_up(request: ApiRequest) -> ASGIApp:
     Send the one-time code that `bellcast serve` or `bellcast operator setup-code` printed. The response signs the owner
     in."""
     console = sessions(request)
-    params = await request_body.body(request, SETUP)
+    params = await request_body.body(request, SetupRequest)
     signed_in = await console.set_up(guards.auth_request(request.scope), params.code, params.name, params.password)
     await audit.record(request, signed_in.operator.name, audit.OK)
     return signed_in_response(request, signed_in, 201)
@@ -190,7 +190,7 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
 
     Only for pages of this server. After several failures, each attempt must wait."""
     console = sessions(request)
-    params = await request_body.body(request, SIGN_IN)
+    params = await request_body.body(request, SignInRequest)
     try:
         signed_in = await console.sign_in(guards.auth_request(request.scope), params.name, params.password, params.code)
     except BellcastError as failure:
@@ -228,7 +228,7 @@ async def change_own_password(request: ApiRequest) -> ASGIApp:
     """Change the password of the signed-in operator.
 
     This ends the operator's other sessions."""
-    params = await request_body.body(request, PASSWORD)
+    params = await request_body.body(request, PasswordChange)
     browser = guards.auth_request(request.scope)
     return signed_in_response(
         request, await sessions(request).change_own_password(browser, params.current, params.password), 200
@@ -241,7 +241,7 @@ async def verify_password(request: ApiRequest) -> ASGIApp:
 
     Changes to keys, operators, providers, webhooks and owner-only settings, and erasure, need a password that was typed
     in the last 10 minutes."""
-    params = await request_body.body(request, CHECK)
+    params = await request_body.body(request, PasswordCheck)
     await sessions(request).verify_again(guards.auth_request(request.scope), params.password)
     return responses.empty()
 
@@ -292,7 +292,7 @@ async def confirm_mfa(request: ApiRequest) -> ASGIApp:
     """Confirm an authenticator app.
 
     Afterwards, sign-in needs its codes, or one of the returned recovery codes."""
-    params = await request_body.body(request, CODE)
+    params = await request_body.body(request, MfaCode)
     codes = await sessions(request).second_factors.confirm(await own(request), params.code)
     return responses.json(RecoveryCodes(codes), 200, NO_STORE)
 
@@ -350,13 +350,6 @@ def check_grant(caller: Caller, role: Role) -> None:
             f"An operator with the role {role} may do more than this key, which lacks {', '.join(missing)}."
         )
 
-
-VALID = {"name": "x", "password": "x" * factors.MIN_PASSWORD}
-SETUP = request_body.Shape(SetupRequest, None, VALID | dict.fromkeys(["code"], "x"))
-SIGN_IN = request_body.Shape(SignInRequest, None, VALID)
-CHECK = request_body.Shape(PasswordCheck, None, {"password": "x"})
-CODE = request_body.Shape(MfaCode, None, {"code": "123456"})
-PASSWORD = request_body.Shape(PasswordChange, None, {"password": VALID["password"], "current": "x"})
 
 SUBJECT = "Your code for Bellcast"
 TEXT = (

@@ -11,7 +11,7 @@ from bellcast.kernel.http.list_parameters import ShortListQuery
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.operators import http as operators_http
 from bellcast.operators.factors import NEW_PASSWORD
-from bellcast.operators.http import VALID, OperatorItem
+from bellcast.operators.http import OperatorItem
 from bellcast.operators.sign_in import OPERATOR_NAME
 from bellcast.operators.store import Operators
 from bellcast.operators.types import IDLE_MS, Operator, Role
@@ -43,9 +43,7 @@ def _check_tenants(role: Role, bound: list[str] | UnsetType | None) -> None:
         raise Invalid.of("tenants", "must be null: an owner has all tenants")
 
 
-OPERATOR = request_body.Shape(
-    OperatorRequest, lambda params, _: _check_tenants(params.role, params.tenants), {**VALID, "role": "viewer"}
-)
+OPERATOR = request_body.Shape(OperatorRequest, lambda params, _: _check_tenants(params.role, params.tenants))
 OPERATORS = Resource("operators", "/{id:str}", tag="Console", required_scope="admin", query=None, is_sensitive=True)
 
 

@@ -43,10 +43,6 @@ class PasskeySignIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     credential: dict[str, Any]
 
 
-SIGN_IN = request_body.Shape(PasskeySignIn)
-CREATION = request_body.Shape(PasskeyCreation, None, {"ceremony": "x", "credential": {}, "name": "x"})
-
-
 class PasskeyItem(Struct, frozen=True, kw_only=True):
     """A passkey."""
 
@@ -76,7 +72,7 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
     """Sign in with a passkey.
 
     It counts as a password and a second factor."""
-    params = await request_body.body(request, SIGN_IN)
+    params = await request_body.body(request, PasskeySignIn)
     try:
         signed_in = await _passkeys(request).sign_in(
             guards.auth_request(request.scope), params.ceremony, params.credential
@@ -107,7 +103,7 @@ async def begin(call: ResourceCall[None]) -> Any:
     return responses.json(begun, 200, NO_STORE)
 
 
-@ME.act("/passkeys", PasskeyItem, body=CREATION, status=201, **SENSITIVE)
+@ME.act("/passkeys", PasskeyItem, body=PasskeyCreation, status=201, **SENSITIVE)
 async def create(call: ResourceCall[PasskeyCreation]) -> PasskeyItem:
     """Add the passkey that the browser created.
 
@@ -151,9 +147,6 @@ class ProviderSignIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reauthenticate: bool = False
 
 
-BEGIN = request_body.Shape(ProviderSignIn)
-
-
 class ProviderUrl(Struct, frozen=True):
     """The URL at which the browser signs in."""
 
@@ -173,7 +166,7 @@ async def begin_at_provider(request: ApiRequest) -> ASGIApp:
 
     Only for pages of this server, which then redirect the browser to the `url`."""
     oidc = _oidc(request)
-    params = await request_body.body(request, BEGIN)
+    params = await request_body.body(request, ProviderSignIn)
     browser = guards.auth_request(request.scope)
     redirect_uri = f"{browser.scheme}://{browser.host}{_root(request)}{CALLBACK}"
     url, cookie = await oidc.begin(browser, redirect_uri, params.return_path, reauthenticates=params.reauthenticate)

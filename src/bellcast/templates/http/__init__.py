@@ -340,9 +340,6 @@ class ImportedEmail(Struct, frozen=True):
     findings: list[Finding]
 
 
-IMPORT = request_body.Shape(ImportRequest, None, {"format": "html", "source": "x"})
-
-
 @operation(
     "POST",
     "/v1/templates/import",
@@ -359,7 +356,7 @@ async def import_email(request: ApiRequest) -> ASGIApp:
     MJML becomes HTML. Scripts, handlers of events, forms, frames, objects, links to style sheets and fonts, `base`, reloads and
     `mj-include` are removed; each is a finding. Nothing is written: save the `part` as a template's `email`."""
     request_body.query(request, DryRunQuery)  # nothing is written in any case
-    body = await request_body.body(request, IMPORT)
+    body = await request_body.body(request, ImportRequest)
     tenant = (guards.caller(request).tenants or (PROJECT,))[0]
     part, findings = await budget.in_thread(tenant, email_imports.part_of, body.format, body.source)
     return responses.json(ImportedEmail(part, findings))
@@ -520,7 +517,7 @@ def _check_preview(body: PreviewRequest | CheckRequest | TestRequest, ctx: ApiCo
 
 PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
 CHECK = request_body.Shape(CheckRequest, _check_preview)
-TEST = request_body.Shape(TestRequest, _check_preview, {"channel": "email", "to": "x"})
+TEST = request_body.Shape(TestRequest, _check_preview)
 OPERATIONS = [*objects.operations(KIND), *drafts.operations(KIND)]
 
 
@@ -531,11 +528,8 @@ class VersionChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tenant: Annotated[str | None, TENANT_NAME] = None
 
 
-VERSION_CHANGE = request_body.Shape(VersionChange, None, {"version": 1})
-
-
 @TEMPLATE.patch(
-    VERSION_CHANGE,
+    VersionChange,
     kinds.types_of(KIND)[0],
     refusals=(NotFound, Conflict),
     example={"version": 1},

@@ -63,7 +63,6 @@ def _errors(body: EditorTokenRequest) -> validation.FieldErrors:
 TOKEN = request_body.Shape(
     EditorTokenRequest,
     lambda body, _: validation.check(_errors(body)),
-    {"tenant": "x", "templates": ["x"], "can": ["edit"], "origin": "https://app.example.com", "name": "x"},
 )
 EDITOR_TOKENS = Resource("editor-tokens", tag="Access", query=TenantQuery, roles=("owner",), is_sensitive=True)
 

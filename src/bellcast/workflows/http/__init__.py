@@ -151,7 +151,7 @@ async def change(call: ResourceCall[WorkflowChange]) -> Any:
 
 
 TRIGGER = request_body.Shape(
-    TriggerDraft, lambda draft, ctx: validation.check(ctx[Schedules].time_errors(draft)), {"to": "x"}, ruled_later=True
+    TriggerDraft, lambda draft, ctx: validation.check(ctx[Schedules].time_errors(draft)), ruled_later=True
 )
 
 
@@ -192,7 +192,7 @@ async def trigger(call: ResourceCall[TriggerDraft]) -> Any:
 @WORKFLOW.act(
     "/cancel",
     Cancelled,
-    body=request_body.Shape(CancelRequest, None, {"cancel_key": "x"}),
+    body=CancelRequest,
     required_scope="send",
     other_scope="manage",
     refusals=(),
@@ -395,5 +395,5 @@ async def simulate(request: request_body.ApiRequest) -> ASGIApp:
 
 
 SIMULATION = request_body.Shape(
-    SimulationRequest, lambda value, ctx: validation.check(simulation.errors(value, ctx.limits)), {"to": ["x"]}
+    SimulationRequest, lambda value, ctx: validation.check(simulation.errors(value, ctx.limits))
 )

@@ -68,7 +68,6 @@ KIND = kinds.Kind(
         "notification": {"to": "{{ topic.provider }}", "title": "New lead from {{ event.data.client }}"},
     },
     check_references=_reference_errors,
-    stand_ins={"event": "x"},
     added={"last_error": str | None, "last_error_at": datetime | None},
     listed={"recent_events": Recent},
     describe_list=_find_recent_events,

@@ -1,17 +1,12 @@
 """Reading of JSON bodies, queries and paths without a server."""
 
-import pkgutil
-import re
 import time
 from contextlib import nullcontext
-from importlib import import_module
 from types import SimpleNamespace
 
-import msgspec
 import pytest
 from msgspec import Struct
 
-import bellcast
 from bellcast.kernel.errors import BadRequest, Invalid, TooLarge
 from bellcast.kernel.http import HEADER_VALUES, request_body
 from bellcast.kernel.limits import Limits
@@ -212,22 +207,3 @@ def test_tenant_that_cannot_exist_is_refused_in_every_query(tenant, is_possible)
     subject.scope["state"] = {"api_context": SimpleNamespace(limits=Limits())}
     with nullcontext() if is_possible else pytest.raises(Invalid, match="tenant"):
         request_body.check_query(subject, frozenset({"tenant"}))
-
-
-HTTP = re.compile(r"\.(http|pages|rest)\b(?!\.)|\.(http|pages)\.")
-
-
-def test_shape_with_rules_has_stand_ins_for_its_required_fields():
-    """Without them, a wrong type in such a field would end the check of the other fields with an exception."""
-    names = [one.name for one in pkgutil.walk_packages(bellcast.__path__, "bellcast.") if HTTP.search(one.name)]
-    modules = list(map(import_module, names))
-    shapes = [one for module in modules for one in vars(module).values() if isinstance(one, request_body.Shape)]
-    missing = {
-        (shape.type.__name__, field.name)
-        for shape in shapes
-        if shape.rules is not None and isinstance(shape.type, type) and issubclass(shape.type, Struct)
-        for field in msgspec.structs.fields(shape.type)
-        if field.required and field.encode_name not in shape.stand_ins
-    }
-    assert len(shapes) > 30
-    assert missing == set()

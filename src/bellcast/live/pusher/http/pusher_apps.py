@@ -116,7 +116,7 @@ async def page(request: ApiRequest, query: PusherAppsQuery) -> PusherAppList:
 
 
 @APPS.create(
-    request_body.Shape(PusherAppRequest, None, {"name": "x"}),
+    PusherAppRequest,
     NewPusherApp,
     roles=("owner",),
     example={"name": "Lead market"},
