@@ -28,19 +28,6 @@ MAX_TENANTS, MAX_TENANTS_BYTES = 100, 7_500
 # Rows of a day that are read for a tenant: 83 nodes.
 MAX_DAY_ROWS = 2_000
 STORED_MS = {step: kept for step, kept in KEPT_MS.items() if step > SAMPLE_MS}
-METRICS = (
-    "connections",
-    "requests",
-    "refusals",
-    "failures",
-    "sends",
-    "runs",
-    "publishes",
-    "deliveries",
-    "latency_p50",
-    "latency_p95",
-    "queue_age",
-)
 
 
 class StatsPoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,12 +48,13 @@ class StatsPoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 COUNTERS = ("requests", "refusals", "failures", "sends", "runs", "publishes", "deliveries")
 TENANT_METRICS = ("connections", *COUNTERS)
+METRICS = (*TENANT_METRICS, "latency_p50", "latency_p95", "queue_age")
 
 
 def total(points: Iterable[StatsPoint]) -> StatsPoint:
     """Combine points of several nodes or intervals."""
     combined = list(points)
-    sums = {name: sum(getattr(one, name) for one in combined) for name in ("connections", *COUNTERS)}
+    sums = {name: sum(getattr(one, name) for one in combined) for name in TENANT_METRICS}
     durations = tuple(map(sum, zip_longest(*(one.durations for one in combined), fillvalue=0)))
     return StatsPoint(**sums, queue_age=max((one.queue_age for one in combined), default=0), durations=durations)
 

@@ -298,12 +298,18 @@ class ClusterFeed(Struct, eq=False):
 
     def receive(self, event: FeedWatches | FeedBatch) -> None:
         """Handle a message of another node."""
-        if isinstance(event, FeedBatch):
-            watcher = self._watches.get(event.watch)
-            if watcher is not None:
-                watcher.receive(event.node, _decoded(event), event.skipped, is_first=event.is_first)
-        elif event.node != self.members.id:
-            self._serve(event)
+        if isinstance(event, FeedWatches):
+            if event.node != self.members.id:
+                self._serve(event)
+        elif (watcher := self._watches.get(event.watch)) is not None:
+            events: list[FeedEvent] = []
+            for encoded in event.events:
+                try:
+                    events.append(structs.replace(_decode(encoded), node=event.node))
+                except (msgspec.DecodeError, ValueError, RecursionError) as failure:
+                    # An event kind of a newer version, during a rolling update.
+                    log.warning("feed_event_not_decodable", reason=str(failure))
+            watcher.receive(event.node, events, event.skipped, is_first=event.is_first)
 
     def _serve(self, wanted: FeedWatches) -> None:
         """Serve the current watchers of a node, and stop serving its others."""
@@ -340,15 +346,3 @@ class ClusterFeed(Struct, eq=False):
             is_sent_whole = 0 < len(encoded) <= MAX_EVENT_BYTES
             events.append(encoded if is_sent_whole else _encode(structs.replace(one, fields={})))
         await self.broker.publish(FeedBatch(node, self.members.id, watch, tuple(events), skipped, is_first))
-
-
-def _decoded(batch: FeedBatch) -> list[FeedEvent]:
-    """Return the events of another node."""
-    events: list[FeedEvent] = []
-    for encoded in batch.events:
-        try:
-            events.append(structs.replace(_decode(encoded), node=batch.node))
-        except (msgspec.DecodeError, ValueError, RecursionError) as failure:
-            # An event kind of a newer version, during a rolling update.
-            log.warning("feed_event_not_decodable", reason=str(failure))
-    return events

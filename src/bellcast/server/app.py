@@ -424,8 +424,8 @@ class App:
         await maintenance.expire(self.engines)
         await self._parts.workflows.define()
         if self._worker_metrics is not None:
-            requests, survey = self._api.requests, self._live.survey
-            await self._worker_metrics.open(lambda: exporter(requests, survey, self._counts).report())
+            api = self._api
+            await self._worker_metrics.open(lambda: exporter(api.context, api.requests).report())
         await self._parts.quotas.load()
         await self._node_settings.refresh()
         if self.settings.store.is_file:

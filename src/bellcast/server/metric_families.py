@@ -1,6 +1,6 @@
 """The metrics of a scrape, as Prometheus reads them. The first scrape imports this module: prometheus_client takes 2 MB."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from bellcast import build
 from bellcast.live.hub.dispatch import Histogram
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.server.metrics import COUNTERS, REQUEST_LABELS, Counts, RequestMetrics
+from bellcast.server.metrics import COUNTERS, REQUEST_LABELS, RequestMetrics
 
 NO_DELAYS = Histogram(())
 
@@ -27,7 +27,7 @@ class MetricsExporter(Struct, eq=False):
 
     requests: RequestMetrics
     connections: ConnectionSurvey
-    counts: Counts
+    counts: Callable[[], Mapping[str, Mapping[Any, float]]]
 
     def report(self) -> bytes:
         """Return this process's metrics, for another worker's exporter."""

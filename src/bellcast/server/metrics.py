@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import structlog
 from msgspec import Struct, field
@@ -24,6 +24,7 @@ from bellcast.kernel.jobs.store import Jobs
 from bellcast.live.hub.dispatch import Histogram
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.rest import context
+from bellcast.rest.context import ApiContext
 from bellcast.rest.operations import operation
 from bellcast.server.health import probe
 
@@ -31,8 +32,6 @@ PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 log = structlog.get_logger(__name__)
 
-# The counters of a process, by their names and labels.
-Counts: TypeAlias = Callable[[], Mapping[str, Mapping[Any, float]]]
 COUNTS_PREFIX = "counts."
 # Seconds. A worker responds within a millisecond; Prometheus's scrape timeout is ten seconds.
 READ_TIMEOUT = 2.0
@@ -46,7 +45,7 @@ async def metrics(request: ApiRequest) -> ASGIApp:
     labelled with the process id as `worker`."""
     ctx = context.of(request)
     workers = ctx.find(WorkerMetrics)
-    own = exporter(request.scope["state"]["requests"], ctx[ConnectionSurvey], ctx.process_counts)
+    own = exporter(ctx, request.scope["state"]["requests"])
     reports = None if workers is None else {workers.name: own.report(), **await workers.others()}
     db, broker, jobs, queue_age, logs = await asyncio.gather(
         probe(ctx.engines.db.ping()),
@@ -160,6 +159,7 @@ class RequestMetrics(Struct, eq=False):
         return sum(durations), refusals, failures, durations
 
 
-def exporter(requests: RequestMetrics, connections: ConnectionSurvey, counts: Counts) -> Any:
+def exporter(ctx: ApiContext, requests: RequestMetrics) -> Any:
     """Return the MetricsExporter of an app. The first scrape imports prometheus_client with it: it takes 2 MB."""
-    return importlib.import_module("bellcast.server.metric_families").MetricsExporter(requests, connections, counts)
+    families: Any = importlib.import_module("bellcast.server.metric_families")
+    return families.MetricsExporter(requests, ctx[ConnectionSurvey], ctx.process_counts)

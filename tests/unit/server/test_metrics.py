@@ -5,6 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bellcast import build
 from bellcast.server import metrics
+from bellcast.server.metric_families import MetricsExporter
 
 
 class FakeLive:
@@ -36,7 +37,7 @@ JOBS = {("message", "ready"): 3, ("run", "dead"): 1}
 
 
 def exporter(requests):
-    return metrics.exporter(requests, FakeLive(), lambda: COUNTS)
+    return MetricsExporter(requests, FakeLive(), lambda: COUNTS)
 
 
 def samples(requests, workers=None, **numbers):
