@@ -6,13 +6,13 @@ the object that applies to the tenant. A list with `?tenant=*` has the objects o
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from bellcast.documents import store as documents
-from bellcast.documents.store import Documents, Versions
+from bellcast.documents.store import Documents, Owned, Versions
 from bellcast.documents.types import PROJECT, Document, draft_kind
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage, ListQuery, containing
@@ -32,7 +32,6 @@ if TYPE_CHECKING:  # imported with the first YAML
     from bellcast.kernel.yaml_text import YamlText
 
 T = TypeVar("T", bound=Struct)
-Name: TypeAlias = tuple[str, str]  # the tenant and the key of an object
 K = TypeVar("K", bound=Any)  # a kind, with its plural in paths and the `tag` of its operations
 
 # Headers of a conditional write, which keep two editors from overwriting each other's changes.
@@ -119,7 +118,7 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         applied = await _applying(kind, ctx, tenant, query.after or "", query.limit + 1, query.text)
         found, following = list_parameters.split(applied, query.limit, lambda one: one[0].key)
         published = {(tenant, one[0].key): one for one in found}
-    drafted: dict[Name, DraftInfo | None] = {}
+    drafted: dict[Owned, DraftInfo | None] = {}
     named = list(published)
     if isinstance(query, DraftsQuery):
         drafted, following = await merge_drafts(request, kind.plural, query, named, is_last=following is None)
@@ -273,13 +272,13 @@ def declare(
 
 
 async def merge_drafts(
-    request: ApiRequest, plural: str, query: DraftsQuery, published: Sequence[Name], *, is_last: bool
-) -> tuple[dict[Name, DraftInfo | None], str | None]:
+    request: ApiRequest, plural: str, query: DraftsQuery, published: Sequence[Owned], *, is_last: bool
+) -> tuple[dict[Owned, DraftInfo | None], str | None]:
     """Return the draft of each object of a page of published ones, and the position of the next page. With `drafts`, the page
     includes drafts of objects that were never published. `is_last` states that there is no further published object."""
     ctx, page = context.of(request), resource.list_query(request, documents.LIST, query, is_counted=False)
     until = max(published, default=("", ""))
-    drafted: dict[Name, DraftInfo] = {}
+    drafted: dict[Owned, DraftInfo] = {}
     following, more = page.after, True
     while more and (query.drafts or following is None or following < until):
         of_drafts = msgspec.structs.replace(page, after=following)
