@@ -17,7 +17,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.live_feed import CountedKind, FeedEvent, ServedRequest, SimpleFeedKind
+from bellcast.live_feed import CountedKind, FeedEvent, ServedRequest
 from bellcast.preferences.types import Channel
 from bellcast.webhooks.types import WebhookSink
 
@@ -37,9 +37,6 @@ class NoFeed:
         return ()
 
     def count(self, kind: CountedKind, tenant: str, number: int) -> None:
-        """Do nothing."""
-
-    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
         """Do nothing."""
 
 

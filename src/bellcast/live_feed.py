@@ -58,7 +58,8 @@ OMITTED = "…"
 
 class FeedEvent(Struct, frozen=True, kw_only=True):
     """Something that happened on a node. `at` is UTC milliseconds. `trace` is the id of the request, shared by all its
-    events. `fields` depend on the kind. `node` is set in events of other nodes."""
+    events. `fields` depend on the kind. `node` is set in events of other nodes. Content in the fields of kept events may not be
+    redacted yet."""
 
     kind: FeedKind
     at: int
@@ -70,6 +71,12 @@ class FeedEvent(Struct, frozen=True, kw_only=True):
     trace: str | None = None
     fields: Mapping[str, Any] = {}
     node: str | None = None
+
+    @property
+    def redacted(self) -> "FeedEvent":
+        """The event with redacted content: of most events it is never read, and redacting takes longer than all else of them."""
+        content = {name: redact(value) for name, value in self.fields.items() if name in CONTENT}
+        return structs.replace(self, fields={**self.fields, **content}) if content else self
 
 
 class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -85,24 +92,21 @@ class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str | None = None
     searches_content: bool = False
 
-    def matches_kind_and_tenant(self, kind: str, tenant: str) -> bool:
-        """True if events of this kind and tenant can match."""
+    def concerns(self, event: FeedEvent) -> bool:
+        """True if this event matches all conditions but the text."""
         return (
-            (self.kinds is None or kind in self.kinds)
-            and (self.tenant is None or tenant == self.tenant)
-            and (self.tenants is None or tenant in self.tenants)
-        )
-
-    def matches(self, event: FeedEvent) -> bool:
-        """True if this event matches."""
-        is_about = (
-            self.matches_kind_and_tenant(event.kind, event.tenant)
+            (self.kinds is None or event.kind in self.kinds)
+            and (self.tenant is None or event.tenant == self.tenant)
+            and (self.tenants is None or event.tenant in self.tenants)
             and (self.recipient is None or event.recipient == self.recipient)
             and (self.topic is None or event.topic == self.topic)
             and (self.connection is None or event.connection == self.connection)
         )
-        if not is_about or self.text is None:
-            return is_about
+
+    def matches(self, event: FeedEvent) -> bool:
+        """True if this event, which is redacted, matches all conditions."""
+        if not self.concerns(event) or self.text is None:
+            return self.concerns(event)
         fields = (value for name, value in event.fields.items() if self.searches_content or name not in CONTENT)
         values = (event.text, event.recipient, event.topic, event.connection, event.trace, *fields)
         return self.text in "\n".join(str(value) for value in values if value is not None).casefold()
@@ -203,6 +207,23 @@ def is_refusal(status: int, code: str | None) -> bool:
     return status >= REFUSED or code is not None
 
 
+# Fields of the event of a request, besides those of all events.
+REQUEST_FIELDS = [
+    "method",
+    "path",
+    "route",
+    "status",
+    "ms",
+    "code",
+    "detail",
+    "errors",
+    "key",
+    "operator",
+    "origin",
+    "address",
+]
+
+
 class ServedRequest(Struct, frozen=True, kw_only=True):
     """One served request. `at` is UTC milliseconds, `ms` its duration, `client` the IP address, `body` the request's body if
     it is small JSON."""
@@ -234,6 +255,21 @@ class ServedRequest(Struct, frozen=True, kw_only=True):
         """The network of the client's IP address."""
         return network_of(self.client)
 
+    @property
+    def event(self) -> FeedEvent:
+        """The event about the request."""
+        errors = [{"field": one.field, "message": one.message} for one in self.errors]
+        fields = {name: getattr(self, name) for name in REQUEST_FIELDS} | {"errors": errors or None}
+        return FeedEvent(
+            kind="refused" if self.is_refused else "request",
+            at=self.at,
+            text=f"{self.method} {self.path} {self.status}",
+            tenant=self.tenant or "",
+            recipient=self.recipient,
+            trace=self.id,
+            fields={name: value for name, value in fields.items() if value is not None},
+        )
+
 
 class Feed(Protocol):
     """Accepts events. It is cheap without a watcher: there is one call per request, send or publish, none per
@@ -244,7 +280,8 @@ class Feed(Protocol):
         """True while a watcher is connected. Otherwise events need no content."""
 
     def emit(self, event: FeedEvent) -> None:
-        """Keep the event in the ring of its kind, and pass it to matching watchers. Never blocks or raises."""
+        """Keep the event in the ring of its kind, and pass it to matching watchers. Never blocks or raises. It must hold only small
+        values, because the ring keeps it, or be redacted."""
 
     def requests(
         self, matches: Callable[[ServedRequest], bool], before: tuple[int, str] | None = None
@@ -253,7 +290,3 @@ class Feed(Protocol):
 
     def count(self, kind: CountedKind, tenant: str, number: int) -> None:
         """Count events that are not emitted: without a watcher, only the last KEPT_EVENTS of a batch can be read later."""
-
-    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
-        """Emit the event that `make` returns. `make` is called only if the event is read, which takes a tenth of the
-        time. It must hold only small values, because the ring keeps it."""

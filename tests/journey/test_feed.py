@@ -354,7 +354,7 @@ async def test_checks_of_an_operator_and_pages_of_the_reference_are_no_events(
 ) -> None:
     emitted: list[str] = []
     monkeypatch.setattr(LiveFeed, "emit", lambda _, event: emitted.append(event.text))
-    monkeypatch.setattr(LiveFeed, "emit_later", lambda _, kind, tenant, make: emitted.append(make().text))
+    monkeypatch.setattr(LiveFeed, "add_request", lambda _, request: emitted.append(request.event.text))
     async with app(tmp_path) as (_, client):
         operator = {"name": "dora", "role": "developer", "password": PASSWORD}
         assert (await client.post("/v1/operators", json=operator)).status_code == 201

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from heapq import merge
 from itertools import chain, islice
 from operator import attrgetter
-from typing import TypeAlias
 
 import msgspec
 import structlog
@@ -30,7 +29,6 @@ from bellcast.live_feed import (
     FeedEvent,
     FeedFilter,
     ServedRequest,
-    SimpleFeedKind,
     SkippedEvents,
 )
 
@@ -49,9 +47,6 @@ QUIET_SECONDS = 15.0
 # 2,500 requests, each with maximum fields, take less than 9 MiB.
 REQUESTS, REFUSALS = 2_000, 500
 
-
-# An event, or a function that creates it: most are never read.
-Kept: TypeAlias = FeedEvent | Callable[[], FeedEvent]
 
 # Maximum watchers. Each costs a filter per event on each node; ten are enough for a team during an incident.
 MAX_WATCHERS = 10
@@ -76,9 +71,6 @@ class Watcher:
         self.recent = feed.recent(wanted, last)
         self.awaited = set(awaited)
         self.has_begun = asyncio.Event()  # it waits for no recent events
-        # Whether the filter reads more of an event than its kind and tenant.
-        conditions = (wanted.recipient, wanted.topic, wanted.connection, wanted.text)
-        self.needs_event = any(one is not None for one in conditions)
         self._pending: list[FeedEvent | SkippedEvents] = []
         self._passed = 0  # events of this second
         self._skipped: Counter[str] = Counter()
@@ -149,7 +141,7 @@ class LiveFeed(Struct, eq=False):
     """Implements Feed. Every method must be called on the event loop's thread."""
 
     seconds: Callable[[], float] = time.monotonic
-    _rings: dict[str, deque[Kept]] = field(
+    _rings: dict[str, deque[FeedEvent | ServedRequest]] = field(
         default_factory=lambda: {kind: deque(maxlen=KEPT_EVENTS) for kind in FEED_KINDS}
     )
     emitted: Counter[str] = field(default_factory=Counter)  # events since the start, by kind
@@ -170,30 +162,23 @@ class LiveFeed(Struct, eq=False):
         self.failed_runs += event.kind == "run" and event.fields.get("state") == "failed"
         self.tenants.count(event.kind, event.tenant, event.fields)
         if self._watchers:
-            self._offer(event.kind, event.tenant, lambda: event)
+            self._offer(event)
 
     def count(self, kind: CountedKind, tenant: str, number: int) -> None:
         self.emitted[kind] += number
         self.tenants.count_simple(kind, tenant, number)
 
-    def emit_later(self, kind: SimpleFeedKind, tenant: str, make: Callable[[], FeedEvent]) -> None:
-        self._rings[kind].append(make)
-        self.emitted[kind] += 1
-        self.tenants.count_simple(kind, tenant, 1)
-        if self._watchers:
-            self._offer(kind, tenant, make)
-
-    def _offer(self, kind: str, tenant: str, make: Callable[[], FeedEvent]) -> None:
-        """Add an event to the watchers that it matches. It is created once, and only if one of them needs it."""
+    def _offer(self, event: FeedEvent) -> None:
+        """Add an event to the watchers that it matches. It is redacted once, and only if one of them needs it."""
         self.begin_second()
-        event: FeedEvent | None = None
+        redacted: FeedEvent | None = None
         for watcher in self._watchers:
             wanted = watcher.wanted
-            if wanted.matches_kind_and_tenant(kind, tenant):
-                if watcher.needs_event and not wanted.matches(event := event or make()):
+            if wanted.concerns(event):
+                if wanted.text is not None and not wanted.matches(redacted := redacted or event.redacted):
                     continue
-                if watcher.has_room(kind):
-                    watcher.add(event := event or make())
+                if watcher.has_room(event.kind):
+                    watcher.add(redacted := redacted or event.redacted)
 
     def begin_second(self) -> None:
         """If a new second has begun, let the watchers have events again, and report what they missed."""
@@ -214,7 +199,7 @@ class LiveFeed(Struct, eq=False):
         if last <= 0:
             return []
         rings = [ring for kind, ring in self._rings.items() if wanted.kinds is None or kind in wanted.kinds]
-        made = ((kept if isinstance(kept, FeedEvent) else kept() for kept in reversed(ring)) for ring in rings)
+        made = ((one.redacted if isinstance(one, FeedEvent) else one.event for one in reversed(ring)) for ring in rings)
         # At the same time, which a test clock keeps, every kind has its turn.
         newest = merge(*map(enumerate, made), key=lambda one: (one[1].at, -one[0]), reverse=True)
         return list(islice((event for _, event in newest if wanted.matches(event)), last))[::-1]
@@ -231,8 +216,16 @@ class LiveFeed(Struct, eq=False):
     # --- requests
 
     def add_request(self, request: ServedRequest) -> None:
-        """Keep a request. Refusals have their own ring buffer, so that successful requests do not displace them."""
-        (self._refusals if request.is_refused else self._requests).append(request)
+        """Keep a request and its event. Refusals have their own ring buffer, so that successful requests do not displace them."""
+        if request.is_refused:
+            self._refusals.append(request)
+            self.emit(request.event)
+            return
+        self._requests.append(request)
+        self._rings["request"].append(request)
+        self.count("request", request.tenant or "", 1)
+        if self._watchers:
+            self._offer(request.event)
 
     def requests(
         self, matches: Callable[[ServedRequest], bool], before: tuple[int, str] | None = None

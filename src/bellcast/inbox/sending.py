@@ -42,7 +42,7 @@ from bellcast.kernel.http import CURRENT_ID
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.jobs import Job
 from bellcast.kernel.limits import Limits
-from bellcast.live_feed import KEPT_EVENTS, FeedEvent, redact
+from bellcast.live_feed import KEPT_EVENTS, FeedEvent
 
 _encode = msgspec.json.Encoder().encode
 
@@ -316,32 +316,26 @@ def _emit(engines: Engines, request: SendOrAnnounce) -> None:
         # A send without the inbox channel has only decisions. If preferences stop it, it may have neither.
         ids = {decision.recipient: decision.notification for decision in request.decisions}
         (recipient, id), count = next(iter(ids.items())), len(ids)
-    # The event is made later, and must not hold the whole request until then.
-    at, tenant, type, sent = request.created_at, request.tenant, request.content.type, request.content
-    title, content = sent.title, (sent.body, sent.data) if engines.feed.is_watched else None
-    trace = CURRENT_ID.get()
-
-    def make() -> FeedEvent:
-        fields: dict[str, object] = {"type": type, "id": id, "title": redact(title)}
-        if count is None:
-            audience = topic or "everyone"
-        else:
-            audience = f"{recipient} and {count - 1} others" if count > 1 else recipient or "no recipient"
-            fields["recipients"] = count
-        if content is not None:
-            fields["body"], fields["data"] = map(redact, content)
-        return FeedEvent(
-            kind="send",
-            at=at,
-            text=f"{type} to {audience}",
-            tenant=tenant,
-            recipient=recipient,
-            topic=topic,
-            trace=trace,
-            fields=fields,
-        )
-
-    engines.feed.emit_later("send", tenant, make)
+    content = request.content
+    fields: dict[str, object] = {"type": content.type, "id": id, "title": content.title}
+    if count is None:
+        audience = topic or "everyone"
+    else:
+        audience = f"{recipient} and {count - 1} others" if count > 1 else recipient or "no recipient"
+        fields["recipients"] = count
+    if engines.feed.is_watched:
+        fields["body"], fields["data"] = content.body, content.data
+    event = FeedEvent(
+        kind="send",
+        at=request.created_at,
+        text=f"{content.type} to {audience}",
+        tenant=request.tenant,
+        recipient=recipient,
+        topic=topic,
+        trace=CURRENT_ID.get(),
+        fields=fields,
+    )
+    engines.feed.emit(event)
 
 
 def _prepare(

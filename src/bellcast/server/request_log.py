@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
-from functools import partial
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -191,42 +190,6 @@ class LoggedRequest(Struct, eq=False):
         )
 
 
-def present(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-# Fields of the event of a request, besides those of all events.
-REQUEST_FIELDS = [
-    "method",
-    "path",
-    "route",
-    "status",
-    "ms",
-    "code",
-    "detail",
-    "errors",
-    "key",
-    "operator",
-    "origin",
-    "address",
-]
-
-
-def _event_of(served: ServedRequest) -> FeedEvent:
-    """Return the event of the feed about a completed request."""
-    fields: dict[str, Any] = {name: getattr(served, name) for name in REQUEST_FIELDS}
-    fields["errors"] = [{"field": one.field, "message": one.message} for one in served.errors] or None
-    return FeedEvent(
-        kind="refused" if served.is_refused else "request",
-        at=served.at,
-        text=f"{served.method} {served.path} {served.status}",
-        tenant=served.tenant or "",
-        recipient=served.recipient,
-        trace=served.id,
-        fields=present(**fields),
-    )
-
-
 # --- the log
 
 # A digest identifies sessions in the log; with the session id itself, a reader of the log could hijack the session.
@@ -300,10 +263,6 @@ class RequestLog:
         is_question = is_safe and served.route == "/v1/me" and served.status == HTTPStatus.UNAUTHORIZED
         if not served.route.startswith(UNLISTED_ROUTES) and not is_reading and not is_question:
             self._feed.add_request(served)
-            if served.is_refused:
-                self._feed.emit(_event_of(served))
-            else:
-                self._feed.emit_later("request", served.tenant or "", partial(_event_of, served))
         # Editors check what is typed twice a second.
         is_change = by_operator and not is_safe and IS_CHECK not in request.state
         if is_change and b"dry_run=true" not in request.scope["query_string"]:
@@ -376,27 +335,20 @@ class RequestLog:
         fields: Mapping[str, Any],
         topic: str | None = None,
     ) -> None:
-        """Emit an event of a connection, without the fields that are None. It holds no reference to the connection, so that a closed
-        one can be freed."""
-        principal, dialect, id, now = connection.principal, connection.dialect, connection.id, self._clock.now()
-
-        def event() -> FeedEvent:
-            return FeedEvent(
-                kind=kind,
-                at=now,
-                text=text,
-                tenant=principal.tenant,
-                recipient=principal.recipient,
-                topic=topic,
-                connection=id,
-                trace=fields.get("request_id"),
-                fields=present(protocol=dialect.protocol, transport=dialect.transport, **fields),
-            )
-
-        if kind == "refused":
-            self._feed.emit(event())
-        else:
-            self._feed.emit_later(kind, principal.tenant, event)
+        """Emit an event of a connection."""
+        principal, dialect = connection.principal, connection.dialect
+        event = FeedEvent(
+            kind=kind,
+            at=self._clock.now(),
+            text=text,
+            tenant=principal.tenant,
+            recipient=principal.recipient,
+            topic=topic,
+            connection=connection.id,
+            trace=fields.get("request_id"),
+            fields={"protocol": dialect.protocol, "transport": dialect.transport, **fields},
+        )
+        self._feed.emit(event)
 
     # --- sessions that carry several connections
 
@@ -422,7 +374,7 @@ class RequestLog:
         }
         if is_fed:
             origin, short = session.request.origin, cut(reason, MAX_LISTED)
-            source = present(path=session.request.path, origin=origin and cut(origin, MAX_LISTED))
+            source = {"path": session.request.path, "origin": origin and cut(origin, MAX_LISTED)}
             event = FeedEvent(
                 kind="refused",
                 at=self._clock.now(),

@@ -1,16 +1,14 @@
 """Publish live events to connected clients. Cache topics keep their last event for later subscribers."""
 
-from functools import partial
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from bellcast.engines import Engines
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.http import CURRENT_ID
-from bellcast.live_feed import FeedEvent, redact
+from bellcast.live_feed import FeedEvent
 from bellcast.topics.store import LastEvent, LastEvents
 from bellcast.topics.types import is_cache
 
@@ -44,25 +42,21 @@ async def deliver(engines: Engines, *events: LiveEvent) -> None:
     """Send live events to their followers, and list each in the live feed of this node, with its number of connections here."""
     feed = engines.feed
     for event in events:
-        # The feed keeps the data only for watchers, because it may be large.
-        kept = replace(event, data=event.data if feed.is_watched else UNSET, text=None)
-        make = partial(_feed_event, kept, engines.clock.now(), engines.followers(event.stream), CURRENT_ID.get())
-        feed.emit_later("publish", event.tenant, make)
+        delivered, to = engines.followers(event.stream), event.recipient if event.topic is None else event.topic
+        fields: dict[str, Any] = {"name": event.name, "delivered": delivered, "id": event.id}
+        if feed.is_watched:  # only then, because it may be large
+            fields["data"] = event.data
+        connections = "1 connection" if delivered == 1 else f"{delivered} connections"
+        shown = FeedEvent(
+            kind="publish",
+            at=engines.clock.now(),
+            text=f"{event.name} to {to}, {connections}",
+            tenant=event.tenant,
+            recipient=event.recipient,
+            topic=event.topic,
+            connection=event.sender,
+            trace=CURRENT_ID.get(),
+            fields=fields,
+        )
+        feed.emit(shown)
     await engines.broker.publish(*events)
-
-
-def _feed_event(event: LiveEvent, at: int, delivered: int, trace: str | None) -> FeedEvent:
-    to = event.recipient if event.topic is None else event.topic
-    fields: dict[str, Any] = {"name": event.name, "delivered": delivered, "id": event.id}
-    connections = "1 connection" if delivered == 1 else f"{delivered} connections"
-    return FeedEvent(
-        kind="publish",
-        at=at,
-        text=f"{event.name} to {to}, {connections}",
-        tenant=event.tenant,
-        recipient=event.recipient,
-        topic=event.topic,
-        connection=event.sender,
-        trace=trace,
-        fields=fields if event.data is UNSET else {**fields, "data": redact(event.data)},
-    )
