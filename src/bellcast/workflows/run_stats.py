@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.documents.store import ShortCache
+from bellcast.documents.types import PROJECT
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.concurrency import Pauses
 from bellcast.kernel.db.engine import Engine
@@ -62,7 +63,7 @@ class RunStats:
         self._catalog = catalog
         self._clock = clock
         self._counted = ShortCache[Any, RunCounts](clock, MAX_CACHED, CACHE_SECONDS)
-        self._recent = ShortCache[None, dict[str, int]](clock, MAX_CACHED, CACHE_SECONDS)
+        self._recent = ShortCache[None, dict[tuple[str, str], int]](clock, MAX_CACHED, CACHE_SECONDS)
 
     async def counts(self, query: ListQuery, workflow: str, version: int | None, shown: Sequence[str]) -> RunCounts:
         """Count the newest runs of a workflow, of all versions or one, at most MAX_COUNTED; other fields of the query select
@@ -72,15 +73,16 @@ class RunStats:
         return await self._counted.get(name, lambda: self._count(query, workflow, version, shown))
 
     async def recent(self, tenant: str | None, workflows: Sequence[str]) -> dict[str, ListTotal]:
-        """Count the runs of the last 24 hours by workflow: those of a tenant, of each at most MAX_RECENT, or those of all tenants
-        among the newest MAX_COUNTED. No index has the runs of all by workflow, so this is cached for CACHE_SECONDS."""
+        """Count the runs of the last 24 hours by workflow: those of a tenant, of each at most MAX_RECENT, or those of the project's
+        workflows in all tenants among the newest MAX_COUNTED runs. No index has the runs of all by workflow, so this is cached for
+        CACHE_SECONDS."""
         since = self._clock.now() - RECENT_MS
         if tenant is not None:
             counts = await self._store.count_of_workflows(tenant, workflows, since, MAX_RECENT + 1)
             return {key: ListTotal(min(n, MAX_RECENT), exact=n <= MAX_RECENT) for key, n in counts.items()}
-        counts = await self._recent.get(None, lambda: self._store.count_since(since, MAX_COUNTED))
-        is_exact = sum(counts.values()) < MAX_COUNTED
-        return {key: ListTotal(counts.get(key, 0), exact=is_exact) for key in workflows}
+        of_all = await self._recent.get(None, lambda: self._store.count_since(since, MAX_COUNTED))
+        is_exact = sum(of_all.values()) < MAX_COUNTED
+        return {key: ListTotal(of_all.get((PROJECT, key), 0), exact=is_exact) for key in workflows}
 
     async def _count(self, query: ListQuery, workflow: str, version: int | None, shown: Sequence[str]) -> RunCounts:
         of_runs, of_steps = Counter[str](), Counter[tuple[str, StepStatus, str | None]]()

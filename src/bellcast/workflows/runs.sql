@@ -125,9 +125,9 @@ WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND
   AND {{is_chosen}} ORDER BY id LIMIT :limit
 
 -- name: runs_since
--- The number of runs by workflow among the newest :limit since an id.
-SELECT workflow, count(*)
-FROM (SELECT workflow FROM runs WHERE id > :since ORDER BY id DESC LIMIT :limit) AS few GROUP BY workflow
+-- The number of runs by the owner and the key of their workflow among the newest :limit since an id.
+SELECT owner, workflow, count(*)
+FROM (SELECT owner, workflow FROM runs WHERE id > :since ORDER BY id DESC LIMIT :limit) AS few GROUP BY owner, workflow
 
 -- name: runs_of_workflows_since @sqlite
 -- The number of a tenant's runs since an id by workflow, of each at most :limit.

@@ -381,10 +381,11 @@ class Runs(StoreTable):
     outlines = pages(OUTLINES)
 
     @read_in_background
-    def count_since(self, since: int, limit: int) -> Script[dict[str, int]]:
-        """Count the runs since a time (UTC milliseconds) by workflow, the newest `limit`."""
+    def count_since(self, since: int, limit: int) -> Script[dict[tuple[str, str], int]]:
+        """Count the runs since a time (UTC milliseconds) by the owner and the key of their workflow, the newest `limit`."""
         params = {"since": ids.uuid7_floor(since), "limit": limit}
-        return dict((yield Statement("runs_since", params, heavy=True)))
+        found = yield Statement("runs_since", params, heavy=True)
+        return {(owner, workflow): number for owner, workflow, number in found}
 
     @read_in_background
     def count_of_workflows(

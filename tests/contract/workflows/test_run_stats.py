@@ -156,6 +156,15 @@ async def test_runs_of_the_last_24_hours_are_counted_by_workflow_up_to_a_bound(
     )  # three began an hour before
 
 
+async def test_recent_runs_of_the_project_are_not_those_of_a_tenants_own_workflow(world: World) -> None:
+    await world.trigger("booking", "flo", tenant="acme")
+    await world.put("booking", LAST, tenant="acme")
+    world.workflows.workflow_catalog.forget()
+    await world.trigger("booking", "flo", tenant="acme")
+    assert await world.stats.recent(None, ["booking"]) == {"booking": ListTotal(6, exact=True)}
+    assert await world.stats.recent("acme", ["booking"]) == {"booking": ListTotal(2, exact=True)}
+
+
 async def test_counts_are_cached_for_ten_seconds(world: World, clock: FakeClock) -> None:
     stats = world.stats
     before = await stats.counts(wanted(), "booking", None, SHOWN)
