@@ -412,7 +412,7 @@ def within(values: tuple[Any, ...], most: int) -> tuple[Any, ...]:
 
 class RunCommit(Struct, frozen=True, kw_only=True):
     """The new state of a run with all effects of the steps that led to it. `run.revision` and `run.woken` are the
-    values that were read; `run.woken` is None if later events do not matter. `watched` are the inbox items whose
+    values that were read; later events do not matter if it `ignores_events`. `watched` are the inbox items whose
     changes wake the run. `waits` are new waits for live events. `has_waits`: when the run ends, its waits are deleted.
     `has_counters`: when the run ends, another run takes over the digests that it collects. `due_at` is when the job of a
     new run is due, None if it needs none."""
