@@ -147,7 +147,7 @@ class RunStats:
                 break
         items, is_cut = found[: query.limit], len(found) > query.limit
         following = (items[-1].id,) if is_cut else page.next if len(items) == query.limit else None
-        scanned = page.scanned_until or (page.next if following is None else None)
+        scanned = None if following is not None else page.scanned_until or page.next
         total = None
         if query.is_counted and query.after is None:
             is_all = following is None and scanned is None

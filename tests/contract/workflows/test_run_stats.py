@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from bellcast.kernel.db.lists import ListTotal
+from bellcast.kernel.db.lists import ListPage, ListTotal
 from bellcast.kernel.outbound import Response
 from bellcast.workflows import run_stats
 from bellcast.workflows.run_stats import RunCounts, RunStats, StepCounts
 from bellcast.workflows.types import StepStatus
+from bellcast.workflows.types.runs import StoredRun
 from tests.clock import FakeClock
 from tests.contract.app import wanted
 from tests.store import Store
@@ -121,6 +122,19 @@ async def test_runs_of_versions_without_the_step_are_not_counted(world: World) -
     assert (counts.runs["completed"], counts.steps["gate"].done, counts.steps["last"].done) == (3, 5, 3)
     assert (await world.counts(version=2)).steps["gate"] == counted()
     assert len((await world.stats.page(wanted(), "gate", "skipped")).items) == 0
+
+
+async def test_page_that_is_cut_continues_after_its_last_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search from the last row that was read would skip the runs that did not fit."""
+    every = (await world.store.runs.page(wanted())).items
+    pages = iter([ListPage(every[:2], next=(every[1].id,)), ListPage(every[2:], scanned_until=("0",))])
+
+    async def page(*_: object) -> ListPage[StoredRun]:
+        return next(pages)
+
+    monkeypatch.setattr(type(world.store.runs), "page", page)
+    found = await world.stats.page(wanted(limit=3), "gate", None)
+    assert (found.items, found.next, found.scanned_until) == (every[:3], (every[2].id,), None)
 
 
 async def test_newest_runs_are_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
