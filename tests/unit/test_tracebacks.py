@@ -63,8 +63,9 @@ async def test_structlog_of_the_app_stays(tmp_path: Path, monkeypatch: pytest.Mo
 def test_services_with_secrets_do_not_show_their_fields() -> None:
     """Tracebacks show the local variables of an app, `self` among them."""
     steps = ProviderSteps(f"smtp://user:{SECRET}@mail.example.com", None, None, None)
-    sessions: Any = AppSessions("https://app.example.com", cast("Any", None), cast("Any", None), Limits())
-    sessions._cookies_by_principal[1] = None, SECRET.encode()
+    sessions: Any = AppSessions(
+        f"https://user:{SECRET}@app.example.com", cast("Any", None), cast("Any", None), Limits()
+    )
     writes = ExternalWrites(f"postgresql://user:{SECRET}@db.example.com/bell", FakeClock(), lambda _: None)
     for one in (steps, sessions, writes):
         assert SECRET not in repr(one)

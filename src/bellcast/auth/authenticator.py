@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -35,9 +35,6 @@ TOKEN_PARAMETER = b"&token="
 # A page requests its inbox, counts and stream at the same time. These requests share one query to the app.
 CACHE_MS = 5_000
 MAX_CACHED = 10_000
-# A response is valid for CACHE_MS, and the inbox is then read within the same time. Cookies are stored for both, in
-# case the inbox shows that the session was revoked and the app must be queried again.
-COOKIES_SECONDS = 2 * CACHE_MS / 1000
 # Attempts after a revocation: a request that started before it, and one more.
 MAX_CONCURRENT_REQUESTS = 2
 
@@ -53,12 +50,10 @@ class AppSessions:
     """Queries the app for sessions, by the cookies of a request, and caches its responses briefly. `issued_at` is the time of the query, so that a
     response from before a revocation can be detected."""
 
-    # Not a struct, which would show the URL and the cookies in a traceback.
+    # Not a struct, which would show the URL in a traceback.
     def __init__(self, url: str, http: Http, clock: Clock, limits: Limits) -> None:
         self.url, self.http, self.clock, self.limits = url, http, clock, limits
         self._cache: dict[bytes, Principal] = {}
-        # Cookies of recent responses. Each response is stored too, so that its id is not reused.
-        self._cookies_by_principal: dict[int, tuple[Principal, bytes]] = {}
         self._pending: dict[bytes, asyncio.Task[Principal]] = {}
 
     async def recipient(self, cookies: bytes) -> Principal:
@@ -69,12 +64,9 @@ class AppSessions:
             principal = await self._query(digest, cookies)
         return self._current(principal)
 
-    async def refresh(self, principal: Principal, since: int) -> Principal | None:
-        """Query the app again for the cookies behind a cached response older than `since`. None if they now belong
-        to another recipient."""
-        _, cookies = self._cookies_by_principal.get(id(principal), (None, None))
-        if cookies is None:
-            return None
+    async def refresh(self, principal: Principal, cookies: bytes, since: int) -> Principal | None:
+        """Query the app again for the cookies of a principal if the cached response is older than `since`. None if they now
+        belong to another recipient."""
         digest = hashlib.sha256(cookies).digest()
         current, attempts = self._cache.get(digest), 0
         while current is None or current.issued_at < since:
@@ -107,11 +99,9 @@ class AppSessions:
             raise Unavailable(f"BELLCAST_SESSION_URL returned {response.status}, expected 200 or 401.")
         principal = self._read(response.body, now)
         self._cache.pop(digest, None)  # keeps the oldest response first
-        _make_room(self._cache)
-        _make_room(self._cookies_by_principal)
+        if len(self._cache) >= MAX_CACHED:
+            del self._cache[next(iter(self._cache))]
         self._cache[digest] = principal
-        self._cookies_by_principal[id(principal)] = principal, cookies
-        asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._cookies_by_principal.pop, id(principal), None)
         return principal
 
     def _read(self, body: bytes, now: int) -> Principal:
@@ -130,11 +120,6 @@ class AppSessions:
         else:
             expires_at = None if end is None else round(end * 1000)
         return response.principal(response.recipient, issued_at=now, expires_at=expires_at, by_cookie=True)
-
-
-def _make_room(cache: dict[Any, Any]) -> None:
-    if len(cache) >= MAX_CACHED:
-        del cache[next(iter(cache))]
 
 
 # --- requests
@@ -245,13 +230,13 @@ class Authenticator:
         await self.session(credential)
         raise Forbidden(RECIPIENTS_ONLY)
 
-    async def renewed(self, principal: Principal, before: int) -> Principal | None:
-        """Query the app again for a cookie session that was accepted before its recipient's sessions were revoked.
-        Return None if the session has ended, as every token session has."""
+    async def renewed(self, request: AuthRequest | None, principal: Principal, before: int) -> Principal | None:
+        """Query the app again for the cookie session of a request that was accepted before its recipient's sessions were
+        revoked. Return None if the session has ended, as every token session has."""
         sessions = self._sessions
-        if sessions is None or not principal.by_cookie:
+        if sessions is None or request is None or not principal.by_cookie:
             return None
-        return await sessions.refresh(principal, before)
+        return await sessions.refresh(principal, without_own_cookies(request.cookies), before)
 
     def _check_cookies(self, request: AuthRequest, cookies: bytes, kind: ResponseKind) -> None:
         if not request.may_use_cookies(kind, self._access.origins):

@@ -9,12 +9,14 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 from msgspec.structs import replace
 
 from bellcast.auth.authenticator import Authenticator
+from bellcast.auth.request import AuthRequest
 from bellcast.engines import Engines
 from bellcast.inbox import inboxes
 from bellcast.inbox.types.inboxes import Inbox, OpenInbox, Position, ResumeFrom, SessionRevoked
@@ -124,9 +126,11 @@ class Admission:
             if not self._waiting_by_address[address]:
                 del self._waiting_by_address[address]
 
-    async def admit(self, connection: Connection, position: Position | None = None) -> OpenInbox | None:
+    async def admit(
+        self, connection: Connection, position: Position | None = None, request: AuthRequest | None = None
+    ) -> OpenInbox | None:
         """Register the connection, then open its recipient's inbox with the changes since `position`. Returns None for an
-        anonymous connection."""
+        anonymous connection. A session by a cookie of the request is queried again after a revocation."""
         tenant, recipient = connection.principal.tenant, connection.principal.recipient
         inbox = None if recipient is None else inbox_stream(tenant, recipient)
         if inbox is not None:
@@ -137,7 +141,7 @@ class Admission:
         if inbox is not None:
             self._check_recipient(inbox)
         self._hub.add(connection, inbox)
-        opened = None if inbox is None else await self._open_inbox(connection, position)
+        opened = None if inbox is None else await self._open_inbox(connection, position, request)
         if connection.phase is Phase.CLOSED:
             raise Unavailable("The connection was closed while it was starting.")
         return opened
@@ -151,7 +155,7 @@ class Admission:
         connection.principal = principal
         self._hub.subscriptions.follow_stream(connection, inbox_of_recipient)
         self._hub.callbacks.renewed(connection)
-        inbox = (await self._open_inbox(connection, None)).inbox
+        inbox = (await self._open_inbox(connection, None, None)).inbox
         if connection.phase is Phase.CLOSED:
             raise Unavailable("The connection was closed during sign-in.")
         return inbox
@@ -198,9 +202,12 @@ class Admission:
             for connection in sorted(connections, key=lambda one: one.connected_at)[-excess:]:
                 self._hub.end(connection, replace(close_reasons.TOO_MANY, after=delay * 1000))
 
-    async def _open_inbox(self, connection: Connection, position: Position | None) -> OpenInbox:
+    async def _open_inbox(
+        self, connection: Connection, position: Position | None, request: AuthRequest | None
+    ) -> OpenInbox:
         since = None if position is None else ResumeFrom(position, self._limits.replay or resume.NO_LIMIT)
-        principal, opened = await inboxes.enter(self._engines, connection.principal, since, self._authenticator.renewed)
+        renew = partial(self._authenticator.renewed, request)
+        principal, opened = await inboxes.enter(self._engines, connection.principal, since, renew)
         inbox = opened.inbox
         connection.principal = principal.with_name(inbox.name)
         connection.inbox, connection.epoch, connection.mark_revision = inbox.number, inbox.state.epoch, NO_MARK

@@ -205,7 +205,7 @@ async def test_session_cached_before_a_revocation_is_requested_again() -> None:
     app = AppServer()
     before = await app.recipient()
     since = await revoke(app)
-    fresh = await app.sessions.refresh(before, since)
+    fresh = await app.sessions.refresh(before, COOKIES, since)
     assert fresh is not None
     assert (fresh.recipient, fresh.issued_at) == ("alice", since)
     assert await app.recipient() is fresh
@@ -216,9 +216,9 @@ async def test_concurrent_refreshes_share_one_session_request() -> None:
     app = AppServer()
     before = await app.recipient()
     since = await revoke(app)
-    first, *others = await asyncio.gather(*(app.sessions.refresh(before, since) for _ in range(3)))
+    first, *others = await asyncio.gather(*(app.sessions.refresh(before, COOKIES, since) for _ in range(3)))
     assert others == [first, first]
-    assert await app.sessions.refresh(before, since) is first
+    assert await app.sessions.refresh(before, COOKIES, since) is first
     assert len(app.web.requests) == 2
 
 
@@ -229,7 +229,7 @@ async def test_session_request_in_flight_at_a_revocation_is_repeated() -> None:
     in_flight = asyncio.ensure_future(app.recipient())
     for _ in range(2):  # it waits, and its request was sent
         await asyncio.sleep(0)
-    fresh = await app.sessions.refresh(before, await revoke(app))
+    fresh = await app.sessions.refresh(before, COOKIES, await revoke(app))
     assert fresh is not None
     assert fresh.issued_at > (await in_flight).issued_at
     assert len(app.web.requests) == 3
@@ -240,38 +240,18 @@ async def test_session_that_the_app_also_ended_is_refused() -> None:
     before = await app.recipient()
     app.web.respond = responding_with({}, 401)
     with pytest.raises(Unauthenticated):
-        await app.sessions.refresh(before, await revoke(app))
+        await app.sessions.refresh(before, COOKIES, await revoke(app))
 
 
 async def test_refresh_rejects_a_session_of_another_recipient() -> None:
     app = AppServer()
     before = await app.recipient()
     app.web.respond = responding_with({"recipient": "bob"})
-    assert await app.sessions.refresh(before, await revoke(app)) is None
+    assert await app.sessions.refresh(before, COOKIES, await revoke(app)) is None
 
 
 async def test_revocation_ahead_of_this_clock_is_requested_a_bounded_number_of_times() -> None:
     app = AppServer()
     before = await app.recipient()
-    assert await app.sessions.refresh(before, app.clock.now() + 2_000) is None
+    assert await app.sessions.refresh(before, COOKIES, app.clock.now() + 2_000) is None
     assert len(app.web.requests) == 3
-
-
-async def test_refresh_without_a_cookie_sends_no_request() -> None:
-    app = AppServer()
-    assert await app.sessions.refresh(Principal(recipient="alice"), 1) is None
-    assert app.web.requests == []
-
-
-async def test_cookies_are_dropped_soon_after_the_cached_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = AppServer()
-    loop = asyncio.get_running_loop()
-    timers: list[tuple[float, Any, tuple[Any, ...]]] = []
-    monkeypatch.setattr(loop, "call_later", lambda seconds, call, *args: timers.append((seconds, call, args)))
-    principal = await app.recipient()
-    assert [cookies for _, cookies in app.sessions._cookies_by_principal.values()] == [COOKIES]
-    ((seconds, forget, args),) = timers
-    assert seconds == 10
-    forget(*args)
-    assert app.sessions._cookies_by_principal == {}
-    assert await app.sessions.refresh(principal, app.clock.now() + 1) is None

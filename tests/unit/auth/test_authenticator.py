@@ -155,6 +155,18 @@ async def test_session_cookie_is_accepted_where_the_app_confirms_it() -> None:
     assert (principal.recipient, principal.by_cookie) == ("alice", True)
 
 
+async def test_cookie_of_a_request_renews_its_session_and_no_other() -> None:
+    harness, incoming = cookie_harness(), request(cookie="__Host-bellcast=own; sessionid=abc")
+    principal = await harness.authenticator.recipient(incoming, "request")
+    harness.clock.advance(0.001)
+    assert await harness.authenticator.renewed(incoming, Principal(recipient="alice"), NOW + 1) is None  # by a token
+    assert await harness.authenticator.renewed(None, principal, NOW + 1) is None
+    renewed = await harness.authenticator.renewed(incoming, principal, NOW + 1)
+    assert renewed is not None
+    assert (renewed.recipient, renewed.issued_at) == ("alice", NOW + 1)
+    assert [sent["cookie"] for sent in harness.web.requests] == ["sessionid=abc"] * 2
+
+
 async def test_split_cookie_headers_are_joined() -> None:
     harness = cookie_harness()
     incoming = made([(b"cookie", b"a=1"), (b"host", b"bell.example"), (b"cookie", b"b=2")])

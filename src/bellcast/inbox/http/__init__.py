@@ -57,7 +57,8 @@ async def inbox_of(request: ApiRequest) -> Inbox:
     """Return the inbox of the authenticated recipient, unless its session was revoked."""
     ctx = context.of(request)
     principal: Principal = request.scope["state"]["principal"]
-    _, opened = await inboxes.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
+    renew = functools.partial(ctx.authenticator.renewed, guards.auth_request(request.scope))
+    _, opened = await inboxes.enter(ctx.engines, principal, None, renew)
     return opened.inbox
 
 

@@ -97,7 +97,7 @@ class NativeHandshake:
             await context.connect(request.address, handshake=request.for_app())
         requested, event_id = history.split_position(request.position or "")
         position = parse_position(requested) if requested else None
-        opened = await self._live.admission.admit(connection, position)
+        opened = await self._live.admission.admit(connection, position, request)
         inbox, missed = (None, None) if opened is None else (opened.inbox, opened.missed)
         resumed = None if missed is None else position
         lost = inbox if requested and missed is None else None

@@ -220,7 +220,8 @@ class Namespaces:
         if (old := self._live.hub.find(connection.id)) is not None:
             self._live.hub.end(old, SESSION_REPLACED)  # its socket is dead, which the server has not noticed yet
         point = None if pid is None else point_of(pid, auth.get("offset"))
-        opened = await self._live.admission.admit(connection, None if point is None else point.position)
+        position = None if point is None else point.position
+        opened = await self._live.admission.admit(connection, position, connection.session.request)
         inbox = None if opened is None else opened.inbox
         granted = await self._topics(connection, inbox)
         missed = None if opened is None else opened.missed

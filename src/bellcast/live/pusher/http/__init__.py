@@ -7,6 +7,7 @@ Bellcast's own API. The REST operations of Pusher apps are in `pusher_apps.py`."
 import contextlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote
 
@@ -333,13 +334,14 @@ def _form(request: PusherRequest, type: type[Any]) -> Any:
 async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal, Inbox, Project]:
     """Return the session's recipient with its inbox, and the credentials of the Pusher app in its tenant."""
     ctx, scope = request.context, request.scope
-    principal = await ctx.authenticator.recipient(guards.auth_request(scope), "request")
+    sent = guards.auth_request(scope)
+    principal = await ctx.authenticator.recipient(sent, "request")
     if not signatures.is_socket_id(socket_id):
         raise Invalid.of("socket_id", "must be two integers separated by a dot")
     app = ctx[PusherAppDirectory].of_tenant(principal.tenant)
     if app is None:
         raise Forbidden("This session belongs to a tenant without a Pusher app.")
-    principal, opened = await inboxes.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
+    principal, opened = await inboxes.enter(ctx.engines, principal, None, partial(ctx.authenticator.renewed, sent))
     return principal, opened.inbox, app.credentials
 
 
