@@ -7,13 +7,16 @@ from typing import Any, cast
 import httpx
 import pytest
 import structlog
+from rich.pretty import pretty_repr
 
 import bellcast
 from bellcast.auth.authenticator import AppSessions
 from bellcast.documents.store import Documents
 from bellcast.inbox.store.external_writes import ExternalWrites
 from bellcast.kernel.limits import Limits
+from bellcast.live.http.asgi import read_handshake
 from bellcast.providers.connection_test import ProviderSteps
+from bellcast.settings.credentials import EncryptionKeys
 from tests.clock import FakeClock
 
 SECRET = "secret-of-the-project"
@@ -70,3 +73,13 @@ def test_services_with_secrets_do_not_show_their_fields() -> None:
     for one in (steps, sessions, writes):
         assert SECRET not in repr(one)
         assert not hasattr(one, "__rich_repr__")
+
+
+def test_requests_and_keys_show_no_secrets() -> None:
+    headers = [(b"authorization", f"Bearer {SECRET}".encode())]
+    query = f"token={SECRET}".encode()
+    scope = {"path": "/v1/stream", "scheme": "http", "headers": headers, "query_string": query}
+    keys = EncryptionKeys(current=SECRET, previous=(SECRET,), ids=("1", "2"), identity=SECRET)
+    for one in (read_handshake(scope), keys):
+        assert SECRET not in repr(one)
+        assert SECRET not in pretty_repr(one)

@@ -44,6 +44,13 @@ class AuthRequest(Struct, frozen=True, kw_only=True):
     query: bytes
     address: str | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(method={self.method!r}, scheme={self.scheme!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        """Without headers and query, which have the credentials: tracebacks show local variables."""
+        return [("method", self.method), ("scheme", self.scheme)]
+
     def header(self, name: bytes) -> str | None:
         value = self.header_values.get(name)
         return None if value is None else value.decode("latin-1")

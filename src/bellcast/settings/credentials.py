@@ -161,6 +161,9 @@ class EncryptionKeys(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"EncryptionKeys(ids={self.ids})"
 
+    def __rich_repr__(self) -> list[tuple[str, tuple[str, ...]]]:
+        return [("ids", self.ids)]
+
 
 class StoredKeys(Struct, frozen=True):
     """The file in the data folder: keys, newest first. Fields of other versions are ignored."""
