@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from bellcast.live.socketio.endpoint import MAX_UNJOINED_SESSIONS_PER_ADDRESS
-from bellcast.live.socketio.layer import MAX_NAMESPACES
+from bellcast.live.socketio.engine_session import MAX_NAMESPACES
 from tests.faults.fuzzing import ALLOWED, TIMEOUT, growth_of, mangled, resident
 from tests.faults.raw_sockets import cpu_seconds, eventually, unharmed
 from tests.servers import ServerProcess

@@ -5,7 +5,6 @@ import base64
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
@@ -100,10 +99,7 @@ class Recorder:
         self.reader = PacketReader(MAX_PAYLOAD)
         self.opened_count = self.closed_count = 0
 
-    def on_open(self, session: EngineSession) -> None:
-        self.opened_count += 1
-
-    def on_message(self, session: EngineSession, message: str | bytes) -> None:
+    def receive(self, session: EngineSession, message: str | bytes) -> None:
         assert not session.is_closed
         try:
             packet = self.reader.read(message)
@@ -113,10 +109,10 @@ class Recorder:
         if packet is not None and packet.type == protocol.EVENT:
             session.send_packet(protocol.encode(packet._replace(type=protocol.ACK, id=0))[0])
 
-    def on_transport_changed(self, session: EngineSession) -> None: ...
-    def on_buffer_full(self, session: EngineSession) -> None: ...
-    def on_buffer_drained(self, session: EngineSession) -> None: ...
-    def on_close(self, session: EngineSession) -> None:
+    def opened(self, session: EngineSession) -> None:
+        self.opened_count += 1
+
+    def closed(self, session: EngineSession) -> None:
         self.closed_count += 1
 
 
@@ -136,9 +132,10 @@ STEP_SEEDS: list[list[bytes | str]] = [
 
 
 async def run_session(steps: Sequence[bytes | str]) -> None:
-    listener: Any = Recorder()
-    sessions = EngineSessions(listener, SocketIOConfig(max_payload=MAX_PAYLOAD), FakeClock(), HubCallbacks())
-    session = EngineSession(sessions, REQUEST)
+    listener = Recorder()
+    callbacks = HubCallbacks(session_opened=listener.opened, session_closed=listener.closed)
+    sessions = EngineSessions(listener.receive, SocketIOConfig(max_payload=MAX_PAYLOAD), FakeClock(), callbacks)
+    session = sessions.create(REQUEST)
     transport = PollingTransport(session)
     sessions.begin(session, transport)
     assert json.loads(transport.take_pending()[1:])["sid"] == session.sid

@@ -22,16 +22,10 @@ from bellcast.live.types import LiveConfig
 from tests.takeover_protocol import takeover_protocol
 
 
-class Echo:
-    def on_open(self, pipe: EngineSession) -> None:
-        pass
-
-    def on_message(self, pipe: EngineSession, message: str | bytes) -> None:
-        link = pipe.transport
-        form = link.encoding
-        link.transport.write(form.text(b"4" + message.encode()) if isinstance(message, str) else form.binary(message))
-
-    on_transport_changed = on_buffer_full = on_buffer_drained = on_close = on_open
+def echo(pipe: EngineSession, message: str | bytes) -> None:
+    link = pipe.transport
+    form = link.encoding
+    link.transport.write(form.text(b"4" + message.encode()) if isinstance(message, str) else form.binary(message))
 
 
 class Anyone(Admission):
@@ -46,7 +40,7 @@ class Anyone(Admission):
 
 def build(settings: SocketIOConfig) -> tuple[Any, EngineSessions]:
     """Return the ASGI application and its sessions."""
-    pipes = EngineSessions(Echo(), settings, SystemClock(), HubCallbacks())
+    pipes = EngineSessions(echo, settings, SystemClock(), HubCallbacks())
     config = LiveConfig(limits=Limits(), access=AccessConfig())
     endpoint = SocketIOEndpoint(
         pipes, cast(Any, SimpleNamespace(admission=Anyone(), config=config, siblings=None, app=Handlers()))

@@ -1,20 +1,21 @@
 """Messages that wait for a slow handler: in order, and limited by number and bytes."""
 
 import asyncio
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live.connection import MAX_PENDING, PendingMessages, Phase, close_reasons
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.socketio import SocketIOConfig, protocol
-from bellcast.live.socketio.layer import MAX_NAMESPACES, SocketIOLayer, SocketIOState
-from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.live.socketio.protocol import PacketReader, dialect_for
+from bellcast.live.socketio.engine_session import MAX_NAMESPACES, EngineSessions, NamespaceConnection
+from bellcast.live.socketio.namespaces import Namespaces
+from bellcast.live.socketio.protocol import dialect_for
+from tests.clock import FakeClock
 from tests.unit.live.fakes import ALICE, FakeConnection, FakeTransport, connect, new_hub
 
 FRAMES = dialect_for("/", protocol.FRAMES, resumable=False)
@@ -99,25 +100,31 @@ async def test_messages_of_one_read_beyond_the_limit_keep_reading_paused() -> No
 
 def new_session(transport: FakeTransport) -> Any:
     """A session whose namespaces hold at most 200 bytes."""
-    state = SocketIOState(PacketReader(100), 100, 45.0)
-    return SimpleNamespace(
-        transport=SimpleNamespace(transport=transport),
-        app_state=state,
-        is_closed=False,
-        is_buffer_full=False,
-        wait_drained=partial(asyncio.sleep, 0),
-    )
+    sessions = EngineSessions(lambda *_: None, SocketIOConfig(max_payload=100), FakeClock(), HubCallbacks())
+    session = sessions.create(cast(Any, SimpleNamespace(address=None)))
+    session.transport = cast(Any, SimpleNamespace(transport=transport, encoding=protocol.FRAMES))
+    return session
+
+
+def namespaces(monkeypatch: pytest.MonkeyPatch, **joining: Any) -> Namespaces:
+    """The namespaces of an app that accepts any, with other functions for joining them."""
+    app = SimpleNamespace(has_namespace=lambda _: True)
+    live: Any = SimpleNamespace(app=app, settings={"socketio": SocketIOConfig()}, spawn=asyncio.ensure_future)
+    result = Namespaces(live, cast(Any, SimpleNamespace(limits=Limits())), cast(Any, None))
+    for name, function in joining.items():
+        monkeypatch.setattr(result, name, function)
+    return result
 
 
 def join(session: Any, name: str) -> NamespaceConnection:
     connection = NamespaceConnection(name, FRAMES, ALICE, new_hub(), 0, None, session=session, namespace=name)
     connection.transport = session.transport.transport
-    session.app_state.connections[name] = connection
+    session.connections[name] = connection
     return connection
 
 
 def leave(connection: NamespaceConnection) -> None:
-    del connection.session.app_state.connections[connection.namespace]
+    del connection.session.connections[connection.namespace]
     connection.disconnected()
 
 
@@ -149,7 +156,7 @@ async def test_session_is_read_again_after_a_namespace_with_a_full_queue_was_lef
     await slow.step()
     assert transport.calls[-1] == "resume_reading"
     assert slow.handled == [0]
-    assert left.session.app_state.leaving == ()
+    assert left.session.leaving == ()
 
 
 async def test_packets_of_namespaces_that_were_left_count_while_they_are_handled() -> None:
@@ -167,7 +174,7 @@ async def test_packets_of_namespaces_that_were_left_count_while_they_are_handled
     await slow.step()
     assert (slow.handled, transport.calls[-1]) == (["/1"], "resume_reading")
     await slow.step(2)
-    assert (slow.handled, session.app_state.leaving) == (["/1", "/2", "/3"], ())
+    assert (slow.handled, session.leaving) == (["/1", "/2", "/3"], ())
 
 
 async def test_packets_of_all_namespaces_count_while_they_are_handled() -> None:
@@ -183,46 +190,37 @@ async def test_packets_of_all_namespaces_count_while_they_are_handled() -> None:
     assert transport.calls[-1] == "resume_reading"
 
 
-async def test_namespaces_that_were_left_count_while_their_handlers_run() -> None:
-    session = new_session(FakeTransport())
-    slow, sent = SlowHandler(100), list[bytes]()
-    session.is_closed, session.send_packet = False, sent.append
-    session.sessions = SimpleNamespace(callbacks=HubCallbacks())
-    session.set_unjoined, session.close = lambda: None, lambda _: None
+async def test_namespaces_that_were_left_count_while_their_handlers_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport, slow = FakeTransport(), SlowHandler(100)
+    session = new_session(transport)
     connections = [join(session, f"/{number}") for number in range(MAX_NAMESPACES)]
     for connection in connections:
         slow.queue.enqueue(connection, "short", 1)
     await settle()
     for connection in connections:
         leave(connection)
-    app = SimpleNamespace(has_namespace=lambda _: True)
-    layer = SocketIOLayer(SocketIOConfig(), cast(Any, SimpleNamespace(app=app)), cast(Any, None))
-    layer.on_message(session, "0/another,")
-    assert [b"too_many" in head for head in sent] == [True]
+    namespaces(monkeypatch).receive(session, "0/another,")
+    assert [b"too_many" in head for head in transport.written] == [True]
     await slow.step(MAX_NAMESPACES)
-    assert session.app_state.leaving == ()
+    assert session.leaving == ()
 
 
-async def test_credentials_of_namespaces_that_are_joining_count() -> None:
+async def test_credentials_of_namespaces_that_are_joining_count(monkeypatch: pytest.MonkeyPatch) -> None:
     transport, permits = FakeTransport(), asyncio.Semaphore(0)
     session = new_session(transport)
 
     async def wait(connection: NamespaceConnection, auth: Any) -> None:
         await permits.acquire()
-        session.app_state.connections[connection.namespace] = connection
+        session.connections[connection.namespace] = connection
 
-    namespaces = SimpleNamespace(
-        app=SimpleNamespace(has_namespace=lambda _: True),
-        create_connection=lambda session, name: NamespaceConnection(
-            name, FRAMES, ALICE, new_hub(), 0, None, session=session, namespace=name
-        ),
-        join=wait,
-    )
-    layer = SocketIOLayer(SocketIOConfig(), cast(Any, namespaces), asyncio.ensure_future)
+    def create(session: Any, name: str) -> NamespaceConnection:
+        return NamespaceConnection(name, FRAMES, ALICE, new_hub(), 0, None, session=session, namespace=name)
+
+    joining = namespaces(monkeypatch, create_connection=create, join=wait)
     auth = '{"token":"' + "x" * 80 + '"}'
     for name in ("/1", "/2", "/3"):  # each has about 95 bytes, and the session may hold 200
         assert transport.calls == []
-        layer.on_message(session, f"0{name},{auth}")
+        joining.receive(session, f"0{name},{auth}")
     assert transport.calls == ["pause_reading"]
     permits.release()
     await settle()
@@ -230,7 +228,7 @@ async def test_credentials_of_namespaces_that_are_joining_count() -> None:
     permits.release()
     permits.release()
     await settle()
-    assert (session.app_state.joining_bytes, session.app_state.is_full) == (0, False)
+    assert (session.joining_bytes, session.has_full_queue) == (0, False)
 
 
 class StoppedClock:

@@ -12,7 +12,8 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.live.connection import Phase
 from bellcast.live.socketio import namespaces, protocol
-from bellcast.live.socketio.namespace_connection import SAVE_RETRY_SECONDS, ConnectionTopics, NamespaceConnection
+from bellcast.live.socketio.engine_session import NamespaceConnection
+from bellcast.live.socketio.joined_topics import SAVE_RETRY_SECONDS, ConnectionTopics
 from bellcast.live.socketio.namespaces import Pid
 from bellcast.live.socketio.protocol import dialect_for
 from bellcast.topics.store import JOINED_TOPICS_REFRESH_MS, JoinedBy, SavedTopics

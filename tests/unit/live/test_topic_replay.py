@@ -32,10 +32,9 @@ from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.native.endpoints import NativeHandshake, OpenedInbox
 from bellcast.live.socketio import SocketIOConfig, namespaces
-from bellcast.live.socketio.layer import SocketIOState
-from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.live.socketio.engine_session import EngineSessions, NamespaceConnection
 from bellcast.live.socketio.namespaces import EVERYONE, Namespaces, Pid, SocketIOCallContext
-from bellcast.live.socketio.protocol import POLLING_BODY, PacketReader, dialect_for
+from bellcast.live.socketio.protocol import POLLING_BODY, dialect_for
 from bellcast.live.types import LiveConfig
 from tests import fake_stores
 from tests.clock import FakeClock
@@ -417,17 +416,12 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
     fake = FakeTransport()
     fake.is_buffering = True
     transport = SimpleNamespace(transport=fake, open_socket=lambda: None, encoding=POLLING_BODY)
-    session = SimpleNamespace(
-        transport=transport,
-        app_state=SocketIOState(PacketReader(0), 0, cast(Any, None)),
-        is_closed=False,
-        is_buffer_full=False,
-        set_joined=lambda: None,
-        request=None,
-    )
+    sessions = EngineSessions(lambda *_: None, SocketIOConfig(), FakeClock(), HubCallbacks())
+    session = sessions.create(cast(Any, None))
+    session.transport = cast(Any, transport)
     dialect = dialect_for("/", POLLING_BODY, resumable=False)
     connection = FakeNamespaceConnection(
-        "new", dialect, Principal(), server.hub, 0, None, session=cast(Any, session), namespace="/"
+        "new", dialect, Principal(), server.hub, 0, None, session=session, namespace="/"
     )
     connection.fake, fake.owner = fake, connection
     joined_topics = cast(Any, JoinedTopics())

@@ -4,7 +4,9 @@ The sibling responds and keeps the socket, so later requests on a persistent con
 handoff."""
 
 import asyncio
+import hashlib
 import os
+import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -28,6 +30,35 @@ ACCEPT_RETRY_SECONDS = 1
 BODY_HEADERS = (b"content-length", b"transfer-encoding", b"expect")
 
 Adopt = Callable[[socket.socket, bytes], Awaitable[None]]
+
+# --- ids of sessions, which name their machine and process
+
+# The id alone authorizes access to the session: 144 random bits.
+SECRET_BYTES = 18
+# 32 bits, so that two machines of one service are unlikely to share them.
+HOST_DIGITS = 8
+MAX_PROCESS_DIGITS = 10
+
+HOST = hashlib.blake2b(socket.gethostname().encode()).hexdigest()[:HOST_DIGITS]
+
+
+def new_session_id() -> str:
+    """Return the id of a new session of this process."""
+    # The process is not cached: servers fork their workers after importing the app.
+    return f"{HOST}.{os.getpid()}.{secrets.token_urlsafe(SECRET_BYTES)}"
+
+
+def owner_of(session: str) -> tuple[str, int] | None:
+    """Return the host and the process that owns a session; None if the id is invalid."""
+    host, _, rest = session.partition(".")
+    process = rest.partition(".")[0]
+    is_valid = (
+        len(host) == HOST_DIGITS and process.isascii() and process.isdecimal() and len(process) <= MAX_PROCESS_DIGITS
+    )
+    return (host, int(process)) if is_valid else None
+
+
+# --- sockets
 
 
 class SocketHandoff:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import math
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -23,10 +24,9 @@ from bellcast.live.http.asgi import HandshakeRequest
 from bellcast.live.http.socket_handoff import SocketHandoff
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.native.commands import Commands
-from bellcast.live.socketio import SocketIOConfig, engine_session, protocol, transports
-from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSession, EngineSessions
-from bellcast.live.socketio.layer import SocketIOLayer
-from bellcast.live.socketio.namespace_connection import ConnectionTopics
+from bellcast.live.socketio import SocketIOConfig, protocol, transports
+from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSessions
+from bellcast.live.socketio.joined_topics import ConnectionTopics
 from bellcast.live.socketio.namespaces import Namespaces
 from bellcast.live.socketio.protocol import EngineError
 from bellcast.live.socketio.transports import EngineWebSocket, PollingTransport
@@ -50,6 +50,15 @@ PREFLIGHT_METHODS = (b"access-control-allow-methods", b"GET, POST")
 # File names under which the reference implementation serves its client builds.
 CLIENT_FILES = ("socket.io.js", "socket.io.min.js", "socket.io.esm.min.js")
 
+ELSEWHERE = EngineError(
+    protocol.UNKNOWN_SESSION.code,
+    "Session ID unknown: it began on another machine. Polling needs a balancer that keeps each client on one machine, "
+    "or clients that use WebSocket alone (transports: ['websocket']).",
+)
+OUT_OF_REACH = EngineError(
+    protocol.UNKNOWN_SESSION.code,
+    "Session ID unknown: it began in another process, which has ended or cannot be reached from this one.",
+)
 TOO_MANY_UNJOINED = EngineError(
     protocol.FORBIDDEN.code, "Too many sessions have not joined a namespace yet: try again in a few seconds.", 503
 )
@@ -96,8 +105,8 @@ class SocketIOEndpoint(Struct, eq=False):
         self, siblings: SocketHandoff, scope: Scope, query: Mapping[str, str], receive: Receive, send: Send
     ) -> bool:
         """Pass the request to the process that owns its session. Return True if it needs no response here."""
-        owner = engine_session.owner_of(_session_id(query))
-        if owner is None or owner[0] != engine_session.HOST:
+        owner = socket_handoff.owner_of(_session_id(query))
+        if owner is None or owner[0] != socket_handoff.HOST:
             return False
         socket_path = siblings.peer_path(owner[1])
         if socket_path is None or scope["method"] not in ("GET", "POST") or not asgi.can_take_over(scope):
@@ -134,7 +143,7 @@ class SocketIOEndpoint(Struct, eq=False):
                 return
             await transports.respond_engine_error(send, error, request.cors_headers(declared, error.status))
         elif not sid:
-            session = EngineSession(self.sessions, self._retained_request(request))
+            session = self.sessions.create(self._retained_request(request))
             transport = PollingTransport(session)
             transport.set_write_buffer_limits(high=self.live.config.limits.unsent)
             self.sessions.begin(session, transport)
@@ -164,7 +173,7 @@ class SocketIOEndpoint(Struct, eq=False):
             await transports.respond_engine_error(send, error, [])
             return
         session = self.sessions.find(_session_id(query))
-        session = session or EngineSession(self.sessions, self._retained_request(request))
+        session = session or self.sessions.create(self._retained_request(request))
         limit = self.live.config.limits.frames_per_second
         socket = EngineWebSocket(session, self._settings.max_payload, limit)
         try:
@@ -207,8 +216,8 @@ class SocketIOEndpoint(Struct, eq=False):
             return protocol.FORBIDDEN
         if sid:
             if self.sessions.find(sid) is None:
-                error, now = engine_session.unknown_session(sid), asyncio.get_running_loop().time()
-                if error is engine_session.ELSEWHERE and now - self._warned_at > WARNING_INTERVAL_SECONDS:
+                error, now = _unknown_session(sid), asyncio.get_running_loop().time()
+                if error is ELSEWHERE and now - self._warned_at > WARNING_INTERVAL_SECONDS:
                     self._warned_at = now
                     log.warning("session_on_other_machine", reason=error.message)
                 return error
@@ -264,10 +273,10 @@ def _read(file: Path, name: str) -> bytes | None:
 
 
 def wire(live: LiveContext) -> WiredDialect:
-    """Wire the Engine.IO endpoint, the Socket.IO layer above it, and the client files."""
+    """Wire the Engine.IO endpoint, the namespaces of its sessions, and the client files."""
     settings: SocketIOConfig = live.settings["socketio"]
-    layer = SocketIOLayer(settings, Namespaces(live, Commands(live), ConnectionTopics(live)), live.spawn)
-    sessions = EngineSessions(layer, settings, live.engines.clock, live.hub.callbacks)
+    namespaces = Namespaces(live, Commands(live), ConnectionTopics(live))
+    sessions = EngineSessions(namespaces.receive, settings, live.engines.clock, live.hub.callbacks)
     file = partial(serve_client_file, settings.client_file)
     return WiredDialect(
         paths={
@@ -277,6 +286,14 @@ def wire(live: LiveContext) -> WiredDialect:
         loops={"socketio sessions": sessions.run},
         close_sessions=sessions.close,
     )
+
+
+def _unknown_session(sid: str) -> EngineError:
+    """Return the reason why a session was not found."""
+    owner = socket_handoff.owner_of(sid)
+    if owner is None or owner == (socket_handoff.HOST, os.getpid()):
+        return protocol.UNKNOWN_SESSION
+    return OUT_OF_REACH if owner[0] == socket_handoff.HOST else ELSEWHERE
 
 
 def _session_id(query: Mapping[str, str]) -> str:

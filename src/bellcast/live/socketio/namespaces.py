@@ -1,7 +1,8 @@
 """The namespaces of clients: after a CONNECT the handshake, with authentication, admission and replay; then client events, executed
-in order and acknowledged: app handlers first, then built-in events."""
+in order and acknowledged: app handlers first, then built-in events; and refusals."""
 
 import asyncio
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -28,7 +29,8 @@ from bellcast.kernel.events import role_topic
 from bellcast.kernel.http.validation_errors import field_error
 from bellcast.kernel.identities import Principal, Project
 from bellcast.live import resume
-from bellcast.live.connection import Phase
+from bellcast.live.admission import guarded_start
+from bellcast.live.connection import Phase, close_reasons
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.dialect import InboxReset
 from bellcast.live.connection.inbound_queue import InboundQueue
@@ -37,9 +39,15 @@ from bellcast.live.native import protocol as native
 from bellcast.live.native.app_callbacks import CLOSED_AT_START, CLOSED_BY_APP, RESTART_BY_APP, NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.socketio import SocketIOConfig, protocol
-from bellcast.live.socketio.engine_session import EngineSession
-from bellcast.live.socketio.namespace_connection import ConnectionTopics, NamespaceConnection
-from bellcast.live.socketio.protocol import CONNECT, Packet
+from bellcast.live.socketio.engine_session import (
+    CLIENT_CLOSED,
+    MAX_NAMESPACES,
+    UNREADABLE,
+    EngineSession,
+    NamespaceConnection,
+)
+from bellcast.live.socketio.joined_topics import ConnectionTopics
+from bellcast.live.socketio.protocol import CONNECT, InvalidPacket, Packet
 from bellcast.live.wiring import LiveContext
 
 log = structlog.get_logger(__name__)
@@ -60,6 +68,10 @@ BUILTIN_EVENTS = {
     "ping": "",
 }
 LISTS = ("topics", "ids")
+# Maximum refusals of one session in the live feed, so that a client that repeats them does not displace those of
+# others.
+MAX_REFUSED_EVENTS = 10
+ANONYMOUS = Principal()
 # A client closes the session after it is disconnected from its last namespace. If the server closed the session
 # immediately, the JavaScript client would process that close first, and reconnect.
 CLOSE_DELAY_SECONDS = 1
@@ -125,9 +137,8 @@ class SocketIOCallContext(NativeCallContext):
     def _close_session(self) -> None:
         """Disconnect every namespace first, so that the client does not reconnect, then close the session."""
         session = self._connection.session
-        for connection in list(session.app_state.connections.values()):
-            if connection is not None:
-                self._hub.end(connection, CLOSED_BY_APP)
+        for connection in session.joined_connections:
+            self._hub.end(connection, CLOSED_BY_APP)
         asyncio.get_running_loop().call_later(CLOSE_DELAY_SECONDS, session.close_by_client, RESTART_BY_APP)
 
 
@@ -196,8 +207,70 @@ class Namespaces:
         self._settings: SocketIOConfig = live.settings["socketio"]
         self._commands = commands
         self._joined_topics = joined_topics
-        queue = InboundQueue(self._respond, live.spawn, self._settings.max_payload, commands.limits.frames_per_second)
-        self.receive = queue.enqueue  # a packet of a connection, with its size
+        self._queue = InboundQueue(
+            self._respond, live.spawn, self._settings.max_payload, commands.limits.frames_per_second
+        )
+
+    # --- messages
+
+    def receive(self, session: EngineSession, message: str | bytes) -> None:
+        """Handle a message of a session. An invalid one closes the session."""
+        if session.unjoined_as is not None and message[:1] != str(protocol.CONNECT):
+            session.close(UNREADABLE)
+            return
+        try:
+            packet = session.reader.read(message)
+            if packet is None:
+                return
+            if packet.type == protocol.CONNECT:
+                self._connect(session, packet)
+                return
+        except InvalidPacket:
+            session.close(UNREADABLE)
+            return
+        connection = session.connections.get(packet.namespace)
+        if connection is None:
+            session.close(UNREADABLE)
+        elif packet.type == protocol.DISCONNECT:
+            session.remove(packet.namespace)
+            connection.close_reason = CLIENT_CLOSED
+            connection.disconnected()
+        elif packet.type == protocol.ACK:
+            connection.on_ack(packet.id, packet.data)
+        else:
+            self._queue.enqueue(connection, packet, session.reader.size)
+
+    def _connect(self, session: EngineSession, packet: Packet) -> None:
+        namespace, size = packet.namespace, session.reader.size
+        if namespace in session.connections:
+            raise InvalidPacket("A CONNECT arrived for a namespace that is joined.")
+        if not self.app.has_namespace(namespace):
+            _send_connect_error(session, namespace, "Invalid namespace")
+        elif len(session.connections) + len(session.leaving) >= MAX_NAMESPACES:
+            _send_connect_error(session, namespace, "Too many namespaces", {"code": "too_many"}, "too_many")
+        elif isinstance(packet.data, str):
+            _send_connect_error(session, namespace, "auth must be an object: `auth: { token }`", code="invalid")
+        else:
+            session.connections[namespace] = None
+            session.joining_bytes += size
+            if session.has_full_queue:
+                session.transport.transport.pause_reading()
+            connection = self.create_connection(session, namespace)
+            self._live.spawn(self._start(connection, packet.data or {}, size))
+
+    async def _start(self, connection: NamespaceConnection, auth: dict[str, Any], size: int) -> None:
+        """Join a namespace. `size` is the size of the CONNECT packet, which counts towards the limit until then."""
+        session = connection.session
+        try:
+            # Otherwise the output for a client that joins and leaves, but reads nothing, would have no limit.
+            await session.wait_drained()
+            if not session.is_closed:
+                await guarded_start(connection, self.join(connection, auth), partial(_refuse, connection))
+        finally:
+            was_full = session.has_full_queue
+            session.joining_bytes -= size
+            if was_full:
+                connection.resume_reading()
 
     # --- handshake
 
@@ -234,7 +307,7 @@ class Namespaces:
         topics, joined = await context.read_topics(granted, None if point is None else point.text)
         if connection.session.is_closed or connection.phase is Phase.CLOSED:
             raise Unavailable(CLOSED_DURING_START)
-        connection.session.app_state.add(connection)
+        connection.session.add(connection)
         connection.activate(self._live.config.limits.unsent, resumable=inbox is not None and self._settings.recovery)
         self._live.hub.subscriptions.follow(connection, {**granted, **joined})
         is_complete = topics.recovered or topics.is_off  # without a history there is nothing to recover
@@ -428,3 +501,52 @@ class Namespaces:
             case "unsubscribe":
                 await self._joined_topics.unfollow(connection, ack.fields["topics"])
         return ack.fields
+
+
+# --- refusals
+
+
+def _refuse(connection: NamespaceConnection, error: BellcastError) -> None:
+    """Send CONNECT_ERROR, after which clients wait for their app; a temporary error closes the session instead, after
+    which clients reconnect automatically."""
+    session, namespace, principal = connection.session, connection.namespace, connection.principal
+    connection.disconnected()
+    if isinstance(error, RejectedByApp):
+        _send_connect_error(session, namespace, error.detail, error.data, principal=principal)
+    elif error.is_server_error and error.status != HandlerFailed.status:
+        if not session.is_closed:
+            _log_refusal(session, namespace, error.code, principal)
+        session.close(close_reasons.UNAVAILABLE)
+    else:
+        wait = {} if error.retry_after is None else {"retry_after": error.retry_after}
+        data = {"code": error.code, **wait}
+        _send_connect_error(session, namespace, error.detail, data, error.code, principal)
+
+
+def _send_connect_error(
+    session: EngineSession,
+    namespace: str,
+    message: str,
+    data: Any = None,
+    code: str | None = None,
+    principal: Principal = ANONYMOUS,
+) -> None:
+    """Send CONNECT_ERROR with an object: JavaScript clients do not show a plain string."""
+    if session.is_closed:
+        return
+    session.remove(namespace)
+    if session.is_refused_too_often:
+        session.close(close_reasons.TOO_FAST)
+        return
+    if session.is_buffer_full:
+        session.close(close_reasons.TOO_SLOW)
+        return
+    _log_refusal(session, namespace, message if code is None else code, principal)
+    payload = {"message": message} if data is None else {"message": message, "data": data}
+    session.send_packet(protocol.encode(Packet(protocol.CONNECT_ERROR, namespace, payload))[0])
+
+
+def _log_refusal(session: EngineSession, namespace: str, reason: str, principal: Principal) -> None:
+    session.refused += 1
+    is_fed = session.refused <= MAX_REFUSED_EVENTS
+    session.sessions.callbacks.namespace_refused(session, namespace, reason, principal, is_fed=is_fed)

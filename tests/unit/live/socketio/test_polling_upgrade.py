@@ -2,13 +2,13 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
 
 from bellcast.kernel.http.request_body import Disconnected
-from bellcast.live.connection import close_reasons
+from bellcast.live.connection import Phase, close_reasons
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi
 from bellcast.live.http.takeover import EXTENSION
@@ -23,30 +23,33 @@ REQUEST = asgi.read_handshake({"scheme": "http", "path": "/", "headers": [], "cl
 PROBED = websocket.text_frame(protocol.PROBED)
 
 
-class Listener:
-    """Records the calls of the session."""
+class Replaying:
+    """A connection that is replaying, and records the calls of its session."""
+
+    namespace, phase, close_reason = "/", Phase.REPLAYING, None
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.messages: list[str | bytes] = []
-
-    def on_message(self, session: EngineSession, message: str | bytes) -> None:
-        self.messages.append(message)
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *_: self.calls.append(name)
+        return lambda: self.calls.append(name)
 
 
 class Polling:
     """A session on long polling, and WebSockets that try to take it over."""
 
-    def __init__(self, listener: Any = None) -> None:
-        self.listener = listener or Listener()
-        self.sessions = EngineSessions(self.listener, SocketIOConfig(), FakeClock(), HubCallbacks())
-        self.session = EngineSession(self.sessions, REQUEST)
+    def __init__(self, callbacks: HubCallbacks | None = None) -> None:
+        self.messages: list[str | bytes] = []
+        self.sessions = EngineSessions(self._receive, SocketIOConfig(), FakeClock(), callbacks or HubCallbacks())
+        self.session = self.sessions.create(REQUEST)
         self.transport = PollingTransport(self.session)
         self.sessions.begin(self.session, self.transport)
         self.opened = self.transport.take_pending()
+        self.connection = Replaying()
+        self.session.add(cast(Any, self.connection))
+
+    def _receive(self, session: EngineSession, message: str | bytes) -> None:
+        self.messages.append(message)
 
     def probe(self, *messages: str) -> tuple[EngineWebSocket, FakeTransport]:
         """Open a WebSocket for the session and send messages on it."""
@@ -129,7 +132,7 @@ async def test_aborted_poll_ends_a_post_that_waits_for_the_queue() -> None:
     await polling.transport.respond_poll(REQUEST, _disconnect, send, [])
     assert polling.session.is_closed
     await asyncio.wait_for(posting, 5)
-    assert (polling.listener.messages, sent[0]["status"]) == (["a"], 200)
+    assert (polling.messages, sent[0]["status"]) == (["a"], 200)
 
 
 async def test_close_answers_the_waiting_poll() -> None:
@@ -146,9 +149,9 @@ async def test_waiting_poll_returns_at_the_limit_and_the_next_one_is_paced() -> 
     poll = await polling.poll()
     for _ in range(4):
         polling.session.send_packet(b"4" * 8)
-    assert (await poll, polling.listener.calls) == (b"44444444\x1e44444444", ["on_open", "on_buffer_full"])
+    assert (await poll, polling.connection.calls) == (b"44444444\x1e44444444", ["pause_writing"])
     assert await polling.transport.poll(_never) == b"44444444\x1e44444444"
-    assert polling.listener.calls[2:] == ["on_buffer_drained"]
+    assert polling.connection.calls[1:] == ["resume_writing"]
 
 
 async def test_full_buffer_pauses_once_and_the_next_poll_resumes() -> None:
@@ -156,9 +159,9 @@ async def test_full_buffer_pauses_once_and_the_next_poll_resumes() -> None:
     polling.transport.set_write_buffer_limits(high=10)
     for _ in range(3):
         polling.session.send_packet(b"4" * 8)
-    assert polling.listener.calls == ["on_open", "on_buffer_full"]
+    assert polling.connection.calls == ["pause_writing"]
     polling.transport.take_pending()
-    assert polling.listener.calls == ["on_open", "on_buffer_full", "on_buffer_drained"]
+    assert polling.connection.calls == ["pause_writing", "resume_writing"]
 
 
 # --- upgrade
@@ -188,7 +191,7 @@ async def test_upgrade_resumes_a_writer_that_the_poll_had_paused() -> None:
     polling.transport.set_write_buffer_limits(high=10)
     polling.session.send_packet(b"4" * 11)
     polling.probe("2probe", "5")
-    assert polling.listener.calls[1:] == ["on_buffer_full", "on_buffer_drained", "on_transport_changed"]
+    assert polling.connection.calls == ["pause_writing", "resume_writing", "attach_transport"]
 
 
 async def test_packets_between_probe_and_upgrade_stay_with_polling() -> None:
@@ -204,7 +207,7 @@ async def test_messages_are_received_from_both_transports() -> None:
     polling.session.receive(protocol.read_text("4a"))
     socket, _ = polling.probe("2probe", "5")
     socket.receive("4b")
-    assert polling.listener.messages == ["a", "b"]
+    assert polling.messages == ["a", "b"]
 
 
 @pytest.mark.parametrize("messages", [("4a",), ("2",), ("2probe", "4a"), ("2probe", "x")], ids=" ".join)
@@ -254,7 +257,11 @@ async def test_lost_websocket_ends_the_upgraded_session() -> None:
     polling = Polling()
     socket, _ = polling.probe("2probe", "5")
     socket.connection_lost(None)
-    assert (polling.session.is_closed, len(polling.sessions), polling.listener.calls[-1]) == (True, 0, "on_close")
+    assert (polling.session.is_closed, len(polling.sessions), polling.connection.calls) == (
+        True,
+        0,
+        ["attach_transport", "disconnected"],
+    )
 
 
 async def test_session_closed_during_the_probe_closes_the_candidate() -> None:
@@ -279,12 +286,11 @@ async def test_missing_pong_closes_the_session_and_a_pong_keeps_it() -> None:
 
 
 async def test_session_whose_start_fails_is_closed_and_logged() -> None:
-    class Failing(Listener):
-        def on_open(self, session: EngineSession) -> None:
-            raise ArithmeticError
+    def fail(session: EngineSession) -> None:
+        raise ArithmeticError
 
     with capture_logs() as logs:
-        polling = Polling(Failing())
+        polling = Polling(HubCallbacks(session_opened=fail))
     assert (polling.session.is_closed, len(polling.sessions), polling.sessions.unjoined) == (True, 0, 0)
     assert [entry["event"] for entry in logs] == ["session_start_failed"]
     assert polling.opened.endswith(protocol.CLOSE)
@@ -292,7 +298,7 @@ async def test_session_whose_start_fails_is_closed_and_logged() -> None:
 
 async def test_reader_that_blocks_another_server_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transports, "CLOSE_TIMEOUT", 0)
-    session = EngineSession(Polling().sessions, REQUEST)
+    session = Polling().sessions.create(REQUEST)
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
         socket = EngineWebSocket(session, 1_000, 100)
@@ -315,7 +321,7 @@ async def test_reader_that_blocks_another_server_is_disconnected(monkeypatch: py
 async def test_session_that_cannot_be_checked_does_not_stop_the_others() -> None:
     polling = Polling()
     sessions = polling.sessions
-    others = [EngineSession(sessions, REQUEST) for _ in range(5)]
+    others = [sessions.create(REQUEST) for _ in range(5)]
     for session in others:
         sessions.begin(session, PollingTransport(session))
     polling.session.transport = SimpleNamespace(encoding=protocol.POLLING_BODY, transport=None)

@@ -7,9 +7,10 @@ import pytest
 
 from bellcast.console.watchers import LiveFeed
 from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live.socketio import SocketIOConfig
-from bellcast.live.socketio.engine_session import EngineSession
-from bellcast.live.socketio.layer import MAX_NAMESPACES, MAX_REFUSED_EVENTS, SocketIOLayer, SocketIOState
+from bellcast.live.socketio.engine_session import MAX_NAMESPACES, EngineSession
+from bellcast.live.socketio.namespaces import MAX_REFUSED_EVENTS, Namespaces
 from bellcast.live.socketio.protocol import PacketReader
 from bellcast.live_feed import FeedEvent, FeedFilter
 from bellcast.server.request_log import RequestLog
@@ -24,12 +25,24 @@ class Refusals:
         self.feed = LiveFeed()
         log = RequestLog(clock, self.feed, lambda: "off")
         request = SimpleNamespace(path="/socket.io/", origin="https://shop.example", address=None)
-        sessions = SimpleNamespace(callbacks=log, full={}, count_unjoined=lambda *_: None, discard=lambda _: None)
-        self.session = EngineSession(cast(Any, sessions), cast(Any, request))
-        state = self.session.app_state = SocketIOState(PacketReader(100), 100, 45)
-        state.connect_timer = cast(Any, SimpleNamespace(cancel=lambda: None))
-        app = SimpleNamespace(has_namespace=lambda _: False)
-        self.layer = SocketIOLayer(SocketIOConfig(), cast(Any, SimpleNamespace(app=app)), cast(Any, None))
+        sessions = SimpleNamespace(
+            callbacks=log,
+            config=SocketIOConfig(),
+            full={},
+            count_unjoined=lambda *_: None,
+            discard=lambda session: session.set_joined(),
+        )
+        self.session = EngineSession(cast(Any, sessions), cast(Any, request), PacketReader(100))
+        self.session.unjoined_as = "websocket"
+        live: Any = SimpleNamespace(
+            app=SimpleNamespace(has_namespace=lambda _: False),
+            settings={"socketio": SocketIOConfig()},
+            spawn=None,
+        )
+        self._namespaces = Namespaces(live, cast(Any, SimpleNamespace(limits=Limits())), cast(Any, None))
+
+    def connect(self, namespace: str, auth: str = "") -> None:
+        self._namespaces.receive(self.session, f"0{namespace},{auth}")
 
     @property
     def events(self) -> list[FeedEvent]:
@@ -42,7 +55,7 @@ def refusals() -> Refusals:
 
 
 def test_refused_namespace_is_an_event_without_the_query(refusals: Refusals) -> None:
-    refusals.layer.on_message(refusals.session, '0/admin?token=secret,{"token":"secret"}')
+    refusals.connect("/admin?token=secret", '{"token":"secret"}')
     (event,) = refusals.events
     assert event.text == "connection to /admin refused: Invalid namespace"
     assert event.fields == {
@@ -58,23 +71,21 @@ def test_refused_namespace_is_an_event_without_the_query(refusals: Refusals) -> 
 
 def test_refusals_of_one_session_are_few_events(refusals: Refusals) -> None:
     for number in range(MAX_REFUSED_EVENTS + 5):
-        refusals.layer.on_message(refusals.session, f"0/{number},")
+        refusals.connect(f"/{number}")
     assert len(refusals.events) == MAX_REFUSED_EVENTS
 
 
 async def test_session_that_has_left_its_namespaces_may_be_refused_again(refusals: Refusals) -> None:
-    state: SocketIOState = refusals.session.app_state
     for number in range(MAX_NAMESPACES - 1):
-        refusals.layer.on_message(refusals.session, f"0/{number},")
-    state.cancel_timer()  # a namespace was joined
-    state.remove(refusals.session, "/")
-    refusals.layer.on_message(refusals.session, "0/again,")
-    refusals.layer.on_message(refusals.session, "0/and again,")
+        refusals.connect(f"/{number}")
+    refusals.session.set_joined()
+    refusals.session.remove("/")
+    refusals.connect("/again")
+    refusals.connect("/and again")
     assert not refusals.session.is_closed
     for number in range(MAX_NAMESPACES):
-        refusals.layer.on_message(refusals.session, f"0/{number},")
+        refusals.connect(f"/{number}")
     assert refusals.session.is_closed
-    state.cancel_timer()
 
 
 def test_refusal_of_a_recipient_is_an_event_of_its_tenant(refusals: Refusals) -> None:
