@@ -25,7 +25,7 @@ def notify(
 ) -> None:
     """Write a notification in the connection's transaction. Arguments as for `Bellcast.notify`. If a row with the same
     key is already waiting, no row is added; a refused one is replaced."""
-    payload = outbox.notification_payload(to, {"title": title, **content}, None)
+    payload = outbox.notification_payload(to, {"title": title, **content})
     _insert(connection, "notify", outbox.row_key(idempotency_key), payload)
 
 

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import unquote, urlsplit
 
-import msgspec
-
 from bellcast.client import arguments, notifications, topics
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
@@ -121,13 +119,7 @@ def encode(payload: dict[str, Any]) -> str:
     return arguments.json(payload).decode()
 
 
-def as_json(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the payload with JSON values only: times become texts, and encoded parts are decoded."""
-    value: dict[str, Any] = msgspec.json.decode(arguments.json(dict(payload)))
-    return value
-
-
-def notification_payload(to: Target, content: Mapping[str, Any], idempotency_key: Text | None) -> str:
+def notification_payload(to: Target, content: Mapping[str, Any], idempotency_key: Text | None = None) -> str:
     """Return the body of POST /v1/notifications. Raises InvalidArgument, which names the argument."""
     body = notifications.draft(to, content)
     if idempotency_key is not None:

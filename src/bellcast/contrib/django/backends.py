@@ -27,7 +27,7 @@ log = logging.getLogger("bellcast.django")
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class OutgoingSend:
-    """One send: the body of its REST request, and the notifications of its recipients in the order of `to`."""
+    """One send: the body of its REST request as JSON values, and the notifications of its recipients in the order of `to`."""
 
     kind: outbox.Kind
     payload: dict[str, Any]
@@ -35,9 +35,6 @@ class OutgoingSend:
     idempotency_key: str | None = None
     send_at: datetime | None = None
     notifications: Sequence[Any] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.payload = outbox.as_json(self.payload)
 
     @property
     def request_body(self) -> dict[str, Any]:

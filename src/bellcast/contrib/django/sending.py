@@ -6,16 +6,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.apps import apps
 from django.core.exceptions import FieldError, ValidationError
 from django.db.models import Model, QuerySet
 
-from bellcast.client import InvalidArgument, NotFound, arguments, topics
-from bellcast.client import notifications as drafts
+from bellcast.client import InvalidArgument, NotFound, arguments
 from bellcast.contrib.django import backends, conf, identity
 from bellcast.contrib.django.backends import OutgoingSend
 from bellcast.contrib.django.conf import role_of_group, tenant_key
-from bellcast.contrib.outbox import as_json, row_key
+from bellcast.contrib.outbox import event_payload, notification_payload, row_key
 from bellcast.contrib.relay import ADDRESSES
 
 # Recipients of one send: the server's default limit.
@@ -148,8 +148,8 @@ def notify(
     Returns the row's number in the outbox of PostgresBackend, else None."""
     number = None
     for place, (target, tenant) in enumerate(_targets(to, content.get("tenant"))):
-        body = _checked(drafts.draft(target, {"tenant": tenant, "title": title} | content))
-        one = OutgoingSend("notify", body, _key(idempotency_key, place), _text_key(idempotency_key, place))
+        payload = msgspec.json.decode(notification_payload(target, {"tenant": tenant, "title": title} | content))
+        one = OutgoingSend("notify", payload, _key(idempotency_key, place), _text_key(idempotency_key, place))
         number = backends.current().send([one], using)
     return number
 
@@ -162,18 +162,13 @@ def publish(
     Returns the row's number in the outbox of PostgresBackend, else None."""
     if (topic is None) == (recipient is None):
         raise InvalidArgument("topic", "expected either a topic or a recipient")
-    if recipient is None:
-        bodies = [topics.event(arguments.name("topic", topic), name, data, tenant=tenant_key(tenant))]
-    else:
-        bodies = []
-        for one in members_of(recipient):
-            owner = tenant or identity.tenant_of(one) if _is_user(one) else tenant
-            key = identity.recipient_of(one) if _is_user(one) else one
-            to = topics.ToRecipient(recipient=arguments.name("recipient", key))
-            bodies.append(topics.event(to, name, data, tenant=tenant_key(owner)))
-    for body in bodies[:1]:  # the others differ in the recipient, which is checked
-        arguments.check_event(arguments.json(body))
-    return backends.current().send([OutgoingSend("publish", body, row_key()) for body in bodies], using)
+    sends = []
+    for one in [None] if recipient is None else members_of(recipient):
+        owner = tenant or identity.tenant_of(one) if _is_user(one) else tenant
+        key = identity.recipient_of(one) if _is_user(one) else one
+        payload = msgspec.json.decode(event_payload(topic, name, data, key, tenant_key(owner)))
+        sends.append(OutgoingSend("publish", payload, row_key()))
+    return backends.current().send(sends, using)
 
 
 # --- recipients
@@ -295,7 +290,7 @@ def _payload(
     if extra:
         content["channels"] = ["inbox", *extra]
     try:
-        payload = as_json(_checked(drafts.draft(to, content)))
+        payload = msgspec.json.decode(notification_payload(to, content))
     except InvalidArgument as error:
         name, _, rest = error.argument.partition(".")
         raise ValidationError(
@@ -313,12 +308,6 @@ def _payload(
     if send_at is not None and not isinstance(send_at, datetime):
         raise ValidationError({"send_at": f"expected a datetime, got {type(send_at).__name__}"})
     return payload, conf.with_zone(send_at)
-
-
-def _checked(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the body of a notification. Raises InvalidArgument for values that the server would refuse later."""
-    arguments.check_notification(arguments.json(body))
-    return body
 
 
 KNOWN = inspect.signature(NotificationService.send_notification).parameters.keys() - {"user"}
