@@ -15,7 +15,6 @@ from typing import Any, Self
 import httpx
 
 from bellcast.client import AsyncBellcast, Bellcast, BellcastError, Credentials
-from bellcast.client.http_senders import LoopTransport
 from bellcast.server import App, create_app
 from bellcast.server.app import IN_PROCESS_URL
 from bellcast.settings import load
@@ -25,17 +24,6 @@ __all__ = ["FakeBellcast", "LocalServer", "PublishedEvent", "SentDraft"]
 # Seconds; an idle machine needs half a second.
 START_TIMEOUT = 60.0
 KEY_HEADER = "idempotency-key"
-
-
-class _ThreadTransport(httpx.AsyncBaseTransport):
-    """Runs an async client's requests in the app's event loop, from any other event loop."""
-
-    def __init__(self, transport: LoopTransport) -> None:
-        self._transport = transport
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        await request.aread()
-        return await asyncio.to_thread(self._transport.handle_request, request)
 
 
 class LocalServer:
@@ -70,7 +58,7 @@ class LocalServer:
     @property
     def client(self) -> AsyncBellcast:
         """An async client of this server, for any event loop."""
-        return AsyncBellcast(IN_PROCESS_URL, self.credentials, transport=_ThreadTransport(self.app.loop_transport))
+        return AsyncBellcast(IN_PROCESS_URL, self.credentials, transport=self.app.loop_transport)
 
     @property
     def credentials(self) -> Credentials:

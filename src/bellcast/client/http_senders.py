@@ -73,8 +73,9 @@ class NotStarted(BellcastError):
     """The app has not been started. A blocking request needs the app's event loop."""
 
 
-class LoopTransport(httpx.BaseTransport):
-    """Runs a blocking client's requests in the app's event loop, from any other thread."""
+class LoopTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Runs a client's requests in the app's event loop: of a blocking client from any other thread, of an async one from any other
+    event loop."""
 
     def __init__(
         self, transport: httpx.AsyncBaseTransport, loop: Callable[[], asyncio.AbstractEventLoop | None]
@@ -107,6 +108,10 @@ class LoopTransport(httpx.BaseTransport):
         except TimeoutError:
             waiting.cancel()
             raise httpx.ReadTimeout("the app did not respond in time", request=request) from None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        return await asyncio.to_thread(self.handle_request, request)
 
 
 # --- requests
