@@ -39,6 +39,22 @@ async def test_schedule_is_written_as_yaml_whose_errors_have_lines(rest):
     assert (written.status_code, written.json()["notification"]) == (201, BODY["notification"])
 
 
+@pytest.mark.parametrize("timezone", ["UTC", "recipient"])
+async def test_schedule_of_a_tenant_names_no_audience_of_another(rest, timezone):
+    """It could not fire, or would fire there in the time zone of each recipient."""
+    await rest.app.put("/v1/workflows/plan", json={"steps": [{"key": "bell", "type": "inbox", "title": "Plan"}]})
+    times, to = {"cron": "0 8 * * 1", "timezone": timezone}, {"tenant": "globex"}
+    for content, field in (
+        ({"notification": {"to": to, "title": "Plan"}}, "notification.to.tenant"),
+        ({"workflow": "plan", "to": to}, "to.tenant"),
+    ):
+        refusal = await rest.app.put("/v1/schedules/week?tenant=acme", json={**times, **content})
+        assert fields(refusal) == {field: "must be the same as tenant"}
+        for tenant in ("", "globex"):
+            written = await rest.app.put("/v1/schedules/week", params={"tenant": tenant}, json={**times, **content})
+            assert written.status_code in (200, 201), written.text
+
+
 async def test_schedules_of_all_tenants_are_those_of_the_caller(rest):
     places = [(tenant, key) for tenant in ("", "acme", "globex") for key in ("month", "week")]
     for tenant, key in places:

@@ -79,7 +79,11 @@ class Schedules(Struct, eq=False):
         return replaces is None
 
     async def check_references(self, tenant: str, schedule: Schedule) -> None:
-        """Raise Invalid for an unknown workflow, or for data that does not match its schema."""
+        """Raise Invalid for an audience of another tenant, for an unknown workflow, or for data that does not match its schema."""
+        to = schedule_times.recipients_of(schedule)
+        if tenant != DEFAULT_TENANT and isinstance(to, Audience) and to.tenant not in (None, "", tenant):
+            prefix = "" if schedule.notification is None else "notification."
+            raise Invalid.of(f"{prefix}to.tenant", "must be the same as tenant")
         if schedule.workflow is None:
             return
         catalog = self.triggers.workflow_catalog
