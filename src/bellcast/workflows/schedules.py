@@ -64,10 +64,9 @@ class Schedules(Struct, eq=False):
     # --- writing
 
     async def put(self, tenant: str, key: str, schedule: Schedule, replaces: bytes | UnsetType | None = UNSET) -> bool:
-        """Write a validated schedule, which takes effect now; return whether it is new. Raises Invalid for an unknown
-        workflow, and PreconditionFailed if the stored body is not `replaces`."""
+        """Write a schedule, whose fields and references are checked, and which takes effect now; return whether it is new. Raises
+        PreconditionFailed if the stored body is not `replaces`."""
         engines = self.engines()
-        await self.check_references(tenant, schedule)
         if replaces is UNSET and await Documents(engines.db).get(SCHEDULES, tenant, key) is None:
             with contextlib.suppress(PreconditionFailed):  # another request created it after this read
                 return await self.put(tenant, key, schedule, None)
