@@ -16,7 +16,6 @@ from bellcast.kernel.limits import Limits
 from bellcast.preferences.types import CHANNELS, Channel
 from bellcast.rest.objects import MAX_BODY_BYTES
 from bellcast.templates import email_blocks, email_checks, rendering, types
-from bellcast.templates.budget import TemplateError
 from bellcast.templates.email_checks import Finding
 from bellcast.templates.html import to_text
 from bellcast.templates.variables import SchemaPaths, UsedVariable
@@ -245,14 +244,8 @@ def _has_unsubscribe(mail: types.TemplateEmail, locale: str | None, layout: type
     if mail.layout == types.BASE_LAYOUT or (mail.layout is not None and layout is None):
         return True
     around = None if layout is None else rendering.layout_html(layout, types.locales_of(locale))
-    try:
-        return any(
-            not rendering.text_of(source, is_html=True).roots().isdisjoint(UNSUBSCRIBE)
-            for source in (mail.source, around)
-            if source
-        )
-    except TemplateError:
-        return True
+    sources = [source for source in (mail.source, around) if source]
+    return any(not rendering.text_of(one, is_html=True).roots().isdisjoint(UNSUBSCRIBE) for one in sources)
 
 
 def _place(mail: types.TemplateEmail, excerpt: str) -> tuple[str | None, int | None]:

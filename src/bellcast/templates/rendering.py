@@ -264,12 +264,7 @@ def layout_html(template: Template, locales: Sequence[str]) -> str | None:
     source = None if part is None else part.source
     if source is None:
         return None
-    text = text_of(source, is_html=True)
-    try:
-        text.template()
-        return source if CONTENT in text.roots() else None
-    except TemplateError:  # stored by a version that accepted it
-        return None
+    return source if CONTENT in text_of(source, is_html=True).roots() else None
 
 
 def layout_problem(template: Template, key: str) -> str | None:
@@ -314,16 +309,9 @@ class BackgroundCompiler:
             elif isinstance(one, str) and len(one) > MAX_INLINE_CHARACTERS and "{" in one:
                 found[text_of(one, is_html=has_html and name in ("html", "compiled"))] = None
         texts = [text for text in found if not text.is_compiled]
-        if not texts:
-            return
-
-        def compile_all() -> None:
-            for text in texts:
-                with suppress(TemplateError):
-                    text.template()
-
-        async with self._lock:
-            await asyncio.to_thread(compile_all)  # those that waited for the same object find its texts compiled
+        if texts:
+            async with self._lock:  # those that wait for the same object find its texts compiled
+                await asyncio.to_thread(lambda: [text.roots() for text in texts])
 
 
 def source_errors(field: str, source: str, roots: AbstractSet[str], *, is_html: bool) -> Iterator[FieldError]:

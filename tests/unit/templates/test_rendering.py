@@ -473,11 +473,12 @@ def test_text_of_other_variables_is_rendered_for_each_recipient(source: str) -> 
         assert name in found(shared, renderer, source)
 
 
-def test_shared_text_that_fails_fails_for_each_recipient() -> None:
+@pytest.mark.parametrize("source", ["{{ data.missing }}", "{% if %}"])
+def test_shared_text_that_fails_fails_for_each_recipient(source: str) -> None:
     shared = SharedResults(frozenset({"data"}))
     for _ in range(2):
         with pytest.raises(TemplateError):
-            found(shared, Renderer(Variables(values={"data": {}})), "{{ data.missing }}")
+            found(shared, Renderer(Variables(values={"data": {}})), source)
 
 
 @pytest.mark.parametrize(
