@@ -125,16 +125,15 @@ def of_html(source: str) -> Iterator[Finding]:
     """Yield the problems of valid HTML of a template as its author wrote it, without its contrast."""
     text = without_expressions(source)
     link: tuple[str, int, list[str]] | None = None
-    line, counted = 1, 0
     for sheet in SHEET.finditer(text):
         yield from _of_css(sheet[1], text.count("\n", 0, sheet.start(1)) + 1, is_sheet=True)
-    for position, token in html_tokens.located(text):
+    for line, token in html_tokens.lined(text):
         if isinstance(token, str):
             if link is not None:
                 link[2].append(token)
             continue
         if isinstance(token, StartTag):
-            line, counted, attributes = line + text.count("\n", counted, position), position, token.attributes
+            attributes = token.attributes
             if token.name == "a" and "href" in attributes:
                 link = attributes["href"], line, []
             elif token.name == "img":
@@ -163,11 +162,9 @@ def of_code(source: str) -> Iterator[Finding]:
         texts.append("\n" * piece.count("\n") if is_tag else piece.replace(BLANK, ""))
         line += piece.count("\n")
     # The tags with expressions as names or URLs, of which the text has the numbers.
-    line, counted, text = 1, 0, "".join(texts)
-    for position, token in html_tokens.located(text) if expressions else ():
+    for line, token in html_tokens.lined("".join(texts)) if expressions else ():
         if not isinstance(token, StartTag):
             continue
-        line, counted = line + text.count("\n", counted, position), position
         for name in (token.name, *token.attributes):
             if found := EXPRESSION.search(name):
                 yield _can_run(

@@ -58,10 +58,18 @@ RAW_TEXT = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in 
 
 def tokens(html: str) -> Iterator[HtmlToken]:
     """Yield the tags and the text between them, with references replaced by their characters."""
-    return (token for _, token in located(html))
+    return (token for _, token in _located(html))
 
 
-def located(html: str) -> Iterator[tuple[int, HtmlToken]]:
+def lined(html: str) -> Iterator[tuple[int, HtmlToken]]:
+    """Yield the tokens with their lines."""
+    line, counted = 1, 0
+    for position, token in _located(html):
+        line, counted = line + html.count("\n", counted, position), position
+        yield line, token
+
+
+def _located(html: str) -> Iterator[tuple[int, HtmlToken]]:
     """Yield the tokens with their positions."""
     position = 0
     while (found := MARKUP.search(html, position)) is not None:
