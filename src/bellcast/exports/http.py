@@ -59,7 +59,7 @@ async def export(call: ResourceCall[None]) -> Any:
     contain announcements since the inbox was last opened, live events that are kept for a short time, responses under
     idempotency keys, the audit log, or requests that name several recipients, such as schedules."""
     result = await Exports(call.ctx.engines.db).recipient(call.tenant, *call.key)
-    return result and _stream(_chunks(_items(call.request, result)))
+    return result and _stream(_document(_items(call.request, result)), responses.JSON)
 
 
 @TENANTS.get(Tenant, "/export", bound_by="path", roles=("owner", "developer"), response_types={200: NDJSON})
@@ -74,7 +74,8 @@ async def export_tenant(call: ResourceCall[None]) -> Any:
     recipients are those without a record: their `recipient` has only the `key`. Providers, webhooks and apps are left
     out, because they have secrets."""
     result = await Exports(call.ctx.engines.db).tenant(*call.key)
-    return result and _stream(_lines(_items(call.request, result)), NDJSON)
+    items = result and _items(call.request, result)
+    return items and _stream((msgspec.json.encode({kind: item}) + b"\n" async for kind, item in items), NDJSON)
 
 
 async def _items(request: ApiRequest, pairs: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[tuple[str, Any]]:
@@ -92,40 +93,33 @@ async def _items(request: ApiRequest, pairs: AsyncIterator[tuple[str, Any]]) -> 
                 yield kind, value
 
 
-async def _lines(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
-    chunk = bytearray()
-    async for kind, row in rows:
-        chunk += msgspec.json.encode({kind: row}) + b"\n"
-        if len(chunk) >= CHUNK_BYTES:
-            yield bytes(chunk)
-            chunk.clear()
-    yield bytes(chunk)
-
-
-def _stream(chunks: AsyncIterator[bytes], content_type: str = responses.JSON) -> ASGIApp:
-    return responses.stream([(b"content-type", content_type.encode()), responses.NO_STORE], chunks)
-
-
-async def _chunks(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
-    """Yield the document in chunks. The store yields the recipient first, then the rows grouped by kind."""
+async def _document(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
+    """Yield the document in pieces. The store yields the recipient first, then the rows grouped by kind."""
     _, recipient = await anext(rows)
-    chunk = bytearray(b'{"recipient":' + msgspec.json.encode(recipient))
+    yield b'{"recipient":' + msgspec.json.encode(recipient)
     preferences, missing = None, dict(LISTS)
-    before: str | None = None
+    before, end = "", ""
     async for kind, row in rows:
         if kind == "preferences":
             preferences = row
             continue
-        if kind != before:
-            chunk += (b"" if before is None else b"]") + f',"{missing.pop(kind)}":['.encode()
-        else:
-            chunk += b","
-        chunk += msgspec.json.encode(row)
-        before = kind
-        if len(chunk) >= CHUNK_BYTES:
-            yield bytes(chunk)
-            chunk.clear()
-    chunk += b"" if before is None else b"]"
-    for name in missing.values():
-        chunk += f',"{name}":[]'.encode()
-    yield bytes(chunk) + b',"preferences":' + msgspec.json.encode(preferences) + b"}"
+        begin = "," if kind == before else f'{end},"{missing.pop(kind)}":['
+        before, end = kind, "]"
+        yield begin.encode() + msgspec.json.encode(row)
+    empty = "".join(f',"{name}":[]' for name in missing.values())
+    yield f'{end}{empty},"preferences":'.encode() + msgspec.json.encode(preferences) + b"}"
+
+
+def _stream(pieces: AsyncIterator[bytes], content_type: str) -> ASGIApp:
+    """Return a streamed response, with many pieces in each chunk."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        chunk = bytearray()
+        async for piece in pieces:
+            chunk += piece
+            if len(chunk) >= CHUNK_BYTES:
+                yield bytes(chunk)
+                chunk.clear()
+        yield bytes(chunk)
+
+    return responses.stream([(b"content-type", content_type.encode()), responses.NO_STORE], chunks())
