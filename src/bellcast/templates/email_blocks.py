@@ -169,35 +169,11 @@ class _Writer:
 
     def sections(self, blocks: Sequence[types.Block]) -> Iterator[str]:
         """Yield the children of the body. Neighbours that fit into one column share a section."""
-        column: list[str] = []
-        for block in blocks:
-            if _fits_into_column(block):
-                column.append(self._in_column(block))
-                continue
-            if column:
-                yield self._section([("", column)])
-                column = []
-            match block:
-                case types.ContentBlock():
-                    inner = f"<mj-raw>{self._put('{{ content }}')}</mj-raw>"
-                case types.ColumnsBlock(columns=columns):
-                    inner = self._section(
-                        [
-                            (
-                                "" if one.width is None else f' width="{one.width}%"',
-                                [self._in_column(each) for each in one.blocks],
-                            )
-                            for one in columns
-                        ]
-                    )
-                case types.ListBlock(empty=text):
-                    empty = [] if text is None else [self._section([("", [self._text(text, block)])])]
-                    inner = self._repeated(block, list(self.sections(block.blocks)), empty)
-                case _:
-                    raise AssertionError(f"{type(block).__name__} fits into a column")
-            yield self._wrapped(block, inner)
-        if column:
-            yield self._section([("", column)])
+        for fits, neighbours in itertools.groupby(blocks, _fits_into_column):
+            if fits:
+                yield self._section([("", [self._block(one) for one in neighbours])])
+            else:
+                yield from map(self._block, neighbours)
 
     def _section(self, columns: Sequence[tuple[str, Sequence[str]]]) -> str:
         inner = "".join(f"<mj-column{width}>{''.join(blocks)}</mj-column>" for width, blocks in columns)
@@ -223,14 +199,15 @@ class _Writer:
 
     # --- blocks
 
-    def _in_column(self, block: types.Block) -> str:
+    def _block(self, block: types.Block) -> str:
+        """Return the children of a column if the block fits into one, else sections."""
         match block:
             case types.HeadingBlock():
                 level = block.level or 1
                 title = f'<h{level} style="margin:0;font:inherit">{self._plain(block.text)}</h{level}>'
                 inner = self._mj_text(block, title, f'font-size="{SIZES[level]}" font-weight="700" line-height="1.3"')
-            case types.TextBlock(text=text):
-                inner = self._text(text, block)
+            case types.TextBlock():
+                inner = self._text(block.text, block)
             case types.ButtonBlock():
                 color, text_color = self._put(f"{{{{ {STYLE}.color }}}}"), self._put(f"{{{{ {STYLE}.button_text }}}}")
                 is_primary = block.style != "secondary"
@@ -254,13 +231,21 @@ class _Writer:
                 )
             case types.DividerBlock():
                 inner = '<mj-divider border-width="1px" border-color="#e5e7eb" padding="8px 0 24px" />'
-            case types.HtmlBlock(html=source):
-                inner = self._mj_text(block, source, "")
-            case types.ListBlock():
+            case types.HtmlBlock():
+                inner = self._mj_text(block, block.html, "")
+            case types.ContentBlock():
+                inner = f"<mj-raw>{self._put('{{ content }}')}</mj-raw>"
+            case types.ColumnsBlock():
+                columns = [[self._block(each) for each in one.blocks] for one in block.columns]
+                widths = ["" if one.width is None else f' width="{one.width}%"' for one in block.columns]
+                inner = self._section([*zip(widths, columns, strict=True)])
+            case _:  # a list
                 empty = [] if block.empty is None else [self._text(block.empty, block)]
-                inner = self._repeated(block, [self._in_column(one) for one in block.blocks], empty)
-            case _:
-                raise AssertionError(f"{type(block).__name__} is not allowed in a column")
+                if _fits_into_column(block):
+                    inner = self._repeated(block, [self._block(one) for one in block.blocks], empty)
+                else:
+                    empty = [self._section([("", empty)])] if empty else []
+                    inner = self._repeated(block, list(self.sections(block.blocks)), empty)
         return self._wrapped(block, inner)
 
     def _text(self, text: str, block: types.Block) -> str:
