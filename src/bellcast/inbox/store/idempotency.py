@@ -5,20 +5,17 @@ a store. All decoded fields are hashed, so equal bodies match regardless of thei
 draft, or to a struct within one, has the default `UNSET`, which is not encoded."""
 
 import hashlib
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
-from bellcast.inbox.types.sends import AnnounceRequest, ImportRequest, SendRequest
+from bellcast.inbox.types.sends import KeyedRequest
 from bellcast.kernel import times
 from bellcast.kernel.db.script import Script, Statement, WriteConflict
 from bellcast.kernel.errors import IdempotencyMismatch
-from bellcast.workflows.types.runs import TriggerRequest
 
 # Lifetime of an idempotency key and the stored response.
 IDEMPOTENCY_MS = times.DAY_MS
-
-KeyedRequest: TypeAlias = SendRequest | ImportRequest | AnnounceRequest | TriggerRequest
 
 
 def fingerprint(request: Any, idempotency_key: str | None, prefix: bytes = b"") -> bytes:

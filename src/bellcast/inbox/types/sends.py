@@ -26,18 +26,22 @@ class ClaimTaken(Exception):
     """Another request has claimed some of the recipients: nothing was written."""
 
 
-class SendRequest(Struct, frozen=True, kw_only=True):
-    """An accepted send to named recipients, with an id per recipient. `response` and the `fingerprint` of the body are
-    stored under `idempotency_key`."""
+class KeyedRequest(Struct, frozen=True, kw_only=True):
+    """An accepted request. `response` and the `fingerprint` of the body are stored under `idempotency_key`."""
+
+    created_at: int
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    response: bytes = b""
+
+
+class SendRequest(KeyedRequest, frozen=True, kw_only=True):
+    """An accepted send to named recipients, with an id per recipient."""
 
     tenant: str
     recipients: tuple[str, ...]
     ids: tuple[str, ...]
     content: Content
-    created_at: int
-    idempotency_key: str | None = None
-    fingerprint: bytes = b""
-    response: bytes = b""
     charge: int = 0  # charge to the tenant's quota: the number of recipients
     contents: tuple[Content, ...] = ()  # per recipient, instead of `content`, if languages differ
     messages: tuple[NewMessage, ...] = ()
@@ -46,7 +50,7 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     claim: Claim | None = None
 
 
-class ImportRequest(Struct, frozen=True, kw_only=True):
+class ImportRequest(KeyedRequest, frozen=True, kw_only=True):
     """An accepted import for named recipients, with an id per recipient. `created_at` is the time of the import, the
     other times are those of the notification. If a request has an `idempotency_key` and the inbox already has a row
     with the id, this row is kept."""
@@ -55,28 +59,20 @@ class ImportRequest(Struct, frozen=True, kw_only=True):
     recipients: tuple[str, ...]
     ids: tuple[str, ...]
     content: Content
-    created_at: int
     sent_at: int
     seen_at: int | None = None
     read_at: int | None = None
     archived_at: int | None = None
-    idempotency_key: str | None = None
-    fingerprint: bytes = b""
-    response: bytes = b""
 
 
-class AnnounceRequest(Struct, frozen=True, kw_only=True):
+class AnnounceRequest(KeyedRequest, frozen=True, kw_only=True):
     """An accepted announcement. `tenant` "*" means all tenants; without `topic` it is for all recipients."""
 
     id: str
     tenant: str
     topic: str | None
     content: Content
-    created_at: int
     key_tenant: str = ""  # the tenant of the idempotency key
-    idempotency_key: str | None = None
-    fingerprint: bytes = b""
-    response: bytes = b""
     fanout: bytes | None = None  # the draft as JSON, if it is also for channels outside the inbox
     has_row: bool = True  # False if it is not for the inbox
     events: tuple[WebhookEvent, ...] = ()  # webhook events of its row

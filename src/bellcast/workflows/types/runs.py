@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.types import Fanout, State
 from bellcast.inbox.types import ACTOR, TO, Actor, Audience
-from bellcast.inbox.types.sends import Claim, SendRequest
+from bellcast.inbox.types.sends import Claim, KeyedRequest, SendRequest
 from bellcast.kernel import field_limits, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.field_limits import KEY, TENANT, ValueRule, json_data
@@ -270,12 +270,10 @@ def draft_errors(draft: TriggerDraft, limits: Limits) -> list[FieldError]:
     return errors
 
 
-class TriggerRequest(Struct, frozen=True, kw_only=True):
-    """An accepted trigger: runs for named recipients, a fan-out, or a schedule that triggers or sends later. `response` and the
-    `fingerprint` of the body are stored under `idempotency_key`."""
+class TriggerRequest(KeyedRequest, frozen=True, kw_only=True):
+    """An accepted trigger: runs for named recipients, a fan-out, or a schedule that triggers or sends later."""
 
     tenant: str
-    created_at: int
     runs: tuple[StoredRun, ...] = ()
     fanout: Fanout | None = None
     schedules: tuple[NewSchedule, ...] = ()
@@ -283,9 +281,6 @@ class TriggerRequest(Struct, frozen=True, kw_only=True):
     events: tuple[WebhookEvent, ...] = ()
     claim: Claim | None = None
     schedule: FiredSchedule | None = None
-    idempotency_key: str | None = None
-    fingerprint: bytes = b""
-    response: bytes = b""
 
 
 # --- counters of throttles and digests
