@@ -27,11 +27,8 @@ FeedKind = Literal[
     "operator",
     "warning",
 ]
-# Kinds that are one per request, send, publish, connection or followed topic, and are counted without their fields.
-SimpleFeedKind = Literal["request", "send", "publish", "connect", "disconnect", "subscribe"]
-SIMPLE_FEED_KINDS: tuple[SimpleFeedKind, ...] = get_args(SimpleFeedKind)
 # What is counted without an event: also runs that start, of which the feed has each new state.
-CountedKind: TypeAlias = SimpleFeedKind | Literal["start"]
+CountedKind: TypeAlias = Literal["request", "send", "start"]
 FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
 # The kind `request` also selects refused requests.
 WIDER: Mapping[str, frozenset[str]] = {"request": frozenset({"request", "refused"})}

@@ -15,7 +15,7 @@ from bellcast.console.types import COUNTERS, KEPT_MS, SAMPLE_MS, STORED_MS, Stat
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError
-from bellcast.live_feed import SIMPLE_FEED_KINDS, CountedKind, FeedKind
+from bellcast.live_feed import CountedKind, FeedKind
 
 log = structlog.get_logger(__name__)
 
@@ -35,33 +35,25 @@ class TenantCounts(Struct, eq=False):
     _counts: dict[str, Counter[str]] = {}
     _open: Counter[str] = field(default_factory=Counter)
 
-    def count(self, kind: FeedKind, tenant: str, fields: Mapping[str, Any]) -> None:
-        """Count one event."""
-        metrics: tuple[str, ...] = ()
-        if kind in SIMPLE_FEED_KINDS:
-            self.count_simple(kind, tenant, 1)
-        elif kind == "refused":
-            status = fields.get("status")  # None: a connection or a topic
-            metrics = ("refusals",) if status is None else ("requests", "failures" if status >= 500 else "refusals")
-        elif kind in ("attempt", "run"):
-            state = fields.get("state")
-            metrics = ("failures",) if state in FAILED else ()
-            if kind == "attempt" and state == "sent":
-                metrics = ("deliveries",)
-        for metric in metrics:
-            self._of(tenant)[metric] += 1
-
-    def count_simple(self, kind: CountedKind, tenant: str, number: int) -> None:
-        """Count events of a simple kind. Must be called for every connection of the process, because open connections
-        are counted as started minus ended."""
-        if kind == "connect":
+    def count(self, kind: FeedKind | CountedKind, tenant: str, number: int = 1, fields: Mapping[str, Any] = {}) -> None:
+        """Count events of a kind; of some, the fields decide what is counted. Must be called for every connection of the process,
+        because open connections are counted as started minus ended."""
+        if kind in METRICS:
+            self._of(tenant)[METRICS[kind]] += number
+        elif kind == "connect":
             self._open[tenant] += number
         elif kind == "disconnect":
             self._open[tenant] -= number
             if self._open[tenant] <= 0:
                 del self._open[tenant]
-        elif kind in METRICS:
-            self._of(tenant)[METRICS[kind]] += number
+        elif kind == "refused":
+            counts, status = self._of(tenant), fields.get("status")  # None: a connection or a topic
+            counts["requests"] += status is not None
+            counts["failures" if status is not None and status >= 500 else "refusals"] += 1
+        elif kind in ("attempt", "run") and fields.get("state") in FAILED:
+            self._of(tenant)["failures"] += 1
+        elif kind == "attempt" and fields.get("state") == "sent":
+            self._of(tenant)["deliveries"] += 1
 
     def sample(self) -> None:
         """Sample the current connections of tenants that have counts and of those with the most connections."""

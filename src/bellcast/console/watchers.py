@@ -160,13 +160,13 @@ class LiveFeed(Struct, eq=False):
         self._rings[event.kind].append(event)
         self.emitted[event.kind] += 1
         self.failed_runs += event.kind == "run" and event.fields.get("state") == "failed"
-        self.tenants.count(event.kind, event.tenant, event.fields)
+        self.tenants.count(event.kind, event.tenant, fields=event.fields)
         if self._watchers:
             self._offer(event)
 
     def count(self, kind: CountedKind, tenant: str, number: int) -> None:
         self.emitted[kind] += number
-        self.tenants.count_simple(kind, tenant, number)
+        self.tenants.count(kind, tenant, number)
 
     def _offer(self, event: FeedEvent) -> None:
         """Add an event to the watchers that it matches. It is redacted once, and only if one of them needs it."""

@@ -140,7 +140,7 @@ def test_latency_is_the_upper_bound_of_a_bucket(
 
 
 def count(tenants: TenantCounts, event: FeedEvent) -> None:
-    tenants.count(event.kind, event.tenant, event.fields)
+    tenants.count(event.kind, event.tenant, fields=event.fields)
 
 
 def event(kind: FeedKind, tenant: str = "acme", **fields: object) -> FeedEvent:
@@ -167,7 +167,7 @@ async def test_events_are_counted_by_tenant_and_hour() -> None:
         event("disconnect", "globex"),
     ):
         count(recorded.tenants, one)
-    recorded.tenants.count_simple("start", "acme", 2)
+    recorded.tenants.count("start", "acme", 2)
     await recorded.sample(HOUR_MS // SAMPLE_MS)
     acme = StatsPoint(connections=360, requests=3, refusals=2, failures=3, sends=1, runs=2, publishes=1, deliveries=1)
     assert recorded.hours[NOW // HOUR_MS] == {"acme": acme}
@@ -195,8 +195,8 @@ def test_counted_tenants_are_bounded_and_the_busiest_are_kept() -> None:
 
 async def test_sends_of_today_have_those_that_are_not_stored_yet() -> None:
     recorded = Recorded()
-    recorded.tenants.count_simple("send", "acme", 8)
-    recorded.tenants.count_simple("send", "zoo", 1)
+    recorded.tenants.count("send", "acme", 8)
+    recorded.tenants.count("send", "zoo", 1)
     # 5 sends of each tenant are stored, all of them by this node in this hour; for `zoo`, it has started counting again.
     assert await recorded.recorder.sends_today(["acme", "zoo", "idle"]) == {"acme": 8, "zoo": 5, "idle": 5}
     recorded.is_available = False
