@@ -36,7 +36,7 @@ from bellcast.kernel.ids import Ids
 from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.jobs.slots import Destinations
 from bellcast.kernel.limits import Limits
-from bellcast.kernel.outbound.http import HttpClients, HttpxClient
+from bellcast.kernel.outbound.http import HttpClient, HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.hub import Hub
 from bellcast.live.hub.callbacks import HubCallbacks
@@ -177,7 +177,7 @@ async def opened(
     limits, access = limits or Limits(), access or AccessConfig()
     store, http = (
         Store(FreshSqliteEngine(folder / "bellcast.sqlite3", clock) if engine is None else engine(clock)),
-        HttpxClient(),
+        HttpClient(),
     )
     clients = HttpClients()
     broker.listen(published.append)

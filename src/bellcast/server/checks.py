@@ -25,7 +25,7 @@ from bellcast.kernel.events import node_stream, pattern_matches
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound import DeliveryError, Response
 from bellcast.kernel.outbound.guard import Resolver
-from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpClient
 from bellcast.providers import smtp
 from bellcast.providers.types import SETTING_PREFIX, Provider
 from bellcast.server import adapters
@@ -294,7 +294,7 @@ def _get(url: str) -> Response:
     no event loop."""
 
     async def get() -> Response:
-        http = HttpxClient()
+        http = HttpClient()
         try:
             return await http.request("GET", url, headers={}, timeout=URL_SECONDS)
         finally:

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import httpcore
-import httpx
 import pytest
 
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.guard import AddressGuard
-from bellcast.kernel.outbound.http import MAX_RESPONSE_BYTES, HttpxClient
-from bellcast.kernel.outbound.transport import trusted
+from bellcast.kernel.outbound.http import HttpClient
+from bellcast.kernel.outbound.transport import MAX_RESPONSE_BYTES, trusted
 from tests.certificates import self_signed
 from tests.servers import free_port
 
@@ -76,8 +75,8 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[HttpxClient]:
-    client = HttpxClient()
+async def http() -> AsyncIterator[HttpClient]:
+    client = HttpClient()
     yield client
     await client.close()
 
@@ -85,7 +84,7 @@ async def http() -> AsyncIterator[HttpxClient]:
 # --- requests and responses
 
 
-async def test_request_is_sent_unchanged(server: Server, http: HttpxClient) -> None:
+async def test_request_is_sent_unchanged(server: Server, http: HttpClient) -> None:
     server.respond_with(b"{}")
     await http.request(
         "POST", f"{server.url}/bell?x=1", headers={"webhook-id": "7", "cookie": "d=\xe4"}, body=b'{"a":1}'
@@ -96,19 +95,34 @@ async def test_request_is_sent_unchanged(server: Server, http: HttpxClient) -> N
     assert (headers["user-agent"], headers["accept-encoding"]) == ("bellcast", "identity")
 
 
-async def test_response_is_returned_whole(server: Server, http: HttpxClient) -> None:
+async def test_credentials_of_the_url_are_sent_as_basic_authentication(server: Server, http: HttpClient) -> None:
+    await http.request("GET", f"{server.url}/".replace("//", "//me:p%40ss@", 1), headers={"accept": "text/plain"})
+    _, headers, _ = server.requests[0]
+    assert (headers["authorization"], headers["accept"]) == ("Basic bWU6cEBzcw==", "text/plain")
+    assert headers["host"] == f"127.0.0.1:{server.port}"
+
+
+@pytest.mark.parametrize(("method", "length"), [("POST", "0"), ("GET", None)])
+async def test_request_without_a_body_has_a_length_only_if_its_method_needs_one(
+    server: Server, http: HttpClient, method: str, length: str | None
+) -> None:
+    await http.request(method, server.url, headers={})
+    assert server.requests[0][1].get("content-length") == length
+
+
+async def test_response_is_returned_whole(server: Server, http: HttpClient) -> None:
     server.respond_with(b"nobody", "X-Reason: none", status="401 Unauthorized")
     response = await http.request("GET", server.url, headers={})
     assert (response.status, response.body, response.headers["x-reason"]) == (401, b"nobody", "none")
 
 
-async def test_redirect_is_returned_and_not_followed(server: Server, http: HttpxClient) -> None:
+async def test_redirect_is_returned_and_not_followed(server: Server, http: HttpClient) -> None:
     server.respond_with(b"", f"Location: {server.url}/elsewhere", status="302 Found")
     assert (await http.request("GET", server.url, headers={})).status == 302
     assert len(server.requests) == 1
 
 
-async def test_cookies_are_not_shared_between_requests(server: Server, http: HttpxClient) -> None:
+async def test_cookies_are_not_shared_between_requests(server: Server, http: HttpClient) -> None:
     server.respond_with(b"", "Set-Cookie: sessionid=alice; Path=/")
     await http.request("GET", server.url, headers={"cookie": "sessionid=old"})
     await http.request("GET", server.url, headers={})
@@ -119,12 +133,12 @@ async def test_cookies_are_not_shared_between_requests(server: Server, http: Htt
 async def test_proxy_in_the_environment_is_ignored(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    client = HttpxClient()
+    client = HttpClient()
     assert (await client.request("GET", server.url, headers={})).status == 204
     await client.close()
 
 
-async def test_concurrent_requests_get_their_own_responses(server: Server, http: HttpxClient) -> None:
+async def test_concurrent_requests_get_their_own_responses(server: Server, http: HttpClient) -> None:
     server.respond_with(b"x" * 1_000)
     responses = await asyncio.gather(*(http.request("GET", f"{server.url}/{n}", headers={}) for n in range(50)))
     assert {len(response.body) for response in responses} == {1_000}
@@ -132,11 +146,11 @@ async def test_concurrent_requests_get_their_own_responses(server: Server, http:
 
 
 async def test_concurrent_first_requests_create_one_client(
-    server: Server, http: HttpxClient, monkeypatch: pytest.MonkeyPatch
+    server: Server, http: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    created: list[httpx.AsyncClient] = []
-    create = http._new_client
-    monkeypatch.setattr(http, "_new_client", lambda: created.append(create()) or created[-1])
+    created: list[httpcore.AsyncConnectionPool] = []
+    create = http._new_pool
+    monkeypatch.setattr(http, "_new_pool", lambda: created.append(create()) or created[-1])
     await asyncio.gather(*[http.request("GET", server.url, headers={}) for _ in range(20)])
     assert len(created) == 1
 
@@ -144,7 +158,7 @@ async def test_concurrent_first_requests_create_one_client(
 # --- bounds
 
 
-async def test_response_of_a_mebibyte_is_read_and_a_larger_one_refused(server: Server, http: HttpxClient) -> None:
+async def test_response_of_a_mebibyte_is_read_and_a_larger_one_refused(server: Server, http: HttpClient) -> None:
     server.respond_with(b"x" * MAX_RESPONSE_BYTES)
     assert len((await http.request("GET", server.url, headers={})).body) == MAX_RESPONSE_BYTES
     server.respond_with(b"x" * (MAX_RESPONSE_BYTES + 1))
@@ -152,7 +166,7 @@ async def test_response_of_a_mebibyte_is_read_and_a_larger_one_refused(server: S
         await http.request("GET", server.url, headers={})
 
 
-async def test_endless_response_is_aborted(server: Server, http: HttpxClient) -> None:
+async def test_endless_response_is_aborted(server: Server, http: HttpClient) -> None:
     async def send_forever(writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():
             writer.write(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
@@ -184,7 +198,7 @@ async def test_response_of_many_small_parts_is_aborted(server: Server, parts: st
             sent += 1000
 
     server.after_response = flood
-    http = HttpxClient(http2=parts.startswith("HTTP/2"))
+    http = HttpClient(http2=parts.startswith("HTTP/2"))
     with pytest.raises(Unavailable, match="more than 131072 bytes besides the body"):
         await http.request("GET", server.url, headers={}, timeout=60)
     await http.close()
@@ -208,20 +222,20 @@ async def test_broken_http2_frame_is_the_peers_fault(server: Server, name: str) 
         server.response = b""  # the client's preface has a second blank line
 
     server.after_response = once
-    http = HttpxClient(http2=True)
+    http = HttpClient(http2=True)
     with pytest.raises(Unavailable, match=expected) as caught:
         await http.request("GET", server.url, headers={})
     await http.close()
     assert "its request" not in caught.value.detail
 
 
-async def test_compressed_response_is_not_decompressed(server: Server, http: HttpxClient) -> None:
+async def test_compressed_response_is_not_decompressed(server: Server, http: HttpClient) -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
     server.respond_with(bomb, "Content-Encoding: gzip")
     assert (await http.request("GET", server.url, headers={})).body == bomb
 
 
-async def test_dripping_response_is_aborted_at_the_timeout(server: Server, http: HttpxClient) -> None:
+async def test_dripping_response_is_aborted_at_the_timeout(server: Server, http: HttpClient) -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():
             writer.write(b"1\r\nx\r\n")
@@ -234,7 +248,7 @@ async def test_dripping_response_is_aborted_at_the_timeout(server: Server, http:
             await http.request("GET", server.url, headers={}, timeout=0.3)
 
 
-async def test_silent_server_is_given_up_at_the_timeout(server: Server, http: HttpxClient) -> None:
+async def test_silent_server_is_given_up_at_the_timeout(server: Server, http: HttpClient) -> None:
     server.response = b""
     with pytest.raises(Unavailable, match="did not respond"):
         await http.request("GET", server.url, headers={}, timeout=0.1)
@@ -244,7 +258,7 @@ async def test_silent_server_is_given_up_at_the_timeout(server: Server, http: Ht
 
 
 @pytest.mark.parametrize("response", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort"])
-async def test_broken_response_is_unavailable(server: Server, http: HttpxClient, response: bytes) -> None:
+async def test_broken_response_is_unavailable(server: Server, http: HttpClient, response: bytes) -> None:
     async def close(writer: asyncio.StreamWriter) -> None:
         writer.close()
 
@@ -267,12 +281,12 @@ async def test_broken_response_is_unavailable(server: Server, http: HttpxClient,
         "http://\x00/",
     ],
 )
-async def test_unreachable_url_is_unavailable(http: HttpxClient, url: str) -> None:
+async def test_unreachable_url_is_unavailable(http: HttpClient, url: str) -> None:
     with pytest.raises(Unavailable):
         await http.request("GET", url, headers={}, timeout=2)
 
 
-async def test_secrets_of_the_url_are_not_in_the_error(http: HttpxClient) -> None:
+async def test_secrets_of_the_url_are_not_in_the_error(http: HttpClient) -> None:
     with pytest.raises(Unavailable) as caught:
         await http.request("GET", "http://me:password@127.0.0.1:1/hook/token?key=value", headers={})
     assert caught.value.detail.startswith("http://127.0.0.1:1 cannot be reached")
@@ -303,7 +317,7 @@ async def test_name_that_changes_its_address_never_leads_to_a_refused_one(
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     async with await asyncio.start_server(accept, (PRIVATE, ALLOWED), port := free_port()):
-        client = HttpxClient(AddressGuard([ALLOWED]))
+        client = HttpClient(AddressGuard([ALLOWED]))
         for _ in range(2):
             with contextlib.suppress(Unavailable):
                 await client.request("POST", f"{scheme}://{REBINDING}:{port}/", headers={}, timeout=5)
@@ -321,7 +335,7 @@ def authority(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
     return self_signed(tmp_path)
 
 
-async def test_untrusted_certificate_is_refused(authority: tuple[Path, ssl.SSLContext], http: HttpxClient) -> None:
+async def test_untrusted_certificate_is_refused(authority: tuple[Path, ssl.SSLContext], http: HttpClient) -> None:
     server = Server()
     async with await start_server(server, authority[1]):
         with pytest.raises(Unavailable, match=r"certificate is not accepted: self.signed"):
@@ -333,7 +347,7 @@ async def test_expired_certificate_is_named(tmp_path: Path, monkeypatch: pytest.
     pem, context = self_signed(tmp_path, valid_hours=-1)
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     trusted.cache_clear()
-    server, client = Server(), HttpxClient()
+    server, client = Server(), HttpClient()
     async with await start_server(server, context):
         with pytest.raises(Unavailable, match=r"its certificate is not accepted: certificate has expired\. Renew it"):
             await client.request("GET", f"https://127.0.0.1:{server.port}", headers={})
@@ -346,7 +360,7 @@ async def test_installed_authority_is_trusted_for_its_own_names_only(
     pem, context = authority
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))  # the path of the operator's certificate authorities
     trusted.cache_clear()
-    server, client = Server(), HttpxClient()
+    server, client = Server(), HttpClient()
     async with await start_server(server, context):
         assert (await client.request("GET", f"https://127.0.0.1:{server.port}", headers={})).status == 204
         with pytest.raises(Unavailable, match=r"Hostname mismatch.+ Use a host name that it has"):
@@ -358,13 +372,13 @@ async def test_installed_authority_is_trusted_for_its_own_names_only(
 # --- memory
 
 
-def exchanges() -> list[httpx.Request | httpx.Response]:
+def exchanges() -> list[httpcore.Request | httpcore.Response]:
     # By type(): isinstance() also reads `__class__`, for which lazy objects of other tests load what they stand for.
-    return [item for item in gc.get_objects() if issubclass(type(item), httpx.Request | httpx.Response)]
+    return [item for item in gc.get_objects() if issubclass(type(item), httpcore.Request | httpcore.Response)]
 
 
 @pytest.mark.parametrize("size", [2, MAX_RESPONSE_BYTES + 1], ids=["small", "too large"])
-async def test_finished_request_leaves_no_garbage(server: Server, http: HttpxClient, size: int) -> None:
+async def test_finished_request_leaves_no_garbage(server: Server, http: HttpClient, size: int) -> None:
     """The server's collector runs rarely, and cookies may have 60 KB."""
     server.respond_with(b"x" * size)
     gc.collect()
@@ -386,7 +400,7 @@ async def test_finished_request_leaves_no_garbage(server: Server, http: HttpxCli
 @pytest.mark.parametrize("end", ["\n", "\x00", " ", "€"])
 @pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
 async def test_forbidden_value_of_a_header_is_not_sent_or_in_the_error(server: Server, http2: bool, end: str) -> None:
-    http = HttpxClient(http2=http2)
+    http = HttpClient(http2=http2)
     with pytest.raises(Unavailable, match="header that HTTP forbids") as caught:
         await http.request("GET", server.url, headers={"authorization": f"Bearer SECRET{end}"})
     await http.close()
@@ -394,7 +408,7 @@ async def test_forbidden_value_of_a_header_is_not_sent_or_in_the_error(server: S
     assert server.requests == []
 
 
-async def test_host_that_cannot_be_decoded_is_an_error(http: HttpxClient) -> None:
+async def test_host_that_cannot_be_decoded_is_an_error(http: HttpClient) -> None:
     with pytest.raises(Unavailable, match="The URL cannot be reached"):
         await http.request("GET", "https://xn--/", headers={})
 
@@ -415,7 +429,7 @@ async def test_guard_that_the_pool_does_not_accept_sends_no_request(
     ) -> None: ...
 
     monkeypatch.setattr(httpcore, "AsyncConnectionPool", pool_without_network)
-    client = HttpxClient(AddressGuard(["127.0.0.1"]))
+    client = HttpClient(AddressGuard(["127.0.0.1"]))
     with pytest.raises(TypeError, match="network_backend"):
         await client.request("GET", server.url, headers={})
     assert server.requests == []
@@ -425,7 +439,7 @@ def test_first_request_imports_in_a_thread_while_the_event_loop_continues() -> N
     script = """
 import asyncio, sys, threading
 from bellcast.kernel.errors import Unavailable
-from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpClient
 
 class Recorder:
     threads = {}
@@ -435,7 +449,7 @@ class Recorder:
 
 async def request():
     try:
-        await HttpxClient().request("GET", "http://127.0.0.1:1/", headers={})
+        await HttpClient().request("GET", "http://127.0.0.1:1/", headers={})
     except Unavailable:
         pass
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpClient
 from tests.vendor_server import VendorServer, vendor_server
 
 
@@ -15,7 +15,7 @@ async def vendor() -> AsyncIterator[VendorServer]:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[HttpxClient]:
-    client = HttpxClient()
+async def http() -> AsyncIterator[HttpClient]:
+    client = HttpClient()
     yield client
     await client.close()

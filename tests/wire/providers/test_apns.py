@@ -17,7 +17,7 @@ from hypercorn.config import Config
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.outbound import DeliveryError
-from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpClient
 from bellcast.providers import apns
 from bellcast.providers.types import AcceptedMessage, OutgoingMessage
 from tests.certificates import self_signed
@@ -106,7 +106,7 @@ async def provider_at(
     timeout: float = 10,  # noqa: ASYNC109 - the provider's parameter
     option: str = "tls=off&",
 ) -> AsyncIterator[apns.APNsProvider]:
-    http = HttpxClient(http2=True)
+    http = HttpClient(http2=True)
     url = f"apns://TEAM123:KEY456@127.0.0.1:{apple.port}?{option}key={file}&topic=com.example.app"
     try:
         yield apns.from_url(setup(url, http, clock, timeout, may_read_files=True))
@@ -228,7 +228,7 @@ async def test_hanging_alert_does_not_block_the_next_ones(key_file: tuple[Path, 
 
 async def test_alert_after_a_timeout_has_a_new_connection() -> None:
     async with http2_server() as apple:
-        http = HttpxClient(http2=True)
+        http = HttpClient(http2=True)
         url = f"http://{apple.host}/3/device/{DEVICE}"
         apple.responses += [HOLD, HANG]
         # The second request is on the connection that the first one has opened.
@@ -247,7 +247,7 @@ async def test_alert_after_a_timeout_has_a_new_connection() -> None:
 
 async def test_alert_that_the_server_still_answers_after_a_goaway_is_sent_once() -> None:
     async with http2_server() as apple:
-        http = HttpxClient(http2=True)
+        http = HttpClient(http2=True)
         url = f"http://{apple.host}/3/device/{DEVICE}"
         apple.responses += [Http2Response(200), RETIRE]
         await http.request("POST", url, headers={}, timeout=60)

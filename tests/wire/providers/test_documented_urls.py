@@ -19,7 +19,7 @@ from msgspec import Struct
 from bellcast.channels.email import Email
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.outbound import DeliveryError
-from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpClient
 from bellcast.kernel.outbound.transport import trusted
 from bellcast.providers import apns, fcm, smtp, twilio, vendor_api, vonage
 from bellcast.providers.directory import VENDORS, new_provider
@@ -171,7 +171,7 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLCont
 @asynccontextmanager
 async def provider_of(url: str) -> AsyncIterator[Provider]:
     """The provider of a URL, which has passed through a setting's list."""
-    http, http2 = HttpxClient(), HttpxClient(http2=True)
+    http, http2 = HttpClient(), HttpClient(http2=True)
     (secret,) = parsers.secrets(url)
     setup = Setup(url=secret, http=http, http2=lambda: http2, clock=FakeClock(), timeout=60, may_read_files=True)
     provider = new_provider(channel_of(url), setup)

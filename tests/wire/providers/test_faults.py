@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from msgspec import Struct
 
 from bellcast.kernel.outbound import MAX_RESPONSE, DeliveryError, Response
-from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpClient
 from bellcast.providers import fcm, telegram, twilio, vonage
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.types import AcceptedMessage, OutgoingMessage, Provider
@@ -46,12 +46,12 @@ def off(is_tls: bool) -> str:
     return "" if is_tls else "&tls=off"
 
 
-def fcm_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
+def fcm_at(host: str, is_tls: bool, http: HttpClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
     url = f"fcm://{host}?credentials={folder / 'account.json'}{off(is_tls)}"
     return fcm.from_url(setup(url, http, timeout=timeout, may_read_files=True))
 
 
-def web_push_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
+def web_push_at(host: str, is_tls: bool, http: HttpClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
     return WebPushProvider(http, FakeClock(), vapid_key(), "mailto:ops@example.com", timeout=timeout)
 
 
@@ -60,18 +60,18 @@ def subscription(host: str, is_tls: bool) -> str:
     return json.dumps({"endpoint": found.endpoint, "p256dh": found.p256dh, "auth": found.auth})
 
 
-def telegram_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
+def telegram_at(host: str, is_tls: bool, http: HttpClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
     return telegram.from_url(setup(f"telegram://1:abc@{host}{'' if is_tls else '?tls=off'}", http, timeout=timeout))
 
 
-def vonage_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
+def vonage_at(host: str, is_tls: bool, http: HttpClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
     return vonage.from_url(setup(f"vonage://key:secret@{host}?from=Shop{off(is_tls)}", http, timeout=timeout))
 
 
 class Rerouted:
     """Http that redirects requests to a vendor's fixed host to another host."""
 
-    def __init__(self, http: HttpxClient, origin: str) -> None:
+    def __init__(self, http: HttpClient, origin: str) -> None:
         self._http = http
         self._origin = origin
 
@@ -82,7 +82,7 @@ class Rerouted:
     async def close(self) -> None: ...
 
 
-def chat_webhook_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
+def chat_webhook_at(host: str, is_tls: bool, http: HttpClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
     rerouted = Rerouted(http, f"http{'s' if is_tls else ''}://{host}")
     return ChatWebhookProvider(rerouted, timeout=timeout)
 
@@ -91,7 +91,7 @@ def webhook(url: str) -> Callable[[str, bool], str]:
     return lambda host, is_tls: url
 
 
-def twilio_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
+def twilio_at(host: str, is_tls: bool, http: HttpClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
     return twilio.from_url(setup(f"twilio://AC1:token@{host}?from=%2B12025550123{off(is_tls)}", http, timeout=timeout))
 
 
@@ -146,7 +146,7 @@ async def failure(provider: Provider, message: OutgoingMessage) -> DeliveryError
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_failing_vendor_is_temporary_and_gets_each_message_once(
-    kind: Vendor, fault: str, vendor: VendorServer, http: HttpxClient, tmp_path: Path
+    kind: Vendor, fault: str, vendor: VendorServer, http: HttpClient, tmp_path: Path
 ) -> None:
     response, retry_after = FAULTS[fault]
     provider = kind.create(vendor.host, False, http, tmp_path)
@@ -165,7 +165,7 @@ async def test_failing_vendor_is_temporary_and_gets_each_message_once(
 
 @pytest.mark.parametrize("is_hanging_at_once", [True, False])
 async def test_vendor_that_never_answers_is_temporary(
-    kind: Vendor, is_hanging_at_once: bool, vendor: VendorServer, http: HttpxClient, tmp_path: Path
+    kind: Vendor, is_hanging_at_once: bool, vendor: VendorServer, http: HttpClient, tmp_path: Path
 ) -> None:
     vendor.default = HANG
     if not is_hanging_at_once:
@@ -174,14 +174,14 @@ async def test_vendor_that_never_answers_is_temporary(
     assert (error.is_temporary, error.is_bounce) == (True, False)
 
 
-async def test_vendor_without_tls_is_temporary(kind: Vendor, http: HttpxClient, tmp_path: Path) -> None:
+async def test_vendor_without_tls_is_temporary(kind: Vendor, http: HttpClient, tmp_path: Path) -> None:
     async with plain_server() as host:
         error = await failure(kind.create(host, True, http, tmp_path), kind.message(host, is_tls=True))
         assert (error.is_temporary, error.is_bounce) == (True, False)
 
 
 async def test_vendor_with_an_untrusted_certificate_gets_nothing(
-    kind: Vendor, http: HttpxClient, tmp_path: Path
+    kind: Vendor, http: HttpClient, tmp_path: Path
 ) -> None:
     async with vendor_server(self_signed(tmp_path)[1]) as vendor:
         provider = kind.create(vendor.host, True, http, tmp_path)
@@ -219,7 +219,7 @@ GARBAGE: tuple[Any, ...] = (
 
 @pytest.mark.parametrize("status", [200, 201, 302, 400, 403, 429, 500])
 async def test_garbage_is_a_failure_or_a_success_never_another_error(
-    kind: Vendor, status: int, vendor: VendorServer, http: HttpxClient, tmp_path: Path
+    kind: Vendor, status: int, vendor: VendorServer, http: HttpClient, tmp_path: Path
 ) -> None:
     provider = kind.create(vendor.host, False, http, tmp_path)
     message = kind.message(vendor.host)
@@ -240,7 +240,7 @@ async def test_garbage_is_a_failure_or_a_success_never_another_error(
 
 @pytest.mark.parametrize("name", ["fcm", "telegram", "twilio", "vonage"])
 async def test_page_of_a_proxy_is_temporary_because_the_response_is_lost(
-    name: str, vendor: VendorServer, http: HttpxClient, tmp_path: Path
+    name: str, vendor: VendorServer, http: HttpClient, tmp_path: Path
 ) -> None:
     kind = VENDORS[name]
     vendor.responses += kind.first
@@ -251,7 +251,7 @@ async def test_page_of_a_proxy_is_temporary_because_the_response_is_lost(
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_failing_token_server_of_fcm_is_temporary_and_no_message_is_sent(
-    fault: str, vendor: VendorServer, http: HttpxClient, tmp_path: Path
+    fault: str, vendor: VendorServer, http: HttpClient, tmp_path: Path
 ) -> None:
     response, retry_after = FAULTS[fault]
     provider = fcm_at(vendor.host, False, http, tmp_path)
@@ -266,7 +266,7 @@ async def test_failing_token_server_of_fcm_is_temporary_and_no_message_is_sent(
 
 
 async def test_messages_that_wait_for_a_token_of_fcm_share_its_timeout(
-    vendor: VendorServer, http: HttpxClient, tmp_path: Path
+    vendor: VendorServer, http: HttpClient, tmp_path: Path
 ) -> None:
     vendor.default = HANG
     provider = fcm_at(vendor.host, False, http, tmp_path, SHORT_TIMEOUT)
@@ -278,7 +278,7 @@ async def test_messages_that_wait_for_a_token_of_fcm_share_its_timeout(
 
 @pytest.mark.parametrize("body", [b"", b"<html>", [], {"access_token": 7}, {"expires_in": 3600}])
 async def test_unreadable_token_of_fcm_is_temporary(
-    body: Any, vendor: VendorServer, http: HttpxClient, tmp_path: Path
+    body: Any, vendor: VendorServer, http: HttpClient, tmp_path: Path
 ) -> None:
     vendor.default = raw_response(200, body)
     error = await failure(fcm_at(vendor.host, False, http, tmp_path), VENDORS["fcm"].message(vendor.host))
@@ -286,7 +286,7 @@ async def test_unreadable_token_of_fcm_is_temporary(
 
 
 async def test_fcm_token_without_a_usable_end_is_renewed_after_an_hour(
-    vendor: VendorServer, http: HttpxClient, tmp_path: Path
+    vendor: VendorServer, http: HttpClient, tmp_path: Path
 ) -> None:
     vendor.responses += [raw_response(200, {"access_token": "A1", "expires_in": "soon"})]
     vendor.default = VENDORS["fcm"].accepted
@@ -297,7 +297,7 @@ async def test_fcm_token_without_a_usable_end_is_renewed_after_an_hour(
 
 
 async def test_device_of_another_sender_is_permanent_and_keeps_its_token(
-    vendor: VendorServer, http: HttpxClient, tmp_path: Path
+    vendor: VendorServer, http: HttpClient, tmp_path: Path
 ) -> None:
     """FCM refuses it with 403, a status that is temporary in all other cases."""
     error = {"code": 403, "message": "Not yours.", "details": [{"errorCode": "SENDER_ID_MISMATCH"}]}

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from bellcast.channels.push import PushTarget, keys_problem
 from bellcast.kernel import base64url
 from bellcast.kernel.outbound import DeliveryError
-from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpClient
 from bellcast.providers import fcm
 from bellcast.providers.types import OutgoingMessage
 from bellcast.providers.webpush import MAX_PAYLOAD, VapidKey, WebPushProvider, encrypt
@@ -30,7 +30,7 @@ def push(subscription: PushTarget, **content: Any) -> OutgoingMessage:
 
 
 async def test_browser_decrypts_the_push_and_the_service_verifies_the_sender(
-    vendor: VendorServer, http: HttpxClient
+    vendor: VendorServer, http: HttpClient
 ) -> None:
     browser, key, clock = Browser(), vapid_key(), FakeClock()
     vendor.default = raw_response(201, b"", location="https://push.example/m/1")
@@ -66,7 +66,7 @@ async def test_browser_decrypts_the_push_and_the_service_verifies_the_sender(
     [(404, False, True), (410, False, True), (413, False, False), (429, True, False), (500, True, False)],
 )
 async def test_push_service_refusal_is_temporary_permanent_or_a_bounce(
-    vendor: VendorServer, http: HttpxClient, status: int, is_temporary: bool, is_bounce: bool
+    vendor: VendorServer, http: HttpClient, status: int, is_temporary: bool, is_bounce: bool
 ) -> None:
     vendor.default = raw_response(status, b"no", retry_after="60")
     provider = WebPushProvider(http, FakeClock(), vapid_key(), "mailto:ops@example.com")
@@ -75,7 +75,7 @@ async def test_push_service_refusal_is_temporary_permanent_or_a_bounce(
     assert (caught.value.is_temporary, caught.value.is_bounce) == (is_temporary, is_bounce)
 
 
-async def test_long_body_is_truncated_to_the_push_services_limit(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_long_body_is_truncated_to_the_push_services_limit(vendor: VendorServer, http: HttpClient) -> None:
     browser = Browser()
     vendor.default = raw_response(201, b"")
     provider = WebPushProvider(http, FakeClock(), vapid_key(), "mailto:ops@example.com")
@@ -101,7 +101,7 @@ BUTTONS = [{"key": key, "label": key, "url": LINK} for key in ("yes", "no")]
     ],
 )
 async def test_long_push_is_shortened_and_loses_its_link_last(
-    vendor: VendorServer, http: HttpxClient, content: dict[str, Any], kept: set[str]
+    vendor: VendorServer, http: HttpClient, content: dict[str, Any], kept: set[str]
 ) -> None:
     browser = Browser()
     vendor.default = raw_response(201, b"")
@@ -118,7 +118,7 @@ async def test_long_push_is_shortened_and_loses_its_link_last(
         assert shown[name] == content[name] or len(shown[name].encode()) > 190
 
 
-async def test_push_that_cannot_fit_keeps_the_subscription_and_one_with_bad_keys_does_not(http: HttpxClient) -> None:
+async def test_push_that_cannot_fit_keeps_the_subscription_and_one_with_bad_keys_does_not(http: HttpClient) -> None:
     provider = WebPushProvider(http, FakeClock(), vapid_key(), "mailto:ops@example.com")
     good = Browser().subscription()
     for target, content, is_bounce in ((good, {"id": "n" * 4_000}, False), (PushTarget("https://x", "", ""), {}, True)):
@@ -164,7 +164,7 @@ def service_account(tmp_path: Path) -> tuple[Path, rsa.RSAPublicKey]:
 
 
 async def test_fcm_requests_a_token_once_and_sends(
-    vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
+    vendor: VendorServer, http: HttpClient, service_account: tuple[Path, rsa.RSAPublicKey]
 ) -> None:
     file, public = service_account
     clock = FakeClock()
@@ -187,7 +187,7 @@ async def test_fcm_requests_a_token_once_and_sends(
 
 
 async def test_long_message_is_shortened_to_what_fcm_takes(
-    vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
+    vendor: VendorServer, http: HttpClient, service_account: tuple[Path, rsa.RSAPublicKey]
 ) -> None:
     url = f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}"
     vendor.responses += [raw_response(200, {"access_token": "A1"}), raw_response(200, {"name": "x"})]
@@ -200,7 +200,7 @@ async def test_long_message_is_shortened_to_what_fcm_takes(
 
 
 async def test_fcm_token_is_renewed_before_it_ends_and_after_a_refusal(
-    vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
+    vendor: VendorServer, http: HttpClient, service_account: tuple[Path, rsa.RSAPublicKey]
 ) -> None:
     clock = FakeClock()
     url = f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}"
@@ -219,7 +219,7 @@ async def test_fcm_token_is_renewed_before_it_ends_and_after_a_refusal(
 
 
 async def test_fcm_unregistered_device_is_a_bounce(
-    vendor: VendorServer, http: HttpxClient, service_account: tuple[Path, rsa.RSAPublicKey]
+    vendor: VendorServer, http: HttpClient, service_account: tuple[Path, rsa.RSAPublicKey]
 ) -> None:
     provider = fcm.from_url(
         setup(f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}", http, may_read_files=True)

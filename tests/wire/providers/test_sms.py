@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bellcast.kernel.outbound import DeliveryError
-from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpClient
 from bellcast.providers import twilio, vonage
 from bellcast.providers.types import OutgoingMessage, Provider, Receipt, ReceiptRequest
 from tests.provider_setup import setup
@@ -18,11 +18,11 @@ MESSAGE = OutgoingMessage(id="m1", to="+436601234567", content={"text": "Your co
 VONAGE_SENT = {"message-count": "1", "messages": [{"status": "0", "message-id": "V1", "to": "436601234567"}]}
 
 
-def twilio_at(vendor: VendorServer, http: HttpxClient, **options: Any) -> twilio.TwilioProvider:
+def twilio_at(vendor: VendorServer, http: HttpClient, **options: Any) -> twilio.TwilioProvider:
     return twilio.from_url(setup(f"twilio://AC1:tok%2Fen@{vendor.host}?from=%2B12025550123&tls=off", http, **options))
 
 
-def vonage_at(vendor: VendorServer, http: HttpxClient, **options: Any) -> vonage.VonageProvider:
+def vonage_at(vendor: VendorServer, http: HttpClient, **options: Any) -> vonage.VonageProvider:
     return vonage.from_url(setup(f"vonage://key:secret@{vendor.host}?from=Shop&tls=off", http, **options))
 
 
@@ -32,7 +32,7 @@ async def failure(provider: Provider, message: OutgoingMessage = MESSAGE) -> Del
     return caught.value
 
 
-async def test_twilio_message_has_its_fields_and_credentials(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_twilio_message_has_its_fields_and_credentials(vendor: VendorServer, http: HttpClient) -> None:
     vendor.default = raw_response(201, {"sid": "SM1", "status": "queued"})
     provider = twilio_at(vendor, http, receipts_url="https://b.example/v1/providers/env-sms-1/receipts")
     accepted = await provider.send(MESSAGE)
@@ -61,7 +61,7 @@ async def test_twilio_message_has_its_fields_and_credentials(vendor: VendorServe
     ],
 )
 async def test_twilio_refusal_is_permanent_or_temporary(
-    vendor: VendorServer, http: HttpxClient, status: int, code: int | None, is_temporary: bool, is_bounce: bool
+    vendor: VendorServer, http: HttpClient, status: int, code: int | None, is_temporary: bool, is_bounce: bool
 ) -> None:
     vendor.default = raw_response(status, {"code": code, "message": "No.", "status": status}, retry_after="17")
     error = await failure(twilio_at(vendor, http))
@@ -70,7 +70,7 @@ async def test_twilio_refusal_is_permanent_or_temporary(
 
 
 @pytest.mark.parametrize("status", [200, 202])
-async def test_twilio_message_with_a_sid_is_accepted(vendor: VendorServer, http: HttpxClient, status: int) -> None:
+async def test_twilio_message_with_a_sid_is_accepted(vendor: VendorServer, http: HttpClient, status: int) -> None:
     vendor.default = raw_response(status, {"sid": "SM1"})
     accepted = await twilio_at(vendor, http).send(MESSAGE)
     assert (accepted.reference, accepted.code) == ("SM1", str(status))
@@ -78,7 +78,7 @@ async def test_twilio_message_with_a_sid_is_accepted(vendor: VendorServer, http:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"sid": "SM', {"status": "queued"}])
 async def test_twilio_message_that_was_created_is_sent_although_its_response_is_unreadable(
-    vendor: VendorServer, http: HttpxClient, body: bytes | dict[str, str]
+    vendor: VendorServer, http: HttpClient, body: bytes | dict[str, str]
 ) -> None:
     vendor.default = raw_response(201, body)
     accepted = await twilio_at(vendor, http).send(MESSAGE)
@@ -86,7 +86,7 @@ async def test_twilio_message_that_was_created_is_sent_although_its_response_is_
 
 
 @pytest.mark.parametrize("fault", [HANG, CUT, HALF, raw_response(200, b"<html>"), raw_response(202, b"")])
-async def test_twilio_invalid_response_is_temporary(vendor: VendorServer, http: HttpxClient, fault: bytes) -> None:
+async def test_twilio_invalid_response_is_temporary(vendor: VendorServer, http: HttpClient, fault: bytes) -> None:
     vendor.default = fault
     error = await failure(twilio_at(vendor, http, timeout=0.3 if fault == HANG else 60))
     assert error.is_temporary
@@ -96,7 +96,7 @@ async def test_twilio_invalid_response_is_temporary(vendor: VendorServer, http: 
 @pytest.mark.parametrize(("code", "is_bounce"), [(30006, True), (30007, False), (None, False)])
 @pytest.mark.parametrize("status", ["failed", "undelivered"])
 async def test_twilio_message_that_failed_at_once_is_refused(
-    vendor: VendorServer, http: HttpxClient, status: str, code: int | None, is_bounce: bool
+    vendor: VendorServer, http: HttpClient, status: str, code: int | None, is_bounce: bool
 ) -> None:
     vendor.default = raw_response(201, {"sid": "SM1", "status": status, "error_code": code, "error_message": "No."})
     error = await failure(twilio_at(vendor, http))
@@ -104,7 +104,7 @@ async def test_twilio_message_that_failed_at_once_is_refused(
     assert (error.is_temporary, error.is_bounce, error.code, error.response) == (False, is_bounce, vendors_code, "No.")
 
 
-async def test_twilio_check_recognizes_wrong_credentials(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_twilio_check_recognizes_wrong_credentials(vendor: VendorServer, http: HttpClient) -> None:
     vendor.responses += [raw_response(400, {"code": 21604, "message": "A 'To' phone number is required."})]
     vendor.responses += [raw_response(401, {"code": 20003, "message": "Authenticate"})]
     provider = twilio_at(vendor, http)
@@ -119,7 +119,7 @@ def signed_by_twilio(url: str, form: dict[str, str], token: str = "tok/en") -> R
     return ReceiptRequest(url=url, headers={"x-twilio-signature": signature}, form=form)
 
 
-async def test_twilio_receipt_is_verified_and_parsed(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_twilio_receipt_is_verified_and_parsed(vendor: VendorServer, http: HttpClient) -> None:
     provider = twilio_at(vendor, http)
     url = "https://b.example/v1/providers/env-sms-1/receipts"
     form = {"MessageSid": "SM1", "MessageStatus": "delivered", "To": "+43"}
@@ -131,7 +131,7 @@ async def test_twilio_receipt_is_verified_and_parsed(vendor: VendorServer, http:
         provider.receipt(signed_by_twilio(url, form, token="other"))
 
 
-async def test_vonage_message_has_its_fields(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_vonage_message_has_its_fields(vendor: VendorServer, http: HttpClient) -> None:
     vendor.default = raw_response(200, VONAGE_SENT)
     accepted = await vonage_at(vendor, http).send(MESSAGE)
     (request,) = vendor.requests
@@ -148,7 +148,7 @@ async def test_vonage_message_has_its_fields(vendor: VendorServer, http: HttpxCl
     }
 
 
-async def test_vonage_text_outside_the_gsm_alphabet_is_unicode(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_vonage_text_outside_the_gsm_alphabet_is_unicode(vendor: VendorServer, http: HttpClient) -> None:
     vendor.default = raw_response(200, VONAGE_SENT)
     await vonage_at(vendor, http).send(OutgoingMessage(id="m1", to="+43660", content={"text": "Grüße 🎉"}))
     assert vendor.requests[0].form["type"] == "unicode"
@@ -159,7 +159,7 @@ async def test_vonage_text_outside_the_gsm_alphabet_is_unicode(vendor: VendorSer
     [("1", True, False), ("4", True, False), ("5", True, False), ("7", False, True), ("6", False, False)],
 )
 async def test_vonage_refusal_is_permanent_or_temporary(
-    vendor: VendorServer, http: HttpxClient, status: str, is_temporary: bool, is_bounce: bool
+    vendor: VendorServer, http: HttpClient, status: str, is_temporary: bool, is_bounce: bool
 ) -> None:
     vendor.default = raw_response(200, {"messages": [{"status": status, "error-text": "No."}]})
     error = await failure(vonage_at(vendor, http))
@@ -167,12 +167,12 @@ async def test_vonage_refusal_is_permanent_or_temporary(
 
 
 @pytest.mark.parametrize("fault", [HANG, CUT, HALF, raw_response(502, b"")])
-async def test_unavailable_vonage_is_temporary(vendor: VendorServer, http: HttpxClient, fault: bytes) -> None:
+async def test_unavailable_vonage_is_temporary(vendor: VendorServer, http: HttpClient, fault: bytes) -> None:
     vendor.default = fault
     assert (await failure(vonage_at(vendor, http, timeout=0.3))).is_temporary
 
 
-async def test_vonage_receipt_is_verified_and_parsed(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_vonage_receipt_is_verified_and_parsed(vendor: VendorServer, http: HttpClient) -> None:
     provider = vonage_at(vendor, http)
     form = {"messageId": "V1", "status": "delivered", "err-code": "0", "msisdn": "43&660=1"}
     text = "".join(f"&{name}={form[name].replace('&', '_').replace('=', '_')}" for name in sorted(form))

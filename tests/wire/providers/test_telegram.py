@@ -3,7 +3,7 @@
 import pytest
 
 from bellcast.kernel.outbound import DeliveryError
-from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpClient
 from bellcast.providers import telegram
 from bellcast.providers.types import OutgoingMessage
 from tests.provider_setup import setup
@@ -13,11 +13,11 @@ MESSAGE = OutgoingMessage(id="m1", to="4711", content={"text": "New booking"})
 TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 
 
-def telegram_at(vendor: VendorServer, http: HttpxClient) -> telegram.TelegramProvider:
+def telegram_at(vendor: VendorServer, http: HttpClient) -> telegram.TelegramProvider:
     return telegram.from_url(setup(f"telegram://{TOKEN}@{vendor.host}?tls=off", http))
 
 
-async def test_message_is_sent_to_the_chat(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_message_is_sent_to_the_chat(vendor: VendorServer, http: HttpClient) -> None:
     vendor.default = raw_response(200, {"ok": True, "result": {"message_id": 7}})
     accepted = await telegram_at(vendor, http).send(MESSAGE)
     assert accepted.reference == "7"
@@ -37,7 +37,7 @@ async def test_message_is_sent_to_the_chat(vendor: VendorServer, http: HttpxClie
 )
 async def test_refusal_is_temporary_permanent_or_a_bounce(
     vendor: VendorServer,
-    http: HttpxClient,
+    http: HttpClient,
     status: int,
     body: dict[str, object],
     is_temporary: bool,
@@ -51,7 +51,7 @@ async def test_refusal_is_temporary_permanent_or_a_bounce(
     assert (error.is_temporary, error.is_bounce, error.retry_after) == (is_temporary, is_bounce, retry_after)
 
 
-async def test_message_follows_a_group_that_became_a_supergroup(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_message_follows_a_group_that_became_a_supergroup(vendor: VendorServer, http: HttpClient) -> None:
     moved = {
         "ok": False,
         "description": "Bad Request: group chat was upgraded",
@@ -66,7 +66,7 @@ async def test_message_follows_a_group_that_became_a_supergroup(vendor: VendorSe
     assert len(vendor.requests) == 4
 
 
-async def test_token_is_in_no_error(vendor: VendorServer, http: HttpxClient) -> None:
+async def test_token_is_in_no_error(vendor: VendorServer, http: HttpClient) -> None:
     vendor.responses += [CUT, raw_response(404, {"ok": False, "description": f"no bot {TOKEN}"})]
     for _ in range(2):
         with pytest.raises(DeliveryError) as caught:

@@ -1,15 +1,18 @@
 """Requests on httpcore, connected to addresses that are chosen here. Imported, with 5 MiB, by the first request of a server."""
 
 import asyncio
+import base64
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 import httpcore
 import httpx
 
-from bellcast.kernel.outbound.guard import AddressGuard, Resolver
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.outbound import Response
+from bellcast.kernel.outbound.guard import Resolver
 
 # The jobs of a process make about 200 calls at a time (jobs.slots.CALLS); calls for clients must not wait for them.
 MAX_CONNECTIONS = 500
@@ -22,59 +25,73 @@ MAX_OVERHEAD_BYTES = 131_072
 PART_BYTES = 32
 # Other tasks run after this many bytes are parsed.
 READ_BYTES = 8192
+# Sessions, key sets and replies are far smaller. More is a mistake or an attack on this server's memory.
+MAX_RESPONSE_BYTES = 1_048_576
+STATUSES = range(100, 1000)  # those of three digits (RFC 9110 §15); over HTTP/2, a status may be any number
+DEFAULT_HEADERS = {"accept": "*/*", "accept-encoding": "identity", "connection": "keep-alive", "user-agent": "bellcast"}
+WITH_BODY = ("POST", "PUT", "PATCH")  # methods whose requests have a length, also without a body (RFC 9110 §8.6)
 # Of HTTP/2 (RFC 9113 §4.1): the bytes before a frame's payload, and the type of a GOAWAY (§6.8).
 FRAME_HEAD, GOAWAY = 9, 7
 
 
-class Transport(httpx.AsyncBaseTransport):
-    """Sends requests with httpcore. The transport of httpx has no parameter for the guard."""
-
-    def __init__(self, guard: AddressGuard | None, on_goaway: Callable[[], None] | None = None) -> None:
-        """Send over HTTP/2 if there is an `on_goaway`, which is called when a server accepts no further requests on a connection."""
-        http2 = on_goaway is not None
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=trusted(http2=http2),
-            # Plain HTTP does not negotiate the version; an HTTP/2 server then expects HTTP/2 from the first byte.
-            http1=not http2,
-            http2=http2,
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=MAX_IDLE_CONNECTIONS,
-            keepalive_expiry=IDLE_SECONDS,
-            network_backend=ResolvedNetwork(guard or Resolver(), on_goaway),
-        )
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        sent = httpcore.Request(
-            request.method,
-            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-            headers=request.headers.raw,
-            content=request.stream,
-            extensions=request.extensions,
-        )
-        response = await self._pool.handle_async_request(sent)
-        stream = response.extensions["network_stream"]
-        return httpx.Response(response.status, headers=response.headers, stream=ResponseBody(response, stream))
-
-    async def aclose(self) -> None:
-        await self._pool.aclose()
+def new_pool(resolver: Resolver, on_goaway: Callable[[], None] | None) -> httpcore.AsyncConnectionPool:
+    """Return the connections of a client. They are over HTTP/2 if there is an `on_goaway`, which is called when a server accepts no
+    further requests on a connection."""
+    http2 = on_goaway is not None
+    return httpcore.AsyncConnectionPool(
+        ssl_context=trusted(http2=http2),
+        # Plain HTTP does not negotiate the version; an HTTP/2 server then expects HTTP/2 from the first byte.
+        http1=not http2,
+        http2=http2,
+        max_connections=MAX_CONNECTIONS,
+        max_keepalive_connections=MAX_IDLE_CONNECTIONS,
+        keepalive_expiry=IDLE_SECONDS,
+        network_backend=ResolvedNetwork(resolver, on_goaway),
+    )
 
 
-class ResponseBody(httpx.AsyncByteStream):
-    """The body of a response that is read from its connection."""
-
-    def __init__(self, response: httpcore.Response, connection: "BoundedStream") -> None:
-        self._response = response
-        self._connection = connection
+async def exchange(
+    pool: httpcore.AsyncConnectionPool,
+    method: str,
+    url: httpx.URL,
+    headers: Mapping[str, str],
+    body: bytes,
+    limits: httpx.Timeout,
+) -> Response:
+    """Send a request and read the whole response. Raises Unavailable for a large one, ValueError for a wrong status, and errors of
+    httpcore."""
+    sent = {"host": url.netloc.decode(), **DEFAULT_HEADERS, **headers}
+    if url.userinfo:
+        credentials = f"{url.username}:{url.password}".encode()
+        sent["authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
+    async with pool.stream(
+        method,
+        httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in sent.items()],
+        content=body if body or method in WITH_BODY else None,
+        extensions={"timeout": limits.as_dict()},
+    ) as response:
+        connection: BoundedStream = response.extensions["network_stream"]
         connection.allowance = MAX_OVERHEAD_BYTES
+        received = bytearray()
+        # As sent: a response that is compressed despite `identity` is not decompressed in memory.
+        async for part in response.aiter_stream():
+            connection.allowance += len(part) - PART_BYTES
+            received += part
+            if len(received) > MAX_RESPONSE_BYTES:
+                raise Unavailable(f"{origin(str(url))} sent more than {MAX_RESPONSE_BYTES} bytes.")
+        if response.status not in STATUSES:
+            raise ValueError
+        return Response(response.status, dict(httpx.Headers(response.headers)), bytes(received))
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._response.aiter_stream():
-            self._connection.allowance += len(part) - PART_BYTES
-            yield part
 
-    async def aclose(self) -> None:
-        await self._response.aclose()
+def origin(url: str) -> str:
+    """Return scheme, host and port of a URL, without parts that may be secret."""
+    try:
+        parsed = httpx.URL(url)
+        return f"{parsed.scheme}://{parsed.host}" + (f":{parsed.port}" if parsed.port else "")
+    except (httpx.InvalidURL, UnicodeError):
+        return "The URL"
 
 
 class BoundedStream:

@@ -8,7 +8,7 @@ import pytest
 
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.guard import AddressGuard, Resolver, _address
-from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpClient
 from bellcast.settings import load
 
 PRIVATE = [
@@ -172,7 +172,7 @@ async def test_connection_goes_to_the_checked_address(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Resolver, "addresses", resolve)
     monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
-    client = HttpxClient(AddressGuard())
+    client = HttpClient(AddressGuard())
     with pytest.raises(Unavailable):
         await client.request("POST", "https://rebinding.example/", headers={})
     with pytest.raises(Unavailable, match="not public"):

@@ -14,7 +14,7 @@ from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound import connection_steps
 from bellcast.kernel.outbound import guard as guards
 from bellcast.kernel.outbound.guard import AddressGuard
-from bellcast.kernel.outbound.http import HttpClients, HttpxClient
+from bellcast.kernel.outbound.http import HttpClient, HttpClients
 from bellcast.server import checks
 from bellcast.settings import load
 
@@ -47,7 +47,7 @@ def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     server.released.set()
 
 
-async def time_out(client: HttpxClient, *hosts: str) -> None:
+async def time_out(client: HttpClient, *hosts: str) -> None:
     """Send a request to each host; all of them wait for their lookup until they time out."""
     requests = [client.request("POST", f"https://{host}/", headers={}, timeout=0.2) for host in hosts]
     for outcome in await asyncio.gather(*requests, return_exceptions=True):
@@ -56,7 +56,7 @@ async def time_out(client: HttpxClient, *hosts: str) -> None:
 
 async def test_slow_names_of_users_delay_no_other_name(name_server: NameServer) -> None:
     guard = AddressGuard(LOOPBACK)
-    client = HttpxClient(guard)
+    client = HttpClient(guard)
     await time_out(client, *(f"{number}.slow.test" for number in range(40)))
     async with asyncio.timeout(SECONDS):
         assert await asyncio.get_running_loop().getaddrinfo(
@@ -71,7 +71,7 @@ async def test_lookups_beyond_the_limit_are_refused_immediately(
 ) -> None:
     monkeypatch.setattr(guards, "MAX_LOOKUPS", 3)
     guard = AddressGuard(LOOPBACK)
-    client = HttpxClient(guard)
+    client = HttpClient(guard)
     await time_out(client, "1.slow.test", "2.slow.test", "3.slow.test")
     with pytest.raises(Unavailable, match="host names"):
         await guard.addresses("localhost")
@@ -85,7 +85,7 @@ async def test_lookups_beyond_the_limit_are_refused_immediately(
 
 
 async def test_requests_to_a_name_share_its_lookup(name_server: NameServer) -> None:
-    client = HttpxClient(AddressGuard())
+    client = HttpClient(AddressGuard())
     for _ in range(3):
         await time_out(client, *["1.slow.test"] * 10)
     assert name_server.questions == ["1.slow.test"]
