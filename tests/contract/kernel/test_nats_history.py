@@ -513,6 +513,34 @@ async def test_missing_event_behind_a_later_one_is_reported_if_the_read_failed_a
     assert (node.lost, reconnects(node)) == ([A], 2)
 
 
+async def test_missing_first_event_of_another_connection_is_read(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    node, other = await start_with_an_event(start)
+    await node.transport.close()
+    await wait_until_open(node)
+    await node.history.confirm([A])
+    lose_messages(node.transport, monkeypatch)
+    for number in (2, 3):
+        await other.publish("a", number)
+    await wait_until(lambda: node.data[-1:] == [3])
+    assert (node.data, node.lost, reconnects(node)) == ([1, 2, 3], [], 1)
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["connected", "another connection"])
+async def test_missing_first_event_of_a_log_is_read(
+    start: Start, monkeypatch: pytest.MonkeyPatch, is_closed: bool
+) -> None:
+    node, other = await start(), await start()
+    await node.follow(A, B)  # before there is a log
+    lose_messages(node.transport, monkeypatch)
+    await other.publish("a", 1)
+    if is_closed:
+        await node.transport.close()
+        await wait_until_open(node)
+    await other.publish("a", 2)
+    await wait_until(lambda: node.data[-1:] == [2])
+    assert (node.data, node.lost, reconnects(node)) == ([1, 2], [], is_closed)
+
+
 async def test_event_that_was_read_is_not_reported_after_another_connection(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

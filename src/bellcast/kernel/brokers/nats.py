@@ -38,9 +38,9 @@ VIOLATION = re.compile(r'permissions violation for publish to "([^"]*)"', re.IGN
 
 
 class FollowedStream(Struct):
-    """A followed stream, and what this process has of its stored events, as sequences in the log of an epoch, which is empty if this
-    is unknown. `newest` is that of the newest one, or of a log's end; 0 until the first one of a new connection. Up to `complete`,
-    also on the connections before, none is missing."""
+    """A followed stream, and what this process has of its stored events, also from earlier connections, as sequences in the log of an
+    epoch, which is empty if this is unknown. `newest` is that of the newest one, or of a log's end. Up to `complete` none is
+    missing."""
 
     name: Stream
     epoch: bytes = b""
@@ -179,13 +179,14 @@ class NatsTransport:
             return
         # bellcast.<project>.log.<tenant>.<epoch>.<kind>.<name>
         epoch, offset = (message.header(b"Nats-Subject") or b"").split(b".")[4], int(sequence)
-        if epoch != followed.epoch:
-            followed.epoch, followed.complete = epoch, offset
-        elif offset <= followed.newest:
+        is_known = bool(followed.epoch)
+        if epoch != followed.epoch:  # no event of this log has arrived
+            followed.epoch, followed.newest, followed.complete = epoch, 0, 0
+        if offset <= followed.newest:
             return
-        elif followed.newest and int(before) > followed.newest:
+        if is_known and int(before) > followed.newest:
             self.on_hole(followed.name)
-        elif int(before) <= followed.complete:
+        elif not is_known or followed.complete == followed.newest:
             followed.complete = offset
         followed.newest = offset
         if message.payload:  # an empty one clears the stream
@@ -195,7 +196,9 @@ class NatsTransport:
         """As in `TopicLog.advance`."""
         for stream in streams:
             followed = self._followed.get(self._subscriptions.get(stream, 0))
-            if followed is not None and followed.epoch == b"%x" % end.epoch:
+            if followed is not None and followed.epoch:
+                if followed.epoch != b"%x" % end.epoch:  # another log has begun
+                    followed.epoch, followed.newest = b"%x" % end.epoch, 0
                 followed.newest = followed.complete = max(followed.newest, end.offset)
 
     def begin(self, streams: Sequence[Stream], end: EventId) -> None:
@@ -209,7 +212,9 @@ class NatsTransport:
     def complete_up_to(self, stream: Stream, epoch: int) -> int:
         """Return the sequence up to which no event of a followed stream is missing; as if none was, if that is unknown."""
         followed = self._followed.get(self._subscriptions.get(stream, 0))
-        return followed.complete if followed is not None and followed.epoch == b"%x" % epoch else sys.maxsize
+        if followed is None or not followed.epoch:
+            return sys.maxsize
+        return followed.complete if followed.epoch == b"%x" % epoch else 0  # no event of a log that has begun since
 
     def _fail(self, failure: BaseException) -> None:
         """Fail what waits for the server."""
@@ -270,8 +275,7 @@ class NatsTransport:
         for stream in streams:
             if stream not in self._subscriptions:
                 self._subscriptions[stream] = sid = next(self._sids)
-                self._followed[sid] = followed = earlier.get(stream) or FollowedStream(stream)
-                followed.newest = 0
+                self._followed[sid] = earlier.get(stream) or FollowedStream(stream)
                 commands.append(wire.subscribe(self.subject(stream), sid))
         await self.fence(b"".join(commands))
 

@@ -60,6 +60,7 @@ class RemoteHistory(TopicHistory):
         # Tenants whose events are held back until earlier ones that may be missing are read; None: all, without a connection.
         self._gaps: set[str] | None = set()
         self._unread: set[str] = set()  # those of which the log is still to be read
+        self._lost: set[Stream] = set()  # still to be reported
         self._held: list[LiveEvent] = []
         self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
         self._filling: asyncio.Task[None] | None = None
@@ -305,8 +306,6 @@ class RemoteHistory(TopicHistory):
     async def _fill(self) -> None:
         """Read what the followed streams have missed, then resume delivery. If the log cannot be read, reconnect."""
         found: dict[str, dict[EventId, LiveEvent]] = defaultdict(dict)
-        lost: set[Stream] = set()
-        ends: list[tuple[Sequence[Stream], EventId]] = []
         try:
             for _ in range(MAX_ROUNDS):
                 if not self._unread:
@@ -321,12 +320,12 @@ class RemoteHistory(TopicHistory):
                     for start in range(0, len(followed), STREAMS_PER_READ):
                         some = followed[start : start + STREAMS_PER_READ]
                         if (read := await self._read_missed(tenant, some)) is None:
-                            lost |= set(some)
+                            self._lost |= set(some)
                             continue
                         events = _events(read)
                         found[tenant] |= {_id(event): event for event in events}
-                        lost |= set(read.incomplete if len(events) == len(read.entries) else some)
-                        ends.append((some, read.end))
+                        self._lost |= set(read.incomplete if len(events) == len(read.entries) else some)
+                        self._log.advance(some, read.end)
                 await self._broker.fence()  # events that arrive until then may have another hole before them
         except (Unavailable, OSError) as failure:
             log.warning("topic_history_unreadable", reason=str(failure))
@@ -340,9 +339,7 @@ class RemoteHistory(TopicHistory):
             log.warning("topic_history_unreadable", reason="events went missing during each read")
             self._broker.reconnect()
         else:
-            for streams, end in ends:
-                self._log.advance(streams, end)
-            self._resume_delivery(found, lost)
+            self._resume_delivery(found)
 
     async def _read_missed(self, tenant: str, streams: Sequence[Stream]) -> LogRead | None:
         """Read streams after the last event that was delivered; None if there is none, or no log."""
@@ -352,9 +349,10 @@ class RemoteHistory(TopicHistory):
                 return await self._log.read("missed", tenant, streams, after, 0, self._clock.now())
         return None
 
-    def _resume_delivery(self, missed: dict[str, dict[EventId, LiveEvent]], lost: Collection[Stream]) -> None:
+    def _resume_delivery(self, missed: dict[str, dict[EventId, LiveEvent]]) -> None:
         held, self._held, self._gaps = self._held, [], set()
         filled, self._filled, self._filling = self._filled, None, None
+        lost, self._lost = self._lost, set()
         if lost:
             log.warning("kept_events_lost", streams=len(lost))
         self._on_lost(lost)
