@@ -144,11 +144,12 @@ class _Cleaner:
             position = end + 2
         return "".join([*parts, source[position:]])
 
-    def _removed(self, what: str, source: str, position: int, offset: int) -> None:
+    def _removed(self, what: str, position: int) -> None:
+        """Report what is removed at a position of the source."""
         line = None
         # Each count reads the text before it, so only as many lines are counted as are shown.
         if not self._is_converted and len(self.findings) < content_checks.MAX_FINDINGS:
-            line = self.filled(self._source[: offset + position]).count("\n") + 1
+            line = self.filled(self._source[:position]).count("\n") + 1
         if len(self.findings) < content_checks.MAX_FINDINGS:
             self.report(
                 "removed",
@@ -200,16 +201,16 @@ class _Cleaner:
         position, lower = end + 1, name.lower()
         is_closed = source[end - 1] == "/"
         if TAG_NAME.fullmatch(name) is None or self._mark in name:
-            self._removed(f"<{name}>", source, start, offset)
+            self._removed(f"<{name}>", offset + start)
             return position
         is_refresh = lower == "meta" and attributes.get("http-equiv", "").strip().lower() == "refresh"
         if _is_removed(lower) or is_refresh:
-            self._removed('<meta http-equiv="refresh">' if is_refresh else f"<{lower}>", source, start, offset)
+            self._removed('<meta http-equiv="refresh">' if is_refresh else f"<{lower}>", offset + start)
             if lower in WITH_CONTENT and not (is_closed and self._is_mjml):
                 closing = re.compile(rf"(?i)</{lower}[^>]*>?").search(source, position)
                 return len(source) if closing is None else closing.end()
             return position
-        kept = "".join(self._attributes(attributes, source, start, offset))
+        kept = "".join(self._attributes(attributes, offset + start))
         is_void = self._is_mjml and lower in html_tokens.VOID
         if self._is_mjml:
             self._elements += 1
@@ -234,7 +235,8 @@ class _Cleaner:
             position = until
         return position
 
-    def _attributes(self, attributes: dict[str, str], source: str, start: int, offset: int) -> list[str]:
+    def _attributes(self, attributes: dict[str, str], position: int) -> list[str]:
+        """Return the attributes of a tag at a position of the source as they are written."""
         written = []
         marks = re.compile(f"(?:{self._mark}[0-9]+x)*")
         for name, value in attributes.items():
@@ -243,16 +245,16 @@ class _Cleaner:
             before = "" if found is None else found[0]
             literal, tags = name[len(before) :], self.filled(before)
             if self._mark in literal or "{{" in tags:
-                self._removed(f"The attribute {name}", source, start, offset)
+                self._removed(f"The attribute {name}", position)
                 continue
             if literal == "":
                 written.append(f" {before}")
             elif ATTRIBUTE_NAME.fullmatch(literal) is None:
                 continue
             elif literal.startswith("on") or literal == "srcdoc":
-                self._removed(f"The attribute {literal}", source, start, offset)
+                self._removed(f"The attribute {literal}", position)
             elif literal in URL_ATTRIBUTES and RUNNING.match(IGNORED_IN_URLS.sub("", value)):
-                self._removed(f"The URL of {literal}, {value[:40]}", source, start, offset)
+                self._removed(f"The URL of {literal}, {value[:40]}", position)
             else:
                 quoted = escape(value, quote=False).replace('"', "&quot;")
                 written.append(f' {before}{" " * bool(before)}{literal}="{quoted}"')
