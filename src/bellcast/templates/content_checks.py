@@ -18,7 +18,7 @@ from bellcast.rest.objects import MAX_BODY_BYTES
 from bellcast.templates import email_blocks, email_checks, rendering, types
 from bellcast.templates.email_checks import Finding
 from bellcast.templates.html import to_text
-from bellcast.templates.variables import SchemaPaths, UsedVariable
+from bellcast.templates.variables import SchemaPaths
 
 # Gmail cuts larger e-mails, and with them the link for unsubscribing.
 MAX_EMAIL_BYTES = 102_000
@@ -134,7 +134,7 @@ def _prefixes(path: str) -> Iterator[str]:
     return (".".join(parts[:length]) for length in range(2, len(parts) + 1))
 
 
-def of_variables(read: Iterable[UsedVariable], declared: DeclaredPaths) -> Iterator[Finding]:
+def of_variables(read: Iterable[types.UsedVariable], declared: DeclaredPaths) -> Iterator[Finding]:
     """Yield variables that no sender declares, or that a send may leave out."""
     for used in read if declared.required else ():
         if not used.path.startswith(DATA):
@@ -150,7 +150,7 @@ def of_variables(read: Iterable[UsedVariable], declared: DeclaredPaths) -> Itera
             yield Finding("warning", "missing_variable", text, None, None)
 
 
-def of_last_data(read: Iterable[UsedVariable], last: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+def of_last_data(read: Iterable[types.UsedVariable], last: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     """Yield variables that the last runs of workflows lacked. `last` is their data by workflow."""
     for used in read if last else ():
         if not (used.is_required and used.path.startswith(DATA)):

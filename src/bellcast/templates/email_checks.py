@@ -150,6 +150,8 @@ def of_html(source: str) -> Iterator[Finding]:
 def of_code(source: str) -> Iterator[Finding]:
     """Yield the places of valid HTML of a template where a value can become code: URLs without the filter `link`, names of
     attributes, and values that are not escaped."""
+    from bellcast.templates import syntax_trees  # with the first template that is checked: it imports Jinja
+
     expressions: list[str] = []
     texts: list[str] = []
     line = 1
@@ -176,7 +178,7 @@ def of_code(source: str) -> Iterator[Finding]:
                 continue
             # All of the URL must pass the filter `link`, or it begins with one that the server makes.
             tree = rendering.parse("{{ " + expressions[int(found[1])].strip(MARKS) + " }}", is_html=False)
-            if not rendering.syntax_trees().begins_with(tree, "link", OWN_URLS):
+            if not syntax_trees.begins_with(tree, "link", OWN_URLS):
                 advice = f"the URL of this {name} with the filter link, as in {{{{ data.url | link }}}}"
                 yield _can_run("a URL", advice, expressions[int(found[1])], line)
 

@@ -1,7 +1,6 @@
 """Render texts. Syntax is checked when a template is stored, values when it is rendered."""
 
 import asyncio
-import importlib
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -49,11 +48,6 @@ def _environment(*, is_html: bool) -> "Environment":
     from bellcast.templates.sandbox import Environment  # with the first text that has a tag: it imports Jinja
 
     return Environment(formats.FILTERS, autoescape=is_html)
-
-
-def syntax_trees() -> Any:
-    """Import the module with the first text that has a tag: Jinja takes 2 MB."""
-    return importlib.import_module("bellcast.templates.syntax_trees")
 
 
 @cache

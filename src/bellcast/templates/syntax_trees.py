@@ -1,12 +1,18 @@
-"""What syntax trees of templates say: the variables that a text reads, and how what it writes begins. Other modules import this one by
-`rendering.syntax_trees`."""
+"""What syntax trees of templates say: the variables that a text reads, and how what it writes begins."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jinja2 import nodes
 
-from bellcast.templates.variables import EACH, TYPES, UsedVariable, VariableType
+from bellcast.templates.types import EACH, UsedVariable, VariableType
+
+# Filters that determine the type of a value.
+TYPES: Mapping[str, VariableType] = {
+    **dict.fromkeys(("number", "money", "round", "abs", "int", "float"), "number"),
+    **dict.fromkeys(("date", "time", "datetime"), "time"),
+    **dict.fromkeys(("length", "join", "first", "last", "sort"), "list"),
+}
 
 
 def used_variables(

@@ -259,6 +259,19 @@ class Brand(Struct, frozen=True, kw_only=True):
     font: str | None = None
 
 
+VariableType = Literal["string", "number", "boolean", "time", "list", "object"]
+# An element of a list, in a path such as `data.items[].name`.
+EACH = "[]"
+
+
+class UsedVariable(Struct, frozen=True):
+    """A variable of a text. Without a value for one that is required, a send is refused."""
+
+    path: str
+    type: VariableType
+    is_required: bool
+
+
 # --- how much of a text message or a push notification a device shows, and how many messages it costs
 
 

@@ -2,33 +2,16 @@
 must have."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
 from bellcast.templates import rendering
-from bellcast.templates.types import Template
+from bellcast.templates.types import EACH, Template, UsedVariable, VariableType
 
-VariableType = Literal["string", "number", "boolean", "time", "list", "object"]
-# Filters that determine the type of a value.
-TYPES: Mapping[str, VariableType] = {
-    **dict.fromkeys(("number", "money", "round", "abs", "int", "float"), "number"),
-    **dict.fromkeys(("date", "time", "datetime"), "time"),
-    **dict.fromkeys(("length", "join", "first", "last", "sort"), "list"),
-}
 # Who the example of a send is for, and who causes it.
 EXAMPLE_NAME, EXAMPLE_ACTOR = "Ann", "Ben"
-# An element of a list, in a path such as `data.items[].name`.
-EACH = "[]"
-
-
-class UsedVariable(Struct, frozen=True):
-    """A variable of a text. Without a value for one that is required, a send is refused."""
-
-    path: str
-    type: VariableType
-    is_required: bool
 
 
 def required(template: Template) -> set[str]:
@@ -47,11 +30,11 @@ def used(template: Template) -> list[UsedVariable]:
 
 def used_in(texts: Iterable[tuple[str, bool]], conditions: Iterable[str] = ()) -> list[UsedVariable]:
     """Return the variables that valid texts read, each with whether it is HTML, and the paths that conditions read."""
+    from bellcast.templates import syntax_trees  # with the first text that has a tag: it imports Jinja
+
     found: dict[str, UsedVariable] = {}
     for source, is_html in texts:
-        for one in rendering.syntax_trees().used_variables(
-            rendering.parse(source, is_html=is_html), {}, is_required=True
-        ):
+        for one in syntax_trees.used_variables(rendering.parse(source, is_html=is_html), {}, is_required=True):
             before = found.get(one.path, one)
             type = one.type if before.type == "string" else before.type
             found[one.path] = UsedVariable(one.path, type, before.is_required or one.is_required)
