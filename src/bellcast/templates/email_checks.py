@@ -218,24 +218,25 @@ def _of_css(css: str, line: int, *, is_sheet: bool) -> Iterator[Finding]:
         )
 
 
-def _words(css: str, *, is_sheet: bool) -> Iterator[tuple[str, int]]:
-    """Yield the at-rules, properties, values such as `display:flex` and functions of CSS, with their lines."""
+def _parsed(css: str | Sequence[Any], *, is_sheet: bool) -> list[Any]:
+    """Return the rules of a style sheet, or the declarations of a rule or an attribute."""
     import tinycss2  # needed only when a template is checked
 
-    parsed = (
-        tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
-        if is_sheet
-        else tinycss2.parse_blocks_contents(css, skip_comments=True, skip_whitespace=True)
-    )
-    waiting = list(parsed)
+    parse = tinycss2.parse_stylesheet if is_sheet else tinycss2.parse_blocks_contents
+    nodes: list[Any] = parse(css, skip_comments=True, skip_whitespace=True)
+    return nodes
+
+
+def _words(css: str, *, is_sheet: bool) -> Iterator[tuple[str, int]]:
+    """Yield the at-rules, properties, values such as `display:flex` and functions of CSS, with their lines."""
+    waiting = _parsed(css, is_sheet=is_sheet)
     while waiting:
         node = waiting.pop(0)
         if node.type == "at-rule":
             yield f"@{node.lower_at_keyword}", node.source_line
         if node.type in ("at-rule", "qualified-rule") and node.content:
-            rules = node.type == "at-rule" and node.lower_at_keyword in ("media", "supports")
-            inner = tinycss2.parse_stylesheet if rules else tinycss2.parse_blocks_contents
-            waiting[:0] = inner(node.content, skip_comments=True, skip_whitespace=True)
+            has_rules = node.type == "at-rule" and node.lower_at_keyword in ("media", "supports")
+            waiting[:0] = _parsed(node.content, is_sheet=has_rules)
         elif node.type == "declaration":
             yield node.lower_name, node.source_line
             for part in node.value:
@@ -283,9 +284,7 @@ def contrasts(html: str) -> Iterator[tuple[Finding, str]]:
 
 
 def _rules(css: str | Sequence[Any], places: Iterator[int], scheme: str | None = None) -> Iterator[StyleRule]:
-    import tinycss2
-
-    for node in tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True):
+    for node in _parsed(css, is_sheet=True):
         if node.type == "at-rule" and node.lower_at_keyword == "media" and node.content and scheme is None:
             condition = _text(node.prelude).lower()
             if "prefers-color-scheme" in condition:
@@ -306,10 +305,8 @@ def _text(nodes: Sequence[Any]) -> str:
 
 def _look(css: str | Sequence[Any], place: float) -> Ranked:
     """Return the colors and sizes of declarations."""
-    import tinycss2
-
     look: Ranked = {}
-    for node in tinycss2.parse_blocks_contents(css, skip_comments=True, skip_whitespace=True):
+    for node in _parsed(css, is_sheet=False):
         name = node.lower_name if node.type == "declaration" else ""
         if name not in LOOKS:
             continue
