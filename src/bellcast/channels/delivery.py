@@ -31,7 +31,6 @@ from bellcast.channels.types import (
     NewMessage,
     ProviderRate,
     StoredMessage,
-    as_change,
     with_outcome,
 )
 from bellcast.kernel import times
@@ -45,7 +44,7 @@ from bellcast.kernel.outbound import DeliveryError, next_delay
 from bellcast.live_feed import Feed, FeedEvent
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Provider, UnusableProvider
 from bellcast.recipients.store import PushEndpoints
-from bellcast.webhooks.types import WebhookSink, no_report
+from bellcast.webhooks.types import WebhookSink
 
 log = structlog.get_logger(__name__)
 
@@ -58,17 +57,15 @@ WITHDRAWN = ("recalled", "cancelled")
 NOT_RENDERED = "has no content, because its template could not be rendered: send the notification again"
 
 
-async def with_events(webhooks: WebhookSink, update: MessageUpdate) -> MessageUpdate:
-    """Add the webhook events for the end of a message and of the messages that it combines. Another round of attempts
-    is not an end, unless a digest is withdrawn then."""
+async def with_report(webhooks: WebhookSink, update: MessageUpdate) -> MessageUpdate:
+    """Add what creates the webhook events for the end of a message and of the messages that it combines. Another round of
+    attempts is not an end, unless a digest is withdrawn then."""
     message = update.message
-    is_open, is_digest = message.state in OPEN_STATES, message.digest == message.id
-    if is_open and not is_digest:
+    is_open = message.state in OPEN_STATES
+    if is_open and message.digest != message.id:
         return update
     type = "message.cancelled" if is_open else f"message.{message.state}"
-    events = () if is_open else await webhooks.events(message.tenant, type, [as_change(message)])
-    report = await webhooks.report(message.tenant, [type]) if is_digest else no_report
-    return msgspec.structs.replace(update, events=events, report=report)
+    return msgspec.structs.replace(update, report=await webhooks.report(message.tenant, [type]))
 
 
 class MessageReports(Struct, eq=False):
@@ -162,7 +159,7 @@ class MessageDelivery(Struct, eq=False):
     async def _finish(self, updates: Sequence[MessageUpdate]) -> None:
         if not updates:
             return
-        reported = [await with_events(self.webhooks, update) for update in updates]
+        reported = [await with_report(self.webhooks, update) for update in updates]
         written = await Messages(self.db).finish(reported, self.clock.now())
         self.reports.report(update.message for update in written)
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from bellcast.channels import decision_inputs, email, links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.contents import StoredEmail
-from bellcast.channels.delivery import MessageReports, outdated, with_events
+from bellcast.channels.delivery import MessageReports, outdated, with_report
 from bellcast.channels.releases import Release
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ChannelConfig, MessageUpdate, NewMessage, StoredMessage
@@ -57,7 +57,7 @@ class Digests(Struct, eq=False):
         for message in waiting:
             decided = outdated(message, now) or await self.release.decide(message)
             if isinstance(decided, MessageUpdate):
-                others.append(await with_events(self.webhooks, decided))
+                others.append(await with_report(self.webhooks, decided))
             else:
                 members.append(decided)
         digest = await self._digest(tenant, recipient, members, now) if members else None

@@ -19,6 +19,7 @@ from bellcast.channels.types import (
     ExternalChannel,
     NewDecision,
     NewMessage,
+    State,
     as_change,
 )
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, is_cached
@@ -45,11 +46,11 @@ from bellcast.recipients.types import Profile
 from bellcast.templates.budget import budget_of
 from bellcast.templates.rendering import SharedResults
 from bellcast.templates.types import Template
-from bellcast.webhooks.types import WebhookEvent, WebhookSink
+from bellcast.webhooks.types import WebhookSink, no_report
 
 CREATED = "notification.created"
-# Webhook events of new messages, by state.
-MESSAGE_EVENTS = (("queued", "message.queued"), ("held", "message.held"), ("simulated", "message.simulated"))
+# States of new messages that webhooks learn of.
+NEW_STATES: frozenset[State] = frozenset(("queued", "held", "simulated"))
 INBOX_ONLY = (ChannelRequest(channel="inbox"),)
 
 # Returns which of these channels are simulated for a tenant, because no provider delivers them.
@@ -137,8 +138,8 @@ class Router(Struct, eq=False):
         channels, type = await self.channels_of(draft, request.tenant)
         template_key = _template_key(draft, type)
         await self.catalog.check_data(request.tenant, draft.type, draft.data)
-        is_wanted = await self.webhooks.is_wanted(request.tenant, CREATED)
-        is_plain = channels == INBOX_ONLY and template_key is None and not is_wanted
+        report = await self.webhooks.report(request.tenant, [CREATED])
+        is_plain = channels == INBOX_ONLY and template_key is None and report is no_report
         # If no preference switches the inbox off, an inbox-only send reads nothing about its recipients.
         if (
             is_plain
@@ -155,17 +156,14 @@ class Router(Struct, eq=False):
 
     async def with_events(self, request: SendRequest) -> SendRequest:
         """Return the request with the webhook events of its commit."""
-        events: list[WebhookEvent] = []
-        if request.ids and await self.webhooks.is_wanted(request.tenant, CREATED):
-            contents = request.contents or (request.content,) * len(request.ids)
-            rows = zip(request.ids, request.recipients, contents, strict=True)
-            created = [{"id": id, "recipient": key, **msgspec.to_builtins(content)} for id, key, content in rows]
-            events += await self.webhooks.events(request.tenant, CREATED, created)
-        for state, type in MESSAGE_EVENTS:
-            messages = [message for message in request.messages if message.state == state]
-            if messages and await self.webhooks.is_wanted(request.tenant, type):
-                events += await self.webhooks.events(request.tenant, type, [as_change(one) for one in messages])
-        return msgspec.structs.replace(request, events=tuple(events)) if events else request
+        contents = request.contents or (request.content,) * len(request.ids)
+        rows = zip(request.ids, request.recipients, contents, strict=True)
+        created = ({"id": id, "recipient": key, **msgspec.to_builtins(content)} for id, key, content in rows)
+        events = await self.webhooks.events(request.tenant, CREATED, created)
+        for state in sorted(NEW_STATES.intersection(message.state for message in request.messages)):
+            changes = (as_change(message) for message in request.messages if message.state == state)
+            events += await self.webhooks.events(request.tenant, f"message.{state}", changes)
+        return msgspec.structs.replace(request, events=events) if events else request
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
         """Return what `route` would decide. Raises Invalid like `route`."""

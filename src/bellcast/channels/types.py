@@ -11,7 +11,7 @@ from bellcast.kernel import times
 from bellcast.kernel.field_limits import Limit
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.preferences.types import Channel, Priority
-from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
+from bellcast.webhooks.types import EventReport, no_report
 
 ExternalChannel = Literal["email", "sms", "push", "chat"]
 EXTERNAL_CHANNELS: tuple[ExternalChannel, ...] = ("email", "sms", "push", "chat")
@@ -201,13 +201,12 @@ class RecordedAction(Struct, frozen=True, kw_only=True):
 
 class MessageUpdate(Struct, frozen=True, kw_only=True):
     """The new state of a message after an attempt or a decision. In an open state it is due again at `due_at`.
-    `suppress` is the reason why its address must no longer be used. `events` are the message's events; `report` creates
-    those of the messages that a digest combines."""
+    `suppress` is the reason why its address must no longer be used. `report` creates the webhook events of the message, and of
+    those that a digest combines."""
 
     message: StoredMessage
     decision: NewDecision | None = None
     suppress: str | None = None
-    events: tuple[WebhookEvent, ...] = ()
     report: EventReport = no_report
 
 

@@ -1,6 +1,6 @@
 """Webhooks as they are stored, and the events for them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -98,13 +98,11 @@ def no_report(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
 class WebhookSink:
     """Accepts events for webhooks. This one is for changes that no webhook learns of."""
 
-    async def is_wanted(self, tenant: str, type: str) -> bool:
-        """True if a webhook subscribes to this type."""
-        return False
-
-    async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
-        """Return an event for each change, for the transaction of the change; none if no webhook subscribes to it."""
-        return ()
+    async def events(self, tenant: str, type: str, changes: Iterable[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
+        """Return an event for each change, for the transaction of the change; none, and read no change, if no webhook subscribes
+        to this type."""
+        report = await self.report(tenant, [type])
+        return () if report is no_report else tuple(event for change in changes for event in report(type, change))
 
     async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
         """Return a function that creates the events of changes of these types, for changes that are known only in their

@@ -113,15 +113,6 @@ class Webhooks(WebhookSink):
 
     # --- events
 
-    async def is_wanted(self, tenant: str, type: str) -> bool:
-        return bool(await self._matching(tenant, type))
-
-    async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
-        if not changes or not await self._matching(tenant, type):
-            return ()
-        now = self._clock.now()
-        return tuple(self._event(tenant, type, change, now) for change in changes)
-
     async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
         wanted = {type for type in types if await self._matching(tenant, type)}
         if not wanted:
@@ -129,19 +120,19 @@ class Webhooks(WebhookSink):
         now = self._clock.now()
 
         def report(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
-            return (self._event(tenant, type, change, now),) if type in wanted else ()
+            if type not in wanted:
+                return ()
+            body = {"type": type, "timestamp": times.to_rfc3339(now), "tenant": tenant or None, "data": change}
+            event = WebhookEvent(
+                id=self._new_id(now),
+                tenant=tenant,
+                recipient=change.get("recipient"),
+                type=type,
+                body=msgspec.json.encode(body),
+            )
+            return (event,)
 
         return report
-
-    def _event(self, tenant: str, type: str, change: dict[str, Any], now: int) -> WebhookEvent:
-        body = {"type": type, "timestamp": times.to_rfc3339(now), "tenant": tenant or None, "data": change}
-        return WebhookEvent(
-            id=self._new_id(now),
-            tenant=tenant,
-            recipient=change.get("recipient"),
-            type=type,
-            body=msgspec.json.encode(body),
-        )
 
     # --- deliveries
 

@@ -17,7 +17,6 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Conflict, Invalid
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.templates.budget import budget_of
-from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows import engine
 from bellcast.workflows.store import Runs
 from bellcast.workflows.types import StartedRun, runs
@@ -127,12 +126,11 @@ class Triggers(Struct, eq=False):
             for one in started
         )
         definition = await self.workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
-        waits, events = list[NewWait](), tuple[WebhookEvent, ...]()
+        waits: list[NewWait] = []
         if definition.live_waits:
             state = runs.decode(fanout.body)
             for run in new:
                 await budget_of(run.tenant).wait()
                 waits += engine.waits_of_new_run(definition, run, state)
-        if await self.router.webhooks.is_wanted(fanout.tenant, BEGUN):
-            events = await self.router.webhooks.events(fanout.tenant, BEGUN, [runs.as_change(run) for run in new])
+        events = await self.router.webhooks.events(fanout.tenant, BEGUN, (runs.as_change(run) for run in new))
         return TriggerRequest(tenant=fanout.tenant, created_at=now, runs=new, waits=tuple(waits), events=events)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from bellcast.channels.delivery import outdated, with_events
+from bellcast.channels.delivery import outdated, with_report
 from bellcast.channels.types import (
     Attempt,
     MessageUpdate,
@@ -401,9 +401,6 @@ class ReportedChanges:
         """As a WebhookSink of which a webhook wants all types."""
         return lambda type, change: self(type, change) if type in types else ()
 
-    async def events(self, *_: object) -> tuple[WebhookEvent, ...]:
-        return ()
-
     async def stored_types(self, app: App) -> list[str]:
         return [event.type for event in await app.store.webhook_events.page(None, "", 100)]
 
@@ -413,16 +410,17 @@ async def test_events_of_a_digest_are_those_of_its_messages_too(app: App) -> Non
     await add(app, waiting(1), waiting(2))
     first, second = await store.digest_members("", "alice", NOW + 1000, 10, MAX_BYTES)
     expired = replace(second, state="expired", reason="expired")
-    left_out = MessageUpdate(message=expired, events=report("message.expired", {"id": second.id}))
+    left_out = MessageUpdate(message=expired, report=report)
     digest = message(9, digest=message(9).id, due_at=NOW + 1000)
     assert await store.add_digest(digest, [first.id], [left_out], NOW + 1000)
     (begun,) = await begin(app, 9, NOW + 1000)
     sent = replace(begun, state="sent", provider="p", reference="R1")
     await store.finish([MessageUpdate(message=sent, report=report)], NOW + 1000)
     assert await store.settle(digest.id, "delivered", None, report, NOW + 1000)
-    both = [("message.delivered", first.id), ("message.delivered", digest.id)]
-    assert report.changes[:2] == [("message.expired", second.id), ("message.sent", first.id)]
-    assert sorted(report.changes[2:]) == both
+    both = [first.id, digest.id]
+    assert report.changes[0] == ("message.expired", second.id)
+    assert sorted(report.changes[1:3]) == [("message.sent", id) for id in both]
+    assert sorted(report.changes[3:]) == [("message.delivered", id) for id in both]
     assert await report.stored_types(app) == [type for type, _ in report.changes]
 
 
@@ -439,12 +437,7 @@ async def test_late_outcome_counts_only_if_a_provider_reports_the_first(app: App
     if first == "delivered":
         await store.settle(begun.id, "delivered", None, report, NOW)
     report.changes.clear()
-    late_update = MessageUpdate(
-        message=replace(begun, state=late),
-        suppress="bounce",
-        events=report(f"message.{late}", {"id": begun.id}),
-        report=report,
-    )
+    late_update = MessageUpdate(message=replace(begun, state=late), suppress="bounce", report=report)
     written = await store.finish([late_update], NOW)
     counts = late in ("sent", "bounced") and first not in ("sent", "bounced", "delivered")
     found = {one.id: one.state for one in await store.find([begun.id, message(1).id])}
@@ -501,7 +494,7 @@ async def test_digest_that_shows_what_was_recalled_is_not_sent_again(app: App, s
     now = NOW + 2000
     await app.store.sent.recall("", "n1", now, report)
     outcome = MessageUpdate(message=replace(begun, state=state, rounds=1))
-    await store.finish([await with_events(cast(Any, report), outcome)], now)
+    await store.finish([await with_report(cast(Any, report), outcome)], now)
     if state == "queued":
         assert ("message.cancelled", digest.id) in report.changes
         left = [message(2).id, message(3).id]

@@ -20,6 +20,7 @@ from bellcast.providers import directory as provider_directory
 from bellcast.providers.directory import ProviderDirectory
 from bellcast.providers.smtp import SMTPProvider
 from bellcast.providers.types import Provider, ProviderFields
+from bellcast.webhooks.types import no_report
 from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
@@ -209,9 +210,9 @@ async def test_tenants_without_webhooks_do_not_fill_memory(
     monkeypatch.setattr(sink._known, "_size", 2)
     await sink.create("acme", "https://example.com/hook", ["*"])
     for tenant in TENANTS:
-        assert not await sink.is_wanted(tenant, "message.sent")
+        assert await sink.report(tenant, ["message.sent"]) is no_report
     assert len(sink._known._cached) <= 2
-    assert await sink.is_wanted("acme", "message.sent")
+    assert await sink.report("acme", ["message.sent"]) is not no_report
 
 
 async def test_workflow_of_a_tenant_that_was_erased_is_read_again(store: Store, clock: FakeClock) -> None:
@@ -286,10 +287,10 @@ async def test_read_that_began_before_a_change_does_not_hide_it(
     ids = Ids()
     sink = Webhooks(store, clock, clock, clients.guarded, KEY, ids.new, JobRunner(store.jobs, clock, ids.new), NO_FEED)
     reading = SlowRead(monkeypatch, store.documents, "page")
-    wanted = asyncio.ensure_future(sink.is_wanted("acme", "message.sent"))
+    wanted = asyncio.ensure_future(sink.report("acme", ["message.sent"]))
     await reading.end_after(lambda: sink.create("acme", "https://example.com/hook", ["*"]), monkeypatch)
     await wanted
-    assert await sink.is_wanted("acme", "message.sent")
+    assert await sink.report("acme", ["message.sent"]) is not no_report
 
     directory = directory_of(store, clock, clients)
     fields = ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com")

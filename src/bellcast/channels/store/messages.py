@@ -357,7 +357,9 @@ def _record(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
     waiting = {str(job["id"]): job for job in (_digest_job(u.message) for u in updates if u.message.waits_for_digest)}
     if waiting:
         yield Statement("job_add", many=list(waiting.values()))
-    yield from webhook_events.add([event for update in updates for event in update.events], now)
+    yield from webhook_events.add(
+        [one for update in updates for one in _state_events([update.message], update.report)], now
+    )
 
 
 def _may_become(state: State | None, outcome: State) -> bool:
