@@ -35,7 +35,7 @@ from bellcast.inbox.types import (
 from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.concurrency import Pauses
+from bellcast.kernel.concurrency import Pauses, Scheduler
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT, Project
@@ -185,7 +185,7 @@ class Router(Struct, eq=False):
         if "inbox" in await self.channels(draft, tenant):
             now = self.clock.now()
             decided = {key: [decision_inputs.record(SEND, (tenant, "", key, "inbox"), now)] for key in keys}
-        for one in (await self.route_page(draft, tenant, "", keys, Pauses())).decisions:
+        for one in (await self.route_page(draft, tenant, "", keys)).decisions:
             decided[one.recipient].append(one)
         return number, [one for decisions in decided.values() for one in decisions]
 
@@ -220,74 +220,46 @@ class Router(Struct, eq=False):
             roots=lambda: contents.own_roots(draft, request.content, settings, None),
         ).inbox()
 
-    async def route_page(self, draft: Draft, tenant: str, id: str, keys: Sequence[str], pauses: Pauses) -> SendRequest:
-        """Return the messages and decisions of an announcement's other channels for a page of its recipients. If a
-        template cannot be rendered for a recipient, only this recipient's messages fail."""
-        now = self.clock.now()
+    async def route_page(
+        self, draft: Draft, tenant: str, id: str, keys: Sequence[str], scheduler: Scheduler | None = None
+    ) -> SendRequest:
+        """Return the messages and decisions of an announcement's other channels for a page of its recipients. A message whose
+        content cannot be rendered fails, and no other one. Under contention, the scheduler's other work goes first."""
         entries, type = await self.channels_of(draft, tenant)
-        external = tuple(entry for entry in entries if entry.channel != "inbox")
-        empty = SendRequest(tenant=tenant, recipients=(), ids=(), content=content(draft), created_at=now)
-        page = msgspec.structs.replace(empty, recipients=tuple(keys), ids=(id,) * len(keys))
-        route = await self._read(draft, page, external, draft.template or type.template)
-        messages: list[NewMessage] = []
-        decisions: list[NewDecision] = []
-        for key in keys:
-            await pauses.pause_if_due()
-            one = msgspec.structs.replace(empty, recipients=(key,), ids=(id,))
-            try:
-                routed = await self.decide(route, one)
-            except Invalid as error:
-                routed = self._failed(route, one, error)
-            messages += routed.messages
-            decisions += routed.decisions
-        request = msgspec.structs.replace(empty, messages=tuple(messages), decisions=tuple(decisions))
-        return await self.with_events(request)
-
-    def _failed(self, route: SendRoute, request: SendRequest, error: Invalid) -> SendRequest:
-        """Return failed messages in place of those that cannot be rendered."""
-        (key,), (id,) = request.recipients, request.ids
-        profile = route.inputs.profile(key)
-        messages = []
-        decisions = []
-        for entry in route.channels:
-            decision = route.inputs.decide(profile, entry.channel, route.draft.priority, request.created_at)
-            place = request.tenant, id, key, entry.channel
-            if decision.outcome == "skip":
-                decisions.append(decision_inputs.record(decision, place, request.created_at))
-                continue
-            failed = msgspec.structs.replace(
-                self._message(route, request, profile, id, None, entry, decision, NO_CONTENT),
-                id=self.new_id(request.created_at),
-                address=next(iter(route.inputs.addresses(profile, entry.channel)), ""),
-                state="failed",
-                reason=error.reason,
-                unless=None,
-                due_at=request.created_at,
-                expires_at=None,
-            )
-            messages.append(failed)
-            decisions.append(decision_inputs.record(decision, place, request.created_at, failed))
-        return msgspec.structs.replace(
-            request, recipients=(), ids=(), messages=tuple(messages), decisions=tuple(decisions)
+        page = SendRequest(
+            tenant=tenant,
+            recipients=tuple(keys),
+            ids=(id,) * len(keys),
+            content=content(draft),
+            created_at=self.clock.now(),
         )
+        external = tuple(entry for entry in entries if entry.channel != "inbox")
+        route = await self._read(draft, page, external, draft.template or type.template)
+        pauses = Pauses(scheduler)
+        return await self.with_events(await self.decide(route, page, pauses=pauses, stores_failures=True))
 
-    async def step_route(
+    async def route_for(
         self,
         tenant: str,
-        workflow: str,
         draft: Draft,
-        channel: Channel,
-        template: Template,
+        channels: tuple[ChannelRequest, ...],
+        template: Template | None,
         recipients: RecipientInputs,
-        shared: SharedResults | None,
+        workflow: str | None = None,
+        shared: SharedResults | None = None,
     ) -> SendRoute:
-        """Return the route of a step for runs that are executed together."""
-        inputs = await decision_inputs.with_rules(self.catalog, tenant, draft.type, recipients, workflow)
-        layouts = await self.catalog.layouts(tenant, template, draft.email)
-        channels = (ChannelRequest(channel=channel),)
-        simulated = await self.find_simulated(tenant, (channel,))
-        uses_links = _uses_links(channels, template)
-        return SendRoute(draft, content(draft), channels, template, layouts, inputs, simulated, uses_links, shared)
+        """Read what the routes of these recipients share; for a workflow's step, those of the runs that are executed together."""
+        return SendRoute(
+            draft=draft,
+            content=content(draft),
+            channels=channels,
+            template=template,
+            layouts=await self.catalog.layouts(tenant, template, draft.email),
+            inputs=await decision_inputs.with_rules(self.catalog, tenant, draft.type, recipients, workflow),
+            simulated=await self.find_simulated(tenant, [entry.channel for entry in channels]),
+            uses_links=_uses_links(channels, template),
+            shared=shared,
+        )
 
     async def plan_steps(
         self, tenant: str, workflow: str, type: str | None, recipients: Sequence[str], channels: Sequence[Channel]
@@ -318,12 +290,9 @@ class Router(Struct, eq=False):
     ) -> SendRoute:
         tenant = request.tenant
         template = None if template_key is None else await self.template(tenant, template_key)
-        layouts = await self.catalog.layouts(tenant, template, draft.email)
         names = [entry.channel for entry in channels]
-        inputs = await decision_inputs.read(self.db, self.catalog, tenant, draft.type, request.recipients, names)
-        simulated = await self.find_simulated(tenant, names)
-        uses_links = _uses_links(channels, template)
-        return SendRoute(draft, request.content, channels, template, layouts, inputs, simulated, uses_links)
+        recipients = await decision_inputs.read_recipients(self.db, tenant, request.recipients, names)
+        return await self.route_for(tenant, draft, channels, template, recipients)
 
     async def decide(
         self,
@@ -331,13 +300,17 @@ class Router(Struct, eq=False):
         request: SendRequest,
         run: str | None = None,
         variables: Callable[[], Mapping[str, Any]] | None = None,
+        *,
+        pauses: Pauses | None = None,
+        stores_failures: bool = False,
     ) -> SendRequest:
         """Return the request with the inbox rows, messages and decisions of its recipients. `variables` returns the variables
-        of the templates of a run's step. Raises Invalid if its template cannot be rendered."""
+        of the templates of a run's step. Raises Invalid if its template cannot be rendered; with `stores_failures`, messages
+        that cannot be rendered are failed ones."""
         rows: list[tuple[str, str, Content]] = []
         messages: list[NewMessage] = []
         decisions: list[NewDecision] = []
-        draft, pauses, budget = route.draft, Pauses(), budget_of(request.tenant)
+        draft, pauses, budget = route.draft, pauses or Pauses(), budget_of(request.tenant)
         for id, key in zip(request.ids, request.recipients, strict=True):
             await pauses.pause_if_due()
             await budget.wait()
@@ -353,8 +326,13 @@ class Router(Struct, eq=False):
                     if not is_hidden:
                         rows.append((id, key, rendered.inbox()))
                 elif decision.outcome != "skip" and entry.channel in EXTERNAL_CHANNELS:
-                    content = rendered.external(entry.channel)
-                    message = self._message(route, request, profile, id, run, entry, decision, content)
+                    message = self._message(route, request, profile, id, run, entry, decision)
+                    try:
+                        message = msgspec.structs.replace(message, content=rendered.external(entry.channel))
+                    except Invalid as error:
+                        if not stores_failures:
+                            raise
+                        message = _failed(message, error.reason)
                     # A recipient has one e-mail address and number, but can have several devices and chats.
                     addresses = route.inputs.addresses(profile, entry.channel)
                     added = [
@@ -426,8 +404,8 @@ class Router(Struct, eq=False):
         run: str | None,
         entry: ChannelRequest,
         decision: Decision,
-        content: bytes,
     ) -> NewMessage:
+        """Return a message without its id, its address and its content."""
         channel: ExternalChannel = entry.channel  # type: ignore[assignment]  # the caller has checked it
         due_at = max(request.created_at + int(times.seconds(entry.after) * 1000), decision.at or 0)
         expires_at = request.content.expires_at
@@ -448,8 +426,14 @@ class Router(Struct, eq=False):
             due_at=due_at,
             created_at=request.created_at,
             expires_at=None if expires_at is None else times.milliseconds(expires_at),
-            content=content,
+            content=NO_CONTENT,
         )
+
+
+def _failed(message: NewMessage, reason: str | None) -> NewMessage:
+    """Return a message that fails when it is added."""
+    changes: dict[str, Any] = {"state": "failed", "reason": reason, "unless": None, "expires_at": None}
+    return msgspec.structs.replace(message, due_at=message.created_at, **changes)
 
 
 def _template_key(draft: Draft, type: NotificationType) -> str | None:

@@ -33,7 +33,7 @@ from bellcast.inbox.types import (
 from bellcast.inbox.types.sends import AnnounceRequest, Claim, ImportRequest, SendRequest, SendResult, SentItem
 from bellcast.kernel import ids, times, validation
 from bellcast.kernel.clock import Clock
-from bellcast.kernel.concurrency import Pauses, Scheduler
+from bellcast.kernel.concurrency import Scheduler
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
@@ -455,7 +455,7 @@ class SendFanout(Struct, eq=False):
                 return
             for some in audiences.cut(keys, self.pace.contention):
                 after, position = position, some[-1]
-                request = await self.router.route_page(draft, fanout.tenant, fanout.id, some, Pauses(self.pace))
+                request = await self.router.route_page(draft, fanout.tenant, fanout.id, some, self.pace)
                 yield partial(add, request, after, position)
 
 

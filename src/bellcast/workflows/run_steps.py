@@ -10,7 +10,7 @@ from msgspec import Struct
 from bellcast.channels import contents, decision_inputs, explanations
 from bellcast.channels.catalog import TenantSettings
 from bellcast.channels.routing import SendRoute
-from bellcast.inbox.types import GENERAL, Actor, Draft, content
+from bellcast.inbox.types import GENERAL, Actor, ChannelRequest, Draft, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import MAX_REASON, BellcastError, Invalid
@@ -128,13 +128,13 @@ class RunSteps(Struct, eq=False):
         key = (stored.workflow, id(step))
         route = page.routes.get(key)
         if route is None:
-            route = page.routes[key] = await router.step_route(
+            route = page.routes[key] = await router.route_for(
                 stored.tenant,
-                stored.workflow,
                 _draft(execution),
-                CHANNEL_NAMED[step.type],
+                (ChannelRequest(channel=CHANNEL_NAMED[step.type]),),
                 await self._template(stored.tenant, step),
                 page.recipients,
+                stored.workflow,
                 page.shared,
             )
         elif route.draft.data is not execution.state.data:

@@ -231,6 +231,15 @@ async def test_template_that_fails_for_one_recipient_fails_for_that_one_only(wor
     assert "recipient.data.plan" in (states["r000"][1] or "")
 
 
+async def test_message_that_cannot_be_rendered_does_not_hold_back_those_of_other_channels(world: WorkflowWorld) -> None:
+    await world.recipient("alice", email="alice@example.com", phone="+436601234567")
+    template = b'{"email":{"subject":"Hello","text":"{{ recipient.data.plan }}"},"sms":{"text":"Hello"}}'
+    await put_template(world, template)
+    await announce(world, Audience(all=True), template="plan", channels=["email", "sms"])
+    await world.settle()
+    assert {m.channel: m.state for m in await world.messages()} == {"email": "failed", "sms": "simulated"}
+
+
 async def put_template(world: WorkflowWorld, body: bytes) -> None:
     await world.store.documents.put("templates", "", "plan", body, world.clock.now())
 
