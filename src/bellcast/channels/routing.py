@@ -15,11 +15,11 @@ from bellcast.channels.delivery import MessageReports
 from bellcast.channels.types import (
     EXTERNAL_CHANNELS,
     NO_CONTENT,
+    OPEN_STATES,
     ChannelConfig,
     ExternalChannel,
     NewDecision,
     NewMessage,
-    State,
     as_change,
 )
 from bellcast.documents.types import CACHE_SECONDS, MAX_CACHED, is_cached
@@ -49,8 +49,6 @@ from bellcast.templates.types import Template
 from bellcast.webhooks.types import WebhookSink, no_report
 
 CREATED = "notification.created"
-# States of new messages that webhooks learn of.
-NEW_STATES: frozenset[State] = frozenset(("queued", "held", "simulated"))
 INBOX_ONLY = (ChannelRequest(channel="inbox"),)
 
 # Returns which of these channels are simulated for a tenant, because no provider delivers them.
@@ -102,7 +100,7 @@ class Router(Struct, eq=False):
                 messages += one.messages
             else:
                 self.reports.accepted["announcement"] += one.has_row
-        ended = [message for message in messages if message.state == "simulated"]
+        ended = [message for message in messages if message.state not in OPEN_STATES]
         if ended:
             self.reports.report(ended)
         has_work = [bool(one.events or (isinstance(one, AnnounceRequest) and one.fanout)) for one in requests]
@@ -160,7 +158,7 @@ class Router(Struct, eq=False):
         rows = zip(request.ids, request.recipients, contents, strict=True)
         created = ({"id": id, "recipient": key, **msgspec.to_builtins(content)} for id, key, content in rows)
         events = await self.webhooks.events(request.tenant, CREATED, created)
-        for state in sorted(NEW_STATES.intersection(message.state for message in request.messages)):
+        for state in dict.fromkeys(message.state for message in request.messages):
             changes = (as_change(message) for message in request.messages if message.state == state)
             events += await self.webhooks.events(request.tenant, f"message.{state}", changes)
         return msgspec.structs.replace(request, events=events) if events else request

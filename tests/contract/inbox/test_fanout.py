@@ -1,5 +1,6 @@
 """Announcements to channels other than the inbox, on every store."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.concurrency import CONTENTION_SENDS
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.limits import Limits
+from bellcast.webhooks.types import EventReport, WebhookEvent, WebhookSink
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.store import Store
@@ -231,13 +233,32 @@ async def test_template_that_fails_for_one_recipient_fails_for_that_one_only(wor
     assert "recipient.data.plan" in (states["r000"][1] or "")
 
 
-async def test_message_that_cannot_be_rendered_does_not_hold_back_those_of_other_channels(world: WorkflowWorld) -> None:
+class ReportedTypes(WebhookSink):
+    """The types of events that a webhook for all would receive."""
+
+    def __init__(self) -> None:
+        self.types: list[str] = []
+
+    async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
+        def report(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
+            self.types.append(type)
+            return ()
+
+        return report
+
+
+async def test_message_that_cannot_be_rendered_is_reported_and_does_not_hold_back_those_of_other_channels(
+    world: WorkflowWorld,
+) -> None:
+    world.router.webhooks = webhooks = ReportedTypes()
     await world.recipient("alice", email="alice@example.com", phone="+436601234567")
     template = b'{"email":{"subject":"Hello","text":"{{ recipient.data.plan }}"},"sms":{"text":"Hello"}}'
     await put_template(world, template)
     await announce(world, Audience(all=True), template="plan", channels=["email", "sms"])
     await world.settle()
     assert {m.channel: m.state for m in await world.messages()} == {"email": "failed", "sms": "simulated"}
+    assert webhooks.types == ["message.failed", "message.simulated"]
+    assert world.reports.ended == {("email", "failed"): 1, ("sms", "simulated"): 1}
 
 
 async def put_template(world: WorkflowWorld, body: bytes) -> None:
