@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct
 
 from bellcast.channels import email, links
 from bellcast.channels.catalog import TenantSettings
-from bellcast.channels.email import Headline
+from bellcast.channels.email import Email, Headline
 from bellcast.channels.types import EmailContent, ExternalChannel
 from bellcast.inbox import types as notification_types
 from bellcast.inbox.types import ActionButton, Actor, Content, Draft
@@ -36,13 +36,6 @@ from bellcast.templates.types import (
 T = TypeVar("T")
 
 ANY_LENGTH = Limits(url=0, title=0, event_name=0)
-
-
-class StoredEmail(EmailContent, frozen=True, kw_only=True):
-    """The stored content of an e-mail, including the data for its headers and for a digest."""
-
-    to_name: str | None = None
-    unsubscribe_url: str | None = None
 
 
 PUSH_BUTTONS = 2  # Notification.maxActions of Chromium
@@ -107,7 +100,7 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
             raise _empty(channel)
         return msgspec.json.encode(content)
 
-    def _email(self) -> StoredEmail:
+    def _email(self) -> Email:
         def completed() -> EmailContent:
             """Return the e-mail without layout and footer."""
             part: EmailContent = self._merged("email") or EmailContent()
@@ -140,7 +133,7 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
             is_translated = template is not None and template.translations
             locale = self._text_locale(template, "email") if is_translated else self._email_locale
             whole = self._bare(self._text(source, "email", "layout", locale, content=inner), subject, rules)
-        return StoredEmail(
+        return Email(
             subject=subject,
             text=(complete.text or "") + footer,
             html=whole,

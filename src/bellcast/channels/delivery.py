@@ -15,7 +15,6 @@ import structlog
 from msgspec import Struct, field
 
 from bellcast.channels.addresses import chat_vendor
-from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.channels.push import PushTarget
 from bellcast.channels.releases import Release, is_held
@@ -199,7 +198,7 @@ class MessageDelivery(Struct, eq=False):
         previous, self._newest[line] = self._newest.get(line), asyncio.current_task()
         if previous is not None:
             await asyncio.wait([previous], timeout=ORDER_SECONDS)
-        outgoing = OutgoingMessage(id=message.id, to=to, content=content_of(message))
+        sent = outgoing(message, to)
         update: MessageUpdate | None = None
         last: DeliveryError | None = None
         is_refused = False  # by a provider that this node can use
@@ -216,7 +215,7 @@ class MessageDelivery(Struct, eq=False):
                 has_next = any(one.is_usable(message.address) for one in providers[number:])
                 destination, server = named.destination_of(message.address)
                 async with destination.call(server, has_alternative=has_next):
-                    accepted = await named.provider.send(outgoing)
+                    accepted = await named.provider.send(sent)
             except Exception as failure:  # noqa: BLE001  else each attempt of the job would send the message again
                 error = delivery_error(named.key, failure)
                 log.warning(
@@ -337,23 +336,12 @@ def outdated(message: StoredMessage, now: int) -> MessageUpdate | None:
     return None
 
 
-def content_of(message: StoredMessage) -> Any:
-    """Return the content in the form that the channel's providers expect."""
-    if message.channel == "email":
-        stored = msgspec.json.decode(message.content, type=StoredEmail)
-        return Email(
-            message_id=message.id,
-            to=message.address,
-            to_name=stored.to_name,
-            subject=stored.subject or "",
-            text=stored.text or "",
-            html=stored.html or "",
-            at=times.to_rfc3339(message.created_at),
-            unsubscribe_url=stored.unsubscribe_url,
-        )
-    content: dict[str, Any] = msgspec.json.decode(message.content)
-    # A click on a push notification opens the inbox item of this id.
-    return {**content, "id": message.notification or message.id} if message.channel == "push" else content
+def outgoing(message: StoredMessage, to: str) -> OutgoingMessage:
+    """Return a message as the channel's providers take it, for an address in their form."""
+    content: Any = msgspec.json.decode(message.content, type=Email if message.channel == "email" else dict[str, Any])
+    if message.channel == "push":  # a click opens the inbox item of this id
+        content["id"] = message.notification or message.id
+    return OutgoingMessage(id=message.id, to=to, at=times.to_rfc3339(message.created_at), content=content)
 
 
 async def target_of(db: Engine, message: StoredMessage) -> tuple[AddressKind, str] | None:

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from bellcast.channels import decision_inputs, email, links
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.contents import StoredEmail
 from bellcast.channels.delivery import MessageReports, outdated, with_report
+from bellcast.channels.email import Email
 from bellcast.channels.releases import Release
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ChannelConfig, MessageUpdate, NewMessage, StoredMessage
@@ -77,7 +77,7 @@ class Digests(Struct, eq=False):
         shown = links.footer(urls, locales_of(profile.locale, inputs.tenant.locale))
         items: list[tuple[str, str]] = []
         for member in members:
-            content = msgspec.json.decode(member.content, type=StoredEmail)
+            content = msgspec.json.decode(member.content, type=Email)
             title, text = content.subject or "", (content.text or "").rsplit(email.FOOTER, 1)[0].rstrip()
             # An e-mail without its own content begins with the title.
             items.append((title, text.removeprefix(title).strip()))
@@ -102,7 +102,7 @@ class Digests(Struct, eq=False):
             due_at=now,
             created_at=now,
             content=msgspec.json.encode(
-                StoredEmail(
+                Email(
                     subject=subject,
                     text=text + email.text_footer(shown),
                     html=html.page(inner, subject=subject, language=language, brand=brand, links=shown),

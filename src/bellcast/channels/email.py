@@ -1,7 +1,6 @@
 """E-mail: from a notification's content to a message in the format of RFC 5322."""
 
 from binascii import b2a_qp
-from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, quote
 from html import escape
@@ -9,6 +8,7 @@ from html import escape
 from msgspec import Struct
 
 from bellcast.channels.types import EmailContent
+from bellcast.providers.types import OutgoingMessage
 from bellcast.templates import html
 from bellcast.templates.types import Brand
 
@@ -18,17 +18,11 @@ MAX_SUBJECT = 250
 URL_LINE = 900
 
 
-class Email(Struct, frozen=True, kw_only=True):
-    """A complete e-mail, independent of the provider that delivers it. `unsubscribe_url` accepts the one-click request
-    of RFC 8058; required types have none."""
+class Email(EmailContent, frozen=True, kw_only=True):
+    """The complete content of an e-mail, as it is stored and as providers and digests take it. `unsubscribe_url` accepts the
+    one-click request of RFC 8058; required types have none."""
 
-    message_id: str
-    to: str
-    to_name: str | None
-    subject: str
-    text: str
-    html: str
-    at: datetime
+    to_name: str | None = None
     unsubscribe_url: str | None = None
 
 
@@ -82,20 +76,21 @@ def one_line(text: str) -> str:
 MESSAGE = "X-Bellcast-Message"
 
 
-def compose(mail: Email, sender: str, sender_name: str | None = None) -> bytes:
+def compose(message: OutgoingMessage, sender: str, sender_name: str | None = None) -> bytes:
     """Encode an e-mail for SMTP: multipart/alternative in UTF-8, the same Message-ID in every attempt.
 
     The standard library's EmailMessage parses each header and folds it again, which takes 2 ms, and it encodes long URLs as
     words, which mail programs do not decode in List-Unsubscribe."""
     # Quoted-printable text never contains "=_".
-    boundary = f"=_{mail.message_id}"
+    boundary = f"=_{message.id}"
+    mail: Email = message.content
     headers = {
         "From": _mailbox(wire_address(sender), sender_name),
-        "To": _mailbox(wire_address(mail.to), mail.to_name),
-        "Subject": _words(one_line(mail.subject)),
-        "Date": format_datetime(mail.at),
-        "Message-ID": f"<{mail.message_id}@{_ascii_domain(sender)}>",
-        MESSAGE: mail.message_id,
+        "To": _mailbox(wire_address(message.to), mail.to_name),
+        "Subject": _words(one_line(mail.subject or "")),
+        "Date": format_datetime(message.at),
+        "Message-ID": f"<{message.id}@{_ascii_domain(sender)}>",
+        MESSAGE: message.id,
         "Auto-Submitted": "auto-generated",  # RFC 3834: suppresses vacation replies
     }
     if mail.unsubscribe_url is not None:
@@ -106,7 +101,7 @@ def compose(mail: Email, sender: str, sender_name: str | None = None) -> bytes:
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     headers |= {"MIME-Version": "1.0", "Content-Type": f'multipart/alternative; boundary="{boundary}"'}
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    parts = [_part("plain", mail.text), _part("html", mail.html)]
+    parts = [_part("plain", mail.text or ""), _part("html", mail.html or "")]
     separator = f"--{boundary}\r\n".encode()
     return b"".join(
         [head.encode(), *(b"\r\n" + separator + part for part in parts), f"\r\n--{boundary}--\r\n".encode()]

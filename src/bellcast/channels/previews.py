@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from bellcast.channels import addresses, decision_inputs, links
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.contents import Contents, NoContent, StoredEmail
+from bellcast.channels.contents import Contents, NoContent
 from bellcast.channels.decision_inputs import DecisionInputs
+from bellcast.channels.email import Email
 from bellcast.channels.types import ChannelConfig, ExternalChannel, NewMessage
 from bellcast.inbox.types import GENERAL, Actor, Draft, content
 from bellcast.kernel.db.engine import Engine
@@ -84,7 +85,7 @@ class Previews(Struct, eq=False):
         except NoContent:
             raise Invalid.of("channel", f"cannot be {channel}: the template has no content for it") from None
         if own is not None:
-            mail = msgspec.json.decode(written, type=StoredEmail)
+            mail = msgspec.json.decode(written, type=Email)
             # Its links would change the preferences of a recipient that does not exist.
             marked = msgspec.structs.replace(mail, subject=f"{TEST} {mail.subject}", unsubscribe_url=None)
             written = msgspec.json.encode(marked)

@@ -6,6 +6,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellcast.channels import push
+from bellcast.kernel import times
 from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
@@ -82,8 +83,9 @@ class APNsProvider(vendor_api.VendorProvider):
 
     async def check(self) -> None:
         """Send to an invalid device token: APNs refuses the device (400), or the credentials (403)."""
+        now = times.to_rfc3339(self._setup.clock.now())
         try:
-            await self.send(OutgoingMessage(id="00000000-0000-0000-0000-000000000000", to="00", content={}))
+            await self.send(OutgoingMessage(id="00000000-0000-0000-0000-000000000000", to="00", at=now, content={}))
         except DeliveryError as error:
             if not error.response.startswith(WRONG_DEVICE):
                 raise

@@ -169,15 +169,14 @@ class ProviderDirectory(Struct, eq=False):
         senders = {name: provider.sender for name, provider in active if isinstance(provider, MailServer)}
         return senders.get(key or "") or next(iter(senders.values()), SIMULATED_SENDER)
 
-    async def send_email(self, tenant: str, mail: Email) -> bool:
+    async def send_email(self, tenant: str, mail: OutgoingMessage) -> bool:
         """Send an e-mail at once, without storing it. Return False if e-mail is simulated. Raises Unavailable."""
         if not await self.can_deliver(tenant, "email"):
             return False
-        outgoing = OutgoingMessage(id=mail.message_id, to=mail.to, content=mail)
         for named in await self.providers(tenant, "email"):
             try:
                 async with named.destination.call():
-                    await named.provider.send(outgoing)
+                    await named.provider.send(mail)
             except Exception as failure:  # noqa: BLE001  the next provider may work
                 log.warning("email_send_failed", provider=named.key, error=str(delivery_error(named.key, failure)))
             else:
@@ -305,9 +304,8 @@ class ProviderDirectory(Struct, eq=False):
         if to is not None:
             content: Any = {"title": TEST_TITLE, "text": TEST_TITLE}
             if fields.channel == "email":
-                at, texts = times.to_rfc3339(self.clock.now()), {"subject": TEST_TITLE, "text": TEST_TITLE, "html": ""}
-                content = Email(message_id=id, to=to, to_name=None, at=at, **texts)
-            message = OutgoingMessage(id=id, to=to, content=content)
+                content = Email(subject=TEST_TITLE, text=TEST_TITLE)
+            message = OutgoingMessage(id=id, to=to, at=times.to_rfc3339(self.clock.now()), content=content)
         guard = None if is_trusted else self.clients.guard
         named = entry.named
         if named is not None:  # also while it is skipped

@@ -101,10 +101,9 @@ class SMTPProvider:
         self._is_closed = False
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
-        """Deliver one e-mail; its content is a channels.email.Email."""
-        mail: email.Email = message.content
-        body = email.compose(mail, *self.sender)
-        recipient = email.wire_address(mail.to)
+        """Deliver one e-mail."""
+        body = email.compose(message, *self.sender)
+        recipient = email.wire_address(message.to)
         encoding = "ascii" if recipient.isascii() and self._sender.isascii() else "utf-8"
         async with self._exchange():
             connection = await self._begin(encoding)
@@ -122,7 +121,7 @@ class SMTPProvider:
         else:
             connection.used_at = asyncio.get_running_loop().time()
             self._idle.append(connection)
-        return AcceptedMessage(str(code), response, f"<{mail.message_id}>")
+        return AcceptedMessage(str(code), response, f"<{message.id}>")
 
     async def check(self) -> None:
         """Connect and log in."""

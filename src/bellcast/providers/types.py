@@ -1,6 +1,7 @@
 """Providers: their configuration, what they receive, and what they report."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from socket import socket
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
@@ -128,10 +129,12 @@ class ReceiptRequest(Struct, frozen=True, kw_only=True):
 
 
 class OutgoingMessage(Struct, frozen=True, kw_only=True):
-    """A message for a provider. `id` is the same in every attempt; `content` has the form of the channel."""
+    """A message for a provider. `id` is the same in every attempt, `at` is when it was created; `content` has the form of the
+    channel: a `channels.email.Email`, else a dictionary."""
 
     id: str
     to: str
+    at: datetime
     content: Any
 
 

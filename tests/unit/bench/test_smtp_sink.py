@@ -1,13 +1,12 @@
 """The SMTP server of the benchmarks, with the measured provider."""
 
 import asyncio
-from datetime import UTC, datetime
 
 from benchmarks.smtp_sink import SinkConnection
 
 from bellcast.channels.email import Email
 from bellcast.providers import smtp
-from bellcast.providers.types import OutgoingMessage
+from tests.provider_setup import outgoing
 
 
 async def test_sink_counts_the_mails_of_a_provider() -> None:
@@ -17,16 +16,8 @@ async def test_sink_counts_the_mails_of_a_provider() -> None:
     provider = smtp.from_url(f"smtp://127.0.0.1:{port}?from=bells@example.com&tls=off")
     text = "A line\r\n.\r\nDATA\r\n"
     for number in range(3):
-        mail = Email(
-            message_id=f"m{number}",
-            to="alice@example.com",
-            to_name=None,
-            subject="Hello",
-            text=text,
-            html=f"<p>{text}</p>",
-            at=datetime(2026, 6, 10, tzinfo=UTC),
-        )
-        accepted = await provider.send(OutgoingMessage(id=mail.message_id, to=mail.to, content=mail))
+        mail = Email(subject="Hello", text=text, html=f"<p>{text}</p>")
+        accepted = await provider.send(outgoing(f"m{number}", "alice@example.com", mail))
         assert accepted.code == "250"
     await provider.close()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -7,6 +7,7 @@ from bellcast.channels.delivery import delivery_error
 from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage
+from tests.provider_setup import outgoing
 
 SECRET = "token-of-the-vendor"
 
@@ -26,7 +27,7 @@ class BrokenProvider:
 
 async def test_defect_of_a_provider_is_a_temporary_failure_logged_without_secrets() -> None:
     with pytest.raises(KeyError) as raised:
-        await BrokenProvider().send(OutgoingMessage(id="1", to="+12025550123", content={}))
+        await BrokenProvider().send(outgoing("1", "+12025550123", {}))
     with capture_logs() as logs:
         error = delivery_error("texts", raised.value)
     assert (error.response, error.is_temporary) == ("the provider failed: KeyError", True)

@@ -1,13 +1,12 @@
 """Reports of mail servers that are designed to break the parser."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from bellcast.channels import receipts
 from bellcast.channels.email import Email, compose
 from bellcast.channels.receipts import MAX_CONTENT_TYPE, MAX_PARTS
 from bellcast.kernel.ids import Ids
+from tests.provider_setup import outgoing
 
 ID = Ids().new(1_781_085_600_000)
 RFC822 = "Content-Type: message/rfc822\r\n\r\n"
@@ -39,8 +38,7 @@ def test_report_of_a_missing_address_is_a_bounce(mail: bytes) -> None:
 
 @pytest.mark.parametrize("content_type", ["message/rfc822", "text/rfc822-headers"])
 def test_report_finds_an_email_of_which_the_server_replaced_the_message_id(content_type: str) -> None:
-    values = {"to_name": None, "subject": "Hi", "text": "Hi", "html": "Hi", "at": datetime(2030, 1, 1, tzinfo=UTC)}
-    mail = Email(message_id=ID, to="a@example.com", **values)
+    mail = outgoing(ID, "a@example.com", Email(subject="Hi", text="Hi", html="Hi"))
     head, _, _ = compose(mail, "bells@example.com").decode().partition("\r\n\r\n")
     lines = [one for one in head.split("\r\n") if not one.startswith(("Message-ID", "Content-Type"))]
     assert receipts.parse(report("\r\n".join(["<0100@eu-west-1.amazonses.com>", *lines]), content_type)) == (

@@ -1,7 +1,6 @@
 """Composed e-mails, parsed again by the standard library, and addresses."""
 
 import re
-from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -16,14 +15,13 @@ from bellcast.channels.email import Email, Headline
 from bellcast.channels.types import EmailContent
 from bellcast.templates import html
 from bellcast.templates.types import Brand
-
-AT = datetime(2026, 6, 10, 12, tzinfo=UTC)
+from tests.provider_setup import outgoing
 
 
 def composed_bytes(**fields: Any) -> bytes:
-    base = {"message_id": "m1", "to": "alice@example.com", "to_name": "Alice", "at": AT}
-    mail = Email(**{**base, "subject": "New booking", "text": "Hi", "html": "<p>Hi</p>", **fields})
-    return email.compose(mail, "bells@example.com", "Shop")
+    to, id = fields.pop("to", "alice@example.com"), fields.pop("message_id", "m1")
+    mail = Email(**{"to_name": "Alice", "subject": "New booking", "text": "Hi", "html": "<p>Hi</p>", **fields})
+    return email.compose(outgoing(id, to, mail), "bells@example.com", "Shop")
 
 
 def composed(**fields: Any) -> EmailMessage:
@@ -100,7 +98,7 @@ def test_usable_address_is_recognized(address: str) -> None:
     ("to", "written"), [("ü@exämple.com", "ü@exämple.com"), ("a@straße.example", "a@xn--strae-oqa.example")]
 )
 def test_international_address_is_written_as_utf8_only_where_it_must_be(to: str, written: str) -> None:
-    mail = Email(message_id="m1", to=to, to_name=None, subject="S", text="T", html="<p>T</p>", at=AT)
+    mail = outgoing("m1", to, Email(subject="S", text="T", html="<p>T</p>"))
     assert f"To: {written}\r\n".encode() in email.compose(mail, "bells@example.com")
 
 

@@ -22,7 +22,7 @@ from bellcast.providers import apns
 from bellcast.providers.types import AcceptedMessage, OutgoingMessage
 from tests.certificates import self_signed
 from tests.clock import FakeClock
-from tests.provider_setup import setup
+from tests.provider_setup import outgoing, setup
 from tests.servers import free_port
 from tests.vendor_server import VendorServer, vendor_server
 from tests.wire.providers.http2_server import (
@@ -119,7 +119,7 @@ async def test_alert_is_sent_over_http2_with_a_signed_token(key_file: tuple[Path
     id = Ids().new(clock.now())
     async with apple_server() as apple, provider_at(apple, file, clock) as provider:
         content = {"id": "n1", "title": "New booking", "body": "Saturday", "url": "/b/7", "priority": "urgent"}
-        accepted = await provider.send(OutgoingMessage(id=id, to=DEVICE, content=content))
+        accepted = await provider.send(outgoing(id, DEVICE, content))
         assert accepted.reference == id
         ((version, path, headers, body),) = apple.requests
         assert (version, path) == ("2", f"/3/device/{DEVICE}")
@@ -130,10 +130,10 @@ async def test_alert_is_sent_over_http2_with_a_signed_token(key_file: tuple[Path
         claims = jwt.decode(token, public, algorithms=["ES256"], options={"verify_iat": False})
         assert claims["iss"] == "TEAM123"
         assert jwt.get_unverified_header(token)["kid"] == "KEY456"
-        await provider.send(OutgoingMessage(id=id, to=DEVICE, content=content))
+        await provider.send(outgoing(id, DEVICE, content))
         assert apple.requests[1][2]["authorization"] == headers["authorization"]
         clock.advance(-10_800)  # a token from the future would be refused for three hours
-        await provider.send(OutgoingMessage(id=id, to=DEVICE, content=content))
+        await provider.send(outgoing(id, DEVICE, content))
         token = apple.requests[2][2]["authorization"].removeprefix("bearer ")
         assert jwt.decode(token, options={"verify_signature": False})["iat"] == clock.now() // 1000
 
@@ -158,7 +158,7 @@ async def test_apns_refusal_is_temporary_permanent_or_a_bounce(
     async with apple_server() as apple, provider_at(apple, key_file[0], clock) as provider:
         apple.status, apple.reason = status, reason
         with pytest.raises(DeliveryError) as caught:
-            await provider.send(OutgoingMessage(id=Ids().new(clock.now()), to=DEVICE, content={"title": "T"}))
+            await provider.send(outgoing(Ids().new(clock.now()), DEVICE, {"title": "T"}))
         error = caught.value
         assert (error.is_temporary, error.is_bounce) == (is_temporary, is_bounce)
         expected = f"{reason}: {apns.CHECKS[reason]}" if reason in apns.CHECKS else reason
@@ -171,7 +171,7 @@ async def test_long_alert_is_shortened_to_what_apple_takes(
 ) -> None:
     content = {"id": Ids().new(FakeClock().now()), "title": "New booking", "body": text, "url": "/b/7"}
     async with apple_server() as apple, provider_at(apple, key_file[0], FakeClock()) as provider:
-        await provider.send(OutgoingMessage(id=content["id"], to=DEVICE, content=content))
+        await provider.send(outgoing(content["id"], DEVICE, content))
         ((_, _, headers, body),) = apple.requests
     assert int(headers["content-length"]) <= 4_096
     shown = body["aps"]["alert"]
@@ -184,7 +184,7 @@ async def test_long_alert_is_shortened_to_what_apple_takes(
 
 
 def alert() -> OutgoingMessage:
-    return OutgoingMessage(id=Ids().new(FakeClock().now()), to=DEVICE, content={"title": "T"})
+    return outgoing(Ids().new(FakeClock().now()), DEVICE, {"title": "T"})
 
 
 async def test_server_that_never_answers_is_temporary(key_file: tuple[Path, ec.EllipticCurvePublicKey]) -> None:

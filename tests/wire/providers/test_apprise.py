@@ -8,11 +8,10 @@ import pytest
 
 from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import apprise
-from bellcast.providers.types import OutgoingMessage
 from bellcast.providers.vendor_api import mask
-from tests.provider_setup import setup
+from tests.provider_setup import outgoing, setup
 
-MESSAGE = OutgoingMessage(id="m1", to="@desk", content={"text": "New booking"})
+MESSAGE = outgoing("m1", "@desk", {"text": "New booking"})
 
 
 @pytest.fixture
@@ -51,14 +50,14 @@ from types import SimpleNamespace
 from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import apprise
 from bellcast.providers.types import OutgoingMessage
-from tests.provider_setup import setup
+from tests.provider_setup import outgoing, setup
 
 hanging = SimpleNamespace(notify=lambda **_: threading.Event().wait())
 sys.modules["apprise"] = SimpleNamespace(Apprise=SimpleNamespace(instantiate=lambda url: hanging))
 
 async def main():
     provider = apprise.from_url(setup("apprise+json://host/", timeout=0.1, may_read_files=True))
-    message = OutgoingMessage(id="m1", to="@desk", content={"text": "New booking"})
+    message = outgoing("m1", "@desk", {"text": "New booking"})
     found = await asyncio.gather(*(provider.send(message) for _ in range(apprise.MAX_CALLS + 1)), return_exceptions=True)
     print(*sorted({(str(one), one.is_timeout) for one in found}))
     print(await asyncio.to_thread(lambda: "the executor is free"))

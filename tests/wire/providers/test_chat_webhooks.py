@@ -8,7 +8,7 @@ import pytest
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound import DeliveryError, Response
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
-from bellcast.providers.types import OutgoingMessage
+from tests.provider_setup import outgoing
 
 SLACK = "https://hooks.slack.com/services/T/B/x"
 DISCORD = "https://discord.com/api/webhooks/1/x"
@@ -33,7 +33,7 @@ class OneResponse:
 
 async def send(to: str, text: str, response: Response | None) -> OneResponse:
     http = OneResponse(response)
-    await ChatWebhookProvider(http).send(OutgoingMessage(id="m1", to=to, content={"text": text}))
+    await ChatWebhookProvider(http).send(outgoing("m1", to, {"text": text}))
     return http
 
 

@@ -6,7 +6,6 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -28,6 +27,7 @@ from bellcast.providers.vendor_api import VENDOR_HOST
 from bellcast.settings import parsers
 from tests.certificates import self_signed
 from tests.clock import FakeClock
+from tests.provider_setup import outgoing
 from tests.smtp_server import smtp_server
 from tests.vendor_server import raw_response, vendor_server
 from tests.wire.providers.http2_server import http2_server
@@ -183,10 +183,9 @@ async def provider_of(url: str) -> AsyncIterator[Provider]:
 
 def message(channel: ExternalChannel) -> OutgoingMessage:
     to = "alice@example.com" if channel == "email" else "4711"
-    at = datetime(2026, 6, 10, tzinfo=UTC)
-    email = Email(message_id="m1", to=to, to_name=None, subject="Booking", text="Hi", html="<p>Hi</p>", at=at)
+    email = Email(subject="Booking", text="Hi", html="<p>Hi</p>")
     content = email if channel == "email" else {"title": "Booking", "text": "Hi"}
-    return OutgoingMessage(id="m1", to=to, content=content)
+    return outgoing("m1", to, content)
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # imported by Apprise

@@ -20,7 +20,7 @@ from bellcast.providers.types import AcceptedMessage, OutgoingMessage, Provider
 from bellcast.providers.webpush import WebPushProvider
 from tests.certificates import self_signed
 from tests.clock import FakeClock
-from tests.provider_setup import setup
+from tests.provider_setup import outgoing, setup
 from tests.push_browser import Browser, vapid_key
 from tests.vendor_server import CUT, HALF, HANG, VendorServer, plain_server, raw_response, vendor_server
 
@@ -39,7 +39,7 @@ class Vendor(Struct, frozen=True):
     to: Callable[[str, bool], str] = lambda host, is_tls: "4711"
 
     def message(self, host: str, *, is_tls: bool = False) -> OutgoingMessage:
-        return OutgoingMessage(id="m1", to=self.to(host, is_tls), content={"title": "T", "text": "Hi"})
+        return outgoing("m1", self.to(host, is_tls), {"title": "T", "text": "Hi"})
 
 
 def off(is_tls: bool) -> str:

@@ -19,14 +19,14 @@ from bellcast.providers import fcm
 from bellcast.providers.types import OutgoingMessage
 from bellcast.providers.webpush import MAX_PAYLOAD, VapidKey, WebPushProvider, encrypt
 from tests.clock import FakeClock
-from tests.provider_setup import setup
+from tests.provider_setup import outgoing, setup
 from tests.push_browser import Browser, vapid_key
 from tests.vendor_server import VendorServer, raw_response
 
 
 def push(subscription: PushTarget, **content: Any) -> OutgoingMessage:
     to = msgspec.json.encode(subscription).decode()
-    return OutgoingMessage(id="m1", to=to, content={"id": "n1", "title": "New booking", **content})
+    return outgoing("m1", to, {"id": "n1", "title": "New booking", **content})
 
 
 async def test_browser_decrypts_the_push_and_the_service_verifies_the_sender(
@@ -108,7 +108,7 @@ async def test_long_push_is_shortened_and_loses_its_link_last(
     provider = WebPushProvider(http, FakeClock(), vapid_key(), "mailto:ops@example.com")
     subscription = msgspec.json.encode(browser.subscription(f"http://{vendor.host}/x")).decode()
     content = {"id": "n1", "title": "New booking", **content}
-    await provider.send(OutgoingMessage(id="m1", to=subscription, content=content))
+    await provider.send(outgoing("m1", subscription, content))
     plain = browser.decrypt(vendor.requests[0].body)
     assert len(plain) <= MAX_PAYLOAD
     shown = json.loads(plain)
@@ -122,7 +122,7 @@ async def test_push_that_cannot_fit_keeps_the_subscription_and_one_with_bad_keys
     provider = WebPushProvider(http, FakeClock(), vapid_key(), "mailto:ops@example.com")
     good = Browser().subscription()
     for target, content, is_bounce in ((good, {"id": "n" * 4_000}, False), (PushTarget("https://x", "", ""), {}, True)):
-        message = OutgoingMessage(id="m1", to=msgspec.json.encode(target).decode(), content=content)
+        message = outgoing("m1", msgspec.json.encode(target).decode(), content)
         with pytest.raises(DeliveryError) as caught:
             await provider.send(message)
         assert (caught.value.is_temporary, caught.value.is_bounce) == (False, is_bounce)
@@ -171,7 +171,7 @@ async def test_fcm_requests_a_token_once_and_sends(
     vendor.responses += [raw_response(200, {"access_token": "A1", "expires_in": 3600})]
     vendor.default = raw_response(200, {"name": "projects/shop/messages/1"})
     provider = fcm.from_url(setup(f"fcm://{vendor.host}?tls=off&credentials={file}", http, clock, may_read_files=True))
-    message = OutgoingMessage(id="m1", to="device", content={"id": "n1", "title": "T", "body": "B", "url": "/b"})
+    message = outgoing("m1", "device", {"id": "n1", "title": "T", "body": "B", "url": "/b"})
     assert (await provider.send(message)).reference == "projects/shop/messages/1"
     await provider.send(message)
     token, first, _second = vendor.requests
@@ -193,7 +193,7 @@ async def test_long_message_is_shortened_to_what_fcm_takes(
     vendor.responses += [raw_response(200, {"access_token": "A1"}), raw_response(200, {"name": "x"})]
     content = {"id": "n1", "title": "t" * 500, "body": "ü" * 5_000, "url": LINK, "actions": BUTTONS}
     provider = fcm.from_url(setup(url, http, may_read_files=True))
-    await provider.send(OutgoingMessage(id="m1", to="device", content=content))
+    await provider.send(outgoing("m1", "device", content))
     sent = vendor.requests[-1].json["message"]
     assert (sent["notification"]["title"], sent["data"]) == ("t" * 500, {"id": "n1", "url": LINK})
     assert 3_000 < len(vendor.requests[-1].body) <= 4_096
@@ -205,7 +205,7 @@ async def test_fcm_token_is_renewed_before_it_ends_and_after_a_refusal(
     clock = FakeClock()
     url = f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}"
     provider = fcm.from_url(setup(url, http, clock, may_read_files=True))
-    message = OutgoingMessage(id="m1", to="device", content={"title": "T"})
+    message = outgoing("m1", "device", {"title": "T"})
     grant, sent = raw_response(200, {"access_token": "A", "expires_in": 3600}), raw_response(200, {"name": "x"})
     vendor.responses += [grant, sent, grant, sent, raw_response(401, {"error": {"message": "expired"}}), grant, sent]
     await provider.send(message)
@@ -228,6 +228,6 @@ async def test_fcm_unregistered_device_is_a_bounce(
     error = {"code": 404, "message": "Requested entity was not found.", "details": [{"errorCode": "UNREGISTERED"}]}
     vendor.default = raw_response(404, {"error": error})
     with pytest.raises(DeliveryError) as caught:
-        await provider.send(OutgoingMessage(id="m1", to="device", content={"title": "T"}))
+        await provider.send(outgoing("m1", "device", {"title": "T"}))
     assert caught.value.is_bounce
     assert not caught.value.is_temporary

@@ -11,10 +11,10 @@ from bellcast.kernel.outbound import DeliveryError
 from bellcast.kernel.outbound.http import HttpClient
 from bellcast.providers import twilio, vonage
 from bellcast.providers.types import OutgoingMessage, Provider, Receipt, ReceiptRequest
-from tests.provider_setup import setup
+from tests.provider_setup import outgoing, setup
 from tests.vendor_server import CUT, HALF, HANG, VendorServer, raw_response
 
-MESSAGE = OutgoingMessage(id="m1", to="+436601234567", content={"text": "Your code: 4711"})
+MESSAGE = outgoing("m1", "+436601234567", {"text": "Your code: 4711"})
 VONAGE_SENT = {"message-count": "1", "messages": [{"status": "0", "message-id": "V1", "to": "436601234567"}]}
 
 
@@ -150,7 +150,7 @@ async def test_vonage_message_has_its_fields(vendor: VendorServer, http: HttpCli
 
 async def test_vonage_text_outside_the_gsm_alphabet_is_unicode(vendor: VendorServer, http: HttpClient) -> None:
     vendor.default = raw_response(200, VONAGE_SENT)
-    await vonage_at(vendor, http).send(OutgoingMessage(id="m1", to="+43660", content={"text": "Grüße 🎉"}))
+    await vonage_at(vendor, http).send(outgoing("m1", "+43660", {"text": "Grüße 🎉"}))
     assert vendor.requests[0].form["type"] == "unicode"
 
 

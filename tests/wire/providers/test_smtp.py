@@ -5,7 +5,6 @@ import errno
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,20 +16,13 @@ from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import smtp as smtp_provider
 from bellcast.providers.smtp import SMTPProvider, from_url
 from bellcast.providers.types import OutgoingMessage
+from tests.provider_setup import outgoing
 from tests.smtp_server import Mailbox, smtp_server
 
 
 def mail(number: int = 1, to: str = "alice@example.com") -> OutgoingMessage:
-    content = Email(
-        message_id=f"m{number}",
-        to=to,
-        to_name="Alice",
-        subject=f"Booking {number}",
-        text="Hi",
-        html="<p>Hi</p>",
-        at=datetime(2026, 6, 10, tzinfo=UTC),
-    )
-    return OutgoingMessage(id=f"m{number}", to=to, content=content)
+    content = Email(to_name="Alice", subject=f"Booking {number}", text="Hi", html="<p>Hi</p>")
+    return outgoing(f"m{number}", to, content)
 
 
 def provider(mailbox: Mailbox, login: str = "", **options: Any) -> SMTPProvider:
@@ -197,7 +189,7 @@ async def test_failed_mail_is_not_completed_when_the_server_reads_again() -> Non
         ended.set()
 
     text = "x" * 20_000_000  # more than the buffers of both sockets
-    large = OutgoingMessage(id="m1", to="a@example.com", content=msgspec.structs.replace(mail().content, text=text))
+    large = outgoing("m1", "a@example.com", msgspec.structs.replace(mail().content, text=text))
     async with server_that(serve) as url:
         error = await failure(from_url(url, timeout=2), large)
         assert error.is_timeout

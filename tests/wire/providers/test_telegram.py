@@ -5,11 +5,10 @@ import pytest
 from bellcast.kernel.outbound import DeliveryError
 from bellcast.kernel.outbound.http import HttpClient
 from bellcast.providers import telegram
-from bellcast.providers.types import OutgoingMessage
-from tests.provider_setup import setup
+from tests.provider_setup import outgoing, setup
 from tests.vendor_server import CUT, VendorServer, raw_response
 
-MESSAGE = OutgoingMessage(id="m1", to="4711", content={"text": "New booking"})
+MESSAGE = outgoing("m1", "4711", {"text": "New booking"})
 TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 
 

@@ -213,7 +213,7 @@ async def rfc822(ctx: ApiContext, message: StoredMessage) -> bytes:
     if message.channel != "email":
         raise Conflict("Only e-mails are available in this form.")
     sender, name = await ctx[ProviderDirectory].email_sender(message.tenant, message.provider)
-    return email.compose(delivery.content_of(message), sender, name)
+    return email.compose(delivery.outgoing(message, message.address), sender, name)
 
 
 async def _find(call: ResourceCall[Any]) -> StoredMessage:

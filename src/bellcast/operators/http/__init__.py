@@ -23,6 +23,7 @@ from bellcast.operators.sign_in import OPERATOR_NAME, ConsoleSessions, SignedIn
 from bellcast.operators.store import Operators
 from bellcast.operators.types import EMAIL_CODE_MS, SCOPES_OF_ROLE, Operator, Role
 from bellcast.providers.directory import ProviderDirectory
+from bellcast.providers.types import OutgoingMessage
 from bellcast.rest import audit, context, guards
 from bellcast.rest.operations import operation
 from bellcast.rest.resource import Resource, ResourceCall
@@ -387,7 +388,7 @@ async def change_email(call: ResourceCall[AccountChange]) -> Any:
         text = TEXT.format(code=made, minutes=EMAIL_CODE_MS // 60_000)
         page = html.page(html.from_text(text), subject=SUBJECT, language="en", brand=Brand(name="Bellcast"), links={})
         id, at = call.ctx.engines.new_id(now), times.to_rfc3339(now)
-        mail = Email(message_id=id, to=body.email, to_name=None, subject=SUBJECT, text=text, html=page, at=at)
+        mail = OutgoingMessage(id=id, to=body.email, at=at, content=Email(subject=SUBJECT, text=text, html=page))
         # Not stored: a stored message would show the code to all operators with the right to read messages.
         if not await call.ctx[ProviderDirectory].send_email(DEFAULT_TENANT, mail):
             code = made
