@@ -19,8 +19,8 @@ from tests.fuzz.runner import fuzz
 from tests.provider_setup import setup
 
 URL = "https://bells.example.com/v1/providers/texts/receipts"
-TWILIO = twilio.from_url(setup("twilio://AC1:token@default?from=%2B12025550123"))
-VONAGE = vonage.from_url(setup("vonage://key:secret@default?from=Shop"))
+TWILIO = twilio.TwilioProvider(setup("twilio://AC1:token@default?from=%2B12025550123"))
+VONAGE = vonage.VonageProvider(setup("vonage://key:secret@default?from=Shop"))
 NAMES = ["MessageSid", "MessageStatus", "SmsStatus", "OptOutType", "From", "Body", "ErrorCode", "messageId", "message-id", "status", "err-code",
          "msisdn", "to", "text", "keyword", "sig", "timestamp", ""]  # fmt: skip
 VALUES = [

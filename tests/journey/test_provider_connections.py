@@ -91,7 +91,7 @@ async def test_server_that_does_not_listen_fails_the_step_of_the_connection(tmp_
         assert states(found) == ["ok", "ok", "failed", "skipped", "skipped", "skipped"]
         assert found["error"] == "The connection failed: Connection refused."
     with pytest.raises(DeliveryError, match=r"connection to 127\.0\.0\.1:1 failed: Connection refused"):
-        await smtp.from_url(f"smtp://127.0.0.1:1?{SENDER}").check()
+        await smtp.SMTPProvider(f"smtp://127.0.0.1:1?{SENDER}").check()
 
 
 async def test_private_address_fails_the_step_of_the_name(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ async def test_starttls_is_the_step_of_tls(tmp_path: Path) -> None:
             with pytest.raises(
                 DeliveryError, match=rf"certificate of 127.0.0.1:{mailbox.port} is not accepted: self.signed.+FILE"
             ):
-                await smtp.from_url(f"smtp://bells:secret@{own}").check()
+                await smtp.SMTPProvider(f"smtp://bells:secret@{own}").check()
 
 
 async def test_provider_of_another_encryption_key_fails_the_first_step(tmp_path: Path) -> None:

@@ -330,7 +330,9 @@ class Router(Struct, eq=False):
                     except Invalid as error:
                         if not stores_failures:
                             raise
-                        message = _failed(message, error.reason)
+                        failed: dict[str, Any] = {"state": "failed", "reason": error.reason, "unless": None}
+                        due_at = request.created_at
+                        message = msgspec.structs.replace(message, due_at=due_at, expires_at=None, **failed)
                     # A recipient has one e-mail address and number, but can have several devices and chats.
                     addresses = route.inputs.addresses(profile, entry.channel)
                     added = [
@@ -426,12 +428,6 @@ class Router(Struct, eq=False):
             expires_at=None if expires_at is None else times.milliseconds(expires_at),
             content=NO_CONTENT,
         )
-
-
-def _failed(message: NewMessage, reason: str | None) -> NewMessage:
-    """Return a message that fails when it is added."""
-    changes: dict[str, Any] = {"state": "failed", "reason": reason, "unless": None, "expires_at": None}
-    return msgspec.structs.replace(message, due_at=message.created_at, **changes)
 
 
 def _template_key(draft: Draft, type: NotificationType) -> str | None:

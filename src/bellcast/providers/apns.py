@@ -3,17 +3,13 @@
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellcast.channels import push
 from bellcast.kernel import times
 from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
-from bellcast.providers.vendor_api import ProviderURL, parse
 
-API = "https://api.push.apple.com"
-OPTIONS = frozenset({"key", "key_base64", "topic"})
 # Apple refuses tokens older than an hour, and those renewed more often than every 20 minutes.
 TOKEN_SECONDS = 2400
 # The status of a device token that is no longer valid.
@@ -30,26 +26,22 @@ CHECKS = {
 EXPIRED_TOKEN = "ExpiredProviderToken"  # noqa: S105  a reason of the API
 
 
-def from_url(setup: Setup) -> "APNsProvider":
-    """`apns://TEAM:KEY@default?key=AuthKey.p8&topic=com.example.app`, or `key_base64` with the file's content.
-    Raises ValueError."""
-    url = parse(setup.url, known_options=OPTIONS)
-    if not url.user or not url.password:
-        raise ValueError("needs the team id and the key id: apns://TEAM:KEY@default")
-    pem = vendor_api.read_credentials(url, "key", may_read_files=setup.may_read_files)
-    if not pem or not url.options.get("topic"):
-        raise ValueError("needs the key's file and the app's bundle id: add ?key=FILE&topic=com.example.app")
-    return APNsProvider(url, setup, vendor_api.private_key(pem))
-
-
 class APNsProvider(vendor_api.VendorProvider):
-    """A provider for Apple device tokens."""
+    """A provider for Apple device tokens: `apns://TEAM:KEY@default?key=AuthKey.p8&topic=com.example.app`, or `key_base64` with
+    the file's content."""
 
     kind: AddressKind = "apns"
+    api = "https://api.push.apple.com"
+    options = frozenset({"key", "key_base64", "topic"})
 
-    def __init__(self, url: ProviderURL, setup: Setup, private: ec.EllipticCurvePrivateKey) -> None:
-        super().__init__(url, API, setup, setup.http2())
-        self._private = private
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup, setup.http2())
+        if not self._url.user or not self._url.password:
+            raise ValueError("needs the team id and the key id: apns://TEAM:KEY@default")
+        pem = vendor_api.read_credentials(self._url, "key", may_read_files=setup.may_read_files)
+        if not pem or not self._url.options.get("topic"):
+            raise ValueError("needs the key's file and the app's bundle id: add ?key=FILE&topic=com.example.app")
+        self._private = vendor_api.private_key(pem)
         self._token = ""
         self._signed_at = 0.0
 

@@ -16,32 +16,26 @@ RECIPIENT = "{to}"
 MAX_CALLS = 100
 
 
-def from_url(setup: Setup) -> "AppriseProvider":
-    """Create a provider from `apprise+URL`, with a URL of Apprise. Raises ValueError."""
-    if not setup.may_read_files:
-        # Apprise's plugins open their own connections, so no guard can keep them from private addresses.
-        raise ValueError("of Apprise must be in BELLCAST_CHAT: its connections cannot be kept to public addresses")
-    try:
-        library = importlib.import_module("apprise")
-    except ImportError:
-        raise ValueError("needs the package apprise: pip install 'bellcast[apprise]'") from None
-    provider = AppriseProvider(library, setup.url.strip().removeprefix(SCHEME), setup.timeout)
-    if provider.connection("0") is None:
-        raise ValueError("is not a URL that Apprise supports")
-    return provider
-
-
 class AppriseProvider(Provider):
-    """A provider for chat ids of recipients, or for the fixed target of a URL without `{to}`."""
+    """A provider for chat ids of recipients, or for the fixed target of a URL without `{to}`: `apprise+URL`, with a URL of
+    Apprise. Raises ValueError for one that it cannot use."""
 
     kind: AddressKind = "telegram"
     server = None
 
-    def __init__(self, library: Any, url: str, timeout: float) -> None:
-        self._library = library
-        self._url = url
-        self._timeout = timeout
+    def __init__(self, setup: Setup) -> None:
+        if not setup.may_read_files:
+            # Apprise's plugins open their own connections, so no guard can keep them from private addresses.
+            raise ValueError("of Apprise must be in BELLCAST_CHAT: its connections cannot be kept to public addresses")
+        try:
+            self._library: Any = importlib.import_module("apprise")
+        except ImportError:
+            raise ValueError("needs the package apprise: pip install 'bellcast[apprise]'") from None
+        self._url = setup.url.strip().removeprefix(SCHEME)
+        self._timeout = setup.timeout
         self._calls = 0  # with those that have timed out, whose threads nothing can end
+        if self.connection("0") is None:
+            raise ValueError("is not a URL that Apprise supports")
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send in a thread, because Apprise blocks. It reports no reasons, so every failure is treated as temporary."""

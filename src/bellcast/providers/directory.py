@@ -33,8 +33,10 @@ from bellcast.kernel.outbound.connection_steps import TestReport
 from bellcast.kernel.outbound.http import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.preferences.types import CHANNELS, Channel
-from bellcast.providers import apprise, telegram, twilio, vendor_api, vonage
+from bellcast.providers import apprise, vendor_api
 from bellcast.providers.connection_test import ProviderSteps
+from bellcast.providers.telegram import TelegramProvider
+from bellcast.providers.twilio import TwilioProvider
 from bellcast.providers.types import (
     KINDS,
     SETTING_PREFIX,
@@ -49,6 +51,7 @@ from bellcast.providers.types import (
     Setup,
     UnusableProvider,
 )
+from bellcast.providers.vonage import VonageProvider
 from bellcast.recipients.store import PushEndpoints, Recipients
 from bellcast.recipients.types import ChatAddresses
 
@@ -65,11 +68,14 @@ def _vendor(name: str) -> Any:
 VENDORS: Mapping[ExternalChannel, Mapping[str, Callable[[Setup], Provider]]] = {
     "email": dict.fromkeys(
         ("smtp", "smtps"),
-        lambda one: _vendor("smtp").from_url(one.url, timeout=one.timeout, connect=one.connect),
+        lambda one: _vendor("smtp").SMTPProvider(one.url, timeout=one.timeout, connect=one.connect),
     ),
-    "sms": {"twilio": twilio.from_url, "vonage": vonage.from_url},
-    "push": {"fcm": lambda one: _vendor("fcm").from_url(one), "apns": lambda one: _vendor("apns").from_url(one)},
-    "chat": {"telegram": telegram.from_url, apprise.SCHEME: apprise.from_url},
+    "sms": {"twilio": TwilioProvider, "vonage": VonageProvider},
+    "push": {
+        "fcm": lambda one: _vendor("fcm").FCMProvider(one),
+        "apns": lambda one: _vendor("apns").APNsProvider(one),
+    },
+    "chat": {"telegram": TelegramProvider, apprise.SCHEME: apprise.AppriseProvider},
 }
 
 KIND = "providers"

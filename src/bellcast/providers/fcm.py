@@ -11,13 +11,11 @@ from bellcast.channels import push
 from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
-from bellcast.providers.vendor_api import VENDOR_HOST, ProviderURL, parse
 
-API = "https://fcm.googleapis.com"
+MESSAGING = "https://fcm.googleapis.com"
 OAUTH = "https://oauth2.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523
-OPTIONS = frozenset({"credentials", "credentials_base64"})
 ASSERTION_SECONDS = 3600
 # An access token is replaced this long before it ends.
 RENEWAL_SECONDS = 300
@@ -41,30 +39,24 @@ class ServiceAccount(Struct, frozen=True):
         return f"ServiceAccount({self.client_email!r})"
 
 
-def from_url(setup: Setup) -> "FCMProvider":
-    """`fcm://default?credentials=/run/secrets/service-account.json`, or `credentials_base64` with the file's content.
-    Raises ValueError."""
-    url = parse(setup.url, known_options=OPTIONS)
-    content = vendor_api.read_credentials(url, "credentials", may_read_files=setup.may_read_files)
-    if not content:
-        raise ValueError("needs the file of a service account: fcm://default?credentials=FILE")
-    try:
-        account = msgspec.json.decode(content, type=ServiceAccount)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ValueError("has credentials that are not the JSON of a service account") from None
-    return FCMProvider(url, account, setup)
-
-
 class FCMProvider(vendor_api.VendorProvider):
-    """A provider for FCM registration tokens."""
+    """A provider for FCM registration tokens: `fcm://default?credentials=/run/secrets/service-account.json`, or
+    `credentials_base64` with the file's content."""
 
     kind: AddressKind = "fcm"
+    api = OAUTH
+    options = frozenset({"credentials", "credentials_base64"})
 
-    def __init__(self, url: ProviderURL, account: ServiceAccount, setup: Setup) -> None:
-        super().__init__(url, OAUTH, setup)
-        self._account = account
-        self._api = vendor_api.at(url, API, setup.http, setup.timeout)
-        self._audience = f"{OAUTH}/token" if url.host == VENDOR_HOST else f"{self._endpoint.base}/token"
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        content = vendor_api.read_credentials(self._url, "credentials", may_read_files=setup.may_read_files)
+        if not content:
+            raise ValueError("needs the file of a service account: fcm://default?credentials=FILE")
+        try:
+            self._account = msgspec.json.decode(content, type=ServiceAccount)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise ValueError("has credentials that are not the JSON of a service account") from None
+        self._messaging = vendor_api.at(self._url, MESSAGING, setup.http, setup.timeout)
         self._token = ""
         self._token_ends = 0.0
         self._renewing = asyncio.Lock()
@@ -82,7 +74,7 @@ class FCMProvider(vendor_api.VendorProvider):
             "android": {"priority": "high" if content.get("priority") in ("high", "urgent") else "normal"},
         }
         path = f"/v1/projects/{self._account.project_id}/messages:send"
-        response = await self._api.post_json(path, {"message": body}, await self._authorization())
+        response = await self._messaging.post_json(path, {"message": body}, await self._authorization())
         answer = vendor_api.json_body(response)
         if response.status == 200:
             reference = vendor_api.text_of(answer.get("name"))
@@ -127,7 +119,7 @@ class FCMProvider(vendor_api.VendorProvider):
         claims = {
             "iss": self._account.client_email,
             "scope": SCOPE,
-            "aud": self._audience,
+            "aud": f"{self._endpoint.base}/token",
             "iat": now,
             "exp": now + ASSERTION_SECONDS,
         }

@@ -20,7 +20,7 @@ from bellcast.channels import addresses, email
 from bellcast.kernel.errors import Unavailable, certificate_fault
 from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers.types import AcceptedMessage, AddressKind, Connect, OutgoingMessage, ServerAddress
-from bellcast.providers.vendor_api import ProviderURL, parse
+from bellcast.providers.vendor_api import parse
 
 SUBMISSION_PORT = 587  # RFC 6409
 SUBMISSIONS_PORT = 465  # RFC 8314
@@ -53,18 +53,6 @@ NO_STARTTLS = (
 )
 
 
-def from_url(text: str, *, timeout: float = 30.0, connect: Connect | None = None) -> "SMTPProvider":
-    """`smtp://user:password@host:587?from=Shop <bells@example.com>` or `smtps://…`. Raises ValueError."""
-    url = parse(text, known_options=OPTIONS)
-    if url.scheme not in ("smtp", "smtps"):
-        raise ValueError("must begin with smtp:// or smtps://")
-    given = url.options.get("from")
-    name, sender = parseaddr(given or f"bellcast@{url.host}")
-    if not addresses.is_email(sender):
-        raise ValueError(WRONG_SENDER if given else "needs a sender: add ?from=bells@example.com")
-    return SMTPProvider(url, (sender, name or None), timeout, connect)
-
-
 class _SMTPConnection:
     """An open connection with its usage."""
 
@@ -82,21 +70,26 @@ class _SMTPConnection:
 
 
 class SMTPProvider:
-    """A provider of e-mail from `sender`, an address with its name. A password is only sent over TLS, unless TLS is off."""
+    """A provider of e-mail: `smtp://user:password@host:587?from=Shop <bells@example.com>` or `smtps://…`. Raises ValueError for a
+    URL that it cannot use. `sender` is an address with its name. A password is only sent over TLS, unless TLS is off."""
 
     kind: AddressKind = "email"
 
-    def __init__(
-        self, url: ProviderURL, sender: tuple[str, str | None], timeout: float, connect: Connect | None
-    ) -> None:
+    def __init__(self, text: str, *, timeout: float = 30.0, connect: Connect | None = None) -> None:
+        self._url = url = parse(text, known_options=OPTIONS)
+        if url.scheme not in ("smtp", "smtps"):
+            raise ValueError("must begin with smtp:// or smtps://")
+        given = url.options.get("from")
+        name, sender = parseaddr(given or f"bellcast@{url.host}")
+        if not addresses.is_email(sender):
+            raise ValueError(WRONG_SENDER if given else "needs a sender: add ?from=bells@example.com")
         has_implicit_tls = url.scheme == "smtps"  # before the first byte
         port = url.port or (SUBMISSIONS_PORT if has_implicit_tls else SUBMISSION_PORT)
         self.server = ServerAddress(url.host, port, has_implicit_tls)
-        self.sender = sender
-        self._url = url
+        self.sender = sender, name or None
         self._timeout = timeout
         self._connect = connect
-        self._sender = email.wire_address(sender[0])
+        self._sender = email.wire_address(sender)
         self._idle: list[_SMTPConnection] = []
         self._is_closed = False
 

@@ -3,31 +3,23 @@
 from bellcast.kernel.outbound import MAX_RETRY_AFTER, Response
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
-from bellcast.providers.vendor_api import ProviderURL, parse
 
-API = "https://api.telegram.org"
 # Maximum characters of one message (Bot API, sendMessage).
 MAX_TEXT = 4096
 
 
-def from_url(setup: Setup) -> "TelegramProvider":
-    """Create a provider from `telegram://TOKEN@default`. The colon in a bot token need not be escaped. Raises
-    ValueError."""
-    url = parse(setup.url)
-    token = ":".join(part for part in (url.user, url.password) if part)
-    if not token:
-        raise ValueError("needs the bot's token: telegram://TOKEN@default")
-    return TelegramProvider(url, setup, token)
-
-
 class TelegramProvider(vendor_api.VendorProvider):
-    """A provider of chat messages to Telegram chats."""
+    """A provider of chat messages to Telegram chats: `telegram://TOKEN@default`."""
 
     kind: AddressKind = "telegram"
+    api = "https://api.telegram.org"
 
-    def __init__(self, url: ProviderURL, setup: Setup, token: str) -> None:
-        super().__init__(url, API, setup)
-        self._token = token
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        # The colon in a bot token need not be escaped.
+        self._token = ":".join(part for part in (self._url.user, self._url.password) if part)
+        if not self._token:
+            raise ValueError("needs the bot's token: telegram://TOKEN@default")
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Call sendMessage; `to` is the chat id."""

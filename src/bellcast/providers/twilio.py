@@ -8,10 +8,7 @@ from collections.abc import Mapping
 from bellcast.channels.types import State
 from bellcast.kernel.outbound import Response
 from bellcast.providers import types, vendor_api
-from bellcast.providers.vendor_api import parse
 
-API = "https://api.twilio.com"
-OPTIONS = frozenset({"from"})
 # The recipient replied STOP; the number cannot receive text messages or does not exist.
 BOUNCES = frozenset({"21610", "21211", "21214", "21614", "30005", "30006"})
 STATES: Mapping[str, State] = {
@@ -22,20 +19,19 @@ STATES: Mapping[str, State] = {
 }
 
 
-def from_url(setup: types.Setup) -> "TwilioProvider":
-    """Create a provider from `twilio://SID:TOKEN@default?from=+12025550123`. Raises ValueError."""
-    url = parse(setup.url, known_options=OPTIONS)
-    if not url.user or not url.password:
-        raise ValueError("needs the account SID and the auth token: twilio://SID:TOKEN@default")
-    if not url.options.get("from"):
-        raise ValueError("needs a sender: add ?from=%2B12025550123 (the + of a number is written as %2B)")
-    return TwilioProvider(url, API, setup)
-
-
 class TwilioProvider(vendor_api.VendorProvider):
-    """A provider of text messages."""
+    """A provider of text messages: `twilio://SID:TOKEN@default?from=+12025550123`."""
 
     kind: types.AddressKind = "sms"
+    api = "https://api.twilio.com"
+    options = frozenset({"from"})
+
+    def __init__(self, setup: types.Setup) -> None:
+        super().__init__(setup)
+        if not self._url.user or not self._url.password:
+            raise ValueError("needs the account SID and the auth token: twilio://SID:TOKEN@default")
+        if not self._url.options.get("from"):
+            raise ValueError("needs a sender: add ?from=%2B12025550123 (the + of a number is written as %2B)")
 
     async def send(self, message: types.OutgoingMessage) -> types.AcceptedMessage:
         """Create a Message resource."""

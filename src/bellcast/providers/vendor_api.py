@@ -8,7 +8,7 @@ import binascii
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import msgspec
@@ -241,12 +241,16 @@ class VendorAPI(Struct, frozen=True):
 
 
 class VendorProvider(Provider):
-    """A provider of messages through a vendor's API at `base`, with what its URL and its set-up say."""
+    """A provider of messages through a vendor's API. Raises ValueError, with a message that continues "the URL", for a URL that
+    it cannot use."""
 
-    def __init__(self, url: ProviderURL, base: str, setup: Setup, http: Http | None = None) -> None:
-        self._url = url
+    api: ClassVar[str]  # the vendor's own server, which the host `default` names
+    options: ClassVar[frozenset[str]] = frozenset()  # in the URL
+
+    def __init__(self, setup: Setup, http: Http | None = None) -> None:
         self._setup = setup
-        self._endpoint = at(url, base, http or setup.http, setup.timeout)
+        self._url = parse(setup.url, known_options=self.options)
+        self._endpoint = at(self._url, self.api, http or setup.http, setup.timeout)
 
     @property
     def server(self) -> ServerAddress:

@@ -9,8 +9,6 @@ from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import types, vendor_api
 from bellcast.templates.types import GSM, GSM_DOUBLE
 
-API = "https://rest.nexmo.com"
-OPTIONS = frozenset({"from", vendor_api.SIGNATURE})
 ACCEPTED = "0"
 # Throttled, invalid credentials, internal error, account without credit, too many connections.
 TEMPORARY = frozenset({"1", "4", "5", "8", "9", "10", "14", "99"})
@@ -28,20 +26,19 @@ SIGNED = str.maketrans("&=", "__")
 GSM_TEXT = GSM | GSM_DOUBLE
 
 
-def from_url(setup: types.Setup) -> "VonageProvider":
-    """Create a provider from `vonage://KEY:SECRET@default?from=Shop&signature_secret=…`. Raises ValueError."""
-    url = vendor_api.parse(setup.url, known_options=OPTIONS)
-    if not url.user or not url.password:
-        raise ValueError("needs the API key and the secret: vonage://KEY:SECRET@default")
-    if not url.options.get("from"):
-        raise ValueError("needs a sender: add ?from=Shop")
-    return VonageProvider(url, API, setup)
-
-
 class VonageProvider(vendor_api.VendorProvider):
-    """A provider of text messages."""
+    """A provider of text messages: `vonage://KEY:SECRET@default?from=Shop&signature_secret=…`."""
 
     kind: types.AddressKind = "sms"
+    api = "https://rest.nexmo.com"
+    options = frozenset({"from", vendor_api.SIGNATURE})
+
+    def __init__(self, setup: types.Setup) -> None:
+        super().__init__(setup)
+        if not self._url.user or not self._url.password:
+            raise ValueError("needs the API key and the secret: vonage://KEY:SECRET@default")
+        if not self._url.options.get("from"):
+            raise ValueError("needs a sender: add ?from=Shop")
 
     async def send(self, message: types.OutgoingMessage) -> types.AcceptedMessage:
         """Send one message. The API responds with 200 and a status for each part of a long text. If a part is refused, all are sent

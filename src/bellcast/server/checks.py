@@ -222,7 +222,7 @@ def check_mail_settings(settings: Settings) -> Iterator[FindingItem]:
     for number, url in enumerate(settings.channels.email, 1):
         key = f"{SETTING_PREFIX}email-{number}"
         try:
-            servers[key] = smtp.from_url(url, timeout=MAIL_SECONDS, connect=connect)
+            servers[key] = smtp.SMTPProvider(url, timeout=MAIL_SECONDS, connect=connect)
         except ValueError as error:
             yield diagnoses.finding("mail_unusable", check="mail server", server=key, error=f"the URL {error}")
     yield from asyncio.run(check_mail_servers("mail server", servers))

@@ -13,7 +13,7 @@ async def test_sink_counts_the_mails_of_a_provider() -> None:
     server = await asyncio.get_running_loop().create_server(SinkConnection, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     before = SinkConnection.messages
-    provider = smtp.from_url(f"smtp://127.0.0.1:{port}?from=bells@example.com&tls=off")
+    provider = smtp.SMTPProvider(f"smtp://127.0.0.1:{port}?from=bells@example.com&tls=off")
     text = "A line\r\n.\r\nDATA\r\n"
     for number in range(3):
         mail = Email(subject="Hello", text=text, html=f"<p>{text}</p>")

@@ -109,7 +109,7 @@ async def provider_at(
     http = HttpClient(http2=True)
     url = f"apns://TEAM123:KEY456@127.0.0.1:{apple.port}?{option}key={file}&topic=com.example.app"
     try:
-        yield apns.from_url(setup(url, http, clock, timeout, may_read_files=True))
+        yield apns.APNsProvider(setup(url, http, clock, timeout, may_read_files=True))
     finally:
         await http.close()
 

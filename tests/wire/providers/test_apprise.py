@@ -32,7 +32,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 async def test_message_is_sent_to_the_chat_id_in_the_url(sent: list[tuple[str, str]]) -> None:
-    provider = apprise.from_url(setup("apprise+tgram://1:token/{to}", may_read_files=True))
+    provider = apprise.AppriseProvider(setup("apprise+tgram://1:token/{to}", may_read_files=True))
     accepted = await provider.send(MESSAGE)
     assert accepted.code == "ok"
     assert sent == [("tgram://1:token/%40desk", "New booking")]
@@ -40,7 +40,7 @@ async def test_message_is_sent_to_the_chat_id_in_the_url(sent: list[tuple[str, s
 
 async def test_message_that_is_not_delivered_is_tried_again(sent: list[tuple[str, str]]) -> None:
     with pytest.raises(DeliveryError) as failure:
-        await apprise.from_url(setup("apprise+json://down/", may_read_files=True)).send(MESSAGE)
+        await apprise.AppriseProvider(setup("apprise+json://down/", may_read_files=True)).send(MESSAGE)
     assert (failure.value.is_temporary, len(sent)) == (True, 1)
 
 
@@ -56,7 +56,7 @@ hanging = SimpleNamespace(notify=lambda **_: threading.Event().wait())
 sys.modules["apprise"] = SimpleNamespace(Apprise=SimpleNamespace(instantiate=lambda url: hanging))
 
 async def main():
-    provider = apprise.from_url(setup("apprise+json://host/", timeout=0.1, may_read_files=True))
+    provider = apprise.AppriseProvider(setup("apprise+json://host/", timeout=0.1, may_read_files=True))
     message = outgoing("m1", "@desk", {"text": "New booking"})
     found = await asyncio.gather(*(provider.send(message) for _ in range(apprise.MAX_CALLS + 1)), return_exceptions=True)
     print(*sorted({(str(one), one.is_timeout) for one in found}))
@@ -73,15 +73,15 @@ def test_hanging_service_delays_neither_other_threads_nor_the_end_of_the_process
 
 def test_unusable_url_is_refused(sent: list[tuple[str, str]]) -> None:
     with pytest.raises(ValueError, match="Apprise supports"):
-        apprise.from_url(setup("apprise+unknown://x", may_read_files=True))
+        apprise.AppriseProvider(setup("apprise+unknown://x", may_read_files=True))
     with pytest.raises(ValueError, match="must be in BELLCAST_CHAT"):
-        apprise.from_url(setup("apprise+json://host/"))
+        apprise.AppriseProvider(setup("apprise+json://host/"))
 
 
 def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)  # type: ignore[arg-type]  # None makes the import fail
     with pytest.raises(ValueError, match=r"bellcast\[apprise\]"):
-        apprise.from_url(setup("apprise+json://host/", may_read_files=True))
+        apprise.AppriseProvider(setup("apprise+json://host/", may_read_files=True))
 
 
 def test_url_is_shown_without_its_secrets() -> None:

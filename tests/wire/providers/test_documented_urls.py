@@ -216,17 +216,16 @@ def test_every_scheme_and_option_is_documented() -> None:
     found = list(forms())
     for scheme in CHANNELS:
         assert any(url.startswith(scheme) for url in documented()), scheme
-    modules = {
-        "smtp": smtp,
-        "smtps": smtp,
-        "twilio": twilio,
-        "vonage": vonage,
-        "fcm": fcm,
-        "apns": apns,
+    options = {
+        "smtp": smtp.OPTIONS,
+        "smtps": smtp.OPTIONS,
+        "twilio": twilio.TwilioProvider.options,
+        "vonage": vonage.VonageProvider.options,
+        "fcm": fcm.FCMProvider.options,
+        "apns": apns.APNsProvider.options,
     }
-    for scheme, module in modules.items():
-        options = {*module.OPTIONS, *(["tls"] if scheme != "smtps" else [])}  # type: ignore[attr-defined]  # of each vendor
-        for option in options:
+    for scheme, of_vendor in options.items():
+        for option in {*of_vendor, *(["tls"] if scheme != "smtps" else [])}:
             assert any(scheme_of(url) == scheme and f"{option}=" in url for url in found), (scheme, option)
 
 

@@ -48,7 +48,7 @@ def off(is_tls: bool) -> str:
 
 def fcm_at(host: str, is_tls: bool, http: HttpClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
     url = f"fcm://{host}?credentials={folder / 'account.json'}{off(is_tls)}"
-    return fcm.from_url(setup(url, http, timeout=timeout, may_read_files=True))
+    return fcm.FCMProvider(setup(url, http, timeout=timeout, may_read_files=True))
 
 
 def web_push_at(host: str, is_tls: bool, http: HttpClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
@@ -61,11 +61,13 @@ def subscription(host: str, is_tls: bool) -> str:
 
 
 def telegram_at(host: str, is_tls: bool, http: HttpClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
-    return telegram.from_url(setup(f"telegram://1:abc@{host}{'' if is_tls else '?tls=off'}", http, timeout=timeout))
+    return telegram.TelegramProvider(
+        setup(f"telegram://1:abc@{host}{'' if is_tls else '?tls=off'}", http, timeout=timeout)
+    )
 
 
 def vonage_at(host: str, is_tls: bool, http: HttpClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
-    return vonage.from_url(setup(f"vonage://key:secret@{host}?from=Shop{off(is_tls)}", http, timeout=timeout))
+    return vonage.VonageProvider(setup(f"vonage://key:secret@{host}?from=Shop{off(is_tls)}", http, timeout=timeout))
 
 
 class Rerouted:
@@ -92,7 +94,9 @@ def webhook(url: str) -> Callable[[str, bool], str]:
 
 
 def twilio_at(host: str, is_tls: bool, http: HttpClient, folder: Path, timeout: float = TIMEOUT) -> Provider:
-    return twilio.from_url(setup(f"twilio://AC1:token@{host}?from=%2B12025550123{off(is_tls)}", http, timeout=timeout))
+    return twilio.TwilioProvider(
+        setup(f"twilio://AC1:token@{host}?from=%2B12025550123{off(is_tls)}", http, timeout=timeout)
+    )
 
 
 VENDORS = {

@@ -170,7 +170,9 @@ async def test_fcm_requests_a_token_once_and_sends(
     clock = FakeClock()
     vendor.responses += [raw_response(200, {"access_token": "A1", "expires_in": 3600})]
     vendor.default = raw_response(200, {"name": "projects/shop/messages/1"})
-    provider = fcm.from_url(setup(f"fcm://{vendor.host}?tls=off&credentials={file}", http, clock, may_read_files=True))
+    provider = fcm.FCMProvider(
+        setup(f"fcm://{vendor.host}?tls=off&credentials={file}", http, clock, may_read_files=True)
+    )
     message = outgoing("m1", "device", {"id": "n1", "title": "T", "body": "B", "url": "/b"})
     assert (await provider.send(message)).reference == "projects/shop/messages/1"
     await provider.send(message)
@@ -192,7 +194,7 @@ async def test_long_message_is_shortened_to_what_fcm_takes(
     url = f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}"
     vendor.responses += [raw_response(200, {"access_token": "A1"}), raw_response(200, {"name": "x"})]
     content = {"id": "n1", "title": "t" * 500, "body": "ü" * 5_000, "url": LINK, "actions": BUTTONS}
-    provider = fcm.from_url(setup(url, http, may_read_files=True))
+    provider = fcm.FCMProvider(setup(url, http, may_read_files=True))
     await provider.send(outgoing("m1", "device", content))
     sent = vendor.requests[-1].json["message"]
     assert (sent["notification"]["title"], sent["data"]) == ("t" * 500, {"id": "n1", "url": LINK})
@@ -204,7 +206,7 @@ async def test_fcm_token_is_renewed_before_it_ends_and_after_a_refusal(
 ) -> None:
     clock = FakeClock()
     url = f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}"
-    provider = fcm.from_url(setup(url, http, clock, may_read_files=True))
+    provider = fcm.FCMProvider(setup(url, http, clock, may_read_files=True))
     message = outgoing("m1", "device", {"title": "T"})
     grant, sent = raw_response(200, {"access_token": "A", "expires_in": 3600}), raw_response(200, {"name": "x"})
     vendor.responses += [grant, sent, grant, sent, raw_response(401, {"error": {"message": "expired"}}), grant, sent]
@@ -221,7 +223,7 @@ async def test_fcm_token_is_renewed_before_it_ends_and_after_a_refusal(
 async def test_fcm_unregistered_device_is_a_bounce(
     vendor: VendorServer, http: HttpClient, service_account: tuple[Path, rsa.RSAPublicKey]
 ) -> None:
-    provider = fcm.from_url(
+    provider = fcm.FCMProvider(
         setup(f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}", http, may_read_files=True)
     )
     vendor.responses += [raw_response(200, {"access_token": "A", "expires_in": 3600})]

@@ -19,11 +19,13 @@ VONAGE_SENT = {"message-count": "1", "messages": [{"status": "0", "message-id": 
 
 
 def twilio_at(vendor: VendorServer, http: HttpClient, **options: Any) -> twilio.TwilioProvider:
-    return twilio.from_url(setup(f"twilio://AC1:tok%2Fen@{vendor.host}?from=%2B12025550123&tls=off", http, **options))
+    return twilio.TwilioProvider(
+        setup(f"twilio://AC1:tok%2Fen@{vendor.host}?from=%2B12025550123&tls=off", http, **options)
+    )
 
 
 def vonage_at(vendor: VendorServer, http: HttpClient, **options: Any) -> vonage.VonageProvider:
-    return vonage.from_url(setup(f"vonage://key:secret@{vendor.host}?from=Shop&tls=off", http, **options))
+    return vonage.VonageProvider(setup(f"vonage://key:secret@{vendor.host}?from=Shop&tls=off", http, **options))
 
 
 async def failure(provider: Provider, message: OutgoingMessage = MESSAGE) -> DeliveryError:
@@ -182,9 +184,9 @@ async def test_vonage_receipt_is_verified_and_parsed(vendor: VendorServer, http:
     with pytest.raises(PermissionError):
         provider.receipt(ReceiptRequest(url="https://x", headers={}, form=form))
     # With the account's signature secret in the URL, only this one signs.
-    signing = vonage.from_url(setup("vonage://key:API%26@default?from=Shop&signature_secret=secret"))
+    signing = vonage.VonageProvider(setup("vonage://key:API%26@default?from=Shop&signature_secret=secret"))
     assert signing.receipt(request) == Receipt("V1", "delivered", "0")
-    other = vonage.from_url(setup("vonage://key:secret@default?from=Shop&signature_secret=other"))
+    other = vonage.VonageProvider(setup("vonage://key:secret@default?from=Shop&signature_secret=other"))
     with pytest.raises(PermissionError):
         other.receipt(request)
 
@@ -192,10 +194,10 @@ async def test_vonage_receipt_is_verified_and_parsed(vendor: VendorServer, http:
 @pytest.mark.parametrize("url", ["twilio://default", "twilio://a:b@default", "twilio://a@default?from=x"])
 def test_twilio_url_with_missing_parts_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="needs"):
-        twilio.from_url(setup(url))
+        twilio.TwilioProvider(setup(url))
 
 
 @pytest.mark.parametrize("url", ["vonage://default", "vonage://a:b@default", "vonage://a@default?from=x"])
 def test_vonage_url_with_missing_parts_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="needs"):
-        vonage.from_url(setup(url))
+        vonage.VonageProvider(setup(url))

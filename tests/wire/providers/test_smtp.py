@@ -14,7 +14,7 @@ from bellcast.channels.email import Email
 from bellcast.kernel import validation
 from bellcast.kernel.outbound import DeliveryError
 from bellcast.providers import smtp as smtp_provider
-from bellcast.providers.smtp import SMTPProvider, from_url
+from bellcast.providers.smtp import SMTPProvider
 from bellcast.providers.types import OutgoingMessage
 from tests.provider_setup import outgoing
 from tests.smtp_server import Mailbox, smtp_server
@@ -26,7 +26,7 @@ def mail(number: int = 1, to: str = "alice@example.com") -> OutgoingMessage:
 
 
 def provider(mailbox: Mailbox, login: str = "", **options: Any) -> SMTPProvider:
-    return from_url(f"smtp://{login}127.0.0.1:{mailbox.port}?from=Shop <bells@example.com>&tls=off", **options)
+    return SMTPProvider(f"smtp://{login}127.0.0.1:{mailbox.port}?from=Shop <bells@example.com>&tls=off", **options)
 
 
 async def failure(provider: SMTPProvider, message: OutgoingMessage | None = None) -> DeliveryError:
@@ -96,7 +96,7 @@ async def test_endless_reply_is_refused() -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        refused = await failure(from_url(f"smtp://127.0.0.1:{port}?from=bells@example.com&tls=off", timeout=60))
+        refused = await failure(SMTPProvider(f"smtp://127.0.0.1:{port}?from=bells@example.com&tls=off", timeout=60))
     assert refused.is_temporary
     assert sent < 50_000_000
 
@@ -138,7 +138,7 @@ async def test_all_responses_together_have_a_limit(call: str, monkeypatch: pytes
         await reader.read()  # until the client closes the connection
 
     async with server_that(serve) as url:
-        smtp = from_url(url.replace("//", "//user:password@"), timeout=60)
+        smtp = SMTPProvider(url.replace("//", "//user:password@"), timeout=60)
         with pytest.raises(DeliveryError, match=r"took more than 0\.3 s") as caught:
             async with asyncio.timeout(30):
                 await (smtp.send(mail()) if call == "send" else smtp.check())
@@ -165,7 +165,7 @@ async def test_mail_is_not_sent_after_the_end_of_its_attempt(ended_by: str, monk
                     loop.call_later(0, sending.cancel)
 
     async with server_that(serve) as url:
-        smtp = from_url(url, timeout=60)
+        smtp = SMTPProvider(url, timeout=60)
         limit = loop.time() + 0.5
         sending = asyncio.create_task(smtp.send(mail()))
         with pytest.raises(DeliveryError if ended_by == "limit" else asyncio.CancelledError):
@@ -191,7 +191,7 @@ async def test_failed_mail_is_not_completed_when_the_server_reads_again() -> Non
     text = "x" * 20_000_000  # more than the buffers of both sockets
     large = outgoing("m1", "a@example.com", msgspec.structs.replace(mail().content, text=text))
     async with server_that(serve) as url:
-        error = await failure(from_url(url, timeout=2), large)
+        error = await failure(SMTPProvider(url, timeout=2), large)
         assert error.is_timeout
         assert not received
         failed.set()
@@ -221,7 +221,7 @@ async def test_missing_response_to_quit_does_not_delay_a_shutdown(monkeypatch: p
         await reader.read()
 
     async with server_that(serve) as url:
-        smtp = from_url(url, timeout=60)
+        smtp = SMTPProvider(url, timeout=60)
         await smtp.send(mail())
         async with asyncio.timeout(30):
             await smtp.close()
@@ -233,7 +233,7 @@ async def test_challenge_that_is_not_base64_is_a_temporary_error() -> None:
             writer.write(b"250-mx.test\r\n250 AUTH CRAM-MD5\r\n" if line[:4] == b"EHLO" else b"334 !\r\n")
 
     async with server_that(serve) as url:
-        assert (await failure(from_url(url.replace("//", "//user:password@")))).is_temporary
+        assert (await failure(SMTPProvider(url.replace("//", "//user:password@")))).is_temporary
 
 
 @pytest.mark.parametrize("fault", ["no SMTPUTF8", "cancelled"])
@@ -349,7 +349,7 @@ async def test_command_before_the_body_has_less_time_than_the_body(
         await reader.read()
 
     async with server_that(serve) as url, asyncio.timeout(30):
-        assert (await failure(from_url(url, timeout=60))).is_timeout
+        assert (await failure(SMTPProvider(url, timeout=60))).is_timeout
 
 
 async def test_unavailable_server_is_a_temporary_error() -> None:
@@ -374,7 +374,7 @@ async def test_login_is_sent_and_a_refused_login_is_temporary() -> None:
 
 async def test_password_is_never_sent_without_tls() -> None:
     async with smtp_server(credentials=("shop", "secret")) as mailbox:
-        smtp = from_url(f"smtp://shop:secret@127.0.0.1:{mailbox.port}?from=bells@example.com")
+        smtp = SMTPProvider(f"smtp://shop:secret@127.0.0.1:{mailbox.port}?from=bells@example.com")
         assert (await failure(smtp)).is_temporary
         assert mailbox.logins == []
 
@@ -397,7 +397,7 @@ async def test_server_that_expects_tls_before_it_greets_is_named_with_smtps(monk
     monkeypatch.setattr(smtp_provider, "CONNECT_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        error = await failure(from_url(f"smtp://127.0.0.1:{port}?from=bells@example.com"))
+        error = await failure(SMTPProvider(f"smtp://127.0.0.1:{port}?from=bells@example.com"))
     assert error.response == f"127.0.0.1:{port} did not greet in time: if the port is for TLS, as 465 is, use smtps://"
 
 
@@ -417,7 +417,7 @@ async def test_connection_that_fails_names_the_server(fault: OSError, named: str
     async def connect(host: str, port: int) -> socket.socket:
         raise fault
 
-    error = await failure(from_url("smtp://mx.test:25?from=bells@example.com", connect=connect))
+    error = await failure(SMTPProvider("smtp://mx.test:25?from=bells@example.com", connect=connect))
     assert error.response.startswith(named)
     assert error.is_temporary
 
@@ -435,20 +435,20 @@ async def test_connection_that_fails_names_the_server(fault: OSError, named: str
 )
 def test_invalid_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match=r"must|has|needs") as caught:
-        from_url(url)
+        SMTPProvider(url)
     assert "pass@" not in str(caught.value)
 
 
 def test_refused_url_is_answered_with_what_is_expected() -> None:
     for sender in ("Shop", "Shop bells@example.com"):
         with pytest.raises(ValueError, match=r"expected \?from=bells@example\.com or \?from=Shop <bells@example\.com>"):
-            from_url(f"smtp://mail.example.com?from={sender}")
+            SMTPProvider(f"smtp://mail.example.com?from={sender}")
     with pytest.raises(ValueError, match=r"percent-encode .* such as # as %23"):
-        from_url("smtp://user:p#ss@mail.example.com?from=bells@example.com")
-    assert from_url("smtp://user:p%23ss@mail.example.com?from=bells@example.com")
+        SMTPProvider("smtp://user:p#ss@mail.example.com?from=bells@example.com")
+    assert SMTPProvider("smtp://user:p%23ss@mail.example.com?from=bells@example.com")
 
 
 def test_url_is_shown_without_its_password() -> None:
-    smtp = from_url("smtp://shop:secret@mail.example:25?from=bells@example.com")
+    smtp = SMTPProvider("smtp://shop:secret@mail.example:25?from=bells@example.com")
     assert "secret" not in repr(smtp._url)
     assert smtp._url.masked == "smtp://…@mail.example:25"

@@ -13,7 +13,7 @@ TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 
 
 def telegram_at(vendor: VendorServer, http: HttpClient) -> telegram.TelegramProvider:
-    return telegram.from_url(setup(f"telegram://{TOKEN}@{vendor.host}?tls=off", http))
+    return telegram.TelegramProvider(setup(f"telegram://{TOKEN}@{vendor.host}?tls=off", http))
 
 
 async def test_message_is_sent_to_the_chat(vendor: VendorServer, http: HttpClient) -> None:
