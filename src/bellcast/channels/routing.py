@@ -247,6 +247,10 @@ class Router(Struct, eq=False):
         shared: SharedResults | None = None,
     ) -> SendRoute:
         """Read what the routes of these recipients share; for a workflow's step, those of the runs that are executed together."""
+        # Whether any content can contain an unsubscribe or preferences link. Signing these takes as long as a rendering.
+        uses_links = any(entry.channel != "inbox" for entry in channels) or (
+            template is not None and links.VARIABLE_SUFFIX in msgspec.json.encode(template)
+        )
         return SendRoute(
             draft=draft,
             content=content(draft),
@@ -255,7 +259,7 @@ class Router(Struct, eq=False):
             layouts=await self.catalog.layouts(tenant, template, draft.email),
             inputs=await decision_inputs.with_rules(self.catalog, tenant, draft.type, recipients, workflow),
             simulated=await self.find_simulated(tenant, [entry.channel for entry in channels]),
-            uses_links=_uses_links(channels, template),
+            uses_links=uses_links,
             shared=shared,
         )
 
@@ -436,11 +440,3 @@ def _template_key(draft: Draft, type: NotificationType) -> str | None:
     if key is None and draft.title is UNSET:
         raise Invalid.of("title", "is required, because neither the send nor its type has a template")
     return key
-
-
-def _uses_links(channels: Sequence[ChannelRequest], template: Template | None) -> bool:
-    """False if no content can contain an unsubscribe or preferences link. Signing these links takes as long as a
-    rendering."""
-    if any(entry.channel != "inbox" for entry in channels):
-        return True
-    return template is not None and links.VARIABLE_SUFFIX in msgspec.json.encode(template)
