@@ -14,7 +14,6 @@ from bellcast.auth.permissions import AccessConfig
 from bellcast.calls import CallBackend, Handlers
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.delivery import MessageReports
-from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.routing import Router
 from bellcast.channels.types import ChannelConfig
@@ -228,7 +227,7 @@ async def opened(
         ChannelConfig: ChannelConfig(),
         ConsoleSessions: sessions,
         Passkeys: Passkeys(sessions, store.operators, cipher, clock, ids.new),
-        Previews: Previews(store, catalog, ChannelConfig(), PROJECT),
+        Router: router,
         Receipts: Receipts(store, providers.find, clock, webhooks, jobs),
         ProviderDirectory: providers,
         LargeCounts: LargeCounts(clock, 1, LARGE_COUNT_SECONDS),

@@ -10,10 +10,11 @@ from msgspec import UNSET, Struct
 
 from bellcast.channels import email, links
 from bellcast.channels.catalog import TenantSettings
+from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.email import Email, Headline
 from bellcast.channels.types import EmailContent, ExternalChannel
 from bellcast.inbox import types as notification_types
-from bellcast.inbox.types import ActionButton, Actor, Content, Draft
+from bellcast.inbox.types import ActionButton, Actor, ChannelRequest, Content, Draft
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Invalid, TemplateFailed
 from bellcast.kernel.limits import Limits
@@ -41,24 +42,34 @@ ANY_LENGTH = Limits(url=0, title=0, event_name=0)
 PUSH_BUTTONS = 2  # Notification.maxActions of Chromium
 
 
-class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
-    """Renders the content of each channel on demand, charged to the tenant `tenant_key`. Raises Invalid with the field's name.
+class SendRoute(Struct, frozen=True, kw_only=True):
+    """The draft of a tenant's send and the data needed to route it, read once for all recipients. `layouts` are the layout templates
+    of its e-mails. Messages of `simulated` channels end when they are sent. `shared` has results that are the same for all
+    recipients of the draft."""
 
-    `layouts` are the layout templates of e-mails. `links` are variables with URLs. `roots` returns the variables of a
-    workflow's step. `shared` has results that are the same for all recipients of this draft. A preview (`is_strict` False)
-    renders missing variables as empty."""
-
+    tenant: str
     draft: Draft
     content: Content
+    channels: tuple[ChannelRequest, ...]
     template: Template | None
-    layouts: Mapping[str, Template] = {}
+    layouts: Mapping[str, Template]
+    inputs: DecisionInputs
+    simulated: frozenset[Channel]
+    uses_links: bool
+    shared: SharedResults | None = None
+
+
+class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
+    """Renders the content of each channel for a recipient on demand, charged to the tenant. Raises Invalid with the field's name.
+
+    `links` are variables with URLs. `roots` returns the variables of a workflow's step. A preview (`is_strict` False) renders
+    missing variables as empty."""
+
+    route: SendRoute
     profile: Profile
-    tenant_key: str
-    tenant: TenantSettings
     links: Mapping[str, str]
     is_strict: bool = True
     roots: Callable[[], Mapping[str, Any]] | None = None
-    shared: SharedResults | None = None
 
     def inbox(self) -> Content:
         """Return the content of the inbox item."""
@@ -87,9 +98,9 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
             if headline.body:
                 content.setdefault("body", headline.body)
             required = content["title"]
-            content |= {"url": headline.url, "priority": self.content.priority}
+            content |= {"url": headline.url, "priority": self.route.content.priority}
             # The first links among the actions. A service worker has no session, so it cannot call handlers.
-            app_url = self.tenant.app_url
+            app_url = self._tenant.app_url
             urls = [(action, html.absolute_url(action.url, app_url)) for action in self.inbox_fields.actions]
             if buttons := [{"key": one.key, "label": one.label, "url": url} for one, url in urls if url]:
                 content["actions"] = buttons[:PUSH_BUTTONS]
@@ -106,7 +117,7 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
             part: EmailContent = self._merged("email") or EmailContent()
             if not (part.subject or self._headline.title or self.renderer.missing):
                 raise _empty("email")
-            return email.complete(part, self._headline, self.tenant.brand)
+            return email.complete(part, self._headline, self._tenant.brand)
 
         complete = self._shared("email", ("inbox", "email"), completed)
         subject, inner, name = complete.subject or "", complete.html or "", complete.layout
@@ -117,14 +128,14 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
             whole = self._bare(inner, subject)
         elif name is UNSET or name == BASE_LAYOUT:
             # What the author wrote, empty if the server makes the HTML of texts. A step has texts of its own.
-            part, brand = self._part("email"), self.tenant.brand
+            part, brand = self._part("email"), self._tenant.brand
             source = part.source if isinstance(part, TemplateEmail) else part and part.html
-            written = (self.draft.email and self.draft.email.html) or source or ""
+            written = (self.route.draft.email and self.route.draft.email.html) or source or ""
             whole = html.page(
                 inner, subject=subject, language=self._email_locale, brand=brand, links=shown, written=written
             )
         else:
-            template = self.layouts.get(name)
+            template = self.route.layouts.get(name)
             source = None if template is None else rendering.layout_html(template, self._locales)
             if source is None:
                 text = f"there is no template {name[:100]!r} whose HTML has {{{{ content }}}}"
@@ -150,7 +161,7 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
 
     def _merged(self, channel: Channel) -> Any:
         """Return the send's fields, else the template's rendered ones."""
-        content = getattr(self.draft, channel)
+        content = getattr(self.route.draft, channel)
         part = self._part(channel)
         if part is None:
             return content
@@ -158,39 +169,43 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         return msgspec.structs.replace(self._rendered(part, channel, own), **own)
 
     def _part(self, channel: Channel) -> Any:
-        return None if self.template is None else self.template.part(channel, self._locales)
+        return None if self.route.template is None else self.route.template.part(channel, self._locales)
+
+    @property
+    def _tenant(self) -> TenantSettings:
+        return self.route.inputs.tenant
 
     @property
     def _locales(self) -> list[str]:
-        return locales_of(self.profile.locale, self.tenant.locale)
+        return locales_of(self.profile.locale, self._tenant.locale)
 
     @property
     def _locale(self) -> str:
-        return self.profile.locale or self.tenant.locale
+        return self.profile.locale or self._tenant.locale
 
     def _text_locale(self, template: Template | None, channel: Channel) -> str:
         """Return the locale of a template's text, which its formats must fit. Beside translations, a base part is in the tenant's
         language; without any, it is taken to be in the recipient's."""
         if template is None or not template.translations:
             return self._locale
-        text = template.locale_of(channel, self._locales) or self.tenant.locale
-        return in_language_of(text, self.profile.locale, self.tenant.locale)
+        text = template.locale_of(channel, self._locales) or self._tenant.locale
+        return in_language_of(text, self.profile.locale, self._tenant.locale)
 
     @property
     def _email_locale(self) -> str:
         """Return the locale of the e-mail's text: the inbox's if it has none of its own."""
-        if self.draft.email and self.draft.email.html:
+        if self.route.draft.email and self.route.draft.email.html:
             return self._locale
-        return self._text_locale(self.template, "inbox" if self._part("email") is None else "email")
+        return self._text_locale(self.route.template, "inbox" if self._part("email") is None else "email")
 
     @property
     def _zone(self) -> str:
-        return self.profile.timezone or self.tenant.timezone
+        return self.profile.timezone or self._tenant.timezone
 
     def _shared(self, name: str, channels: Sequence[Channel], make: Callable[[], T]) -> T:
         """Return the result of `make` for the parts of these channels. It is shared by all recipients with the same
         language and time zone, if nothing in the parts depends on the recipient."""
-        if self.shared is None:
+        if self.route.shared is None:
             return make()
 
         def sources() -> Iterator[tuple[str, bool]]:
@@ -202,15 +217,15 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
                 for action in (isinstance(part, InboxContent) and part.actions) or ():
                     yield from ((text, False) for text in _action_texts(action).values())
 
-        return self.shared.find((name, id(self.template), self._locale, self._zone), sources, make)
+        return self.route.shared.find((name, id(self.route.template), self._locale, self._zone), sources, make)
 
     @cached_property
     def inbox_fields(self) -> Content:
         """The content of the inbox item; the title can be empty."""
         part: InboxContent | None = self._part("inbox")
         if part is None:
-            return self.content
-        own = {name: value for name in InboxContent.__struct_fields__ if (value := getattr(self.draft, name))}
+            return self.route.content
+        own = {name: value for name in InboxContent.__struct_fields__ if (value := getattr(self.route.draft, name))}
         if "body" not in own:
             own.pop("body_format", None)  # the format belongs to the body
         rendered = self._rendered(part, "inbox", own)
@@ -218,11 +233,11 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
         fields["title"] = fields["title"] or ""
         fields["body_format"] = fields["body_format"] or "plain"
         fields["actions"] = tuple(fields["actions"] or ())
-        return msgspec.structs.replace(self.content, **fields)
+        return msgspec.structs.replace(self.route.content, **fields)
 
     @cached_property
     def _headline(self) -> Headline:
-        content, app_url = self.inbox_fields, self.tenant.app_url
+        content, app_url = self.inbox_fields, self._tenant.app_url
         body, formatted = content.body, None
         if body and content.body_format == "markdown":
             formatted = html.from_markdown(body, app_url)
@@ -239,21 +254,21 @@ class Contents(Struct, frozen=True, kw_only=True, eq=False, dict=True):
     @cached_property
     def renderer(self) -> Renderer:
         """Renders the texts; in a preview, it has the variables without a value."""
-        brand, content = self.tenant.brand, self.content
-        own = self.roots or (lambda: own_roots(self.draft, content, self.tenant, self.profile))
+        brand, content = self._tenant.brand, self.route.content
+        own = self.roots or (lambda: own_roots(self.route.draft, content, self._tenant, self.profile))
         values = {
             "brand": {**msgspec.to_builtins(brand), "style": style(brand)},
             "notification": {name: getattr(content, name) for name in NOTIFICATION_FIELDS},
             **self.links,
             **own(),
         }
-        variables = Variables(values=values, locale=self._locale, zone=self._zone, tenant=self.tenant_key)
+        variables = Variables(values=values, locale=self._locale, zone=self._zone, tenant=self.route.tenant)
         return Renderer(variables, is_strict=self.is_strict)
 
     def _rendered(self, part: Any, channel: Channel, own: Mapping[str, Any]) -> Any:
         """Render the texts of a template's part, except those that the send overrides."""
         texts = {name: text for name, text in _texts(part).items() if name not in own}
-        locale = self._text_locale(self.template, channel)
+        locale = self._text_locale(self.route.template, channel)
         rendered: dict[str, Any] = {name: self._text(text, channel, name, locale) for name, text in texts.items()}
         if isinstance(part, InboxContent) and part.actions and "actions" not in own:
             rendered["actions"] = tuple(

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -9,8 +10,8 @@ from msgspec import UNSET, Struct, field
 
 from bellcast.channels import audiences, contents, decision_inputs, links
 from bellcast.channels.catalog import Catalog, no_template
-from bellcast.channels.contents import Contents
-from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
+from bellcast.channels.contents import Contents, SendRoute
+from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.delivery import MessageReports
 from bellcast.channels.types import (
     EXTERNAL_CHANNELS,
@@ -53,21 +54,6 @@ INBOX_ONLY = (ChannelRequest(channel="inbox"),)
 
 # Returns which of these channels are simulated for a tenant, because no provider delivers them.
 FindSimulated = Callable[[str, Iterable[Channel]], Awaitable[frozenset[Channel]]]
-
-
-class SendRoute(Struct, frozen=True):
-    """The draft of a send and the data needed to route it, read once for all recipients. Messages of `simulated`
-    channels end when they are sent. `shared` has results that are the same for all recipients of the draft."""
-
-    draft: Draft
-    content: Content
-    channels: tuple[ChannelRequest, ...]
-    template: Template | None
-    layouts: dict[str, Template]
-    inputs: DecisionInputs
-    simulated: frozenset[Channel]
-    uses_links: bool
-    shared: SharedResults | None = None
 
 
 class Router(Struct, eq=False):
@@ -205,18 +191,10 @@ class Router(Struct, eq=False):
         template = await self.template(tenant, key)
         if not request.has_row:
             return request.content
-        settings = await self.catalog.tenant(tenant)
+        route = await self.route_for(tenant, draft, INBOX_ONLY, template, RecipientInputs({}, frozenset()))
         await budget_of(tenant).wait()
-        return Contents(
-            draft=draft,
-            content=request.content,
-            template=template,
-            profile=Profile(key=""),
-            tenant_key=tenant,
-            tenant=settings,
-            links={},
-            roots=lambda: contents.own_roots(draft, request.content, settings, None),
-        ).inbox()
+        roots = partial(contents.own_roots, draft, request.content, route.inputs.tenant, None)
+        return Contents(route=route, profile=Profile(key=""), links={}, roots=roots).inbox()
 
     async def route_page(
         self, draft: Draft, tenant: str, id: str, keys: Sequence[str], scheduler: Scheduler | None = None
@@ -252,6 +230,7 @@ class Router(Struct, eq=False):
             template is not None and links.VARIABLE_SUFFIX in msgspec.json.encode(template)
         )
         return SendRoute(
+            tenant=tenant,
             draft=draft,
             content=content(draft),
             channels=channels,
@@ -317,7 +296,7 @@ class Router(Struct, eq=False):
             await pauses.pause_if_due()
             await budget.wait()
             profile = route.inputs.profile(key)
-            rendered = self._contents(route, request, profile, variables)
+            rendered = self._contents(route, profile, request.created_at, variables)
             first = len(messages)
             is_hidden = False
             for entry in route.channels:
@@ -363,7 +342,8 @@ class Router(Struct, eq=False):
     ) -> list[str]:
         """Return the variables without a value in the content of the request's only recipient."""
         (key,) = request.recipients
-        rendered = self._contents(route, request, route.inputs.profile(key), variables, is_strict=False)
+        profile = route.inputs.profile(key)
+        rendered = self._contents(route, profile, request.created_at, variables, is_strict=False)
         for entry in route.channels:
             with contextlib.suppress(Invalid):  # without their values, the content may be empty
                 if entry.channel == "inbox":
@@ -375,8 +355,8 @@ class Router(Struct, eq=False):
     def _contents(
         self,
         route: SendRoute,
-        request: SendRequest,
         profile: Profile,
+        now: int,
         variables: Callable[[], Mapping[str, Any]] | None,
         *,
         is_strict: bool = True,
@@ -384,20 +364,8 @@ class Router(Struct, eq=False):
         urls: Mapping[str, str] = {}
         if route.uses_links:
             types = () if route.inputs.type.requires("email") else (route.draft.type,)
-            urls = links.links(self.config, self.project, request.tenant, profile.key, types, request.created_at)
-        return Contents(
-            draft=route.draft,
-            content=route.content,
-            template=route.template,
-            layouts=route.layouts,
-            profile=profile,
-            tenant_key=request.tenant,
-            tenant=route.inputs.tenant,
-            links=urls,
-            is_strict=is_strict,
-            roots=variables,
-            shared=route.shared,
-        )
+            urls = links.links(self.config, self.project, route.tenant, profile.key, types, now)
+        return Contents(route=route, profile=profile, links=urls, is_strict=is_strict, roots=variables)
 
     def _message(
         self,

@@ -17,8 +17,8 @@ from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.store import Keys
 from bellcast.calls import CallBackend
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
+from bellcast.channels.routing import Router
 from bellcast.channels.types import ChannelConfig
 from bellcast.console.http.monitoring import LARGE_COUNT_SECONDS, LargeCounts
 from bellcast.console.stats import FAILED, StatsRecorder
@@ -215,7 +215,7 @@ class App:
             ConnectionSurvey: self._live.survey,
             DatabaseSettings: self._database_settings,
             LargeCounts: LargeCounts(parts.real_clock, 1, LARGE_COUNT_SECONDS),
-            Previews: channels.previews,
+            Router: channels.router,
             ProviderDirectory: channels.providers,
             Receipts: channels.receipts,
             RecentCache: RecentCache(parts.real_clock, RECENT_CACHE_SIZE, RECENT_SECONDS),

@@ -15,7 +15,6 @@ from bellcast.channels import push
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedProvider
 from bellcast.channels.digests import Digests
-from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.releases import Release
 from bellcast.channels.routing import Router
@@ -109,7 +108,6 @@ class Channels:
             "chat": ("webhook", ChatWebhookProvider(clients.guarded())),
         }
         self.catalog = Catalog(db, clock, config, feed)
-        self.previews = Previews(db, self.catalog, config, project)
         self.reports = reports = MessageReports(clock, feed)
         self.router = Router(
             db, clock, self.catalog, config, project, new_id, jobs.wake, self.webhooks, self._find_simulated, reports

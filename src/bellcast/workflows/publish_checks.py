@@ -10,8 +10,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bellcast.channels import previews
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.previews import Previews, Subject
+from bellcast.channels.previews import Subject
+from bellcast.channels.routing import Router
 from bellcast.channels.types import ChannelConfig
 from bellcast.documents.store import Documents, Versions
 from bellcast.documents.types import PROJECT, TEMPLATES, TYPES, WORKFLOWS
@@ -78,7 +80,7 @@ async def check(
             now=ctx.engines.clock.now(),
         )
         try:
-            rendered, missing = await ctx[Previews].preview(subject)
+            rendered, missing = await previews.preview(ctx[Router], subject)
         except Invalid as refusal:
             # Examples may have another form than the data of sends.
             if data is not None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bellcast.channels import contents, decision_inputs, explanations
 from bellcast.channels.catalog import TenantSettings
-from bellcast.channels.routing import SendRoute
+from bellcast.channels.contents import SendRoute
 from bellcast.inbox.types import GENERAL, Actor, ChannelRequest, Draft, content
 from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import times, validation

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from bellcast.channels import previews
 from bellcast.channels.catalog import Catalog, no_template
 from bellcast.channels.http import HTML_HEADERS, in_scheme
-from bellcast.channels.previews import Previews, Subject
+from bellcast.channels.previews import Subject
+from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import ExternalChannel, PushContent, SimulationCause
 from bellcast.documents.store import Documents, ObjectForm, Versions
@@ -238,7 +240,7 @@ async def preview(call: ResourceCall[bytes]) -> Any:
     Renders every part for a recipient, or for an example named Ann, and in a language. Nothing is sent. You can also
     preview `values` that are not stored, within the limits of a write. With `?tenant=`, the tenant's overrides and its `brand` apply."""
     subject = await _subject_of(call.request, call.body)
-    parts, missing = await call.ctx[Previews].preview(subject)
+    parts, missing = await previews.preview(call.ctx[Router], subject)
     found = await budget.in_thread(subject.tenant, content_checks.of_code, subject.template)
     warnings = []
     for one in found:
@@ -382,7 +384,7 @@ async def test(call: ResourceCall[bytes]) -> TestMessage:
         raise Forbidden("An editor token sends tests to its own e-mail only.")
     subject = await _subject(request, body, body.to if isinstance(body.to, str) else "")
     profile = None if isinstance(body.to, str) else await _own_profile(request, body.channel)
-    message = await ctx[Previews].message(subject, body.channel, ctx.engines.new_id(subject.now), profile)
+    message = await previews.message(ctx[Router], subject, body.channel, ctx.engines.new_id(subject.now), profile)
     can_deliver = await ctx[ProviderDirectory].can_deliver(subject.tenant, body.channel)
     simulated = None if can_deliver else (await simulation_causes(ctx, subject.tenant))[body.channel]
     if call.is_dry_run:
@@ -442,7 +444,7 @@ async def embedded_html(request: ApiRequest, text: bytes, ancestors: str) -> ASG
 
 
 async def _html(request: ApiRequest, subject: Subject, look: LookQuery, ancestors: str = "'self'") -> ASGIApp:
-    parts, _ = await context.of(request)[Previews].preview(subject)
+    parts, _ = await previews.preview(context.of(request)[Router], subject)
     text = parts.get("email", {}).get("html")
     if not text:
         raise Conflict("Only e-mail templates are available in this form.")
