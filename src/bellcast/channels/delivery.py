@@ -182,7 +182,7 @@ class MessageDelivery(Struct, eq=False):
         kind, to = target
         for since in (0, message.due_at):  # another process may have created one after this one had read them
             found = await self.find_providers(message.tenant, message.channel, since)
-            if providers := [named for named in found if named.provider.kind == kind]:
+            if providers := [named for named in found if kind in named.provider.kinds]:
                 break
         else:
             return MessageUpdate(message=with_outcome(message, state="simulated", reason=None))

@@ -1,5 +1,6 @@
 """Push notifications to Apple devices: APNs with token authentication over HTTP/2."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jwt
@@ -30,7 +31,7 @@ class APNsProvider(vendor_api.VendorProvider):
     """A provider for Apple device tokens: `apns://TEAM:KEY@default?key=AuthKey.p8&topic=com.example.app`, or `key_base64` with
     the file's content."""
 
-    kind: AddressKind = "apns"
+    kinds: Sequence[AddressKind] = ("apns",)
     api = "https://api.push.apple.com"
     options = frozenset({"key", "key_base64", "topic"})
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ class AppriseProvider(Provider):
     """A provider for chat ids of recipients, or for the fixed target of a URL without `{to}`: `apprise+URL`, with a URL of
     Apprise. Raises ValueError for one that it cannot use."""
 
-    kind: AddressKind = "telegram"
+    kinds: Sequence[AddressKind] = ("telegram",)
     server = None
 
     def __init__(self, setup: Setup) -> None:

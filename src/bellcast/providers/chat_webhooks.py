@@ -1,7 +1,7 @@
 """Chat messages to incoming webhooks of Slack, Discord and Microsoft Teams: the address is the credential."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bellcast.channels.addresses import chat_vendor
@@ -21,7 +21,7 @@ STATUS = re.compile(rb"HTTP error (\d{3})")
 class ChatWebhookProvider(Provider):
     """A provider for incoming webhooks. `http` must be guarded."""
 
-    kind: AddressKind = "webhook"
+    kinds: Sequence[AddressKind] = ("webhook",)
     server = None
 
     def __init__(self, http: Http, *, timeout: float = 30.0) -> None:

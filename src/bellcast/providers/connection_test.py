@@ -8,7 +8,7 @@ from bellcast.channels.delivery import NamedProvider, delivery_error
 from bellcast.kernel.outbound import connection_steps
 from bellcast.kernel.outbound.connection_steps import StepFailed, StepSkipped, TestReport
 from bellcast.kernel.outbound.guard import AddressGuard
-from bellcast.providers.types import MailServer, OutgoingMessage, ServerAddress
+from bellcast.providers.types import MailServer, OutgoingMessage, ServerAddress, UnusableProvider
 
 FIXES = {
     "syntax": "Write the provider again, with its whole URL.",
@@ -23,13 +23,12 @@ FIXES = {
 @dataclass(repr=False)  # which would show the URL with its password in a traceback
 class ProviderSteps:
     """One test. With a message, sending it shows whether the credentials are accepted. Without a guard, the server may have any
-    address. Without a provider, `problem` is why its URL cannot be used."""
+    address."""
 
     url: str
-    named: NamedProvider | None
+    named: NamedProvider
     message: OutgoingMessage | None
     guard: AddressGuard | None
-    problem: str = ""
 
     async def run(self) -> TestReport:
         """Run all steps."""
@@ -43,20 +42,16 @@ class ProviderSteps:
         }
         return await connection_steps.run(steps, FIXES)
 
-    def _usable(self) -> NamedProvider:
-        if self.named is None:
-            raise StepFailed(f"The URL {self.problem}.")
-        return self.named
-
     @property
     def _server(self) -> ServerAddress:
-        server = self._usable().provider.server
+        server = self.named.provider.server
         if server is None:
             raise StepSkipped("The provider's library opens the connection.")
         return server
 
     async def _check_url(self) -> str:
-        self._usable()
+        if isinstance(self.named.provider, UnusableProvider):
+            raise StepFailed(f"The URL {self.named.provider.problem}.")
         return self.url
 
     async def _resolve(self) -> str:
@@ -69,7 +64,7 @@ class ProviderSteps:
         return f"Connected to port {server.port}."
 
     async def _encrypt(self) -> str:
-        server, provider = self._server, self._usable().provider
+        server, provider = self._server, self.named.provider
         if isinstance(provider, MailServer):  # after STARTTLS, or without TLS
             if not await provider.is_encrypted():
                 raise StepSkipped("Not encrypted: the URL has tls=off, or the server does not offer STARTTLS.")
@@ -86,16 +81,15 @@ class ProviderSteps:
     async def _check_credentials(self) -> str:
         if self.message is not None:
             raise StepSkipped("Shown by the message.")
-        await self._usable().provider.check()
+        await self.named.provider.check()
         return "The check succeeded."
 
     async def _send(self) -> str:
         if self.message is None:
             raise StepSkipped("Only with an address in `to`.")
-        named = self._usable()
         try:
-            async with named.destination.call():
-                accepted = await named.provider.send(self.message)
+            async with self.named.destination.call():
+                accepted = await self.named.provider.send(self.message)
         except Exception as error:  # noqa: BLE001  any failure of the provider is the result of this step
-            raise delivery_error(named.key, error) from None
+            raise delivery_error(self.named.key, error) from None
         return f"Accepted: {accepted.code}."

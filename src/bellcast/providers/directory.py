@@ -87,14 +87,11 @@ TEST_TITLE = "Test message from Bellcast"
 
 
 class Entry(Struct, frozen=True):
-    """A provider with its object as last read. `named` is None if its URL cannot be used, because of `problem`.
-    `deliverers` are the provider, or those in its place whose messages fail temporarily."""
+    """A provider with its object as last read, and the body of that; those from the settings have none."""
 
     configured: ConfiguredProvider
-    named: NamedProvider | None
-    deliverers: Sequence[NamedProvider]
+    named: NamedProvider
     body: bytes = b""
-    problem: str = ""
 
 
 class ProviderDirectory(Struct, eq=False):
@@ -126,7 +123,7 @@ class ProviderDirectory(Struct, eq=False):
                     named = self._create(key, DEFAULT_TENANT, fields, is_trusted=True)
                 except ValueError as error:
                     raise SettingsError(f"BELLCAST_{channel.upper()}: the URL {error}.") from None
-                self._settings.append(Entry(_without_secret(DEFAULT_TENANT, key, fields), named, [named]))
+                self._settings.append(Entry(_without_secret(DEFAULT_TENANT, key, fields), named))
 
     # --- delivery
 
@@ -204,7 +201,7 @@ class ProviderDirectory(Struct, eq=False):
             name = document.key if tenant == DEFAULT_TENANT else f"{document.key} of tenant {tenant}"
             entry = next((one for one in await self._entries(tenant) if one.configured.key == document.key), None)
             if entry is not None:  # not deleted since
-                servers[name] = entry.deliverers[0].provider
+                servers[name] = entry.named.provider
         return servers, rest
 
     async def close(self) -> None:
@@ -301,7 +298,7 @@ class ProviderDirectory(Struct, eq=False):
         fields, *_ = await self._usable(tenant, key, fields)
         named = self._create(key, tenant, fields, is_trusted=False)
         try:
-            return await self._test(Entry(_without_secret(tenant, key, fields), named, [named]), to, is_trusted=False)
+            return await self._test(Entry(_without_secret(tenant, key, fields), named), to, is_trusted=False)
         finally:
             await named.provider.close()
 
@@ -313,18 +310,18 @@ class ProviderDirectory(Struct, eq=False):
                 content = Email(subject=TEST_TITLE, text=TEST_TITLE)
             message = OutgoingMessage(id=id, to=to, at=times.to_rfc3339(self.clock.now()), content=content)
         guard = None if is_trusted else self.clients.guard
-        named = entry.named
-        if named is not None:  # also while it is skipped
-            named = msgspec.structs.replace(named, destination=Destination("test", 1, self.destinations))
-        return await ProviderSteps(fields.url, named, message, guard, entry.problem).run()
+        # Also while it is skipped
+        named = msgspec.structs.replace(entry.named, destination=Destination("test", 1, self.destinations))
+        return await ProviderSteps(fields.url, named, message, guard).run()
 
     async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:
         """Verify and parse a vendor's request about a message. Raises PermissionError if its signature is wrong or the provider
         is unknown or has no receipts: strangers do not learn keys. Raises Unavailable if its URL cannot be used here."""
         entry = await self._find(tenant, key)
-        if entry is not None and entry.named is None:
-            raise Unavailable(f"The provider's URL {entry.problem}.")
-        parse = getattr(entry and entry.named and entry.named.provider, "receipt", None)
+        provider = None if entry is None else entry.named.provider
+        if isinstance(provider, UnusableProvider):
+            raise Unavailable(f"The provider's URL {provider.problem}.")
+        parse = getattr(provider, "receipt", None)
         if parse is None:
             raise PermissionError("no receipts")
         result: Receipt | OptOut | None = parse(request)
@@ -368,16 +365,12 @@ class ProviderDirectory(Struct, eq=False):
             configured = self._configured(tenant, one)
             try:
                 named = self._create(one.key, tenant, self.secret_fields(tenant, one), is_trusted=False)
-                entries[one.key] = Entry(configured, named, [named], one.body)
             except ValueError as error:
                 log.error("provider_unusable", provider=one.key, tenant=tenant, reason=str(error))  # noqa: TRY400  the message is enough
-                label = _metric_label(tenant)
+                unusable = UnusableProvider(KINDS[configured.fields.channel], str(error))
                 destination = Destination(f"provider {one.key}", 1, self.destinations, tenant)
-                deliverers = [
-                    NamedProvider(one.key, UnusableProvider(kind, str(error)), destination, metric_label=label)
-                    for kind in KINDS[configured.fields.channel]
-                ]
-                entries[one.key] = Entry(configured, None, deliverers, one.body, str(error))
+                named = NamedProvider(one.key, unusable, destination, metric_label=_metric_label(tenant))
+            entries[one.key] = Entry(configured, named, one.body)
         if len(self._stored) >= MAX_CACHED:  # most tenants have no own providers
             self._stored = {owner: stored for owner, stored in self._stored.items() if stored[1]}
         # A change during the read may not be in it.
@@ -434,8 +427,7 @@ def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedPro
     active = [
         entry for entry in entries if entry.configured.fields.active and entry.configured.fields.channel == channel
     ]
-    ordered = sorted(active, key=lambda entry: entry.configured.fields.priority)
-    return [named for entry in ordered for named in entry.deliverers]
+    return [entry.named for entry in sorted(active, key=lambda entry: entry.configured.fields.priority)]
 
 
 async def _read_once(tenant: str, directories: Sequence[ProviderDirectory]) -> Sequence[Sequence[Entry]]:
@@ -444,7 +436,7 @@ async def _read_once(tenant: str, directories: Sequence[ProviderDirectory]) -> S
 
 
 async def _close(entries: Iterable[Entry]) -> None:
-    await asyncio.gather(*(entry.named.provider.close() for entry in entries if entry.named is not None))
+    await asyncio.gather(*(entry.named.provider.close() for entry in entries))
 
 
 def _without_secret(tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:

@@ -1,6 +1,7 @@
 """Push notifications to Android and other apps: Firebase Cloud Messaging, HTTP v1 API."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import jwt
@@ -43,7 +44,7 @@ class FCMProvider(vendor_api.VendorProvider):
     """A provider for FCM registration tokens: `fcm://default?credentials=/run/secrets/service-account.json`, or
     `credentials_base64` with the file's content."""
 
-    kind: AddressKind = "fcm"
+    kinds: Sequence[AddressKind] = ("fcm",)
     api = OAUTH
     options = frozenset({"credentials", "credentials_base64"})
 

@@ -5,7 +5,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, asynccontextmanager, suppress
 from email.utils import parseaddr
@@ -73,7 +73,7 @@ class SMTPProvider:
     """A provider of e-mail: `smtp://user:password@host:587?from=Shop <bells@example.com>` or `smtps://…`. Raises ValueError for a
     URL that it cannot use. `sender` is an address with its name. A password is only sent over TLS, unless TLS is off."""
 
-    kind: AddressKind = "email"
+    kinds: Sequence[AddressKind] = ("email",)
 
     def __init__(self, text: str, *, timeout: float = 30.0, connect: Connect | None = None) -> None:
         self._url = url = parse(text, known_options=OPTIONS)

@@ -1,5 +1,7 @@
 """Chat messages through Telegram's Bot API."""
 
+from collections.abc import Sequence
+
 from bellcast.kernel.outbound import MAX_RETRY_AFTER, Response
 from bellcast.providers import vendor_api
 from bellcast.providers.types import AcceptedMessage, AddressKind, OutgoingMessage, Setup
@@ -11,7 +13,7 @@ MAX_TEXT = 4096
 class TelegramProvider(vendor_api.VendorProvider):
     """A provider of chat messages to Telegram chats: `telegram://TOKEN@default`."""
 
-    kind: AddressKind = "telegram"
+    kinds: Sequence[AddressKind] = ("telegram",)
     api = "https://api.telegram.org"
 
     def __init__(self, setup: Setup) -> None:

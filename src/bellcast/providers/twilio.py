@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bellcast.channels.types import State
 from bellcast.kernel.outbound import Response
@@ -22,7 +22,7 @@ STATES: Mapping[str, State] = {
 class TwilioProvider(vendor_api.VendorProvider):
     """A provider of text messages: `twilio://SID:TOKEN@default?from=+12025550123`."""
 
-    kind: types.AddressKind = "sms"
+    kinds: Sequence[types.AddressKind] = ("sms",)
     api = "https://api.twilio.com"
     options = frozenset({"from"})
 

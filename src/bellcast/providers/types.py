@@ -139,10 +139,10 @@ class OutgoingMessage(Struct, frozen=True, kw_only=True):
 
 
 class Provider(Protocol):
-    """An adapter for one vendor. One object delivers many messages concurrently, to addresses of one kind."""
+    """An adapter for one vendor. One object delivers many messages concurrently, to addresses of its kinds."""
 
     @property
-    def kind(self) -> AddressKind: ...
+    def kinds(self) -> Sequence[AddressKind]: ...
 
     @property
     def server(self) -> ServerAddress | None:
@@ -198,7 +198,7 @@ class UnusableProvider(Struct, frozen=True):
     """In place of a stored provider whose URL this node cannot use, such as one that was encrypted with another key. Its
     messages fail temporarily: another provider, another node or a later attempt sends them."""
 
-    kind: AddressKind
+    kinds: Sequence[AddressKind]
     problem: str
     server: None = None
 

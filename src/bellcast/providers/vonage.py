@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bellcast.channels.types import State
 from bellcast.kernel.outbound import DeliveryError
@@ -29,7 +29,7 @@ GSM_TEXT = GSM | GSM_DOUBLE
 class VonageProvider(vendor_api.VendorProvider):
     """A provider of text messages: `vonage://KEY:SECRET@default?from=Shop&signature_secret=…`."""
 
-    kind: types.AddressKind = "sms"
+    kinds: Sequence[types.AddressKind] = ("sms",)
     api = "https://rest.nexmo.com"
     options = frozenset({"from", vendor_api.SIGNATURE})
 

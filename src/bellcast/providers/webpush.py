@@ -1,7 +1,7 @@
 """Push notifications to browsers: Web Push (RFC 8030), encrypted as `aes128gcm` (RFC 8291, RFC 8188), with VAPID (RFC 8292)."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -111,7 +111,7 @@ class WebPushProvider(Provider):
     """A provider for browsers. `to` of a message is a Subscription as JSON. `http` must be guarded, because
     clients supply the endpoints."""
 
-    kind: AddressKind = "web"
+    kinds: Sequence[AddressKind] = ("web",)
     server = None
 
     def __init__(self, http: Http, clock: Clock, key: VapidKey, subject: str, *, timeout: float = 30.0) -> None:

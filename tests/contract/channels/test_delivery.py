@@ -46,7 +46,7 @@ class BusyProvider:
     """A provider that refuses every message for now."""
 
     channel: ExternalChannel = "sms"
-    kind: AddressKind = "sms"
+    kinds: Sequence[AddressKind] = ("sms",)
     server: ServerAddress | None = None
 
     def __init__(self, retry_after: float | None = None) -> None:
@@ -180,7 +180,7 @@ async def test_failed_round_counts_while_the_backup_is_above_its_rate(
 
 
 def unusable(clock: FakeClock) -> NamedProvider:
-    provider = UnusableProvider("sms", "was encrypted with another key")
+    provider = UnusableProvider(("sms",), "was encrypted with another key")
     return NamedProvider("main", provider, Destination("main", 10, Destinations(clock)))
 
 

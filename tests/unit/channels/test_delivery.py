@@ -1,5 +1,7 @@
 """Defects of providers."""
 
+from collections.abc import Sequence
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -14,7 +16,7 @@ SECRET = "token-of-the-vendor"
 
 class BrokenProvider:
     channel: ExternalChannel = "sms"
-    kind: AddressKind = "sms"
+    kinds: Sequence[AddressKind] = ("sms",)
     server = None
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
