@@ -8,7 +8,6 @@ import msgspec
 
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedProvider
-from bellcast.channels.releases import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.store.messages import JOB_KIND
 from bellcast.channels.types import ChannelConfig, StoredMessage
@@ -99,8 +98,7 @@ class WorkflowWorld:
             self._simulated,
             self.reports,
         )
-        release = Release(store, clock, self.catalog, store.runs.workflow_of)
-        delivery = MessageDelivery(store, clock, self._providers, release, WebhookSink(), self.reports)
+        delivery = MessageDelivery(store, clock, self.catalog, self._providers, WebhookSink(), self.reports)
         self.runner.register_pages(JobKind(JOB_KIND, delivery.run_page))
         self.runner.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, self.pace).run)
         store_settings = SimpleNamespace(is_file=not shares_runs)

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
+from bellcast.channels import releases
 from bellcast.channels.catalog import Catalog
-from bellcast.channels.releases import Release
 from bellcast.channels.types import ChannelConfig, MessageUpdate, StoredMessage
 from bellcast.kernel.times import milliseconds, to_rfc3339
-from bellcast.workflows.store import Runs
 from tests.clock import FakeClock
 from tests.contexts import NO_FEED
 from tests.journey.channels import World, opened
@@ -60,26 +59,21 @@ async def test_digest_that_is_due_in_quiet_hours_waits_once(tmp_path: Path) -> N
         preferences = {"digest": {"booking": "hourly"}, "quiet_hours": {"start": "00:00", "end": "12:00"}}
         await client.put("/v1/recipients/alice/preferences", json=preferences)
         clock = FakeClock(1_750_032_000_000)  # 2025-06-16 00:00 UTC
-        release = Release(
-            server.db, clock, Catalog(server.db, clock, ChannelConfig(), NO_FEED), Runs(server.db).workflow_of
-        )
+        catalog = Catalog(server.db, clock, ChannelConfig(), NO_FEED)
         message = StoredMessage(
             id="m", tenant="", recipient="alice", notification="n", channel="email", type="booking",
             priority="normal", address="alice@example.com", state="sending", reason="digest",
             due_at=clock.now(), created_at=clock.now() - 60_000, content=b"{}",
         )  # fmt: skip
-        update = await release.decide(message)
+        update = await releases.decide(server.db, catalog, message, clock.now())
         assert isinstance(update, MessageUpdate)
         assert (update.message.state, update.message.reason) == ("held", "digest")
         assert update.decision is not None
         assert update.decision.rule == "quiet_hours"
         noon = to_rfc3339(clock.now()).replace(hour=12)
         assert update.message.due_at == milliseconds(noon)
-        later = FakeClock(milliseconds(noon))
-        again = Release(
-            server.db, later, Catalog(server.db, later, ChannelConfig(), NO_FEED), Runs(server.db).workflow_of
-        )
-        assert isinstance(await again.decide(update.message), StoredMessage)
+        again = await releases.decide(server.db, catalog, update.message, milliseconds(noon))
+        assert isinstance(again, StoredMessage)
 
 
 async def test_timeline_keeps_the_rule_that_held_a_message_that_is_skipped_later(tmp_path: Path) -> None:

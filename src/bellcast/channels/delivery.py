@@ -14,10 +14,11 @@ import msgspec
 import structlog
 from msgspec import Struct, field
 
+from bellcast.channels import releases
 from bellcast.channels.addresses import chat_vendor
+from bellcast.channels.catalog import Catalog
 from bellcast.channels.email import Email
 from bellcast.channels.push import PushTarget
-from bellcast.channels.releases import Release, is_held
 from bellcast.channels.store.messages import Messages
 from bellcast.channels.types import (
     NO_CONTENT,
@@ -128,8 +129,8 @@ class MessageDelivery(Struct, eq=False):
 
     db: Engine
     clock: Clock
+    catalog: Catalog
     find_providers: FindProviders
-    release: Release
     webhooks: WebhookSink
     reports: MessageReports
     retry_delays: Callable[[], Sequence[float]] = lambda: RETRIES
@@ -166,13 +167,14 @@ class MessageDelivery(Struct, eq=False):
         """Return the update that ends or holds a message without an attempt, or the call that makes the attempt."""
         if message.content == NO_CONTENT:
             return MessageUpdate(message=with_outcome(message, state="failed", reason=NOT_RENDERED))
-        ended = outdated(message, self.clock.now())
+        now = self.clock.now()
+        ended = outdated(message, now)
         if ended is not None:
             return ended
-        if is_held(message):
-            decided = await self.release.decide(message)
+        if releases.is_held(message):
+            decided = await releases.decide(self.db, self.catalog, message, now)
         else:
-            decided = await self.release.recheck(message) if message.attempts else message
+            decided = await releases.recheck(self.db, message, now) if message.attempts else message
         if isinstance(decided, MessageUpdate):
             return decided
         message = decided

@@ -11,12 +11,10 @@ import structlog
 from msgspec import json
 
 from bellcast import replays
-from bellcast.channels import push
+from bellcast.channels import digests, push
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedProvider
-from bellcast.channels.digests import Digests
 from bellcast.channels.receipts import Receipts
-from bellcast.channels.releases import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.store import messages
 from bellcast.channels.types import ExternalChannel
@@ -112,12 +110,10 @@ class Channels:
         self.router = Router(
             db, clock, self.catalog, config, project, new_id, jobs.wake, self.webhooks, self._find_simulated, reports
         )
-        release = Release(db, clock, self.catalog, Runs(db).workflow_of)
-        delivery = MessageDelivery(db, clock, self._find, release, self.webhooks, reports, lambda: config.retries)
-        digests = Digests(db, clock, self.catalog, release, config, project, new_id, self.webhooks, reports)
+        delivery = MessageDelivery(db, clock, self.catalog, self._find, self.webhooks, reports, lambda: config.retries)
         jobs.register_pages(JobKind(messages.JOB_KIND, delivery.run_page))
         jobs.register(sends.FANOUT_JOB_KIND, SendFanout(db, clock, self.router, parts.pace).run)
-        jobs.register(messages.DIGEST_JOB_KIND, digests.run)
+        jobs.register(messages.DIGEST_JOB_KIND, partial(digests.run, self.router))
         jobs.register(webhook_events.EVENT_JOB_KIND, self.webhooks.dispatch)
         jobs.register(webhooks.DELIVERY_JOB_KIND, self.webhooks.deliver)
 

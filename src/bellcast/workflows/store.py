@@ -395,11 +395,6 @@ class Runs(StoreTable):
         params = {"tenant": tenant, "workflows": columns.to_json(list(workflows)), "since": ids.uuid7_floor(since)}
         return dict((yield Statement("runs_of_workflows_since", {**params, "limit": limit}, heavy=True)))
 
-    async def workflow_of(self, id: str) -> str | None:
-        """Return the workflow of a run; None if there is no run of this id."""
-        run = await self.get(id)
-        return None if run is None else run.workflow
-
     @read
     def find(self, ids: Sequence[str]) -> Script[list[StoredRun]]:
         """Return runs by id, in any order; those that do not exist are absent."""

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from bellcast.channels import delivery
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.delivery import MessageDelivery, MessageReports, NamedProvider
-from bellcast.channels.releases import Release
 from bellcast.channels.types import (
     MAX_ATTEMPTS,
     RETRIES,
@@ -88,9 +87,9 @@ class World:
 
     def __init__(self, store: Store, clock: FakeClock, providers: list[NamedProvider]) -> None:
         self.store, self.clock, self.providers = store, clock, providers
-        release = Release(store, clock, Catalog(store, clock, ChannelConfig(), NO_FEED), store.runs.workflow_of)
+        catalog = Catalog(store, clock, ChannelConfig(), NO_FEED)
         self.reports = MessageReports(clock, NO_FEED)
-        self.delivery = MessageDelivery(store, clock, self._find, release, WebhookSink(), self.reports)
+        self.delivery = MessageDelivery(store, clock, catalog, self._find, WebhookSink(), self.reports)
 
         self.found_at = 0  # since when this process finds the providers
 

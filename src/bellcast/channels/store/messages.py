@@ -88,6 +88,12 @@ class Messages(StoreTable):
         """Count the messages of all tenants, or of these, since a time by provider."""
         return (yield from lists.recent_counts("messages_recent", since, tenants))
 
+    @read
+    def workflow_of(self, run: str) -> Script[str | None]:
+        """Return the workflow of a run with messages; None if there is no run of this id."""
+        found = yield Statement("workflow_of_run", {"run": run})
+        return found[0][0] if found else None
+
     @write()
     def add(self, messages: Sequence[NewMessage]) -> Script[None]:
         """Add messages that belong to no send, with their jobs."""

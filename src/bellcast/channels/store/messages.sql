@@ -310,6 +310,10 @@ RETURNING {{message_columns}}
 -- Tenants whose provider with this key has sent to an address. Reads all messages: a reply with STOP is rare.
 SELECT DISTINCT tenant FROM messages WHERE channel = :channel AND address = :address AND provider = :provider
 
+-- name: workflow_of_run
+-- The workflow of a run.
+SELECT workflow FROM runs WHERE id = :run
+
 -- name: runs_wake @sqlite
 -- An event that runs may wait for.
 UPDATE runs SET woken = woken + 1 WHERE id {{in_ids}} AND ended_at IS NULL
