@@ -138,9 +138,7 @@ class ConsoleSessions:
 
         async def create() -> Operator:
             place, now = f"setup:{_network(request.address)}", self._clock.now()
-            failures, latest = await self._operators.failures(place, now, FAILURES_MS)
-            if failures >= SETUP_FAILURES:
-                raise _too_many(latest + FAILURES_MS - now, TOO_MANY_CODES)
+            await self._check_maximum(place, SETUP_FAILURES, now, FAILURES_MS, TOO_MANY_CODES)
             owner = self.new_operator(name, "owner", None)
             hashed = await asyncio.to_thread(factors.hash_password, password)
             if not await self._operators.use_setup_code(keys.digest(code), owner, hashed, self._clock.now()):
@@ -310,13 +308,10 @@ class ConsoleSessions:
     async def _count(self, subject: str, maximum: int, message: str) -> None:
         """Count one of the uses of 10 minutes, on all nodes. Refused ones are not counted. Raises TooMany."""
         now = self._clock.now()
-        used, latest = await self._operators.failures(subject, now, EMAILS_MS)
-        if used < maximum:
-            await self._operators.add_failure([subject], now)
-            used, latest = await self._operators.failures(subject, now, EMAILS_MS)
-            if used <= maximum:
-                return
-        raise _too_many(latest + EMAILS_MS - now, message)
+        await self._check_maximum(subject, maximum, now, EMAILS_MS, message)
+        await self._operators.add_failure([subject], now)
+        # Again, for those that were counted at the same time.
+        await self._check_maximum(subject, maximum + 1, now, EMAILS_MS, message)
 
     def check_page(self, request: AuthRequest) -> None:
         """Raise Forbidden unless a page of this server sent the request, over HTTPS or on the server's machine."""
@@ -393,10 +388,13 @@ class ConsoleSessions:
         (failure,) = await self._operators.add_failure([place], now)
         return place, failure
 
-    async def _check_maximum(self, subject: str, maximum: int, now: int) -> None:
-        failures, latest = await self._operators.failures(subject, now, WINDOW_MS)
+    async def _check_maximum(
+        self, subject: str, maximum: int, now: int, window: int = WINDOW_MS, message: str = TOO_MANY
+    ) -> None:
+        """Raise TooMany if a subject has this many failures in the last `window` milliseconds."""
+        failures, latest = await self._operators.failures(subject, now, window)
         if failures >= maximum:
-            raise _too_many(latest + WINDOW_MS - now)
+            raise _too_many(latest + window - now, message)
 
     async def hash(self, password: str) -> str:
         """Return the hash of a new password. It may wait for 16 others, so callers must repeat their checks afterwards.
