@@ -20,7 +20,7 @@ def compiled(monkeypatch):
     texts, loop, compile_text = {"loop": set(), "thread": set()}, threading.get_ident(), rendering.TemplateText.template
 
     def watch(text):
-        if text._template is None and len(text._source) > 500:
+        if not text.is_compiled and len(text._source) > 500:
             texts["loop" if threading.get_ident() == loop else "thread"].add(text._source)
         return compile_text(text)
 

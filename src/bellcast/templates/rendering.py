@@ -61,43 +61,43 @@ def _plain_words() -> dict[str, str]:
 class TemplateText:
     """A text of a template, which is compiled when it is first used."""
 
-    __slots__ = ("_environment", "_roots", "_source", "_template")
+    __slots__ = ("_compiled", "_environment", "_source")
 
     def __init__(self, source: str, environment: "Environment") -> None:
         self._source = source
         self._environment = environment
-        self._template: jinja2.Template | TemplateError | None = None
-        self._roots: frozenset[str] = frozenset()
+        # One value, because several threads may compile a text: with the template, its variables are known.
+        self._compiled: tuple[jinja2.Template, frozenset[str]] | TemplateError | None = None
 
     @property
     def is_compiled(self) -> bool:
-        return self._template is not None
+        return self._compiled is not None
 
     def template(self) -> "jinja2.Template":
         """Raises TemplateError."""
-        if self._template is None:
+        if self._compiled is None:
             import jinja2  # which the environment has imported
 
             try:
-                self._template, self._roots = self._environment.compiled(self._source)
+                self._compiled = self._environment.compiled(self._source)
             except jinja2.TemplateSyntaxError as error:
                 message, line = error.message or "is not a template", error.lineno
                 if message.startswith("unexpected end of template"):  # report the line of the tag that is not closed
                     line = self._source.count("\n", 0, self._source.rfind("{")) + 1
                 for pattern, words in _plain_words().items():
                     message = re.sub(pattern, words, message)
-                self._template = TemplateError(message[:200], line=line)
+                self._compiled = TemplateError(message[:200], line=line)
             except (jinja2.TemplateError, RecursionError, ValueError, SyntaxError, OverflowError, MemoryError) as error:
                 raise TemplateError(f"cannot be compiled: {str(error)[:200]}", line=1) from None
-        if isinstance(self._template, TemplateError):
-            raise TemplateError(self._template.message, line=self._template.line)
-        return self._template
+        if isinstance(self._compiled, TemplateError):
+            raise TemplateError(self._compiled.message, line=self._compiled.line)
+        return self._compiled[0]
 
     def roots(self) -> frozenset[str]:
         """Return the variables that the text reads; none if it is invalid."""
         with suppress(TemplateError):
             self.template()
-        return self._roots
+        return self._compiled[1] if isinstance(self._compiled, tuple) else frozenset()
 
 
 @lru_cache(CACHED_TEXTS)
