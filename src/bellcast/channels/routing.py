@@ -140,14 +140,16 @@ class Router(Struct, eq=False):
 
     async def with_events(self, request: SendRequest) -> SendRequest:
         """Return the request with the webhook events of its commit."""
+        types = [f"message.{state}" for state in {message.state for message in request.messages}]
+        report = await self.webhooks.report(request.tenant, [CREATED, *types])
+        if report is no_report:
+            return request
         contents = request.contents or (request.content,) * len(request.ids)
         rows = zip(request.ids, request.recipients, contents, strict=True)
-        created = ({"id": id, "recipient": key, **msgspec.to_builtins(content)} for id, key, content in rows)
-        events = await self.webhooks.events(request.tenant, CREATED, created)
-        for state in dict.fromkeys(message.state for message in request.messages):
-            changes = (as_change(message) for message in request.messages if message.state == state)
-            events += await self.webhooks.events(request.tenant, f"message.{state}", changes)
-        return msgspec.structs.replace(request, events=events) if events else request
+        changes = [(CREATED, {"id": id, "recipient": key, **msgspec.to_builtins(one)}) for id, key, one in rows]
+        changes += [(f"message.{message.state}", as_change(message)) for message in request.messages]
+        events = tuple(event for type, change in changes for event in report(type, change))
+        return msgspec.structs.replace(request, events=events)
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
         """Return what `route` would decide. Raises Invalid like `route`."""
