@@ -60,6 +60,17 @@ async def test_dry_runs_and_the_doctor_are_recorded_only_if_refused(rest: Rest) 
     assert [(one["actor"], one["action"], one["outcome"]) for one in entries] == wanted
 
 
+async def test_dry_run_is_known_by_its_parameter_and_not_by_the_text_of_the_query(rest: Rest) -> None:
+    owner = await set_up(rest)
+    body, last = {"locale": "de"}, {"limit": 1}
+    before = (await owner.get("/v1/audit", params=last)).json()["entries"]
+    assert (await owner.put("/v1/recipients/alice?dry_run=1", json=body)).status_code == 200
+    assert (await owner.get("/v1/audit", params=last)).json()["entries"] == before
+    assert (await owner.put("/v1/recipients/alice?tenant=dry_run=true", json=body)).status_code == 201
+    (entry,) = (await owner.get("/v1/audit", params=last)).json()["entries"]
+    assert (entry["action"], entry["tenant"]) == ("PUT /v1/recipients/{key}", "dry_run=true")
+
+
 async def test_audit_names_what_changed_and_no_secret(rest: Rest) -> None:
     owner = await set_up(rest)
     body = {"name": "dora", "role": "viewer", "password": "first password of dora"}

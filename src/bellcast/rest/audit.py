@@ -13,7 +13,7 @@ from bellcast.auth import origins
 from bellcast.documents.store import WriteScript
 from bellcast.kernel.errors import BellcastError, Forbidden
 from bellcast.kernel.events import SEPARATOR
-from bellcast.kernel.http import ASGIApp
+from bellcast.kernel.http import ASGIApp, request_body
 from bellcast.kernel.http.request_body import ApiRequest
 from bellcast.kernel.identities import Caller
 from bellcast.rest import context
@@ -58,12 +58,9 @@ async def recorded(
         scope["state"][IS_CHECK] = True
         return await handler(request)
     by, by_operator = actor(request), caller.operator is not None
-    # Editors check what is typed with dry runs, twice a second.
-    is_change = (
-        (is_audited or by_operator)
-        and scope["method"] not in origins.SAFE_METHODS
-        and b"dry_run=true" not in scope["query_string"]
-    )
+    is_change = (is_audited or by_operator) and scope["method"] not in origins.SAFE_METHODS
+    if is_change and request_body.is_dry_run(request):  # editors check what is typed with dry runs, twice a second
+        scope["state"][IS_CHECK], is_change = True, False
     is_read = by_operator and (caller.role == "support" or scope["path"].endswith("/export"))
     if not (is_export or is_change or is_read):
         return await handler(request)

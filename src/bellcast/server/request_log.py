@@ -263,9 +263,7 @@ class RequestLog:
         is_question = is_safe and served.route == "/v1/me" and served.status == HTTPStatus.UNAUTHORIZED
         if not served.route.startswith(UNLISTED_ROUTES) and not is_reading and not is_question:
             self._feed.add_request(served)
-        # Editors check what is typed twice a second.
-        is_change = by_operator and not is_safe and IS_CHECK not in request.state
-        if is_change and b"dry_run=true" not in request.scope["query_string"]:
+        if by_operator and not is_safe and IS_CHECK not in request.state:
             event = FeedEvent(
                 kind="operator",
                 at=served.at,
