@@ -183,14 +183,29 @@ def test_long_tenant_is_listed_for_its_own_callers_only(bellcast_server: ServerP
 
 
 def test_credentials_of_other_services_are_not_listed(bellcast_server: ServerProcess) -> None:
-    headers = bellcast_server.as_app() | {"x-request-id": "feed-credentials"}
-    body = {"channel": "chat", "url": "https://discord.com/api/webhooks/1/hunter2"}
-    assert httpx.put(f"{bellcast_server.url}/v1/providers/feed", headers=headers, json=body).status_code == 422
-    params = {"id": "feed-credentials"}
+    values = {"channel": "chat", "url": "https://discord.com/api/webhooks/1/hunter2"}
+    pushed = {"source": "shop", "objects": [{"kind": "providers", "key": "feed", "values": values | {"wrong": 1}}]}
+    for method, path, route, body in (
+        ("PUT", "/v1/providers/feed", "/v1/providers/{key}", values),
+        ("POST", "/v1/bundle", "/v1/bundle", pushed),
+    ):
+        headers = bellcast_server.as_app() | {"x-request-id": f"feed-credentials-{method}"}
+        assert httpx.request(method, f"{bellcast_server.url}{path}", headers=headers, json=body).status_code == 422
+        params = {"id": f"feed-credentials-{method}"}
+        response = httpx.get(f"{bellcast_server.url}/v1/requests", params=params, headers=bellcast_server.as_app())
+        (listed,) = response.json()["requests"]
+        assert (listed["route"], listed["body"]) == (route, None)
+        assert "hunter2" not in response.text
+
+
+def test_body_of_a_retry_of_messages_is_listed(bellcast_server: ServerProcess) -> None:
+    """Only the paths of `/v1/me` have passwords, and not all that begin with these letters."""
+    headers = bellcast_server.as_app() | {"x-request-id": "feed-messages"}
+    assert httpx.post(f"{bellcast_server.url}/v1/messages/retry", headers=headers, json={"x": 1}).status_code == 422
+    params = {"id": "feed-messages"}
     response = httpx.get(f"{bellcast_server.url}/v1/requests", params=params, headers=bellcast_server.as_app())
     (listed,) = response.json()["requests"]
-    assert (listed["route"], listed["body"]) == ("/v1/providers/{key}", None)
-    assert "hunter2" not in response.text
+    assert listed["body"] == {"x": 1}
 
 
 def test_refused_live_connection_is_an_event(bellcast_server: ServerProcess) -> None:

@@ -54,7 +54,7 @@ MAX_BODY = 300
 # Paths whose bodies contain passwords, codes or secrets, or URLs with credentials of other services in path or query.
 SECRET_ROUTES = (
     *("/v1/session", "/v1/setup", "/v1/me", "/v1/operators"),
-    *("/v1/providers", "/v1/webhooks", "/v1/settings"),
+    *("/v1/providers", "/v1/bundle", "/v1/webhooks", "/v1/settings"),
     *(f"/v1/{kind}" for one in DIALECTS for kind in one.encrypted_fields),
 )
 # Not listed: static files, the lists themselves, and probes of load balancers.
@@ -158,7 +158,8 @@ class LoggedRequest(Struct, eq=False):
         path, caller, client = cut(state["logged_path"], MAX_LISTED), self.caller, scope.get("client")
         route, body, recipient, tenant = state.get("route") or path, self.body, caller["recipient"], caller["tenant"]
         is_app, is_small = caller["key"] or caller["operator"], body is not None and len(body) <= MAX_BODY
-        shows_body = is_app and (is_small or is_refusal(status, code)) and not route.startswith(SECRET_ROUTES)
+        kind = "/".join(route.split("/", 3)[:3])  # such as /v1/providers
+        shows_body = is_app and (is_small or is_refusal(status, code)) and kind not in SECRET_ROUTES
         detail, errors = None, tuple[FieldError, ...]()
         if self.problem is not None:
             with contextlib.suppress(msgspec.DecodeError):  # the form of another dialect has neither
