@@ -196,12 +196,15 @@ class Schedules(Struct, eq=False):
         Invalid and IdempotencyMismatch."""
         tenant = draft.tenant or DEFAULT_TENANT
         if draft.send_at is None and draft.timezone is None:
+            engines = self.engines()
             try:
-                return await self.triggers.start(workflow, draft)
+                started = await Runs(engines.db).start(await self.triggers.prepare(workflow, draft, tenant))
             except (NotFound, Conflict, Invalid):
                 if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is None:
                     raise
                 return response
+            engines.router.messages_added()
+            return started
         if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is not None:
             return response
         validation.check(self.time_errors(draft))
