@@ -71,6 +71,15 @@ async def test_dry_run_is_known_by_its_parameter_and_not_by_the_text_of_the_quer
     assert (entry["action"], entry["tenant"]) == ("PUT /v1/recipients/{key}", "dry_run=true")
 
 
+async def test_export_of_a_recipient_is_recorded_also_with_a_slash_at_the_end(rest: Rest) -> None:
+    owner = await set_up(rest)
+    assert (await rest.app.put("/v1/recipients/export", json={"locale": "de"})).status_code == 201
+    assert (await owner.get("/v1/recipients/export")).status_code == 200  # a recipient with this key
+    assert (await owner.get("/v1/recipients/export/export/")).status_code == 200
+    entries = (await owner.get("/v1/audit")).json()["entries"]
+    assert [one["action"] for one in entries if one["action"].startswith("GET")] == ["GET /v1/recipients/{key}/export"]
+
+
 async def test_audit_names_what_changed_and_no_secret(rest: Rest) -> None:
     owner = await set_up(rest)
     body = {"name": "dora", "role": "viewer", "password": "first password of dora"}

@@ -61,7 +61,7 @@ async def recorded(
     is_change = (is_audited or by_operator) and scope["method"] not in origins.SAFE_METHODS
     if is_change and request_body.is_dry_run(request):  # editors check what is typed with dry runs, twice a second
         scope["state"][IS_CHECK], is_change = True, False
-    is_read = by_operator and (caller.role == "support" or scope["path"].endswith("/export"))
+    is_read = by_operator and (caller.role == "support" or scope["path_template"].endswith("/export"))
     if not (is_export or is_change or is_read):
         return await handler(request)
     outcome = "internal"
