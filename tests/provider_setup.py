@@ -14,7 +14,7 @@ def setup(
     url: str, http: Http | None = None, clock: Clock | None = None, timeout: float = 30.0, **options: Any
 ) -> Setup:
     client = http or FakeHttp()
-    return Setup(url=url, http=client, http2=lambda: client, clock=clock or FakeClock(), timeout=timeout, **options)
+    return Setup(url=url, http=client, http2=client, clock=clock or FakeClock(), timeout=timeout, **options)
 
 
 def outgoing(id: str, to: str, content: Any, at: datetime = datetime(2026, 6, 10, 12, tzinfo=UTC)) -> OutgoingMessage:

@@ -110,7 +110,7 @@ class WorkflowWorld:
             new_id=ids.new,
             jobs=self.runner,
             feed=NO_FEED,
-            clients=SimpleNamespace(guarded=lambda: self.http),
+            clients=SimpleNamespace(guarded=self.http),
             channels=SimpleNamespace(router=self.router, catalog=self.catalog),
             settings=SimpleNamespace(limits=Limits(), channels=config, store=store_settings),
             project=PROJECT,

@@ -240,7 +240,7 @@ async def opened(
         WorkflowCatalog: workflow_catalog,
     }
     if oidc is not None:
-        own = OidcProvider(oidc, own_network.guarded(), clock)
+        own = OidcProvider(oidc, own_network.guarded, clock)
         services[OidcSignIn] = OidcSignIn(own, sessions, store.operators, cipher, clock)
     services |= {
         ClusterFeed: ClusterFeed(feed, broker, clock, hub.members, BackgroundTasks().spawn),

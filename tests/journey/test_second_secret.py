@@ -138,7 +138,7 @@ async def test_handler_with_either_secret_accepts_calls(secret: str) -> None:
     clients = HttpClients(["127.0.0.1"])
     async with vendor_server() as vendor:
         url = f"http://{vendor.host}/"
-        backend = HttpCallback(lambda: url, Project("p", "key", NEW, OLD), clients.trusted(), SystemClock())
+        backend = HttpCallback(lambda: url, Project("p", "key", NEW, OLD), clients.trusted, SystemClock())
         await backend.dispatch(
             Call(CallbackContext(), "refund", (), recipient="alice", connection="", dialect="native")
         )

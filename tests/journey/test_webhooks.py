@@ -464,7 +464,7 @@ async def test_failing_delivery_keeps_a_change_made_meanwhile(
             await changes[change]()
             changed.append(await other.get("", one.id))
 
-        monkeypatch.setattr(one.webhooks, "_http", lambda: ChangingEndpoint(apply))
+        monkeypatch.setattr(one.webhooks, "_http", ChangingEndpoint(apply))
         await one.deliver(await one.job())
         assert await one.webhooks.get("", one.id) == changed[0]
 
@@ -485,7 +485,7 @@ async def test_success_ends_the_failures_of_a_webhook_whose_other_delivery_fails
                 await one.deliver(job)
 
         http = one.webhooks._http
-        monkeypatch.setattr(one.webhooks, "_http", lambda: ChangingEndpoint(fail, 200))
+        monkeypatch.setattr(one.webhooks, "_http", ChangingEndpoint(fail, 200))
         assert await one.deliver(job) is None
         found = await one.webhooks.get("", one.id)
         assert found is not None

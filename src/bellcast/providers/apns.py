@@ -36,7 +36,7 @@ class APNsProvider(vendor_api.VendorProvider):
     options = frozenset({"key", "key_base64", "topic"})
 
     def __init__(self, setup: Setup) -> None:
-        super().__init__(setup, setup.http2())
+        super().__init__(setup, setup.http2)
         if not self._url.user or not self._url.password:
             raise ValueError("needs the team id and the key id: apns://TEAM:KEY@default")
         pem = vendor_api.read_credentials(self._url, "key", may_read_files=setup.may_read_files)

@@ -5,7 +5,6 @@ import contextlib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -388,8 +387,8 @@ class ProviderDirectory(Struct, eq=False):
                 raise ValueError(problem)
         setup = Setup(
             url=fields.url,
-            http=clients.trusted() if is_trusted else clients.guarded(),
-            http2=partial(clients.trusted if is_trusted else clients.guarded, http2=True),
+            http=clients.trusted if is_trusted else clients.guarded,
+            http2=clients.trusted_http2 if is_trusted else clients.guarded_http2,
             connect=(clients.resolver if is_trusted else clients.guard).connect,
             clock=self.real_clock,
             timeout=times.seconds(fields.timeout),

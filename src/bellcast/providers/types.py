@@ -97,7 +97,7 @@ class Setup(Struct, frozen=True, kw_only=True):
 
     url: str
     http: Http
-    http2: Callable[[], Http]
+    http2: Http
     connect: Connect | None = None
     clock: Clock
     timeout: float

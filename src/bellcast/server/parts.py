@@ -103,7 +103,7 @@ class Channels:
         self.receipts = Receipts(db, self.providers.find, clock, self.webhooks, jobs)
         self._built_in: dict[str, tuple[str, Provider]] = {
             "push": ("webpush", self._web_push()),
-            "chat": ("webhook", ChatWebhookProvider(clients.guarded())),
+            "chat": ("webhook", ChatWebhookProvider(clients.guarded)),
         }
         self.catalog = Catalog(db, clock, config, feed)
         self.reports = reports = MessageReports(clock, feed)
@@ -152,7 +152,7 @@ class Channels:
         url = self._parts.channel_config.public_url or ""
         # Push services contact the operator here about problems (RFC 8292 §2.1); they refuse plain http.
         contact = url if url.startswith("https://") else f"mailto:postmaster@{urlsplit(url).hostname or 'localhost'}"
-        return WebPushProvider(self._parts.clients.guarded(), self._parts.real_clock, self.vapid_key, contact)
+        return WebPushProvider(self._parts.clients.guarded, self._parts.real_clock, self.vapid_key, contact)
 
 
 async def load_push_identity(documents: Documents, clock: Clock, encryption: Encryption, first: VapidKey) -> VapidKey:
@@ -185,7 +185,7 @@ class WorkflowParts:
         self._defined = defined
         self.workflow_catalog = WorkflowCatalog(db, clock)
         self.triggers = Triggers(router, self.workflow_catalog, clock)
-        http, functions = parts.clients.guarded(), defined.functions
+        http, functions = parts.clients.guarded, defined.functions
         calls = StepCalls(
             http, clock, parts.real_clock, parts.project, functions, lambda: config.retries, jobs.destinations
         )
@@ -247,7 +247,7 @@ class ServerParts:
         self.rates = SharedRates(self.steady_clock)
         self.quotas = Quotas(self.db, self.rates, settings.limits, clock)
         self.clients = HttpClients(settings.channels.http_allow)
-        self.http = self.clients.trusted()
+        self.http = self.clients.trusted
         self.feed = LiveFeed()
         publisher, history = adapters.traced(self.broker, history, self.tracing)
         self.jobs = JobRunner(Jobs(self.db), clock, new_id, self.quotas.weight_of)
@@ -300,6 +300,6 @@ def operator_services(parts: ServerParts) -> dict[type[Any], Any]:
         Passkeys: Passkeys(sessions, Operators(db), cipher, clock, new_id),
     }
     if settings.oidc.issuer is not None:
-        provider = OidcProvider(settings.oidc, parts.clients.identity_provider(), clock)
+        provider = OidcProvider(settings.oidc, parts.clients.identity_provider, clock)
         found[OidcSignIn] = OidcSignIn(provider, sessions, Operators(db), cipher, clock)
     return found

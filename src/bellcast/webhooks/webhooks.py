@@ -93,7 +93,7 @@ class Webhooks(WebhookSink):
         db: Engine,
         clock: Clock,
         real_clock: Clock,
-        http: Callable[[], Http],
+        http: Http,
         encryption: Encryption,
         new_id: Callable[[int], str],
         jobs: JobRunner,
@@ -223,7 +223,7 @@ class Webhooks(WebhookSink):
             headers = {"content-type": "application/json", **sign(decrypted, event.id, signed_at, event.body)}
             async with destination.call():
                 begun = self._real_clock.now()  # without the wait for a slot
-                response = await self._http().request(
+                response = await self._http.request(
                     "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS
                 )
         except Unavailable as error:

@@ -173,7 +173,7 @@ async def provider_of(url: str) -> AsyncIterator[Provider]:
     """The provider of a URL, which has passed through a setting's list."""
     http, http2 = HttpClient(), HttpClient(http2=True)
     (secret,) = parsers.secrets(url)
-    setup = Setup(url=secret, http=http, http2=lambda: http2, clock=FakeClock(), timeout=60, may_read_files=True)
+    setup = Setup(url=secret, http=http, http2=http2, clock=FakeClock(), timeout=60, may_read_files=True)
     provider = new_provider(channel_of(url), setup)
     yield provider
     await provider.close()

@@ -23,7 +23,7 @@ async def test_names_of_servers_are_not_resolved_by_the_event_loop(monkeypatch: 
         monkeypatch.setattr(loop, "run_in_executor", refuse)
         url = f"smtp://localhost:{mailbox.port}?from=shop@example.com"
         await smtp.SMTPProvider(url, connect=clients.resolver.connect).check()
-        response = await clients.trusted().request("GET", f"http://localhost:{vendor.port}/", headers={})
+        response = await clients.trusted.request("GET", f"http://localhost:{vendor.port}/", headers={})
         assert response.status == 200
         await clients.close()
         monkeypatch.undo()

@@ -124,27 +124,12 @@ class HttpClients:
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self.guard = AddressGuard(allowed)
-        self._identity_provider_guard = AddressGuard(allowed)
         self.resolver = Resolver()  # of hosts in the settings
-        self._clients: dict[tuple[AddressGuard | None, bool], HttpClient] = {}
-
-    def trusted(self, *, http2: bool = False) -> HttpClient:
-        return self._client(None, http2=http2)
-
-    def guarded(self, *, http2: bool = False) -> HttpClient:
-        return self._client(self.guard, http2=http2)
-
-    def identity_provider(self) -> HttpClient:
-        return self._client(self._identity_provider_guard)
+        self.trusted, self.trusted_http2 = HttpClient(), HttpClient(http2=True)
+        self.guarded, self.guarded_http2 = HttpClient(self.guard), HttpClient(self.guard, http2=True)
+        self.identity_provider = HttpClient(AddressGuard(allowed))
 
     async def close(self) -> None:
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
+        guarded = (self.guarded, self.guarded_http2, self.identity_provider)
+        for client in (self.trusted, self.trusted_http2, *guarded):
             await client.close()
-
-    def _client(self, guard: AddressGuard | None, *, http2: bool = False) -> HttpClient:
-        found = self._clients.get((guard, http2))
-        if found is None:
-            found = HttpClient(guard, http2=http2)
-            self._clients[guard, http2] = found
-        return found

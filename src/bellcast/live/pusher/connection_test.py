@@ -58,7 +58,7 @@ class ConnectionTests(Struct, frozen=True):
         own = self.public_url()
         url = url or own
         is_own = url.rstrip("/") == own.rstrip("/")
-        http, guard = (self.http, None) if is_trusted or is_own else (self.clients.guarded(), self.clients.guard)
+        http, guard = (self.http, None) if is_trusted or is_own else (self.clients.guarded, self.clients.guard)
         test = PusherTest(app, self.config, url, http, self.clock, guard)
         # Elsewhere, the app already runs in another server.
         with self.apps.trial(app, CHANNEL) if is_own else contextlib.nullcontext():

@@ -97,9 +97,9 @@ async def test_slow_names_of_users_refuse_no_sign_in_by_the_identity_provider(
 ) -> None:
     monkeypatch.setattr(guards, "MAX_LOOKUPS", 1)
     clients = HttpClients(LOOPBACK)
-    await time_out(clients.guarded(), "1.slow.test")
+    await time_out(clients.guarded, "1.slow.test")
     with pytest.raises(Unavailable, match="cannot be reached"):  # the name is resolved, but nothing listens there
-        await clients.identity_provider().request("GET", "https://localhost:1/", headers={})
+        await clients.identity_provider.request("GET", "https://localhost:1/", headers={})
     await clients.close()
 
 
