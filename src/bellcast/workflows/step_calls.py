@@ -142,9 +142,10 @@ class StepCalls(Struct, eq=False):
         headers |= sign(keys, f"{stored.id}{STEP_SEPARATOR}{step.key}", self.real_clock.now() // 1000, body)
         timeout = _seconds(step, run, context, HTTP_TIMEOUT_MS)
         url = renderer.render(step.fields["url"])
-        slots = self.destinations.of("http steps", stored.tenant, HTTP_SLOTS).of_server(server_of(url))
+        server = server_of(url)
+        slots = self.destinations.of("http steps", stored.tenant, HTTP_SLOTS).of_server(server)
         try:
-            async with slots.call(slots.server):
+            async with slots.call(server):
                 response = await self.http.request(method, url, headers=headers, body=body, timeout=timeout)
         except BellcastError as error:
             raise DeliveryError(error.detail, is_temporary=True) from None

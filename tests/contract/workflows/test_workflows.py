@@ -18,7 +18,7 @@ from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import concurrency
 from bellcast.kernel.errors import Invalid, NotFound, Unavailable
 from bellcast.kernel.events import LiveEvent
-from bellcast.kernel.jobs import Job
+from bellcast.kernel.jobs import Job, slots
 from bellcast.kernel.jobs.slots import MAX_TIMEOUTS
 from bellcast.kernel.outbound import Response
 from bellcast.tenants.erasure import ERASURE_JOB_KIND
@@ -387,6 +387,20 @@ async def test_http_step_fails_immediately_on_another_client_error(
     await world.settle()
     run, state = await world.run(id)
     assert (run.state, state.step("call").reason) == (status, "HTTP status 404")
+
+
+async def test_http_server_that_hangs_skips_no_other_beyond_those_with_slots(
+    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "MAX_SERVERS", 0)
+    await world.put("booking", {"key": "call", "type": "http", "url": "https://{{ data.client }}.example/"})
+    world.http.responses = [Unavailable("slow", is_timeout=True)] * MAX_TIMEOUTS + [Response(200, {}, b"")]
+    await world.trigger("booking", data={"client": "slow"})
+    while len(world.http.requests) < MAX_TIMEOUTS:
+        await world.advance(10)
+    id = await world.trigger("booking", "bob", data={"client": "quick"})
+    await world.settle()
+    assert (await world.status(id), world.http.requests[-1][1]) == ("completed", "https://quick.example/")
 
 
 @pytest.mark.parametrize("client", ["a\r\nX-Other: 1", "€"])
