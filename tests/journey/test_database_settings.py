@@ -10,7 +10,7 @@ import pytest
 
 from bellcast.auth.permissions import AccessConfig
 from bellcast.documents.store import Documents
-from bellcast.documents.types import Document
+from bellcast.documents.types import PROJECT, Document
 from bellcast.server.app import _unchanged
 from bellcast.settings import Settings, load
 from bellcast.settings.database import GROUPS, DatabaseSettings, SettingsRevision
@@ -267,6 +267,15 @@ async def test_other_node_applies_a_change_when_it_reads_the_settings(rest: Rest
     await rest.app.patch("/v1/settings", json={"revision": 1, "reset": ["origins"]})
     await other.reload()
     assert access.origins == ()
+
+
+async def test_change_is_stored_where_nodes_of_earlier_builds_read_it(rest: Rest) -> None:
+    """Else they keep the values before during a rolling upgrade, and after its roll-back refuse each change with 409."""
+    for number, origin in enumerate((ORIGIN, "https://other.example.com")):
+        await rest.app.patch("/v1/settings", json={"revision": number, "set": {"origins": origin}})
+        found = await Documents(rest.store).get("settings", PROJECT, "current")
+        assert found is not None
+        assert msgspec.json.decode(found.body) == {"revision": number + 1, "values": {"origins": origin}}
 
 
 async def test_revision_read_before_a_newer_one_was_applied_is_ignored() -> None:

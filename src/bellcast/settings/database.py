@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 # One object for each revision, of which the last one is in effect. Digits of a revision in its key, so that keys sort like numbers.
 KIND = "settings-history"
+# Nodes of builds before 1 December 2026 read the values in effect here, during a rolling upgrade and after its roll-back.
+EARLIER_PLACE = ("settings", PROJECT, "current")
 REVISION_DIGITS = 10
 MAX_REVISION = 10**REVISION_DIGITS - 1
 MAX_VALUE = 10_000
@@ -238,10 +240,17 @@ class DatabaseSettings(Struct, eq=False):
         after = SettingsRevision(revision=number, at=now, by=by, values=values, changes=changes)
         if dry_run:
             return after
-        place = (KIND, PROJECT, _key(number))
-        write = partial(push, AS_JSON, place, None, msgspec.json.encode(after), now, "", by)
+        earlier = await self.documents.get(*EARLIER_PLACE)
+        bodies = {
+            (KIND, PROJECT, _key(number)): (None, after),
+            EARLIER_PLACE: (None if earlier is None else earlier.body, {"revision": number, "values": values}),
+        }
+        writes = {
+            place: partial(push, AS_JSON, place, old, msgspec.json.encode(new), now, "", by)
+            for place, (old, new) in bodies.items()
+        }
         try:
-            await self.documents.apply({place: write}, record(changes))
+            await self.documents.apply(writes, record(changes))
         except PreconditionFailed:  # another node stored a revision with this number
             raise Conflict("The settings have changed in the meantime: read them again.") from None
         self._apply(after)
