@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -82,6 +82,23 @@ def test_forms_have_the_values_of_json(api):
     form = "email_sales=false&quiet_hours_start=22:00&quiet_hours_end=07:00"
     body = api.client.patch(PREFERENCES, form, content_type="application/x-www-form-urlencoded").json()
     assert (body["email_sales"], body["quiet_hours_start"]) == (False, "22:00:00")
+
+
+def test_parameters_of_the_path_that_includes_these_are_ignored(api):
+    """For example the version of the API, which Django REST framework can read from the path."""
+    from django.test import override_settings
+    from django.urls import include, path
+
+    project = ModuleType("versioned_urls")
+    project.urlpatterns = [path("<str:version>/", include("bellcast.contrib.django.urls"))]
+    with override_settings(ROOT_URLCONF=project):
+        rows = api.get("/v1/notifications/").body["results"]
+        assert api.get("/v1/notifications/unread_count/").body == {"count": 3}
+        assert [one["id"] for one in api.get("/v1/notifications/recent/").body] == [one["id"] for one in rows]
+        assert api.get(f"/v1/notifications/{rows[0]['id']}/").status == 200
+        assert api.get("/v1/token/").status == 200
+        assert api.call("post", "/v1/notifications/mark_as_read/", {}).body["marked_count"] == 3
+        assert api.call("delete", "/v1/notifications/delete_read/").body["deleted_count"] == 3
 
 
 def test_more_ids_than_fit_in_one_request_are_marked(api):

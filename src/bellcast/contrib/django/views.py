@@ -1,6 +1,6 @@
 """The REST paths and the action of each method, their views with and without Django REST framework, and the views of Bellcast's
 requests. An action takes a request of either kind, since the framework's has the attributes of Django's, and the parameters of
-its path, and returns plain data."""
+its path, and those of the path that includes it, and returns plain data."""
 
 import json
 import math
@@ -36,7 +36,7 @@ MAX_HISTORY = 50
 Handler = Callable[..., Any]
 
 
-def list_notifications(request: Any) -> dict[str, Any]:
+def list_notifications(request: Any, **_: str) -> dict[str, Any]:
     """Return a page."""
     query, url = request.GET.dict(), request.build_absolute_uri(request.path)
     view = "all"
@@ -78,7 +78,7 @@ def _with_cursor(url: str, query: Mapping[str, str], cursor: list[str]) -> str:
     return f"{url}?{urlencode(rest)}" if rest else url
 
 
-def mark_as_read(request: Any) -> dict[str, Any]:
+def mark_as_read(request: Any, **_: str) -> dict[str, Any]:
     """Mark the given ids as read, or all without ids. Unknown ids are ignored."""
     body = fields_of(request)
     if unknown := body.keys() - {"notification_ids", "csrfmiddlewaretoken"}:  # would mark all as read
@@ -95,12 +95,12 @@ def mark_as_read(request: Any) -> dict[str, Any]:
     return {"message": f"{count} notifications marked as read", "marked_count": count}
 
 
-def delete_read(request: Any) -> dict[str, Any]:
+def delete_read(request: Any, **_: str) -> dict[str, Any]:
     count = identity.inbox_of(request.user).clear("read").changed
     return {"message": f"{count} notifications deleted", "deleted_count": count}
 
 
-def issue_token(request: Any) -> dict[str, Any]:
+def issue_token(request: Any, **_: str) -> dict[str, Any]:
     """Return a session token that ends with the session."""
     ttl = min(LONGEST_TOKEN, max(timedelta(seconds=1), session_end(request) - arguments.now()))
     token = identity.session_token(request.user, ttl)
@@ -141,12 +141,12 @@ ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "mark-as-read": ("notifications/mark_as_read/", {"POST": mark_as_read}),
     "unread-count": (
         "notifications/unread_count/",
-        {"GET": lambda request: {"count": identity.inbox_of(request.user).counts().unread}},
+        {"GET": lambda request, **_: {"count": identity.inbox_of(request.user).counts().unread}},
     ),
     "recent": (
         "notifications/recent/",
         {
-            "GET": lambda request: [
+            "GET": lambda request, **_: [
                 to_row(row) for row in inbox_query.read_page(request.user, RECENT, None).notifications
             ]
         },
@@ -154,11 +154,11 @@ ROUTES: dict[str, tuple[str, dict[str, Handler]]] = {
     "delete-read": ("notifications/delete_read/", {"DELETE": delete_read}),
     "mark-single-as-read": (
         "notifications/<str:id>/mark_single_as_read/",
-        {"POST": lambda request, id: to_row(inbox_query.find(request.user, id, marks_as_read=True))},
+        {"POST": lambda request, id, **_: to_row(inbox_query.find(request.user, id, marks_as_read=True))},
     ),
     "notification-detail": (
         "notifications/<str:id>/",
-        {"GET": lambda request, id: to_row(inbox_query.find(request.user, id))},
+        {"GET": lambda request, id, **_: to_row(inbox_query.find(request.user, id))},
     ),
     "preferences": ("notification-preferences/", PREFERENCES),
     "preferences-detail": ("notification-preferences/<str:id>/", PREFERENCES),
