@@ -258,7 +258,15 @@ def notification(value: Any, mapped: Mapped) -> dict[str, Any]:
     InvalidRow."""
     if not isinstance(value, dict):
         raise InvalidRow("expected an object")
-    fields = {mapped.names.get(name, name): one for name, one in value.items() if one is not None}
+    fields: dict[str, Any] = {}
+    columns: dict[str, str] = {}
+    for column, one in value.items():
+        if one is None:
+            continue
+        name = mapped.names.get(column, column)
+        if (other := columns.setdefault(name, column)) != column:
+            raise InvalidRow(f"{name}: both {other} and {column} have a value for it; remove one of these columns")
+        fields[name] = one
     if unknown := sorted(set(fields) - FIELDS):
         if not mapped.drops_unknown:
             raise InvalidRow(f"unknown: {', '.join(unknown)}; rename with --map, or pass --drop-unknown")

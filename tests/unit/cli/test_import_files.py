@@ -146,6 +146,15 @@ def test_row_that_is_not_a_notification_is_refused(value, problem):
     assert str(error.value).startswith(problem)
 
 
+def test_two_columns_for_one_field_are_refused_if_both_have_a_value():
+    mapped = Mapped({"user_id": "to", "user": "to"})
+    for value in ({"user_id": "a", "to": "b"}, {"to": "b", "user_id": "a"}, {"user_id": "a", "user": "a"}):
+        names = " and ".join(value)
+        with pytest.raises(InvalidRow, match=f"^to: both {names} have a value for it; remove one of these columns$"):
+            notification(value, mapped)
+    assert notification({"user_id": None, "to": "b"}, mapped)["to"] == "b"
+
+
 def test_unknown_columns_can_be_dropped():
     assert "user" not in notification({"to": "a", "user": "b"}, Mapped(drops_unknown=True))
 
