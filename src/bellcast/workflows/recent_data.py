@@ -14,6 +14,7 @@ from bellcast.channels.catalog import Catalog
 from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, TEMPLATES, TYPES, WORKFLOWS
 from bellcast.inbox.store.sent_items import SentItems
+from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import data_schemas, times
 from bellcast.kernel.concurrency import Pauses
 from bellcast.kernel.db.engine import Engine
@@ -115,11 +116,15 @@ async def of_workflow(db: Engine, tenant: str, key: str) -> Data:
 async def of_type(db: Engine, tenant: str, key: str) -> Data:
     """Yield the data of the last sends of a type: to recipients of a tenant, or for the project of all that have no type of their
     own with this key."""
-    has_own = dict[str, bool]()
-    async for item in newest(SentItems(db).notifications, tenant, {"type": key}):
-        if item.tenant not in has_own:
-            has_own[item.tenant] = await has_override(db, TYPES, item.tenant, tenant, key)
-        if item.has_row and not has_own[item.tenant]:  # without a row, its data is not stored
+    overrides = set[str]()
+
+    async def find_overrides(page: Iterable[SentItem]) -> None:
+        others = {(item.tenant, key) for item in page if item.tenant != tenant}
+        if others:
+            overrides.update(owner for owner, _ in await Documents(db).bodies(TYPES, others))
+
+    async for item in newest(SentItems(db).notifications, tenant, {"type": key}, find_overrides):
+        if item.has_row and item.tenant not in overrides:  # without a row, its data is not stored
             yield item.notification.data
 
 
@@ -129,13 +134,18 @@ async def has_override(db: Engine, plural: str, owner: str, tenant: str, key: st
 
 
 async def newest(
-    read: Callable[[ListQuery], Awaitable[ListPage[T]]], tenant: str, filters: Mapping[str, Any]
+    read: Callable[[ListQuery], Awaitable[ListPage[T]]],
+    tenant: str,
+    filters: Mapping[str, Any],
+    page_read: Callable[[Sequence[T]], Awaitable[None]] | None = None,
 ) -> AsyncIterator[T]:
-    """Yield the newest items of a list, read as they are needed."""
+    """Yield the newest items of a list, read as they are needed, after `page_read` with all items of their page."""
     pauses = Pauses()
     query = ListQuery(tenants=[tenant] if tenant else None, limit=PAGE, filters=filters)
     for _ in range(MAX_COMPARED // PAGE):
         page = await read(query)
+        if page_read is not None:
+            await page_read(page.items)
         for item in page.items:
             await pauses.pause_if_due()
             yield item
