@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from queue import SimpleQueue
 from time import perf_counter
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import structlog
@@ -25,6 +25,7 @@ from bellcast.kernel.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -264,6 +265,18 @@ def execute_calls(calls: SimpleQueue[Callable[[], None] | None]) -> None:
     finally:
         if not is_closed:
             os._exit(1)
+
+
+# By event loop and tenant, as long as a call has or awaits its turn.
+_turns: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
+
+
+async def in_turn(tenant: str, check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Check and compile an object that is written for a tenant in a thread, one at a time: with several pushes at once, a tenant would
+    hold all threads, which compete with the event loop."""
+    turn = _turns.setdefault((id(asyncio.get_running_loop()), tenant), asyncio.Lock())
+    async with turn:
+        return await asyncio.to_thread(check, *args, **kwargs)
 
 
 async def call_in_thread(function: Callable[..., Any], argument: Any, tenant: str | None = None) -> Any:

@@ -258,7 +258,7 @@ def of(kind: kinds.Kind[Any]) -> BundleKind:
         return portable(value if kind.source is None else kind.source(value))
 
     async def parse(ctx: ApiContext, tenant: str, key: str, sent: JsonObject, before: Document | None) -> bytes:
-        return msgspec.json.encode(await kinds.parse(kind, ctx, sent))
+        return msgspec.json.encode(await kinds.parse(kind, ctx, tenant, sent))
 
     async def check(ctx: ApiContext, tenant: str, key: str, sent: JsonObject, before: Document | None) -> None:
         if kind.check_references is not None:

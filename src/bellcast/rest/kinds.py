@@ -1,7 +1,6 @@
 """Kinds of objects that the app defines by key: what a kind declares, which object applies to a tenant, what uses it, and
 whether only a push of files may write it."""
 
-import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -21,7 +20,7 @@ from bellcast.documents.types import (
     draft_kind,
     managed_place,
 )
-from bellcast.kernel import errors, times, validation
+from bellcast.kernel import concurrency, errors, times, validation
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, PreconditionFailed
 from bellcast.kernel.http import request_body, responses
 from bellcast.rest.context import ApiContext
@@ -141,7 +140,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True, eq=False):
 
     async def check(self, ctx: ApiContext, tenant: str, key: str, values: Any) -> T:
         """Return the valid object of a write as it is stored. Raises Invalid."""
-        value = await parse(self, ctx, values)
+        value = await parse(self, ctx, tenant, values)
         if self.check_references is not None:
             validation.check(await self.check_references(value, ctx, tenant, key))
         return value
@@ -263,11 +262,11 @@ def checked_key(key: str) -> str:
     return key
 
 
-async def parse(kind: Kind[T], ctx: ApiContext, sent: object) -> T:
+async def parse(kind: Kind[T], ctx: ApiContext, tenant: str, sent: object) -> T:
     """Return what is stored of a value, without a check of its references. Raises Invalid."""
     # In a thread: compiling the texts of a template takes seconds and would block the event loop.
-    value = await asyncio.to_thread(request_body.json, msgspec.json.encode(sent), shape_of(kind), ctx)
-    return value if kind.complete is None else await asyncio.to_thread(kind.complete, value)
+    value = await concurrency.in_turn(tenant, request_body.json, msgspec.json.encode(sent), shape_of(kind), ctx)
+    return value if kind.complete is None else await concurrency.in_turn(tenant, kind.complete, value)
 
 
 async def written(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str, *, is_deleted: bool = False) -> None:

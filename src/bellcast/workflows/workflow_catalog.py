@@ -3,7 +3,6 @@
 A node caches what it reads for CACHE_SECONDS, so a change takes effect on every node within that time. The definition
 of a version changes only when a tenant is erased and created again."""
 
-import asyncio
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from msgspec import Struct
 from bellcast.channels.catalog import no_template
 from bellcast.documents.store import Documents, ObjectForm, ShortCache, Versions
 from bellcast.documents.types import PROJECT, TEMPLATES, WORKFLOWS, Document, StoredVersion
-from bellcast.kernel import validation
+from bellcast.kernel import concurrency, validation
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
@@ -177,7 +176,7 @@ class WorkflowCatalog:
     async def check(self, tenant: str, key: str, value: Any) -> Definition:
         """Check a definition and its references. Raises Invalid with all errors."""
         # In a thread: compiling the texts of the steps takes seconds and would block the event loop.
-        definition = await asyncio.to_thread(definitions.parse, value)
+        definition = await concurrency.in_turn(tenant, definitions.parse, value)
         validation.check(await self._reference_errors(tenant, key, value))
         return definition
 

@@ -85,3 +85,22 @@ async def test_calls_that_hang_delay_no_other_tenant_and_no_other_function(
         while len(concurrency._free_threads[asyncio.get_running_loop()]) > 0:
             await asyncio.sleep(0.01)
             gc.collect()
+
+
+async def test_objects_of_a_tenant_are_checked_one_at_a_time() -> None:
+    """Otherwise a tenant with several pushes at once would hold all threads."""
+    may_end, both_run, running = threading.Event(), threading.Barrier(3), list[str]()
+
+    def check(tenant: str) -> str:
+        running.append(tenant)
+        if len(running) < 3:
+            both_run.wait(60)
+            may_end.wait(60)
+        return tenant
+
+    pushes = ("busy", "busy", "other")
+    tasks = [asyncio.create_task(concurrency.in_turn(one, check, one)) for one in pushes]
+    await asyncio.to_thread(both_run.wait, 60)
+    assert sorted(running) == ["busy", "other"]
+    may_end.set()
+    assert await asyncio.gather(*tasks) == [*pushes]

@@ -1,6 +1,5 @@
 """Workflows: definitions as JSON or YAML, their versions, triggers, cancelling by key, and simulations."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -13,7 +12,7 @@ from bellcast.documents.store import Documents
 from bellcast.documents.types import PROJECT, WORKFLOWS, Document, draft_kind
 from bellcast.inbox.http import notifications
 from bellcast.inbox.types import TO
-from bellcast.kernel import times, validation
+from bellcast.kernel import concurrency, times, validation
 from bellcast.kernel.db.lists import ListTotal
 from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound
 from bellcast.kernel.field_limits import KEY, TENANT_NAME, shown
@@ -281,7 +280,7 @@ def _values(ctx: ApiContext, tenant: str, document: Document) -> dict[str, Any] 
 
 
 async def _parse(ctx: ApiContext, tenant: str, key: str, values: dict[str, Any], before: Document | None) -> bytes:
-    await asyncio.to_thread(definitions.parse, values)
+    await concurrency.in_turn(tenant, definitions.parse, values)
     return workflow_catalog.FORM.body(values, None if before is None else before.body)
 
 
