@@ -104,7 +104,8 @@ def token(
     earlier announcements.
 
     With the project secret the token is signed in this process: no request is made, and the server need not be running.
-    With an API key (`bc_…`, scope manage) the server signs it."""
+    Its names have at most the lengths of the server's default limits. With an API key (`bc_…`, scope manage) the server
+    signs it, with its own limits."""
     sub = arguments.name("recipient", recipient)
     seconds = arguments.seconds("ttl", ttl)
     if not 1 <= seconds <= LONGEST_TTL:
