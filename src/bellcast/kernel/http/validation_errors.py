@@ -126,9 +126,11 @@ def _stand_ins(type: Any, good: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in _fields(type):
         if field.required and field.encode_name not in good:
-            choices = (one for part in parts(field.type) if get_origin(part) is Literal for one in get_args(part))
+            types = list(parts(field.type))
+            types += [one for part in types if get_origin(part) is list for one in parts(get_args(part)[0])]
             # Of choices the last: it is usually the one with the fewest rules, such as the role viewer.
-            for value in ("x", [], {}, 1, *reversed([*choices])):
+            choices = [one for part in types if get_origin(part) is Literal for one in reversed(get_args(part))]
+            for value in ("x", [], {}, 1, *choices, *([one] for one in ("x", *choices))):  # a list may need an element
                 with suppress(msgspec.ValidationError):
                     msgspec.convert(value, field.type)
                     found[field.encode_name] = value

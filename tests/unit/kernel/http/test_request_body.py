@@ -1,14 +1,18 @@
 """Reading of JSON bodies, queries and paths without a server."""
 
+import pkgutil
+import re
 import time
 from contextlib import nullcontext
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
 from msgspec import Struct
 
+import bellcast
 from bellcast.kernel.errors import BadRequest, Invalid, TooLarge
-from bellcast.kernel.http import HEADER_VALUES, request_body
+from bellcast.kernel.http import HEADER_VALUES, request_body, validation_errors
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 
@@ -207,3 +211,19 @@ def test_tenant_that_cannot_exist_is_refused_in_every_query(tenant, is_possible)
     subject.scope["state"] = {"api_context": SimpleNamespace(limits=Limits())}
     with nullcontext() if is_possible else pytest.raises(Invalid, match="tenant"):
         request_body.check_query(subject, frozenset({"tenant"}))
+
+
+HTTP = re.compile(r"\.(http|pages|rest)\b(?!\.)|\.(http|pages)\.")
+
+
+def test_shape_with_rules_has_stand_ins_for_its_required_fields():
+    """Without them, a wrong type in such a field would end the check of the other fields."""
+    names = [one.name for one in pkgutil.walk_packages(bellcast.__path__, "bellcast.") if HTTP.search(one.name)]
+    modules = list(map(import_module, names))
+    shapes = [one for module in modules for one in vars(module).values() if isinstance(one, request_body.Shape)]
+    ruled = {shape.type for shape in shapes if shape.rules is not None}
+    found: list[str] = []
+    for one in ruled:
+        validation_errors.validation_errors({}, one, lambda value: found.append(value.__class__.__name__))
+    assert len(ruled) > 15
+    assert sorted(found) == sorted(one.__name__ for one in ruled)

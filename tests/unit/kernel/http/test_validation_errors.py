@@ -161,6 +161,17 @@ class TestRules:
             "words.0": "blank",
         }
 
+    def test_list_that_must_not_be_empty_has_a_stand_in(self):
+        class Grant(Struct):
+            can: Annotated[list[Literal["read", "write"]], Meta(min_length=1)]
+            name: str
+
+        def refuse(value):
+            raise Invalid.of("name", f"is wrong for {value.can}")
+
+        errors = validation_errors.validation_errors({"name": "y", "can": []}, Grant, refuse)
+        assert [(one.field, one.message) for one in errors][1:] == [("name", "is wrong for ['write']")]
+
     def test_field_is_reported_once(self):
         assert self.errors({"title": "y", "words": ["", 5]}) == {"words.1": "must be text, got an integer"}
 
