@@ -69,6 +69,9 @@ async def test_dry_run_is_known_by_its_parameter_and_not_by_the_text_of_the_quer
     assert (await owner.put("/v1/recipients/alice?tenant=dry_run=true", json=body)).status_code == 201
     (entry,) = (await owner.get("/v1/audit", params=last)).json()["entries"]
     assert (entry["action"], entry["tenant"]) == ("PUT /v1/recipients/{key}", "dry_run=true")
+    assert (await owner.put("/v1/recipients/alice?dry_run=maybe", json=body)).status_code == 422
+    (entry,) = (await owner.get("/v1/audit", params=last)).json()["entries"]
+    assert entry["outcome"] == "invalid"
 
 
 async def test_export_of_a_recipient_is_recorded_also_with_a_slash_at_the_end(rest: Rest) -> None:
