@@ -102,8 +102,10 @@ class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def matches(self, event: FeedEvent) -> bool:
         """True if this event, which is redacted, matches all conditions."""
-        if not self.concerns(event) or self.text is None:
-            return self.concerns(event)
+        if not self.concerns(event):
+            return False
+        if self.text is None:
+            return True
         fields = (value for name, value in event.fields.items() if self.searches_content or name not in CONTENT)
         values = (event.text, event.recipient, event.topic, event.connection, event.trace, *fields)
         return self.text in "\n".join(str(value) for value in values if value is not None).casefold()
@@ -277,8 +279,8 @@ class Feed(Protocol):
         """True while a watcher is connected. Otherwise events need no content."""
 
     def emit(self, event: FeedEvent) -> None:
-        """Keep the event in the ring of its kind, and pass it to matching watchers. Never blocks or raises. It must hold only small
-        values, because the ring keeps it, or be redacted."""
+        """Keep the event in the ring of its kind, and pass it to matching watchers. Never blocks or raises. The ring keeps
+        its values, so they must be small. Its content may be as it was sent: readers get the redacted event."""
 
     def requests(
         self, matches: Callable[[ServedRequest], bool], before: tuple[int, str] | None = None

@@ -201,8 +201,8 @@ class Router(Struct, eq=False):
     async def route_page(
         self, draft: Draft, tenant: str, id: str, keys: Sequence[str], scheduler: Scheduler | None = None
     ) -> SendRequest:
-        """Return the messages and decisions of an announcement's other channels for a page of its recipients. A message whose
-        content cannot be rendered fails, and no other one. Under contention, the scheduler's other work goes first."""
+        """Return the messages and decisions of an announcement's other channels for a page of its recipients. Only the
+        messages that cannot be rendered fail. Under contention, the scheduler's other work goes first."""
         entries, type = await self.channels_of(draft, tenant)
         page = SendRequest(
             tenant=tenant,

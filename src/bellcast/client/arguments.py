@@ -158,7 +158,7 @@ def moment(argument: str, value: object) -> datetime | str:
         raise InvalidArgument(argument, f"expected {expected}, got {_kind(value)}")
     try:
         return now() + timedelta(seconds=seconds(argument, value))
-    except OverflowError:
+    except (OverflowError, InvalidArgument):  # it is a duration, so it is too long
         raise InvalidArgument(argument, f"must be before the year 10000, got {_shown(value)}") from None
 
 

@@ -47,9 +47,12 @@ class TenantCounts(Struct, eq=False):
             if self._open[tenant] <= 0:
                 del self._open[tenant]
         elif kind == "refused":
-            counts, status = self._of(tenant), fields.get("status")  # None: a connection or a topic
-            counts["requests"] += status is not None
-            counts["failures" if status is not None and status >= 500 else "refusals"] += 1
+            counts, status = self._of(tenant), fields.get("status")
+            if status is None:  # a connection or a topic
+                counts["refusals"] += 1
+            else:
+                counts["requests"] += 1
+                counts["failures" if status >= 500 else "refusals"] += 1
         elif kind in ("attempt", "run") and fields.get("state") in FAILED:
             self._of(tenant)["failures"] += 1
         elif kind == "attempt" and fields.get("state") == "sent":

@@ -199,9 +199,11 @@ class LiveFeed(Struct, eq=False):
         if last <= 0:
             return []
         rings = [ring for kind, ring in self._rings.items() if wanted.kinds is None or kind in wanted.kinds]
-        made = ((one.redacted if isinstance(one, FeedEvent) else one.event for one in reversed(ring)) for ring in rings)
+        events = (
+            (one.redacted if isinstance(one, FeedEvent) else one.event for one in reversed(ring)) for ring in rings
+        )
         # At the same time, which a test clock keeps, every kind has its turn.
-        newest = merge(*map(enumerate, made), key=lambda one: (one[1].at, -one[0]), reverse=True)
+        newest = merge(*map(enumerate, events), key=lambda one: (one[1].at, -one[0]), reverse=True)
         return list(islice((event for _, event in newest if wanted.matches(event)), last))[::-1]
 
     def remove(self, watcher: Watcher) -> None:

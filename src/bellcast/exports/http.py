@@ -74,8 +74,10 @@ async def export_tenant(call: ResourceCall[None]) -> Any:
     recipients are those without a record: their `recipient` has only the `key`. Providers, webhooks and apps are left
     out, because they have secrets."""
     result = await Exports(call.ctx.engines.db).tenant(*call.key)
-    items = result and _items(call.request, result)
-    return items and _stream((msgspec.json.encode({kind: item}) + b"\n" async for kind, item in items), NDJSON)
+    if result is None:
+        return None
+    lines = (msgspec.json.encode({kind: item}) + b"\n" async for kind, item in _items(call.request, result))
+    return _stream(lines, NDJSON)
 
 
 async def _items(request: ApiRequest, pairs: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[tuple[str, Any]]:

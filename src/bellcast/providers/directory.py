@@ -86,7 +86,7 @@ TEST_TITLE = "Test message from Bellcast"
 
 
 class Entry(Struct, frozen=True):
-    """A provider with its object as last read, and the body of that; those from the settings have none."""
+    """A provider with its object as last read, and the stored body of the object, which providers from the settings have not."""
 
     configured: ConfiguredProvider
     named: NamedProvider

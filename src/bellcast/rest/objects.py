@@ -133,7 +133,8 @@ async def page(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     versions = {place: version for one, place in zip(shown, places, strict=True) if (version := one.get("version", 1))}
     of = tenants.every(request) if query.tenant == EVERY_TENANT else (tenants.single_tenant(request),)
     managers = await kinds.managers_of(ctx, kind.plural, places)
-    added, of_list = await kinds.fields_of_read(kind, ctx, named), await kinds.fields_of_list(kind, ctx, versions, of)
+    added = await kinds.fields_of_read(kind, ctx, named)
+    of_list = await kinds.fields_of_list(kind, ctx, versions, of)
     for one, by, name, place in zip(shown, managers, named, places, strict=True):
         one |= {kinds.MANAGED: by} | added[name] | of_list.get(place, {})
         if name in drafted:

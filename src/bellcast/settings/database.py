@@ -206,8 +206,9 @@ class DatabaseSettings(Struct, eq=False):
     ) -> SettingsRevision:
         """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound and
         Forbidden."""
-        wanted = NOTHING if to == 0 else next(iter(await self.history(to + 1, 1)), NOTHING)
-        if wanted.revision != to:
+        earlier = [NOTHING] if to == 0 else await self.history(to + 1, 1)
+        wanted = next(iter(earlier), None)
+        if wanted is None or wanted.revision != to:
             raise NotFound("There is no revision with this number.")
         values = wanted.values
         current = await self._current(revision)

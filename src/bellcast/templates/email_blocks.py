@@ -239,13 +239,15 @@ class _Writer:
                 columns = [[self._block(each) for each in one.blocks] for one in block.columns]
                 widths = ["" if one.width is None else f' width="{one.width}%"' for one in block.columns]
                 inner = self._section([*zip(widths, columns, strict=True)])
-            case _:  # a list
+            case types.ListBlock():
                 empty = [] if block.empty is None else [self._text(block.empty, block)]
                 if _fits_into_column(block):
                     inner = self._repeated(block, [self._block(one) for one in block.blocks], empty)
                 else:
                     empty = [self._section([("", empty)])] if empty else []
                     inner = self._repeated(block, list(self.sections(block.blocks)), empty)
+            case _:
+                raise AssertionError(block)
         return self._wrapped(block, inner)
 
     def _text(self, text: str, block: types.Block) -> str:

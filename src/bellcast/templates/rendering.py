@@ -157,13 +157,13 @@ class SharedResults:
         found = self._results.get(key)
         if found is not None:
             return make() if found is NOT_SHARED else found
-        made = make()  # which compiles the sources, at the tenant's expense
+        result = make()  # which compiles the sources, at the tenant's expense
         is_shared = all(
             _is_static(source) or text_of(source, is_html=is_html).roots() <= self._roots
             for source, is_html in sources()
         )
-        self._results[key] = made if is_shared else NOT_SHARED
-        return made
+        self._results[key] = result if is_shared else NOT_SHARED
+        return result
 
 
 class Renderer:
@@ -215,8 +215,9 @@ class Renderer:
         return rendered
 
     def _render_once(self, compiled: "Callable[[], jinja2.Template]", values: Mapping[str, Any], locale: str) -> str:
-        written, zone = formats.find_locale(locale), times.find_zone(self.variables.zone) or UTC
-        rendering = budget.Rendering(values, self._seconds_left, written, zone, is_strict=self._is_strict)
+        format_locale = formats.find_locale(locale)
+        zone = times.find_zone(self.variables.zone) or UTC
+        rendering = budget.Rendering(values, self._seconds_left, format_locale, zone, is_strict=self._is_strict)
         token = budget.RENDERING.set(rendering)
         try:
             template = compiled()
@@ -305,7 +306,12 @@ class BackgroundCompiler:
         texts = [text for text in found if not text.is_compiled]
         if texts:
             async with self._lock:  # those that wait for the same object find its texts compiled
-                await asyncio.to_thread(lambda: [text.roots() for text in texts])
+                await asyncio.to_thread(_compile_all, texts)
+
+
+def _compile_all(texts: list[TemplateText]) -> None:
+    for text in texts:
+        text.roots()
 
 
 def source_errors(field: str, source: str, roots: AbstractSet[str], *, is_html: bool) -> Iterator[FieldError]:

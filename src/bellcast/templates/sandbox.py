@@ -170,8 +170,7 @@ class Environment(SandboxedEnvironment):
         return TokenStream(limited(), name, filename)
 
     def compiled(self, source: str) -> tuple[jinja2.Template, frozenset[str]]:
-        """Return a text as a template, and the variables that it reads. Jinja's own methods, such as `from_string`, would not check
-        and guard it."""
+        """Return a text as a template, and the variables that it reads."""
         tree = self.parse(source)
         # The names of filters and tests: inside an `if`, Jinja only looks them up when it renders, too late for the author.
         for named, known in ((nodes.Filter, self.filters), (nodes.Test, self.tests)):
@@ -191,6 +190,11 @@ class Environment(SandboxedEnvironment):
         code = compile(generator.code.getvalue(), "<template>", "exec")
         template = self.template_class.from_code(self, code, self.make_globals(None))
         return template, frozenset(generator.variables - self.globals.keys())
+
+    def _generate(self, *_arguments: Any, **_options: Any) -> str:
+        raise NotImplementedError(
+            "Jinja's own methods, such as from_string, neither check nor guard a text: use compiled"
+        )
 
 
 class Generator(CodeGenerator):

@@ -42,7 +42,8 @@ async def deliver(engines: Engines, *events: LiveEvent) -> None:
     """Send live events to their followers, and list each in the live feed of this node, with its number of connections here."""
     feed = engines.feed
     for event in events:
-        delivered, to = engines.followers(event.stream), event.recipient if event.topic is None else event.topic
+        delivered = engines.followers(event.stream)
+        to = event.recipient if event.topic is None else event.topic
         fields: dict[str, Any] = {"name": event.name, "delivered": delivered, "id": event.id}
         if feed.is_watched:  # only then, because it may be large
             fields["data"] = event.data

@@ -64,7 +64,7 @@ class Schedules(Struct, eq=False):
     # --- writing
 
     async def put(self, tenant: str, key: str, schedule: Schedule, replaces: bytes | UnsetType | None = UNSET) -> bool:
-        """Write a schedule, whose fields and references are checked, and which takes effect now; return whether it is new. Raises
+        """Write a schedule, which takes effect now; return whether it is new. The caller has checked its fields and references. Raises
         PreconditionFailed if the stored body is not `replaces`."""
         engines = self.engines()
         if replaces is UNSET and await Documents(engines.db).get(SCHEDULES, tenant, key) is None:
@@ -198,7 +198,8 @@ class Schedules(Struct, eq=False):
         if draft.send_at is None and draft.timezone is None:
             engines = self.engines()
             try:
-                started = await Runs(engines.db).start(await self.triggers.prepare(workflow, draft, tenant))
+                run = await self.triggers.prepare(workflow, draft, tenant)
+                started = await Runs(engines.db).start(run)
             except (NotFound, Conflict, Invalid):
                 if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is None:
                     raise

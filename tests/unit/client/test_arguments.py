@@ -267,3 +267,8 @@ def test_client_imports_neither_django_nor_the_server():
     )
     completed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert completed.returncode == 0, completed.stderr
+
+
+def test_duration_that_is_too_long_is_called_so():
+    with pytest.raises(InvalidArgument, match=r"^expires_at: must be before the year 10000, got '9999999d'$"):
+        notifications.notify("alice", title="Hello", expires_at="9999999d")

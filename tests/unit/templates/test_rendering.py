@@ -561,3 +561,8 @@ def test_link_without_a_value_is_missing() -> None:
 
 def test_every_format_has_a_missing_value_as_its_result_for_one() -> None:
     assert formats.FILTERS.keys() - {"email_url", "holds"} == sandbox.FORMATS  # those are of blocks, not for values
+
+
+def test_sandbox_refuses_methods_of_jinja_that_would_not_guard_a_text() -> None:
+    with pytest.raises(NotImplementedError):
+        Environment(formats.FILTERS, autoescape=False).from_string("{% include 'x' %}")

@@ -162,8 +162,9 @@ def publish(
     Returns the row's number in the outbox of PostgresBackend, else None."""
     if (topic is None) == (recipient is None):
         raise InvalidArgument("topic", "expected either a topic or a recipient")
+    recipients = [None] if recipient is None else members_of(recipient)
     sends = []
-    for one in [None] if recipient is None else members_of(recipient):
+    for one in recipients:
         owner = tenant or identity.tenant_of(one) if _is_user(one) else tenant
         key = identity.recipient_of(one) if _is_user(one) else one
         payload = msgspec.json.decode(event_payload(topic, name, data, key, tenant_key(owner)))

@@ -29,7 +29,7 @@ READ_BYTES = 8192
 MAX_RESPONSE_BYTES = 1_048_576
 STATUSES = range(100, 1000)  # those of three digits (RFC 9110 §15); over HTTP/2, a status may be any number
 DEFAULT_HEADERS = {"accept": "*/*", "accept-encoding": "identity", "connection": "keep-alive", "user-agent": "bellcast"}
-WITH_BODY = ("POST", "PUT", "PATCH")  # methods whose requests have a length, also without a body (RFC 9110 §8.6)
+WITH_BODY = ("POST", "PUT", "PATCH")  # requests with these methods have a length, also without a body (RFC 9110 §8.6)
 # Of HTTP/2 (RFC 9113 §4.1): the bytes before a frame's payload, and the type of a GOAWAY (§6.8).
 FRAME_HEAD, GOAWAY = 9, 7
 

@@ -62,7 +62,7 @@ def live_context(hub: Hub, app: Any) -> Any:
     return SimpleNamespace(hub=hub, app=app, admission=app, config=config, settings=settings, spawn=None)
 
 
-def request() -> Any:
+def client_request() -> Any:
     """The handshake of a client of APP."""
     return SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None, for_app=lambda: None)
 
@@ -77,7 +77,7 @@ async def test_connection_that_is_refused_before_it_is_registered_is_not_kept() 
     connection = fakes.FakeConnection("1", protocol.WEBSOCKET, Principal(tenant="acme"), hub, 0, None)
     connection.attach(fakes.FakeTransport(), 0)
     with pytest.raises(TooMany):
-        await handshake.start(connection, request(), lambda: None)
+        await handshake.start(connection, client_request(), lambda: None)
     assert apps.key(connection) == PROJECT.key
 
 
@@ -104,7 +104,7 @@ async def test_connection_that_the_app_refuses_receives_its_message() -> None:
     connection = fakes.FakeConnection("1", protocol.WEBSOCKET, Principal(tenant="acme"), hub, 0, None)
     transport = fakes.FakeTransport()
     connection.attach(transport, 0)
-    start = handshake.start(connection, request(), lambda: None)
+    start = handshake.start(connection, client_request(), lambda: None)
     await guarded_start(connection, start, partial(close_refused, connection))
     assert transport.frames == [{"event": "pusher:error", "data": {"code": 4009, "message": "You are banned."}}]
 
@@ -132,7 +132,7 @@ async def test_inbox_change_while_an_accepted_client_connects_is_sent() -> None:
     handshake = PusherHandshake(live_context(hub, app), connected_apps(), cast(Any, None), users)
     connection = fakes.FakeConnection("1", protocol.WEBSOCKET, Principal(), hub, 0, None)
     connection.attach(fakes.FakeTransport(), 0)
-    await handshake.start(connection, request(), lambda: None)
+    await handshake.start(connection, client_request(), lambda: None)
     assert (connection.revision, behind) == (1, [connection])
 
 
@@ -151,7 +151,7 @@ async def test_client_that_leaves_while_it_joins_the_topics_of_the_app_is_not_ke
     monkeypatch.setattr(PusherCallContext, "flush", leave)
     users: Any = SimpleNamespace(remember_browser=lambda one, _: browsers.add(one))
     handshake = PusherHandshake(live_context(hub, app), connected_apps(), cast(Any, None), users)
-    await handshake.start(connection, request(), lambda: None)
+    await handshake.start(connection, client_request(), lambda: None)
     assert (connection.phase, browsers) == (Phase.CLOSED, set())
 
 

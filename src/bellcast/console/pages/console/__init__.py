@@ -75,7 +75,7 @@ def first_modules(*names: str) -> set[str]:
 
 
 def page(request: ApiRequest, name: str, path: str, *modules: str, **values: str) -> bytes:
-    """Return a page with these values, and its modules, whose files are below the path."""
+    """Return a page with these values, and its modules, with their files below the path."""
     root: str = request.scope["state"]["root_path"]
     shown = {"root": root, "files": f"{root}/{path}/{version()}", "modules": sorted(first_modules(*modules)), **values}
     return pages.template(FOLDER / name).render(shown).encode()
