@@ -84,7 +84,7 @@ class InboxOnly:
             raise Invalid.of("title", "is required")
         return request.content
 
-    def messages_added(self) -> None:
+    def wake_jobs(self) -> None:
         """Do nothing: no messages are created."""
 
     def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:

@@ -95,7 +95,7 @@ async def retry(engines: Engines, message: StoredMessage, *, is_dry_run: bool) -
     id = message.digest or message.id
     if not await Messages(engines.db).retry(message.tenant, [id], engines.clock.now()):
         raise Conflict("This message was retried in the meantime, or its notification was recalled.")
-    engines.router.messages_added()
+    engines.router.wake_jobs()
 
 
 async def release(engines: Engines, message: StoredMessage, *, is_dry_run: bool) -> None:
@@ -108,7 +108,7 @@ async def release(engines: Engines, message: StoredMessage, *, is_dry_run: bool)
         return
     if not await Messages(engines.db).release(message.tenant, message.digest or message.id, engines.clock.now()):
         raise Conflict("This message was released in the meantime, or its notification was recalled.")
-    engines.router.messages_added()
+    engines.router.wake_jobs()
 
 
 def is_held(message: StoredMessage) -> bool:

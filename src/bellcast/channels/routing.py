@@ -65,7 +65,7 @@ class Router(Struct, eq=False):
     config: ChannelConfig
     project: Project | None
     new_id: Callable[[int], str]
-    messages_added: Callable[[], None]
+    wake_jobs: Callable[[], None]
     webhooks: WebhookSink
     find_simulated: FindSimulated
     reports: MessageReports
@@ -91,7 +91,7 @@ class Router(Struct, eq=False):
             self.reports.report(ended)
         has_work = [bool(one.events or (isinstance(one, AnnounceRequest) and one.fanout)) for one in requests]
         if len(ended) < len(messages) or any(has_work):
-            self.messages_added()
+            self.wake_jobs()
 
     def without_effects(self, new_id: Callable[[int], str]) -> "Router":
         """Return a router that decides in the same way, without reports and links of recipients."""
@@ -99,7 +99,7 @@ class Router(Struct, eq=False):
             self,
             project=None,
             new_id=new_id,
-            messages_added=lambda: None,
+            wake_jobs=lambda: None,
             webhooks=WebhookSink(),
             _inbox_only={},
         )
@@ -315,9 +315,7 @@ class Router(Struct, eq=False):
                     except Invalid as error:
                         if not stores_failures:
                             raise
-                        failed: dict[str, Any] = {"state": "failed", "reason": error.reason, "unless": None}
-                        due_at = request.created_at
-                        message = msgspec.structs.replace(message, due_at=due_at, expires_at=None, **failed)
+                        message = _failed(message, error.reason, request.created_at)
                     # A recipient has one e-mail address and number, but can have several devices and chats.
                     addresses = route.inputs.addresses(profile, entry.channel)
                     added = [
@@ -402,6 +400,11 @@ class Router(Struct, eq=False):
             expires_at=None if expires_at is None else times.milliseconds(expires_at),
             content=NO_CONTENT,
         )
+
+
+def _failed(message: NewMessage, reason: str, now: int) -> NewMessage:
+    """Return a message that cannot be rendered as one that has failed."""
+    return msgspec.structs.replace(message, state="failed", reason=reason, unless=None, due_at=now, expires_at=None)
 
 
 def _template_key(draft: Draft, type: NotificationType) -> str | None:

@@ -84,7 +84,7 @@ async def mark(engines: Engines, tenant: str, inbox: int, marking: Marking) -> M
     report = await engines.webhooks.report(tenant, types)
     marked = await Inboxes(engines.db).mark(inbox, marking, engines.clock.now(), report)
     if marked.changed and report is not no_report:
-        engines.router.messages_added()
+        engines.router.wake_jobs()
     await engines.broker.publish(*marked.events)
     return marked
 
@@ -216,7 +216,7 @@ async def take_action(
     report = await engines.webhooks.report(inbox.state.tenant, ACTED_TYPES)
     notification, action, events = await Inboxes(engines.db).act(inbox.number, id, key, engines.clock.now(), report)
     if events:
-        engines.router.messages_added()
+        engines.router.wake_jobs()
         await engines.broker.publish(*events)
     if events and action.call is not None:
         recipient = principal.recipient or ""

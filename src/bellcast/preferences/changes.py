@@ -102,7 +102,7 @@ async def change_preferences(
             raise NotFound("This link is no longer valid.")
         if is_written:
             engines.router.forget()
-            engines.router.messages_added()
+            engines.router.wake_jobs()
             await engines.broker.publish(PreferencesChanged(tenant, key, preferences))
             return preferences, now
     raise Unavailable("The preferences are being changed by too many requests.")

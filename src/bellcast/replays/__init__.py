@@ -114,7 +114,7 @@ async def start(engines: Engines, tenant: str, planned: Replay) -> tuple[str, Re
         priority=FANOUT,
     )
     await Replays(engines.db).add(tenant, id, replay, job)
-    engines.router.messages_added()
+    engines.router.wake_jobs()
     return id, replay
 
 
@@ -161,7 +161,7 @@ async def run(engines: Engines, job: Job) -> int | None:
     runs = await Runs(engines.db).find(run_ids) if run_ids else []
     restarts = [restarted(run) for run in runs if run.state == "failed" and run.tenant == tenant]
     if await Replays(engines.db).retry(restarts, failures, tenant, id, found.body, after, now):
-        engines.router.messages_added()
+        engines.router.wake_jobs()
         if before is None:
             log.info("replay_finished", replay=id, tenant=tenant or None)
             return None

@@ -88,7 +88,7 @@ async def retry(call: ResourceCall[None]) -> Revived | None:
         return Revived(id) if await Jobs(engines.db).is_dead(call.tenant, id) else None
     if not await Jobs(engines.db).revive(call.tenant, id, engines.clock.now()):
         return None
-    engines.router.messages_added()
+    engines.router.wake_jobs()
     return Revived(id)
 
 

@@ -384,7 +384,7 @@ class EventReactions(Struct, eq=False):
                     matched.append(wait)
             if matched:
                 await Runs(engines.db).end_waits(matched, body)
-                engines.router.messages_added()
+                engines.router.wake_jobs()
             if len(page) < WAKE_BATCH_ROWS:
                 return
             after = (page[-1].run, page[-1].step)

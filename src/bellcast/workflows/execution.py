@@ -173,7 +173,7 @@ class RunExecutor(Struct, eq=False):
         if added is None:
             return False
         await self.broker.publish(*added)
-        self.triggers.router.messages_added()
+        self.triggers.router.wake_jobs()
         if page.runs:
             self.feed.count("start", page.fanout.tenant, len(page.runs))
         for one in page.runs:
@@ -244,7 +244,7 @@ class RunExecutor(Struct, eq=False):
         results = await Runs(self.db).commit(commits)
         await self.broker.publish(*(event for result in results if isinstance(result, tuple) for event in result))
         if any(commit.triggers for commit in commits):
-            self.triggers.router.messages_added()
+            self.triggers.router.wake_jobs()
         unwritten: dict[str, Exception | None] = {}
         for execution, commit, result in zip(changed, commits, results, strict=True):
             if not isinstance(result, tuple):

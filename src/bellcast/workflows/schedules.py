@@ -74,7 +74,7 @@ class Schedules(Struct, eq=False):
         await Runs(engines.db).start(
             TriggerRequest(tenant=tenant, created_at=request_time(engines.clock, replaces or None), schedules=(new,))
         )
-        engines.router.messages_added()
+        engines.router.wake_jobs()
         return replaces is None
 
     async def check_references(self, tenant: str, schedule: Schedule) -> None:
@@ -204,7 +204,7 @@ class Schedules(Struct, eq=False):
                 if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is None:
                     raise
                 return response
-            engines.router.messages_added()
+            engines.router.wake_jobs()
             return started
         if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is not None:
             return response
@@ -328,7 +328,7 @@ class Schedules(Struct, eq=False):
                 response=msgspec.json.encode({"schedule": {"key": key, "next_at": next_at}}),
             )
         )
-        engines.router.messages_added()
+        engines.router.wake_jobs()
         return response
 
 

@@ -43,7 +43,7 @@ class Triggers(Struct, eq=False):
         ClaimTaken and ScheduleChanged."""
         request = await self.prepare(key, draft, draft.tenant or DEFAULT_TENANT)
         response = await Runs(self.router.db).start(replace(request, claim=claim, schedule=schedule))
-        self.router.messages_added()
+        self.router.wake_jobs()
         return response
 
     async def prepare(self, key: str, draft: TriggerDraft, tenant: str, depth: int = 0) -> TriggerRequest:

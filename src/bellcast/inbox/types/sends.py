@@ -140,8 +140,8 @@ class Router(Protocol):
     async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
         """Return the content of the row of an announcement, which all its recipients share. Raises Invalid."""
 
-    def messages_added(self) -> None:
-        """Start delivering committed messages."""
+    def wake_jobs(self) -> None:
+        """Start the jobs that are due, such as the delivery of committed messages."""
 
     def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
         """Start delivering the messages of committed requests, and report those that have already ended."""

@@ -392,7 +392,7 @@ async def test(call: ResourceCall[bytes]) -> TestMessage:
     if profile is not None:
         await sessions(request).count_own_test(f"{profile.key} {profile.email}")
     await Messages(ctx.engines.db).add([message])
-    ctx.engines.router.messages_added()
+    ctx.engines.router.wake_jobs()
     return TestMessage(message.id, simulated)
 
 

@@ -145,7 +145,7 @@ async def change(call: ResourceCall[WorkflowChange]) -> Any:
     workflow = await ctx[WorkflowCatalog].change(owner, key, active=body.active, version=body.version)
     audit.note_changes(call.request, {} if before is None else KIND.item(before, owner), workflow.item)
     if workflow.current.active:
-        ctx.engines.router.messages_added()  # its paused runs are due now
+        ctx.engines.router.wake_jobs()  # its paused runs are due now
     return await kinds.described(KIND, ctx, owner, workflow.item)
 
 
@@ -231,7 +231,7 @@ class WorkflowKind(kinds.Kind[Any], frozen=True, kw_only=True, eq=False):
 
 async def _written(ctx: ApiContext, changed: Sequence[tuple[str, str, bool]]) -> None:
     await ctx[WorkflowCatalog].written(changed)
-    ctx.engines.router.messages_added()  # paused runs may be due now
+    ctx.engines.router.wake_jobs()  # paused runs may be due now
 
 
 async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:

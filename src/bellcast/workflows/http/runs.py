@@ -163,7 +163,7 @@ async def retry(call: ResourceCall[None]) -> Restarted:
         return Restarted(run.id)
     if not await Runs(engines.db).retry(restarted(run), engines.clock.now()):
         raise Conflict("This run has changed in the meantime.")
-    engines.router.messages_added()
+    engines.router.wake_jobs()
     return Restarted(run.id)
 
 
