@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 89_161),
-    "modules": (0, 426),
-    "classes": (0, 1_211),
-    "functions": (0, 5_512),
+    "lines": (0, 88_443),
+    "modules": (0, 425),
+    "classes": (0, 1_196),
+    "functions": (0, 5_462),
     "private functions used once": (0, 482),
-    "functions that only pass their parameters on": (0, 15),
+    "functions that only pass their parameters on": (0, 14),
     "median lines of a function": (5, 6),
     "docstrings of 100 public functions": (75, 100),
 }
