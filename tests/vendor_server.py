@@ -111,6 +111,10 @@ async def vendor_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[Vend
     try:
         yield vendor
     finally:
+        # A connection that has just been accepted gets its transport in the next turn of the loop; a closed server has none for it.
+        for listening in server.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        await asyncio.sleep(0)
         server.close()
         await vendor.close()
         await asyncio.wait([ended], timeout=10)  # a client that reads no response keeps its connection
