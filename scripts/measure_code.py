@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bellcast"
 LINKED = ("browser", "examples")  # symbolic links to folders outside of the package
 BOUNDS = {  # at least, at most
-    "lines": (0, 88_443),
+    "lines": (0, 88_441),
     "modules": (0, 425),
     "classes": (0, 1_196),
     "functions": (0, 5_462),

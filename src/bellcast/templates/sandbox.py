@@ -192,9 +192,7 @@ class Environment(SandboxedEnvironment):
         return template, frozenset(generator.variables - self.globals.keys())
 
     def _generate(self, *_arguments: Any, **_options: Any) -> str:
-        raise NotImplementedError(
-            "Jinja's own methods, such as from_string, neither check nor guard a text: use compiled"
-        )
+        raise RuntimeError("Jinja's own methods, such as from_string, neither check nor guard a text: use compiled")
 
 
 class Generator(CodeGenerator):
